@@ -1,0 +1,1 @@
+"""graphmix: music mixing as graphs."""

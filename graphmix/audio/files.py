@@ -1,0 +1,345 @@
+"""Audio files: what they hold, their samples at any rate, and writing them so that no half file is ever left.
+
+Samples are float32 in [-1, 1], shaped [channels, samples]; what leaves this module for a song is stereo, a mono
+file as two equal channels. Positions count samples at the rate that was asked for; outside the file is silence.
+
+Resampling is torchaudio's windowed sinc, read in blocks: its output sample n depends on few input samples, and its
+filters repeat with the period of the reduced ratio (44,100 to 30,000 Hz: 147 in, 100 out). A block that starts
+on this grid, with a margin of one filter, therefore equals the same slice of the whole file resampled at once.
+
+Two facts about libsndfile (1.2) decide how files are decoded. A seek in an MP3 file may land on the wrong sample, and
+soundfile seeks after each read: an MP3 file is decoded whole, by one read. A seek into the last page of an Ogg
+file lands wrong too: near its end such a file is decoded from well before.
+"""
+
+import math
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from graphmix.errors import SongError
+
+AUDIO_EXTENSIONS = frozenset(
+    # libsndfile reads these ...
+    [".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".au"]
+    # ... and not these, but a track must not vanish because of it: reading one is an error.
+    + [".m4a", ".aac", ".mp4", ".wma", ".ape", ".wv"]
+)
+WRITTEN_AS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG", "VORBIS")}
+
+SCAN_BLOCK = 1 << 19  # samples decoded at a time when a whole file is checked: 12 s, 4 MB in stereo
+RESAMPLE_BLOCK = 1 << 18  # samples resampled at a time; torchaudio counts in float32, exact below 2 ** 24
+WRITE_BLOCK = 1 << 16  # samples written at a time: libvorbis overflows its stack on a whole song
+LARGEST_KERNEL = 1 << 26  # filter taps of a resampler: 256 MB
+LAST_OGG_PAGE_SECONDS = 20  # longer than any last page: 255 packets of at most 60 ms are 15 s
+UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a FLAC stream that does not say its length is 2 ** 63 - 1
+STREAMED_SIZES = (0xFFFFFFFF, 0x7FFFF000)  # sizes that ffmpeg and sox write into a pipe: length unknown
+
+Reader = Callable[[int, int], Tensor]  # (from, to) in samples of the file -> [channels, to - from]
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says.
+
+    `sample_rate` is in Hz, `num_samples` counts at that rate, `channels` is 1 or 2; `container` is libsndfile's
+    name for the format ("WAV", "FLAC", "OGG", "MP3", ...), which the file's name need not tell.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    num_samples: int
+    container: str = "WAV"
+
+    @property
+    def is_decoded_whole(self) -> bool:
+        """Whether each read decodes all of the file (MP3), so that reading it in blocks is slow."""
+        return self.container == "MP3"
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
+
+    def num_samples_at(self, sample_rate: int) -> int:
+        """Length in samples after resampling to `sample_rate`: rounded up, in integers."""
+        return -(-self.num_samples * sample_rate // self.sample_rate)
+
+
+def read_info(path: str | Path) -> AudioInfo:
+    """Read a file's header.
+
+    Raises:
+        SongError: there is no such file, it is no audio, it has more than two channels, no samples or an unknown
+            length, or it is shorter than its header says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SongError(f"{path} is not a file: check the name.")
+    with _open(path) as file:
+        info = AudioInfo(path, file.samplerate, file.channels, file.frames, file.format)
+    if info.channels > 2:
+        raise SongError(f"{path} has {info.channels} channels: mix it down to one or two.")
+    if info.num_samples == 0:
+        raise SongError(f"{path} holds 0 samples: export it again, or take it out of the song.")
+    if info.num_samples >= UNKNOWN_FRAMES:
+        raise SongError(f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again.")
+    _refuse_cut_file(path)
+    return info
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise SongError(
+            f"{path} cannot be decoded as audio ({_reason(error)}): export it again, as WAV or FLAC."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or ""
+    return text.strip().rstrip(".") or "libsndfile gives no reason"
+
+
+def _refuse_cut_file(path: Path) -> None:
+    """Raise if a WAV, AIFF or Ogg file ends early, which libsndfile hides by reporting a shorter file."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        magic = file.read(12)
+        if magic[:4] == b"RIFF" or magic[:4] == b"FORM":
+            missing = _missing_bytes(file, size, "little" if magic[:4] == b"RIFF" else "big")
+            if missing:
+                raise SongError(
+                    f"{path} is cut off: {missing} bytes of the samples that its header promises are missing. "
+                    "Copy or export it again."
+                )
+        elif magic[:4] == b"OggS":
+            file.seek(max(0, size - (1 << 17)))  # a page has at most 65,307 bytes
+            tail = file.read()
+            flags = tail.rfind(b"OggS") + 5
+            if flags >= len(tail) or not tail[flags] & 4:
+                raise SongError(f"{path} is cut off: its last Ogg page is missing. Copy or export it again.")
+
+
+def _missing_bytes(file: BinaryIO, size: int, order: Literal["little", "big"]) -> int:
+    """Walk the chunks after a RIFF or FORM header: how many bytes of samples lie past the end of the file."""
+    while len(header := file.read(8)) == 8:
+        length = int.from_bytes(header[4:], order)
+        if header[:4] in (b"data", b"SSND"):
+            return 0 if length in STREAMED_SIZES else max(0, file.tell() + length - size)
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
+
+
+def _decode(info: AudioInfo, start: int, stop: int) -> Tensor:
+    """Decode [start, stop), which lies inside the file, at the file's own rate and channels."""
+    first, last = start, stop
+    if info.container == "OGG":
+        first = max(0, min(start, info.num_samples - LAST_OGG_PAGE_SECONDS * info.sample_rate))
+    elif info.is_decoded_whole:
+        first, last = 0, info.num_samples
+    with _open(info.path) as file:
+        try:
+            if first:
+                file.seek(first)
+            samples = file.read(last - first, dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise SongError(
+                f"{info.path} is damaged or cut off between {first / info.sample_rate:.2f} s and "
+                f"{last / info.sample_rate:.2f} s ({_reason(error)}): copy or export it again."
+            ) from error
+    if len(samples) < last - first or samples.shape[1] != info.channels:
+        raise SongError(
+            f"{info.path} is damaged or cut off: it promises {info.num_samples} samples and ends after "
+            f"{first + len(samples)}. Copy or export it again."
+        )
+    return torch.from_numpy(np.ascontiguousarray(samples[start - first : stop - first].T))
+
+
+def _file_reader(info: AudioInfo) -> Reader:
+    """Return a reader of the file, which stays on the disk unless it must be decoded whole."""
+    if info.is_decoded_whole:
+        return _memory_reader(_decode(info, 0, info.num_samples))
+
+    def read(start: int, stop: int) -> Tensor:
+        inside = max(0, start), min(stop, info.num_samples)
+        if inside[0] >= inside[1]:
+            return torch.zeros(info.channels, stop - start)
+        return torch.nn.functional.pad(_decode(info, *inside), (inside[0] - start, stop - inside[1]))
+
+    return read
+
+
+def _memory_reader(samples: Tensor) -> Reader:
+    """Return a reader of samples [channels, length] that are in memory, with silence around them."""
+
+    def read(start: int, stop: int) -> Tensor:
+        out = samples.new_zeros(samples.shape[0], stop - start)
+        inside = max(0, start), min(stop, samples.shape[1])
+        if inside[0] < inside[1]:
+            out[:, inside[0] - start : inside[1] - start] = samples[:, inside[0] : inside[1]]
+        return out
+
+    return read
+
+
+@lru_cache(maxsize=16)
+def _resampler(old: int, new: int) -> tuple[torch.nn.Module, int]:
+    """Return torchaudio's resampler of a reduced ratio, and how many periods of `old` samples a filter reaches."""
+    from torchaudio.transforms import Resample  # here: it takes a second, and songs at their own rate need it not
+
+    half_width = math.ceil(6 * old / (0.99 * min(old, new)))  # torchaudio's lowpass_filter_width and rolloff
+    if new * (2 * half_width + old) > LARGEST_KERNEL:
+        raise SongError(
+            f"audio cannot be resampled in the ratio {old} to {new}: the filters would take "
+            f"{new * (2 * half_width + old) * 4 / 1e9:.1f} GB. Choose a working rate that shares a large factor "
+            "with the files' (44100 with 30000, 48000 or 22050)."
+        )
+    return Resample(old, new), math.ceil(half_width / old)
+
+
+def _read_at(read: Reader, info: AudioInfo, start: int, length: int, sample_rate: int) -> Tensor:
+    """Read [start, start + length) at `sample_rate`, block after block -> [2, length]."""
+    if sample_rate == info.sample_rate:
+        return read(start, start + length).expand(2, length)
+    out = torch.empty(info.channels, length)
+    for begin in range(0, length, RESAMPLE_BLOCK):
+        end = min(begin + RESAMPLE_BLOCK, length)
+        out[:, begin:end] = _resampled_block(read, info, start + begin, start + end, sample_rate)
+    return out.expand(2, length)
+
+
+def _resampled_block(read: Reader, info: AudioInfo, start: int, stop: int, sample_rate: int) -> Tensor:
+    """Resample the periods that cover [start, stop) and a margin on both sides, and cut the block out of them."""
+    factor = math.gcd(info.sample_rate, sample_rate)
+    old, new = info.sample_rate // factor, sample_rate // factor
+    resample, margin = _resampler(old, new)
+    first, last = start // new - margin, -(-stop // new) + margin
+    block = resample(read(first * old, last * old))[:, start - first * new : stop - first * new]
+    total = info.num_samples_at(sample_rate)  # the filters ring past both ends; a resampled file stops there
+    block[:, : max(0, -start)] = 0
+    block[:, max(0, total - start) :] = 0
+    return block
+
+
+def read_audio(
+    source: str | Path | AudioInfo, start: int = 0, length: int | None = None, sample_rate: int | None = None
+) -> Tensor:
+    """Read samples [start, start + length) of a file as stereo, at any rate.
+
+    Args:
+        source: the file, or what :func:`read_info` said about it.
+        start: first sample, at `sample_rate`; negative is before the file, which is silence.
+        length: number of samples, at `sample_rate`; None is up to the end.
+        sample_rate: in Hz; None is the file's own.
+
+    Shape:
+        -> [2, length], float32; both channels of a mono file are equal.
+
+    Raises:
+        SongError: as :func:`read_info`, or the samples cannot be decoded.
+    """
+    info = source if isinstance(source, AudioInfo) else read_info(source)
+    rate = info.sample_rate if sample_rate is None else sample_rate
+    if rate < 1:
+        raise SongError(f"sample_rate is {rate}: a rate is 1 Hz or more.")
+    count = info.num_samples_at(rate) - start if length is None else length
+    if count < 0:
+        raise SongError(f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}.")
+    return _read_at(_file_reader(info), info, start, count, rate).clone()
+
+
+def checked_blocks(info: AudioInfo) -> Iterator[Tensor]:
+    """Decode the whole file once, in blocks [channels, samples] at its own rate, and check every sample.
+
+    Raises:
+        SongError: a sample is NaN or infinite, or cannot be decoded.
+    """
+    read = _file_reader(info)
+    for start in range(0, info.num_samples, SCAN_BLOCK):
+        block = read(start, min(start + SCAN_BLOCK, info.num_samples))
+        finite = block.isfinite().all(0)
+        if not finite.all():
+            first = int(finite.logical_not().nonzero()[0])
+            raise SongError(
+                f"{info.path} holds {block[:, first].tolist()} at sample {start + first} "
+                f"({(start + first) / info.sample_rate:.2f} s), not finite numbers: render it again."
+            )
+        yield block
+
+
+def check_audio(info: AudioInfo) -> float:
+    """Check every sample of a file and return the largest magnitude; a block at a time is in memory."""
+    return max(float(block.abs().max()) for block in checked_blocks(info))
+
+
+def load_checked(info: AudioInfo, length: int, sample_rate: int) -> tuple[Tensor, float]:
+    """Check and decode a whole file in one pass -> the first samples [2, length] at `sample_rate`, its peak."""
+    native = torch.cat(list(checked_blocks(info)), dim=1)
+    return _read_at(_memory_reader(native), info, 0, length, sample_rate), float(native.abs().max())
+
+
+def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
+    """Write audio [channels, samples] as float WAV, 24-bit FLAC or Ogg Vorbis, as the name ends.
+
+    The file appears whole or not at all: a hidden file beside it is written, checked and renamed.
+
+    Raises:
+        SongError: the name ends otherwise, the audio has another shape, is not finite or is too loud for FLAC, or
+            the folder cannot be written (missing, forbidden, full).
+    """
+    path = Path(path)
+    samples = _writable_samples(path, audio)
+    if not path.parent.is_dir():
+        raise SongError(f"{path} cannot be written: the folder {path.parent} is missing. Create it first.")
+    partial = path.parent / f".{uuid.uuid4().hex}.part"
+    container, subtype = WRITTEN_AS[path.suffix.lower()]
+    try:
+        with soundfile.SoundFile(partial, "w", sample_rate, samples.shape[1], subtype, format=container) as file:
+            for start in range(0, len(samples), WRITE_BLOCK):
+                file.write(samples[start : start + WRITE_BLOCK])
+        if read_info(partial).num_samples != len(samples):
+            raise OSError("the written file is too short")
+        os.replace(partial, path)
+    except (soundfile.SoundFileError, OSError, AssertionError, TypeError, ValueError) as error:
+        # soundfile asserts that all was written; libsndfile says only "System error" for a full disk
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else _reason(error)
+        raise SongError(
+            f"{path} cannot be written ({reason}): check that the disk has room, that the folder may be written to "
+            f"and that {container} takes {samples.shape[1]} channels at {sample_rate} Hz."
+        ) from error
+    finally:
+        with suppress(OSError):  # no such file after a success, or the folder forbids it
+            partial.unlink()
+
+
+def _writable_samples(path: Path, audio: Tensor) -> np.ndarray:
+    """Check what is to be written and return it as soundfile wants it, [samples, channels]."""
+    if path.suffix.lower() not in WRITTEN_AS:
+        raise SongError(f"{path} ends in '{path.suffix}': name it {', '.join(WRITTEN_AS)}.")
+    if audio.dim() != 2 or not 1 <= audio.shape[0] <= 2 or audio.shape[1] == 0:
+        raise SongError(
+            f"audio for {path} has shape {list(audio.shape)}, expected [1 or 2 channels, samples]. "
+            "Is it transposed, or a batch?"
+        )
+    samples = audio.detach().to("cpu", torch.float32)
+    if not samples.isfinite().all():
+        raise SongError(f"audio for {path} is not finite: the render that made it diverged.")
+    if path.suffix.lower() == ".flac" and float(samples.abs().max()) > 1:
+        raise SongError(
+            f"audio for {path} peaks at {float(samples.abs().max()):.3f}, and FLAC clips above 1: "
+            "write .wav, which holds it, or turn it down."
+        )
+    return samples.T.contiguous().numpy()

@@ -1,0 +1,1 @@
+"""Tensor mathematics: transforms, filters, envelopes, energies. Knows neither graphs nor processors."""

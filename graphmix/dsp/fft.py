@@ -1,0 +1,94 @@
+"""Real FFTs whose backward pass is one real FFT, and lengths at which FFTs are fast.
+
+PyTorch differentiates ``rfft`` by a full complex transform of a padded gradient. For a real signal the same
+gradient is one ``irfft`` with the inner bins halved (and the other way round for ``irfft``), several times faster.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def good_length(minimum: int) -> int:
+    """Smallest even number with no prime factor above 5 that is at least ``minimum``.
+
+    Example:
+        >>> good_length(114001)
+        115200
+    """
+    best = 1 << max(minimum - 1, 1).bit_length()
+    five = 1
+    while five < best:
+        three = five
+        while three < best:
+            two = three * (1 << max(0, (-(-minimum // three) - 1).bit_length()))
+            two = two if two % 2 == 0 else 2 * two
+            if minimum <= two < best:
+                best = two
+            three *= 3
+        five *= 5
+    return best
+
+
+def _scale_inner(spectrum: Tensor, n_fft: int, factor: float) -> Tensor:
+    """Multiply all bins but DC (and Nyquist, for an even length) in place."""
+    stop = spectrum.size(-1) - (1 if n_fft % 2 == 0 else 0)
+    spectrum[..., 1:stop] *= factor
+    return spectrum
+
+
+class _Rfft(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, signal: Tensor, n_fft: int) -> Tensor:
+        ctx.sizes = signal.size(-1), n_fft
+        return torch.fft.rfft(signal, n=n_fft)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        length, n_fft = ctx.sizes
+        inner = _scale_inner(grads[0].clone(), n_fft, 0.5)
+        return torch.fft.irfft(inner, n=n_fft, norm="forward")[..., :length], None
+
+
+class _Irfft(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spectrum: Tensor, n_fft: int, length: int) -> Tensor:
+        ctx.n_fft = n_fft
+        return torch.fft.irfft(spectrum, n=n_fft)[..., :length]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        spectrum = torch.fft.rfft(grads[0], n=ctx.n_fft, norm="forward")
+        return _scale_inner(spectrum, ctx.n_fft, 2.0), None, None
+
+
+def rfft(signal: Tensor, n_fft: int) -> Tensor:
+    """Spectrum of a real signal, zero-padded to ``n_fft``: [..., samples] -> [..., n_fft // 2 + 1]."""
+    if signal.size(-1) > n_fft:
+        raise ValueError(f"the signal has {signal.size(-1)} samples, more than n_fft = {n_fft}")
+    return _Rfft.apply(signal, n_fft)
+
+
+def irfft(spectrum: Tensor, n_fft: int, length: int) -> Tensor:
+    """First ``length`` samples of the real signal with this spectrum: [..., n_fft // 2 + 1] -> [..., length]."""
+    return _Irfft.apply(spectrum, n_fft, length)
+
+
+def place(impulse_response: Tensor, center: int, n_fft: int) -> Tensor:
+    """Lay a response with time zero at index ``center`` onto a circle of ``n_fft`` samples."""
+    taps = impulse_response.size(-1)
+    if taps > n_fft:
+        raise ValueError(f"{taps} taps do not fit into n_fft = {n_fft}")
+    gap = impulse_response.new_zeros(*impulse_response.shape[:-1], n_fft - taps)
+    return torch.cat([impulse_response[..., center:], gap, impulse_response[..., :center]], dim=-1)
+
+
+def parseval_weights(n_fft: int, bins: slice = slice(None)) -> Tensor:
+    """Weights c with ``sum(c * |rfft(x)|**2) == sum(x**2)``, shape [n_fft // 2 + 1]."""
+    weights = np.full(n_fft // 2 + 1, 2.0 / n_fft)
+    weights[0] = 1.0 / n_fft
+    if n_fft % 2 == 0:
+        weights[-1] = 1.0 / n_fft
+    return torch.from_numpy(weights[bins]).float()

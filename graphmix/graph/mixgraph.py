@@ -1,0 +1,225 @@
+"""A mixing graph as a PyG ``Data`` object.
+
+Nodes are processors (or inputs, mixes, outputs), edges are cables. The node axis is the batch axis: signals are
+``[nodes, channels, samples]``, and PyG's batching joins many graphs into one disconnected graph.
+
+==============  =====================  ==================================================================
+``node_type``   [num_nodes]            index into ``graph.types``
+``edge_index``  [2, num_edges]         cables, from row 0 to row 1; two nodes may share several
+``edge_port``   [num_edges, 2]         (outlet, inlet); zeros where a node has one of each
+``params``      {type: [n, width]}     physical values; row *i* belongs to the *i*-th node of that type
+``wet``         [num_nodes]            dry/wet weight in [0, 1], equation 2 of the pruning paper
+``info``        :class:`GraphInfo`     all that is no tensor: types, sample rate, node names, provenance
+==============  =====================  ==================================================================
+
+Not for: audio. A graph holds none; see :class:`graphmix.audio.Song` and :class:`graphmix.render.Renderer`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphmix.errors import GraphError
+from graphmix.spec import STRUCTURAL, NodeType, TypeTable
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What a graph knows beside its tensors."""
+
+    types: TypeTable = TypeTable(STRUCTURAL)
+    sample_rate: int = 30000
+    names: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"({len(self.types)} types, {self.sample_rate} Hz, {len(self.names)} names)"
+
+
+class MixGraph(Data):
+    r"""A directed acyclic graph of audio processors.
+
+    Args:
+        types: processor types beside ``in``, ``mix`` and ``out`` (which every graph has), e.g. ``rack.types``.
+        sample_rate: in Hz; times and taps of the processors refer to it.
+
+    Example:
+        >>> from graphmix.processors import Rack
+        >>> graph = MixGraph(Rack.console("g").types)
+        >>> voice = graph.add("in", name="voice")
+        >>> fader = graph.add("gain", gain_db=[-6.0, -3.0])
+        >>> graph.chain(voice, fader, graph.add("out")).num_edges
+        2
+    """
+
+    def __init__(
+        self, types: Iterable[NodeType] | None = None, sample_rate: int = 30000, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if types is None:  # PyG makes empty ones before it fills them
+            return
+        extra = tuple(t for t in types if t.is_processor)
+        table = TypeTable(STRUCTURAL + extra)
+        self.info = GraphInfo(table, int(sample_rate))
+        self.node_type = torch.zeros(0, dtype=torch.long)
+        self.edge_index = torch.zeros(2, 0, dtype=torch.long)
+        self.edge_port = torch.zeros(0, 2, dtype=torch.long)
+        self.params = {t.name: torch.zeros(0, t.width) for t in extra}
+        self.wet = torch.zeros(0)
+
+    # --- what PyG asks; inner keys of `params` come here too, whatever a type is called
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return 1 if key == "edge_index" else 0
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.node_type.size(0) if key == "edge_index" else 0
+
+    def subgraph(self, subset: Tensor) -> "MixGraph":
+        """Nodes of ``subset`` (mask or indices) and the cables among them, with parameters and names."""
+        from graphmix.graph.edit import keep_nodes
+
+        return keep_nodes(self, subset)
+
+    # --- what a graph knows
+
+    @property
+    def _infos(self) -> list[GraphInfo]:
+        return self.info if isinstance(self.info, list) else [self.info]
+
+    @property
+    def types(self) -> TypeTable:
+        """Node types; the same for all graphs of a batch."""
+        table = self._infos[0].types
+        if any(info.types != table for info in self._infos[1:]):
+            raise GraphError(
+                "the graphs of this batch have different node types; build them all from one rack, "
+                "which gives every graph every type."
+            )
+        return table
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz; the same for all graphs of a batch."""
+        rates = {info.sample_rate for info in self._infos}
+        if len(rates) > 1:
+            raise GraphError(f"the graphs of this batch have sample rates {sorted(rates)}; batch equal ones.")
+        return rates.pop()
+
+    @property
+    def names(self) -> list[str]:
+        """A label for each node: the track of an input, the subgroup of a mix, else ``""``."""
+        return [name for info in self._infos for name in info.names]
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where the graph comes from (JSON values)."""
+        return self._infos[0].provenance
+
+    def type_of(self, node: int) -> NodeType:
+        """The type of one node."""
+        return self.types[int(self.node_type[node])]
+
+    def nodes_of(self, name: str) -> Tensor:
+        """Indices of the nodes of a type (by name or letter), in node order: the rows of its parameters."""
+        return (self.node_type == self.types.index(name)).nonzero().flatten()
+
+    @property
+    def processors(self) -> Tensor:
+        """Indices of all nodes that process (neither in, mix nor out)."""
+        return (self.node_type >= len(STRUCTURAL)).nonzero().flatten()
+
+    def rows(self) -> Tensor:
+        """For each node its row in ``params`` of its type, [num_nodes]."""
+        rows = torch.zeros_like(self.node_type)
+        for index in self.node_type.unique().tolist():
+            mask = self.node_type == index
+            rows[mask] = torch.arange(int(mask.sum()), device=rows.device)
+        return rows
+
+    def parameter(self, node: int, name: str) -> Tensor:
+        """Physical values of one parameter of one node, [size]."""
+        node_type = self.type_of(node)
+        row = int((self.node_type[:node] == self.node_type[node]).sum())
+        return self.params[node_type.name][row, node_type.columns(name)]
+
+    def describe(self, node: int) -> str:
+        """How messages call a node, e.g. ``compressor 12`` or ``in 0 'voice'``."""
+        name = self.names[node]
+        return f"{self.type_of(node).name} {node}" + (f" {name!r}" if name else "")
+
+    # --- building by hand
+
+    def add(self, kind: str, name: str = "", wet: float = 1.0, **parameters: Sequence[float] | float) -> int:
+        """Add a node and return its index.
+
+        Args:
+            kind: name or letter of its type.
+            name: label.
+            wet: dry/wet weight in [0, 1].
+            parameters: physical values by name, a number or one for each entry; neutral where not given.
+        """
+        try:
+            index = self.types.index(kind)
+        except KeyError as error:
+            raise GraphError(str(error.args[0])) from None
+        node_type = self.types[index]
+        if not 0 <= wet <= 1:
+            raise GraphError(f"{node_type.name} {self.node_type.numel()}: wet is {wet}; it lies between 0 and 1.")
+        values = node_type.neutral()
+        for key, value in parameters.items():
+            values[self._columns(node_type, key)] = self._entry(node_type, key, value)
+        self.node_type = torch.cat([self.node_type, torch.tensor([index])])
+        self.wet = torch.cat([self.wet, torch.tensor([float(wet)])])
+        if node_type.is_processor:
+            self.params[node_type.name] = torch.cat([self.params[node_type.name], values[None]])
+        self.info = replace(self.info, names=(*self.info.names, name))
+        return self.node_type.numel() - 1
+
+    @staticmethod
+    def _columns(node_type: NodeType, key: str) -> slice:
+        try:
+            return node_type.columns(key)
+        except KeyError as error:
+            raise GraphError(f"{error.args[0]}.") from None
+
+    @staticmethod
+    def _entry(node_type: NodeType, key: str, value: Sequence[float] | float) -> Tensor:
+        spec = next(p for p in node_type.parameters if p.name == key)
+        tensor = torch.as_tensor(value, dtype=torch.float32)
+        if tensor.dim() > 1 or tensor.numel() not in (1, spec.size):
+            raise GraphError(
+                f"{node_type.name}: {key} takes {spec.size} values in {spec.unit}, got shape {list(tensor.shape)}."
+            )
+        return tensor.expand(spec.size)
+
+    def connect(self, source: int, target: int, outlet: int | str = 0, inlet: int | str = 0) -> "MixGraph":
+        """Lay a cable from an outlet of ``source`` to an inlet of ``target``; ports by index or name."""
+        for node in (source, target):
+            if not 0 <= node < self.node_type.numel():
+                raise GraphError(f"cannot connect node {node}: this graph has nodes 0 to {self.num_nodes - 1}.")
+        ports = [
+            self._port(source, "outlet", self.type_of(source).outlets, outlet),
+            self._port(target, "inlet", self.type_of(target).inlets, inlet),
+        ]
+        self.edge_index = torch.cat([self.edge_index, torch.tensor([[source], [target]])], dim=1)
+        self.edge_port = torch.cat([self.edge_port, torch.tensor([ports])])
+        return self
+
+    def _port(self, node: int, side: str, ports: tuple[str, ...], port: int | str) -> int:
+        if isinstance(port, str) and port in ports:
+            return ports.index(port)
+        if isinstance(port, int) and 0 <= port < len(ports):
+            return port
+        known = ", ".join(f"{i} {name!r}" for i, name in enumerate(ports)) or f"no {side}s"
+        raise GraphError(f"{self.describe(node)} has no {side} {port!r}; it has {known}.")
+
+    def chain(self, *nodes: int) -> "MixGraph":
+        """Connect nodes in a row, first outlet to first inlet."""
+        for source, target in zip(nodes, nodes[1:], strict=False):
+            self.connect(source, target)
+        return self

@@ -1,0 +1,33 @@
+"""Differentiable audio processors: one file for each family of effects."""
+
+from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
+from graphmix.processors.delay import MultitapDelay
+from graphmix.processors.dynamics import (
+    BallisticCompressor,
+    BallisticGate,
+    Compressor,
+    NoiseGate,
+    SidechainCompressor,
+)
+from graphmix.processors.filters import Crossover, Equalizer
+from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.rack import Rack
+from graphmix.processors.reverb import Reverb
+
+__all__ = [
+    "BallisticCompressor",
+    "BallisticGate",
+    "Compressor",
+    "Crossover",
+    "Equalizer",
+    "Gain",
+    "Imager",
+    "LTIProcessor",
+    "MatrixProcessor",
+    "MultitapDelay",
+    "NoiseGate",
+    "Processor",
+    "Rack",
+    "Reverb",
+    "SidechainCompressor",
+]

@@ -1,0 +1,114 @@
+"""What a processor is, and what it tells the renderer about itself.
+
+A processor is a function of audio and physical parameters, batched over nodes. It holds no learnable state: the
+parameters live in the graph. What makes rendering fast is declared by the class it derives from:
+
+* :class:`LTIProcessor` gives its frequency response; the renderer multiplies spectra, folds dry/wet into the
+  response and stays in the frequency domain from one such node to the next.
+* :class:`MatrixProcessor` gives one real 2×2 matrix for each node; it works in either domain.
+* :class:`Processor` alone is *general*: it sees the samples of the segment, and only those.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from graphmix.dsp.fft import good_length, irfft, place, rfft
+from graphmix.spec import NodeType
+
+
+class Processor(nn.Module, ABC):
+    """A node type together with the sound that it makes.
+
+    Args:
+        sample_rate: in Hz. Times and frequencies of the parameters keep their meaning at any rate.
+
+    Shape:
+        audio [nodes, channels, samples], params [nodes, width] -> [nodes, channels, samples]. With several
+        inlets audio is [nodes, inlets, channels, samples]; with several outlets the result is
+        [nodes, outlets, channels, samples]. There are two channels, left and right.
+    """
+
+    node_type: NodeType
+    gain_staged = False
+    """True if the energy of output and input should agree (equation 5)."""
+    start_wet = 1.0
+    """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__()
+        if sample_rate <= 0:
+            raise ValueError(f"sample_rate is {sample_rate}; it is a positive number of Hz")
+        self.sample_rate = int(sample_rate)
+
+    @abstractmethod
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+
+    def get(self, params: Tensor, name: str) -> Tensor:
+        """One parameter of all nodes, [nodes, size]."""
+        return params[:, self.node_type.columns(name)]
+
+    def to_raw(self, params: Tensor) -> Tensor:
+        """Physical values to the numbers that an optimizer sees, [nodes, width] -> [nodes, raw width]."""
+        columns = [p.curve.raw(self.get(params, p.name)) for p in self.node_type.parameters]
+        return torch.cat(columns, dim=1)
+
+    def from_raw(self, raw: Tensor) -> Tensor:
+        """Raw numbers to physical values."""
+        columns = [p.curve.physical(self.get(raw, p.name)) for p in self.node_type.parameters]
+        return torch.cat(columns, dim=1)
+
+    def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
+        """Physical values from which a search starts, given neutral ones, [nodes, width]."""
+        return params
+
+    @torch.no_grad()
+    def project(self, raw: Tensor) -> None:
+        """Bring raw numbers back into their ranges, in place, after a step of the optimizer."""
+        for p in self.node_type.parameters:
+            columns = self.node_type.columns(p.name)
+            low, high = (p.curve.raw(torch.tensor(edge, device=raw.device)) for edge in (p.low, p.high))
+            raw[:, columns] = raw[:, columns].clamp(low, high)
+
+
+class MatrixProcessor(Processor):
+    """Linear without memory: the same real 2×2 matrix on (left, right) for all samples."""
+
+    @abstractmethod
+    def matrix(self, params: Tensor) -> Tensor:
+        """Matrices that map (left, right) to (left, right), [nodes, 2, 2]."""
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        return self.matrix(params).to(audio.dtype) @ audio
+
+
+class LTIProcessor(Processor):
+    """Linear and time-invariant with a finite impulse response, the channels apart."""
+
+    @property
+    @abstractmethod
+    def extent(self) -> tuple[int, int]:
+        """How far the response reaches before and after time zero, in samples."""
+
+    @abstractmethod
+    def impulse_response(self, params: Tensor) -> Tensor:
+        """Taps from ``-extent[0]`` to ``extent[1]``, [nodes, (outlets,) 1 or 2 channels, taps]."""
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Frequency response at ``n_fft // 2 + 1`` bins, [nodes, (outlets,) 1 or 2 channels, bins].
+
+        Real where the impulse response is symmetric, else complex.
+        """
+        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft)
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes by linear convolution, cut to the segment; wet only."""
+        n_fft = good_length(audio.size(-1) + sum(self.extent))
+        spectrum = rfft(audio, n_fft)
+        if len(self.node_type.outlets) > 1:
+            spectrum = spectrum[:, None]
+        return irfft(spectrum * self.response(params, n_fft), n_fft, audio.size(-1))
+

@@ -1,0 +1,208 @@
+r"""Compressors and noise gates (appendix B.5 and B.6 of the pruning paper).
+
+All of them measure the level of the mid channel, smooth its *energy*, put it through a static curve with a
+quadratic knee, and multiply both channels by the gain that results:
+
+.. math:: G_u = 10 \log_{10} g_u, \quad y = 10^{(G_y - G_u) / 20} \cdot u
+
+Conventions, and where they differ from the paper. Levels are in dB re full scale: a mono signal that stays at 1
+has 0 dB. Mid is the mean of left and right, where the paper takes the sum. The ratio is what engineers mean by
+it, dB of input per dB of output above (compressor) or of output per dB of input below (gate) the threshold;
+the paper's equation 22 multiplies the *amplitude* by a ratio of *energies*, so that its gain reductions are
+twice as large in dB: see :func:`ratio_from_paper` and :func:`gate_ratio_from_paper`.
+"""
+
+import torch
+from torch import Tensor
+
+from graphmix.dsp.envelope import coefficient, smooth
+from graphmix.processors.base import Processor
+from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
+
+ENERGY_FLOOR = 1e-8
+"""Added to the energy before the logarithm: -80 dB, below which a detector hears silence."""
+THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -20.0, Linear(DB_PER_NEPER))
+GATE_THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -50.0, Linear(DB_PER_NEPER))
+RATIO = ParameterSpec("ratio", 1, "", 1.0, 100.0, 1.0, Exponential())
+KNEE = ParameterSpec("knee_db", 1, "dB", 0.1, 48.0, 6.0, Exponential())
+TIME = ParameterSpec("time_ms", 1, "ms", 0.05, 2000.0, 20.0, Exponential())
+ATTACK = ParameterSpec("attack_ms", 1, "ms", 0.05, 2000.0, 10.0, Exponential())
+RELEASE = ParameterSpec("release_ms", 1, "ms", 0.05, 5000.0, 100.0, Exponential())
+
+
+def ratio_from_paper(ratio: float) -> float:
+    """Our compressor ratio for a ratio R of equations 21 and 22: ``1 - 1/ours = 2 (1 - 1/R)``.
+
+    R = 2 is already a limiter (infinite); beyond it the paper's curve falls, which no ratio of ours does.
+
+    Example:
+        >>> round(ratio_from_paper(4 / 3), 6)
+        2.0
+    """
+    if not 1 <= ratio < 2:
+        raise ValueError(f"the paper's ratio {ratio} is no compressor ratio in dB: only 1 to below 2 are")
+    return 1 / (2 / ratio - 1)
+
+
+def gate_ratio_from_paper(ratio: float) -> float:
+    """Our gate ratio for a ratio R of equations 23 and 22: ``2 R - 1``."""
+    return 2 * ratio - 1
+
+
+def knee(over_db: Tensor, knee_db: Tensor) -> Tensor:
+    """dB above the threshold, bent smoothly to zero below it: the quadratic knee of equations 20 and 21.
+
+    Args:
+        over_db: level minus threshold.
+        knee_db: full width of the knee; the paper's W is half of it.
+    """
+    half = knee_db / 2
+    bend = (over_db + half).clamp(min=0)
+    return torch.where(over_db > half, over_db, bend.square() / (4 * half))
+
+
+class Dynamics(Processor):
+    """What compressors and gates share: detector, smoothing and the multiplication by a gain."""
+
+    def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
+        """Smoothed energy, [nodes, samples]."""
+        return smooth(energy, self._coefficient(params, "time_ms"))
+
+    def _coefficient(self, params: Tensor, name: str) -> Tensor:
+        return coefficient(self.get(params, name), self.sample_rate)[:, 0]
+
+    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
+        """Gain in dB for a level that lies so many dB over the threshold, [nodes, samples]."""
+        raise TypeError(f"{type(self).__name__} has no gain curve of its own")
+
+    def gain(self, detector: Tensor, params: Tensor) -> Tensor:
+        """Amplitude gain from the signal that the detector hears, [nodes, 2, samples] -> [nodes, samples]."""
+        energy = self.smoothing(detector.mean(dim=1).square(), params)
+        level_db = (energy + ENERGY_FLOOR).log() * (DB_PER_NEPER / 2)
+        return (self.curve(level_db - self.get(params, "threshold_db"), params) / DB_PER_NEPER).exp()
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        return audio * self.gain(audio, params)[:, None]
+
+
+class Compressor(Dynamics):
+    r"""Feed-forward compressor with one smoothing time for attack and release.
+
+    .. math:: G_y - G_u = (1/R - 1) \cdot \mathrm{knee}(G_u - T)
+
+    Gain computer after Giannoulis et al. (2012); equations 16 to 22 of the pruning paper, which smooths the
+    energy rather than the gain reduction.
+
+    Params:
+        threshold_db [nodes, 1]: level where gain reduction begins, in dB re full scale.
+        ratio        [nodes, 1]: input dB per output dB above it, 1 or more.
+        knee_db      [nodes, 1]: full width of the knee in dB.
+        time_ms      [nodes, 1]: time constant of the energy smoothing.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+
+    Not for: brick-wall limiting; it has no look-ahead.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = NodeType("compressor", "c", (THRESHOLD, RATIO, KNEE, TIME))
+
+    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
+        """Gain in dB, 0 or below."""
+        return (1 / self.get(params, "ratio") - 1) * knee(over_db, self.get(params, "knee_db"))
+
+
+class NoiseGate(Dynamics):
+    r"""Downward expander: turns down what lies below the threshold.
+
+    .. math:: G_y - G_u = -(R - 1) \cdot \mathrm{knee}(T - G_u)
+
+    Equations 23a and 23b of the pruning paper.
+
+    Params:
+        threshold_db [nodes, 1]: level below which the gain falls, in dB re full scale.
+        ratio        [nodes, 1]: output dB per input dB below it, 1 or more.
+        knee_db      [nodes, 1]: full width of the knee in dB.
+        time_ms      [nodes, 1]: time constant of the energy smoothing.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = NodeType("noisegate", "n", (GATE_THRESHOLD, RATIO, KNEE, TIME))
+
+    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
+        """Gain in dB, 0 or below."""
+        return (1 - self.get(params, "ratio")) * knee(-over_db, self.get(params, "knee_db"))
+
+
+class _Ballistic(Dynamics):
+    """Different smoothing for rising and falling energy (equation 17, exact)."""
+
+    def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
+        """Smoothed energy, [nodes, samples]."""
+        attack, release = self._coefficient(params, "attack_ms"), self._coefficient(params, "release_ms")
+        return smooth(energy, attack, release)
+
+
+class BallisticCompressor(_Ballistic, Compressor):
+    """A :class:`Compressor` with true attack and release (equation 17, which the paper simplifies away).
+
+    Params:
+        threshold_db, ratio, knee_db [nodes, 1]: as the compressor's.
+        attack_ms    [nodes, 1]: time constant while the energy rises.
+        release_ms   [nodes, 1]: time constant while it falls.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = NodeType("ballistic_compressor", "C", (THRESHOLD, RATIO, KNEE, ATTACK, RELEASE))
+
+
+class BallisticGate(_Ballistic, NoiseGate):
+    """A :class:`NoiseGate` with true attack and release.
+
+    Params:
+        threshold_db, ratio, knee_db [nodes, 1]: as the gate's.
+        attack_ms    [nodes, 1]: time constant while the energy rises: how fast it opens.
+        release_ms   [nodes, 1]: time constant while it falls: how fast it closes.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = NodeType("ballistic_gate", "N", (GATE_THRESHOLD, RATIO, KNEE, ATTACK, RELEASE))
+
+
+class SidechainCompressor(Compressor):
+    """A :class:`Compressor` that listens to another signal: ducking.
+
+    The gain follows the level at the inlet ``sidechain`` and acts on the inlet ``in``. With nothing connected to
+    the sidechain it hears silence and lets its input pass.
+
+    Params:
+        threshold_db, ratio, knee_db, time_ms [nodes, 1]: as the compressor's.
+
+    Shape:
+        audio [nodes, 2 inlets, 2, samples] -> [nodes, 2, samples].
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = NodeType(
+            "sidechain_compressor", "k", (THRESHOLD, RATIO, KNEE, TIME), inlets=("in", "sidechain")
+        )
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        return audio[:, 0] * self.gain(audio[:, 1], params)[:, None]

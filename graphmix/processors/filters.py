@@ -1,0 +1,110 @@
+"""Filters with zero phase: the equalizer (appendix B.3 of the pruning paper) and a crossover.
+
+A zero-phase filter moves nothing in time, so that wet and dry add without combing; it rings as much before as
+after. Its frequency response is real.
+"""
+
+import torch
+from torch import Tensor
+
+from graphmix.dsp.fft import place, rfft
+from graphmix.dsp.fir import odd_taps, windowed_fir, zero_phase_fir
+from graphmix.processors.base import LTIProcessor
+from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
+
+FILTER_SECONDS = 2047 / 30000
+"""The paper's 2047 taps at 30 kHz; at other rates the nearest odd number of the same duration."""
+EQUALIZER_RANGE_DB = (-100.0, 40.0)
+
+
+class Equalizer(LTIProcessor):
+    r"""Equalizer: a zero-phase FIR with a free log-magnitude, the same on both channels.
+
+    .. math:: h_e[n] = v^{Hann}[n] \frac{1}{N} \sum_k \exp(p_e[k]) w_N^{kn}
+
+    Equations 12 and 13, N = 2047 at 30 kHz. The symmetric Hann window, which is 1 at time zero and 0 at both
+    ends, smooths the magnitude over neighbouring bins.
+
+    Params:
+        gain_db [nodes, (N + 1) / 2]: gain in dB at equally spaced frequencies from 0 to half the sample rate.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    gain_staged = True
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.taps = odd_taps(FILTER_SECONDS, sample_rate)
+        gain = ParameterSpec(
+            "gain_db", (self.taps + 1) // 2, "dB", *EQUALIZER_RANGE_DB, 0.0, Linear(DB_PER_NEPER)
+        )
+        self.node_type = NodeType("equalizer", "e", (gain,))
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Half of the taps on each side."""
+        return self.taps // 2, self.taps // 2
+
+    def impulse_response(self, params: Tensor) -> Tensor:
+        """Centered taps, [nodes, 1, taps]."""
+        return zero_phase_fir(self.get(params, "gain_db") / DB_PER_NEPER, self.taps)[:, None]
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Real response, [nodes, 1, n_fft // 2 + 1]."""
+        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft).real
+
+
+class Crossover(LTIProcessor):
+    r"""Splits a signal into bands that add up to it exactly: one outlet for each band.
+
+    Each corner frequency :math:`f_i` gives a lowpass :math:`L_i(f) = 1 / (1 + (f / f_i)^4)` (the squared magnitude
+    of a Butterworth filter of order 2: -6 dB at the corner, 24 dB an octave beyond, without its phase), sampled
+    and windowed as the equalizer's. The bands are :math:`L_1,\ L_2 - L_1,\ \dots,\ 1 - L_{last}`.
+
+    Args:
+        sample_rate: in Hz.
+        bands: how many outlets, 2 or more.
+
+    Params:
+        frequency_hz [nodes, bands - 1]: corner frequencies; their order does not matter.
+
+    Shape:
+        audio [nodes, 2, samples] -> [nodes, bands, 2, samples].
+    """
+
+    def __init__(self, sample_rate: int = 30000, bands: int = 3) -> None:
+        super().__init__(sample_rate)
+        if bands < 2:
+            raise ValueError(f"a crossover has 2 bands or more, not {bands}")
+        self.bands = bands
+        self.taps = odd_taps(FILTER_SECONDS, sample_rate)
+        corner = ParameterSpec("frequency_hz", bands - 1, "Hz", 30.0, sample_rate / 2.5, 1000.0, Exponential())
+        names = {2: ("low", "high"), 3: ("low", "mid", "high")}
+        outlets = names.get(bands, tuple(f"band{i + 1}" for i in range(bands)))
+        self.node_type = NodeType("crossover", "x", (corner,), outlets=outlets)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Half of the taps on each side."""
+        return self.taps // 2, self.taps // 2
+
+    def impulse_response(self, params: Tensor) -> Tensor:
+        """Centered taps of each band, [nodes, bands, 1, taps]."""
+        corners = self.get(params, "frequency_hz").sort(dim=1).values
+        bins = torch.arange((self.taps + 1) // 2, device=params.device, dtype=params.dtype)
+        frequency = bins * (self.sample_rate / self.taps)
+        lowpass = 1 / (1 + (frequency / corners[:, :, None]) ** 4)
+        zero, unity = torch.zeros_like(lowpass[:, :1]), torch.ones_like(lowpass[:, :1])
+        magnitude = torch.diff(torch.cat([zero, lowpass, unity], dim=1), dim=1)
+        return windowed_fir(magnitude, self.taps)[:, :, None]
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Real responses, [nodes, bands, 1, n_fft // 2 + 1]."""
+        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft).real
+
+    def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
+        """Corners spread evenly over the octaves between 200 Hz and 4 kHz."""
+        octaves = torch.logspace(0, 1, self.bands + 1, base=20.0)[1:-1] * 200.0
+        return octaves.to(params).expand(params.size(0), -1).clone()

@@ -1,0 +1,114 @@
+"""A rack: the processors that a graph may use, by name."""
+
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+
+from graphmix.errors import GraphError
+from graphmix.processors.base import Processor
+from graphmix.processors.delay import MultitapDelay
+from graphmix.processors.dynamics import (
+    BallisticCompressor,
+    BallisticGate,
+    Compressor,
+    NoiseGate,
+    SidechainCompressor,
+)
+from graphmix.processors.filters import Crossover, Equalizer
+from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.reverb import Reverb
+from graphmix.spec import NodeType, TypeTable
+
+CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
+"""The seven of the pruning paper."""
+VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover)
+
+
+class Rack(nn.Module):
+    """Node type name -> processor.
+
+    Args:
+        processors: one for each node type; all at the same sample rate.
+
+    Example:
+        >>> Rack.console("eg", sample_rate=44100).names
+        ('equalizer', 'gain')
+    """
+
+    def __init__(self, processors: Iterable[Processor]) -> None:
+        super().__init__()
+        self._processors = nn.ModuleDict()
+        for processor in processors:
+            name = processor.node_type.name
+            if name in self._processors:
+                raise GraphError(f"two processors of this rack are called {name!r}; give each its own name.")
+            self._processors[name] = processor
+        rates = {p.sample_rate for p in self}
+        if len(rates) > 1:
+            raise GraphError(f"the processors of this rack have sample rates {sorted(rates)}; use one rate.")
+        self.sample_rate = rates.pop() if rates else 0
+        TypeTable(self.types)  # letters must differ
+
+    @classmethod
+    def console(cls, chain: str = "ecnsgdr", sample_rate: int = 30000) -> "Rack":
+        """The processors whose letters occur in ``chain``."""
+        by_letter = {p.node_type.letter: p for p in cls.standard(sample_rate)}
+        letters = list(dict.fromkeys(chain))
+        unknown = next((letter for letter in letters if letter not in by_letter), None)
+        if unknown is not None:
+            known = ", ".join(f"{letter} {p.node_type.name}" for letter, p in by_letter.items())
+            raise GraphError(f"unknown letter {unknown!r} in chain {chain!r}; the processors are: {known}.")
+        return cls(by_letter[letter] for letter in letters)
+
+    @classmethod
+    def standard(cls, sample_rate: int = 30000) -> "Rack":
+        """All processors that come with graphmix."""
+        return cls(kind(sample_rate) for kind in (*CONSOLE_PROCESSORS, *VARIANTS))
+
+    @classmethod
+    def for_types(cls, types: Iterable[NodeType], sample_rate: int) -> "Rack":
+        """The processors that graphmix has for the node types of a graph, in their order.
+
+        Raises:
+            GraphError: for a type that graphmix does not have, or has with other parameters.
+        """
+        known = {p.node_type.name: p for p in cls.standard(sample_rate)}
+        chosen = []
+        for node_type in types:
+            if not node_type.is_processor:
+                continue
+            if node_type.name not in known:
+                raise GraphError(
+                    f"the graph uses {node_type.name!r}, which graphmix does not have; render it with a rack "
+                    "that holds your processor."
+                )
+            if known[node_type.name].node_type != node_type:
+                raise GraphError(
+                    f"the graph's {node_type.name!r} has other ports or parameters than graphmix's at "
+                    f"{sample_rate} Hz; it was made by another version or rack."
+                )
+            chosen.append(known[node_type.name])
+        return cls(chosen)
+
+    def __getitem__(self, name: str) -> Processor:
+        if name not in self._processors:
+            raise GraphError(f"this rack has no {name!r}; it has: {', '.join(self.names)}.")
+        processor = self._processors[name]
+        assert isinstance(processor, Processor)
+        return processor
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._processors
+
+    def __iter__(self) -> Iterator[Processor]:
+        return (self[name] for name in self._processors)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Type names in order."""
+        return tuple(self._processors)
+
+    @property
+    def types(self) -> tuple[NodeType, ...]:
+        """Node types in order, for building graphs."""
+        return tuple(processor.node_type for processor in self)

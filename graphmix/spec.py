@@ -1,0 +1,178 @@
+"""What a node is, as pure data: its parameters with unit and range, its inlets and its outlets.
+
+Conventions. A graph and a processor hold *physical* values (dB, ms, Hz); the numbers that an optimizer sees
+are *raw*, and a :class:`Curve` maps one to the other, so that a raw step of 0.01 is a sensible step for each
+kind of parameter. Ranges are closed. Nothing here knows how a processor sounds.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+DB_PER_NEPER = 20 / math.log(10)
+"""One natural-log unit of amplitude in dB: the step of the paper's ``exp(p)`` gains (equations 10 to 15)."""
+
+
+class Curve(Protocol):
+    """A monotone map between raw and physical values."""
+
+    def physical(self, raw: Tensor) -> Tensor:
+        """Raw to physical."""
+
+    def raw(self, physical: Tensor) -> Tensor:
+        """Physical to raw."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``physical = unit * raw``: levels, which an ear hears linearly in dB."""
+
+    unit: float = 1.0
+
+    def physical(self, raw: Tensor) -> Tensor:
+        """Raw to physical."""
+        return raw * self.unit
+
+    def raw(self, physical: Tensor) -> Tensor:
+        """Physical to raw."""
+        return physical / self.unit
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """``physical = exp(raw)``: ratios, times and frequencies, which an ear hears by factors."""
+
+    def physical(self, raw: Tensor) -> Tensor:
+        """Raw to physical."""
+        return raw.exp()
+
+    def raw(self, physical: Tensor) -> Tensor:
+        """Physical to raw."""
+        return physical.log()
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One named parameter of a node type.
+
+    Args:
+        name: with its unit, e.g. ``threshold_db``.
+        size: how many numbers a node has of it.
+        unit: as shown to a reader, e.g. ``"dB"``.
+        low: smallest physical value.
+        high: largest physical value.
+        neutral: value at which the processor does as little as it can, and at which a search starts.
+        curve: the map between raw and physical values.
+    """
+
+    name: str
+    size: int
+    unit: str
+    low: float
+    high: float
+    neutral: float
+    curve: Curve = Linear()
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.neutral <= self.high:
+            raise ValueError(f"{self.name}: neutral {self.neutral} lies outside [{self.low}, {self.high}]")
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """The face that a node shows to a graph.
+
+    Args:
+        name: e.g. ``"compressor"``; letters, digits and underscores.
+        letter: one character for chain strings and plots, e.g. ``"c"``.
+        parameters: in the order of the columns of ``params[name]``.
+        inlets: names of the inputs; the first one is the dry signal of equation 2.
+        outlets: names of the outputs.
+    """
+
+    name: str
+    letter: str
+    parameters: tuple[ParameterSpec, ...] = ()
+    inlets: tuple[str, ...] = ("in",)
+    outlets: tuple[str, ...] = ("out",)
+
+    @property
+    def width(self) -> int:
+        """Number of parameter columns."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    @property
+    def is_processor(self) -> bool:
+        """False for the inputs, mixes and outputs, which have nothing to set."""
+        return self.name not in STRUCTURAL_NAMES
+
+    @property
+    def can_be_bypassed(self) -> bool:
+        """Dry/wet and pruning need one outlet: its dry signal is what comes into the first inlet."""
+        return self.is_processor and len(self.outlets) == 1 and len(self.inlets) >= 1
+
+    def columns(self, name: str) -> slice:
+        """Columns of ``params[self.name]`` that hold the parameter ``name``."""
+        start = 0
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return slice(start, start + parameter.size)
+            start += parameter.size
+        known = ", ".join(parameter.name for parameter in self.parameters) or "none"
+        raise KeyError(f"{self.name} has no parameter {name!r}; it has: {known}")
+
+    def neutral(self) -> Tensor:
+        """Neutral values, shape [width]."""
+        return torch.cat([torch.full((p.size,), p.neutral) for p in self.parameters] or [torch.zeros(0)])
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Smallest and largest physical values, each of shape [width]."""
+        low = [torch.full((p.size,), p.low) for p in self.parameters]
+        high = [torch.full((p.size,), p.high) for p in self.parameters]
+        return torch.cat(low or [torch.zeros(0)]), torch.cat(high or [torch.zeros(0)])
+
+
+IN = NodeType("in", "i", inlets=())
+MIX = NodeType("mix", "m")
+OUT = NodeType("out", "o")
+STRUCTURAL = (IN, MIX, OUT)
+STRUCTURAL_NAMES = frozenset(node_type.name for node_type in STRUCTURAL)
+
+
+@dataclass(frozen=True)
+class TypeTable:
+    """The node types that a graph may use, in the order that ``node_type`` indexes."""
+
+    types: tuple[NodeType, ...]
+
+    def __post_init__(self) -> None:
+        names = [node_type.name for node_type in self.types]
+        letters = [node_type.letter for node_type in self.types]
+        if len(set(names)) < len(names) or len(set(letters)) < len(letters):
+            raise ValueError(f"node types need names and letters of their own: {names}, {letters}")
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def __getitem__(self, index: int) -> NodeType:
+        return self.types[index]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(node_type.name for node_type in self.types)
+
+    def index(self, name: str) -> int:
+        """Index of the type called ``name``, or with that letter."""
+        for i, node_type in enumerate(self.types):
+            if name in (node_type.name, node_type.letter):
+                return i
+        known = ", ".join(f"{t.letter} {t.name}" for t in self.types)
+        raise KeyError(f"no node type {name!r}; this rack has: {known}")
+
+    def by_letter(self, letter: str) -> NodeType:
+        """The type with that letter (or name)."""
+        return self.types[self.index(letter)]

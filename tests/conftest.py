@@ -1,0 +1,35 @@
+"""Fixtures that all tests share: the real recordings and consoles, where a checkout has them."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def _shared() -> Path | None:
+    root = Path(__file__).resolve().parent.parent
+    candidates = [Path(os.environ["GRAPHMIX_SHARED"])] if "GRAPHMIX_SHARED" in os.environ else []
+    candidates += [root.parent / "shared", root / "shared"]
+    return next((folder for folder in candidates if (folder / "audio").is_dir()), None)
+
+
+@pytest.fixture(scope="session")
+def shared_audio() -> Path:
+    folder = _shared()
+    if folder is None:
+        pytest.skip("the real recordings are not beside this checkout")
+    return folder / "audio"
+
+
+@pytest.fixture(scope="session")
+def shared_consoles() -> Path:
+    folder = _shared()
+    if folder is None or not (folder / "consoles").is_dir():
+        pytest.skip("the real consoles are not beside this checkout")
+    return folder / "consoles"
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
