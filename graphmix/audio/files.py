@@ -1,15 +1,17 @@
 """Audio files: what they hold, their samples at any rate, and writing them so that no half file is ever left.
 
-Samples are float32 in [-1, 1], shaped [channels, samples]; what leaves this module for a song is stereo, a mono
-file as two equal channels. Positions count samples at the rate that was asked for; outside the file is silence.
+Samples are float32 in [-1, 1], shaped [channels, samples]; what leaves this module for a song is stereo, a
+mono file as two equal channels. Positions count samples at the rate that was asked for; outside the file is
+silence.
 
-Resampling is torchaudio's windowed sinc, read in blocks: its output sample n depends on few input samples, and its
-filters repeat with the period of the reduced ratio (44,100 to 30,000 Hz: 147 in, 100 out). A block that starts
-on this grid, with a margin of one filter, therefore equals the same slice of the whole file resampled at once.
+Resampling is torchaudio's windowed sinc, read in blocks: its output sample n depends on few input samples,
+and its filters repeat with the period of the reduced ratio (44,100 to 30,000 Hz: 147 in, 100 out). A block
+that starts on this grid, with a margin of one filter, therefore equals the same slice of the whole file
+resampled at once.
 
-Two facts about libsndfile (1.2) decide how files are decoded. A seek in an MP3 file may land on the wrong sample, and
-soundfile seeks after each read: an MP3 file is decoded whole, by one read. A seek into the last page of an Ogg
-file lands wrong too: near its end such a file is decoded from well before.
+Two facts about libsndfile (1.2) decide how files are decoded. A seek in an MP3 file may land on the wrong
+sample, and soundfile seeks after each read: an MP3 file is decoded whole, by one read. A seek into the last
+page of an Ogg file lands wrong too: near its end such a file is decoded from well before.
 """
 
 import math
@@ -29,12 +31,11 @@ from torch import Tensor
 
 from graphmix.errors import SongError
 
-AUDIO_EXTENSIONS = frozenset(
-    # libsndfile reads these ...
-    [".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".au"]
-    # ... and not these, but a track must not vanish because of it: reading one is an error.
-    + [".m4a", ".aac", ".mp4", ".wma", ".ape", ".wv"]
-)
+# libsndfile does not read the last six; reading one is an error, so that no track vanishes silently
+AUDIO_EXTENSIONS = {
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc",
+    ".caf", ".au", ".m4a", ".aac", ".mp4", ".wma", ".ape", ".wv",
+}  # fmt: skip
 WRITTEN_AS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG", "VORBIS")}
 
 SCAN_BLOCK = 1 << 19  # samples decoded at a time when a whole file is checked: 12 s, 4 MB in stereo
@@ -52,8 +53,8 @@ Reader = Callable[[int, int], Tensor]  # (from, to) in samples of the file -> [c
 class AudioInfo:
     """What the header of an audio file says.
 
-    `sample_rate` is in Hz, `num_samples` counts at that rate, `channels` is 1 or 2; `container` is libsndfile's
-    name for the format ("WAV", "FLAC", "OGG", "MP3", ...), which the file's name need not tell.
+    `sample_rate` is in Hz, `num_samples` counts at that rate, `channels` is 1 or 2; `container` is
+    libsndfile's name for the format ("WAV", "FLAC", "OGG", "MP3", ...), which the file's name need not tell.
     """
 
     path: Path
@@ -81,8 +82,8 @@ def read_info(path: str | Path) -> AudioInfo:
     """Read a file's header.
 
     Raises:
-        SongError: there is no such file, it is no audio, it has more than two channels, no samples or an unknown
-            length, or it is shorter than its header says.
+        SongError: there is no such file, it is no audio, it has more than two channels, no samples or an
+            unknown length, or it is shorter than its header says.
     """
     path = Path(path)
     if not path.is_file():
@@ -94,7 +95,9 @@ def read_info(path: str | Path) -> AudioInfo:
     if info.num_samples == 0:
         raise SongError(f"{path} holds 0 samples: export it again, or take it out of the song.")
     if info.num_samples >= UNKNOWN_FRAMES:
-        raise SongError(f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again.")
+        raise SongError(
+            f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again."
+        )
     _refuse_cut_file(path)
     return info
 
@@ -102,15 +105,17 @@ def read_info(path: str | Path) -> AudioInfo:
 def _open(path: Path) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: headerless .raw
         raise SongError(
             f"{path} cannot be decoded as audio ({_reason(error)}): export it again, as WAV or FLAC."
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or ""
-    return text.strip().rstrip(".") or "libsndfile gives no reason"
+    """Say why; libsndfile's own text is without the path and often empty."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).strip().rstrip(".") or "libsndfile gives no reason"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _refuse_cut_file(path: Path) -> None:
@@ -122,7 +127,7 @@ def _refuse_cut_file(path: Path) -> None:
             missing = _missing_bytes(file, size, "little" if magic[:4] == b"RIFF" else "big")
             if missing:
                 raise SongError(
-                    f"{path} is cut off: {missing} bytes of the samples that its header promises are missing. "
+                    f"{path} is cut off: {missing} bytes of samples that its header promises are missing. "
                     "Copy or export it again."
                 )
         elif magic[:4] == b"OggS":
@@ -197,15 +202,16 @@ def _memory_reader(samples: Tensor) -> Reader:
 
 @lru_cache(maxsize=16)
 def _resampler(old: int, new: int) -> tuple[torch.nn.Module, int]:
-    """Return torchaudio's resampler of a reduced ratio, and how many periods of `old` samples a filter reaches."""
-    from torchaudio.transforms import Resample  # here: it takes a second, and songs at their own rate need it not
+    """Return torchaudio's resampler of a ratio and the reach of its filters in periods of `old` samples."""
+    # here, because it takes a second and songs at their own rate do without
+    from torchaudio.transforms import Resample
 
     half_width = math.ceil(6 * old / (0.99 * min(old, new)))  # torchaudio's lowpass_filter_width and rolloff
     if new * (2 * half_width + old) > LARGEST_KERNEL:
         raise SongError(
             f"audio cannot be resampled in the ratio {old} to {new}: the filters would take "
-            f"{new * (2 * half_width + old) * 4 / 1e9:.1f} GB. Choose a working rate that shares a large factor "
-            "with the files' (44100 with 30000, 48000 or 22050)."
+            f"{new * (2 * half_width + old) * 4 / 1e9:.1f} GB. Choose a working rate that shares a large "
+            "factor with the files' (44100 with 30000, 48000 or 22050)."
         )
     return Resample(old, new), math.ceil(half_width / old)
 
@@ -222,7 +228,7 @@ def _read_at(read: Reader, info: AudioInfo, start: int, length: int, sample_rate
 
 
 def _resampled_block(read: Reader, info: AudioInfo, start: int, stop: int, sample_rate: int) -> Tensor:
-    """Resample the periods that cover [start, stop) and a margin on both sides, and cut the block out of them."""
+    """Resample the periods that cover [start, stop) with a margin on both sides, and cut the block out."""
     factor = math.gcd(info.sample_rate, sample_rate)
     old, new = info.sample_rate // factor, sample_rate // factor
     resample, margin = _resampler(old, new)
@@ -257,7 +263,9 @@ def read_audio(
         raise SongError(f"sample_rate is {rate}: a rate is 1 Hz or more.")
     count = info.num_samples_at(rate) - start if length is None else length
     if count < 0:
-        raise SongError(f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}.")
+        raise SongError(
+            f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}."
+        )
     return _read_at(_file_reader(info), info, start, count, rate).clone()
 
 
@@ -286,7 +294,7 @@ def check_audio(info: AudioInfo) -> float:
 
 
 def load_checked(info: AudioInfo, length: int, sample_rate: int) -> tuple[Tensor, float]:
-    """Check and decode a whole file in one pass -> the first samples [2, length] at `sample_rate`, its peak."""
+    """Check and decode a file in one pass -> its first samples [2, length] at `sample_rate`, its peak."""
     native = torch.cat(list(checked_blocks(info)), dim=1)
     return _read_at(_memory_reader(native), info, 0, length, sample_rate), float(native.abs().max())
 
@@ -297,8 +305,8 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
     The file appears whole or not at all: a hidden file beside it is written, checked and renamed.
 
     Raises:
-        SongError: the name ends otherwise, the audio has another shape, is not finite or is too loud for FLAC, or
-            the folder cannot be written (missing, forbidden, full).
+        SongError: the name ends otherwise, the audio has another shape, is not finite or is too loud for
+            FLAC, or the folder cannot be written (missing, forbidden, full).
     """
     path = Path(path)
     samples = _writable_samples(path, audio)
@@ -307,7 +315,9 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
     partial = path.parent / f".{uuid.uuid4().hex}.part"
     container, subtype = WRITTEN_AS[path.suffix.lower()]
     try:
-        with soundfile.SoundFile(partial, "w", sample_rate, samples.shape[1], subtype, format=container) as file:
+        with soundfile.SoundFile(
+            partial, "w", sample_rate, samples.shape[1], subtype, format=container
+        ) as file:
             for start in range(0, len(samples), WRITE_BLOCK):
                 file.write(samples[start : start + WRITE_BLOCK])
         if read_info(partial).num_samples != len(samples):
@@ -315,10 +325,9 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
         os.replace(partial, path)
     except (soundfile.SoundFileError, OSError, AssertionError, TypeError, ValueError) as error:
         # soundfile asserts that all was written; libsndfile says only "System error" for a full disk
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else _reason(error)
         raise SongError(
-            f"{path} cannot be written ({reason}): check that the disk has room, that the folder may be written to "
-            f"and that {container} takes {samples.shape[1]} channels at {sample_rate} Hz."
+            f"{path} cannot be written ({_reason(error)}): check that the disk has room, that the folder may "
+            f"be written to and that {container} takes {samples.shape[1]} channels at {sample_rate} Hz."
         ) from error
     finally:
         with suppress(OSError):  # no such file after a success, or the folder forbids it

@@ -1,10 +1,10 @@
 """Which stretches of a song are rendered: to score all of it, and to train on random ones.
 
 Positions are samples at the working rate; a segment may start before the song, where :meth:`Song.read` gives
-silence. The first `warmup` samples of a segment let reverbs and envelopes settle and are never scored; before the
-song there is silence, so that its first sample is scored too, with effects at rest. The paper's code never
-scores the first second, and a last segment of padding counts there like a full one: here only real samples
-count, each once.
+silence. The first `warmup` samples of a segment let reverbs and envelopes settle and are never scored;
+before the song there is silence, so that its first sample is scored too, with effects at rest. The paper's
+code never scores the first second, and a last segment of padding counts there like a full one: here only
+real samples count, each once.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,18 @@ import numpy as np
 
 from graphmix.errors import SearchError
 
-MIN_SCORED_SAMPLES = 8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
+MIN_SCORED_SAMPLES = (
+    8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
+)
 
 
 @dataclass(frozen=True)
 class EvalSegment:
     """One window to render, [start, start + length), and what of it to score.
 
-    Scored is [score_from, score_to) relative to `start`. `weight` counts the samples that no earlier window has
-    scored; it is less than score_to - score_from only where a short last window is scored on more than is new.
+    Scored is [score_from, score_to) relative to `start`. `weight` counts the samples that no earlier window
+    has scored; it is less than score_to - score_from only where a short last window is scored on more than
+    is new.
     """
 
     start: int
@@ -46,9 +49,9 @@ def _check(num_samples: int, warmup: int, length: int) -> None:
 def evaluation_segments(num_samples: int, warmup: int, length: int) -> list[EvalSegment]:
     """Cover a song by windows of equal length whose scored parts tile [0, num_samples).
 
-    The first window begins `warmup` samples before the song. The last one is moved back to end with the song and
-    scored on what is new, or on the last MIN_SCORED_SAMPLES where that is less. A song that fits in one window
-    gets one, silent after the song's end.
+    The first window begins `warmup` samples before the song. The last one is moved back to end with the song
+    and scored on what is new, or on the last MIN_SCORED_SAMPLES where that is less. A song that fits in one
+    window gets one, silent after the song's end.
 
     Raises:
         SearchError: the song is empty, or less than MIN_SCORED_SAMPLES of a window would be scored.
@@ -63,7 +66,8 @@ def evaluation_segments(num_samples: int, warmup: int, length: int) -> list[Eval
     if num_samples <= hop:
         return [EvalSegment(-warmup, length, warmup, warmup + num_samples, num_samples)]
     segments = [
-        EvalSegment(begin - warmup, length, warmup, length, hop) for begin in range(0, num_samples - hop + 1, hop)
+        EvalSegment(begin - warmup, length, warmup, length, hop)
+        for begin in range(0, num_samples - hop + 1, hop)
     ]
     if new := num_samples % hop:
         scored = max(new, min(MIN_SCORED_SAMPLES, num_samples))
@@ -74,8 +78,8 @@ def evaluation_segments(num_samples: int, warmup: int, length: int) -> list[Eval
 def training_start(seed: int, step: int, num_samples: int, length: int, warmup: int) -> int:
     """Where the segment of a training step starts, uniform over [-warmup, num_samples - length].
 
-    It depends on `seed` and `step` alone, so that a resumed run trains on what an undisturbed one would. A song
-    that fits in one window always starts at -warmup.
+    It depends on `seed` and `step` alone, so that a resumed run trains on what an undisturbed one would. A
+    song that fits in one window always starts at -warmup.
 
     Raises:
         SearchError: as :func:`evaluation_segments`, or seed or step is negative.

@@ -1,43 +1,32 @@
 """A song on disk: its dry tracks, their subgroups and the mix to match, at one working rate.
 
-A song is a folder. Its `song.json` says where things are; other keys are left alone::
+Where the files of a song are is :mod:`graphmix.audio.layout`'s to say.
 
-    {"name": "Title", "mix": "mix.flac", "stems": "dry",
-     "subgroups": {"drums": ["01_kick.wav", "02_snare.wav"], "bass": ["03_bass.wav"]}}
-
-`mix` may be null, `subgroups` empty. Without `song.json` the tracks are the audio files in `stems/` or `dry/`, the
-mix is `mix.wav` (.flac, ...) or the one audio file in the folder, and all tracks share one bus.
-
-Conventions: a track is named by its file, extension included; tracks stand in natural order ("2" before "10"). The
-song is as long as its mix (without one, as its longest track), and a track that is not is padded or cut. Every
-sample is checked once, when the song is loaded. A song that fits the budget is decoded in the same pass and
-kept; a longer one stays on disk and each read decodes what it needs.
+Conventions: a track is named by its file, extension included; tracks stand in natural order ("2" before
+    "10"). The song is as long as its mix (without one, as its longest track), and a track that is not is
+    padded or cut. Every sample is checked once, when the song is loaded. A song that fits the budget is
+    decoded in the same pass and kept; a longer one stays on disk and each read decodes what it needs.
 """
 
-import json
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from graphmix.audio.files import AUDIO_EXTENSIONS, AudioInfo, check_audio, load_checked, read_audio, read_info
+from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
+from graphmix.audio.layout import Layout, find_layout, flat_layout, is_song, some_names
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.errors import SongError
 
 PRELOAD_BYTES = 2 << 30  # decoded songs up to this size stay in memory: 30 tracks of 5 minutes at 30 kHz
 SILENT_PEAK = 1e-5  # -100 dB re full scale: below the last bit of 16-bit audio
-DEFAULT_BUS = "mix bus"
-UNGROUPED_BUS = "ungrouped"
-STEM_FOLDERS = ("stems", "dry")
+BYTES_PER_SAMPLE = 4  # float32
 DECODERS = min(4, os.cpu_count() or 1)  # threads: libsndfile decodes outside the interpreter's lock
-NAMES_SHOWN = 4  # a notice names so many tracks and counts the others
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,7 +50,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Song:
-    """Tracks in natural order, the subgroup of each (bus -> track names), the mix, and the length at the working rate.
+    """Tracks in natural order, subgroups (bus -> track names), the mix, and the length at the working rate.
 
     `notices` are sentences for the user about what was padded, cut, silent or regrouped.
     """
@@ -74,7 +63,8 @@ class Song:
     mix: AudioInfo | None
     num_samples: int
     notices: tuple[str, ...] = ()
-    _decoded: Tensor | None = field(default=None, repr=False, compare=False)  # [tracks (+ mix), 2, num_samples]
+    # [tracks, then the mix, 2, num_samples]
+    _decoded: Tensor | None = field(default=None, repr=False, compare=False)
 
     @property
     def num_tracks(self) -> int:
@@ -110,21 +100,12 @@ class Song:
                 inside.copy_(self._decoded[:, :, begin:end])
             else:
                 sources = _sources(self.tracks, self.mix)
-                parts = _on_threads(lambda info: read_audio(info, begin, end - begin, self.sample_rate), sources)
+                parts = _on_threads(
+                    lambda info: read_audio(info, begin, end - begin, self.sample_rate), sources
+                )
                 for row, part in zip(inside, parts, strict=True):
                     row.copy_(part)
         return Segment(audio[: self.num_tracks], None if self.mix is None else audio[-1])
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where a song's files are: what song.json says, or the folder shows."""
-
-    name: str
-    mix: Path | None
-    stems: Path
-    subgroups: dict[str, tuple[str, ...]]
-    notices: tuple[str, ...] = ()
 
 
 def load_song(
@@ -135,10 +116,10 @@ def load_song(
     mix: str | Path | None = None,
     preload_bytes: int = PRELOAD_BYTES,
 ) -> Song:
-    """Load a song's folder, check every sample of it, and keep it decoded if that takes at most `preload_bytes`.
+    """Load a song's folder and check every sample; keep it decoded if that takes at most `preload_bytes`.
 
     Args:
-        folder: with `song.json`, or with a mix and `stems/` or `dry/`.
+        folder: with `song.json`, or with a mix and `stems/` or `dry/`; see :mod:`graphmix.audio.layout`.
         sample_rate: working rate in Hz; files of other rates are resampled.
         need_mix: False accepts a song without a mix; one that is there is loaded all the same.
         mix: path of the mix, instead of the song's own.
@@ -147,21 +128,103 @@ def load_song(
     Raises:
         SongError: the folder, its description or a file cannot be used.
     """
-    folder = _existing_folder(folder)
-    layout = _described(folder, need_mix, mix) if (folder / "song.json").exists() else _found(folder, need_mix, mix)
-    return _load(folder, layout, sample_rate, need_mix, preload_bytes)
+    layout = find_layout(Path(folder), need_mix, None if mix is None else Path(mix))
+    return _load(Path(folder), layout, sample_rate, preload_bytes)
 
 
 def load_stems(folder: str | Path, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES) -> Song:
-    """Load a song that needs no mix, or a bare folder of dry tracks (where a file called mix is none of them).
+    """Load a song that needs no mix, or a bare folder of dry tracks (a file called mix is none of them).
 
     Raises:
         SongError: as :func:`load_song`.
     """
-    folder = _existing_folder(folder)
-    if (folder / "song.json").exists() or any((folder / name).is_dir() for name in STEM_FOLDERS):
-        return load_song(folder, sample_rate, need_mix=False, preload_bytes=preload_bytes)
-    mixes = [path for path in _audio_files(folder) if path.stem.lower() == "mix"]
-    notices = tuple(f"{path.name} lies among the tracks and was left out." for path in mixes)
-    layout = _Layout(folder.name, mixes[0] if mixes else None, folder, {}, notices)
-    return replace(_load(folder, replace(layout, mix=None), sample_rate, False, preload_bytes))
+    folder = Path(folder)
+    layout = find_layout(folder, need_mix=False) if is_song(folder) else flat_layout(folder)
+    return _load(folder, layout, sample_rate, preload_bytes)
+
+
+def _load(folder: Path, layout: Layout, sample_rate: int, preload_bytes: int) -> Song:
+    """Read all headers, then all samples once."""
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
+        raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
+    tracks = tuple(Track(name, read_info(path)) for name, path in layout.tracks.items())
+    mix = read_info(layout.mix) if layout.mix else None
+    if mix and mix.num_samples_at(sample_rate) < MIN_SCORED_SAMPLES:
+        raise SongError(
+            f"{mix.path} lasts {mix.seconds:.3f} s: {mix.num_samples_at(sample_rate)} samples at "
+            f"{sample_rate} Hz are too short to score, which takes {MIN_SCORED_SAMPLES}. "
+            "Use a longer song or a higher rate."
+        )
+    sources = _sources(tracks, mix)
+    lengths = [info.num_samples_at(sample_rate) for info in sources]
+    num_samples = lengths[-1] if mix else max(lengths)
+    fits = len(sources) * 2 * num_samples * BYTES_PER_SAMPLE <= preload_bytes
+    decoded = torch.empty(len(sources), 2, num_samples) if fits else None
+    peaks = _check_all(sources, decoded, sample_rate)
+    notices = [*layout.notices, *_length_notices(tracks, lengths, num_samples, sample_rate)]
+    notices += _silence_notices(folder, tracks, mix, peaks)
+    whole = [info.path.name for info in sources if info.is_decoded_whole]
+    if whole and decoded is None:
+        notices.append(
+            f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster."
+        )
+    return Song(
+        layout.name, folder, sample_rate, tracks, layout.subgroups, mix, num_samples, tuple(notices), decoded
+    )
+
+
+def _sources(tracks: Sequence[Track], mix: AudioInfo | None) -> list[AudioInfo]:
+    """List the files in the order of the rows that hold their samples: tracks, then the mix."""
+    return [track.info for track in tracks] + ([mix] if mix else [])
+
+
+def _check_all(sources: list[AudioInfo], decoded: Tensor | None, sample_rate: int) -> list[float]:
+    """Check every sample of all files, keep them in `decoded` if it is there, and return the peaks."""
+
+    def check(row: int) -> float:
+        if decoded is None:
+            return check_audio(sources[row])
+        decoded[row], peak = load_checked(sources[row], decoded.shape[-1], sample_rate)
+        return peak
+
+    return list(_on_threads(check, range(len(sources))))
+
+
+def _on_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function to items on a few threads; results keep the order, the first error is raised."""
+    pool = ThreadPoolExecutor(DECODERS)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _length_notices(
+    tracks: Sequence[Track], lengths: Sequence[int], num_samples: int, sample_rate: int
+) -> Iterator[str]:
+    """Say which tracks are padded or cut; one sample is the rounding of resampling."""
+    off = {track.name: length - num_samples for track, length in zip(tracks, lengths, strict=False)}
+    for sign, relation, deed in ((-1, "shorter", "padded with silence"), (1, "longer", "cut")):
+        names = [name for name, excess in off.items() if sign * excess > 1]
+        if names:
+            most = max(sign * off[name] for name in names) / sample_rate
+            yield (
+                f"{len(names)} of {len(tracks)} tracks are {relation} than the song "
+                f"({num_samples / sample_rate:.2f} s), by up to {most:.3f} s, and {deed}: "
+                f"{some_names(names)}."
+            )
+
+
+def _silence_notices(
+    folder: Path, tracks: Sequence[Track], mix: AudioInfo | None, peaks: Sequence[float]
+) -> Iterator[str]:
+    """Say which tracks are silent, and refuse a silent mix or nothing but silence."""
+    if mix and peaks[-1] < SILENT_PEAK:
+        raise SongError(
+            f"{mix.path} is silent (its peak is {peaks[-1]:.1e}): give the mix that these tracks made."
+        )
+    silent = [track.name for track, peak in zip(tracks, peaks, strict=False) if peak < SILENT_PEAK]
+    if len(silent) == len(tracks):
+        raise SongError(f"all {len(tracks)} tracks of {folder} are silent: export them again.")
+    if silent:
+        yield f"{len(silent)} of {len(tracks)} tracks are silent: {some_names(silent)}."

@@ -1,5 +1,6 @@
 """Editing: graph in, graph out. Parameters, weights, ports and names follow; the given graph is not changed."""
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -26,9 +27,7 @@ def _select(graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor
     """The nodes of ``keep`` with these cables (in old numbers, all among kept nodes)."""
     if isinstance(graph.info, list):
         raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
-    result = MixGraph()
-    for key, value in graph:
-        result[key] = value
+    result = copy.copy(graph)
     new_index = torch.cumsum(keep.long(), 0) - 1
     result.node_type = graph.node_type[keep]
     result.wet = graph.wet[keep]
@@ -120,8 +119,6 @@ def bypass_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     for node in mask.nonzero().flatten().tolist():
         if not graph.type_of(node).can_be_bypassed:
             raise GraphError(f"{graph.describe(node)} cannot be bypassed: it has no dry signal to let through.")
-    result = MixGraph()
-    for key, value in graph:
-        result[key] = value
+    result = copy.copy(graph)
     result.wet = graph.wet.masked_fill(mask, 0.0)
     return result

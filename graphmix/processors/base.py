@@ -64,6 +64,10 @@ class Processor(nn.Module, ABC):
         """Physical values from which a search starts, given neutral ones, [nodes, width]."""
         return params
 
+    def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
+        """Adapt starting values to the levels that each node hears: one tensor of frame levels for each node."""
+        return params
+
     @torch.no_grad()
     def project(self, raw: Tensor) -> None:
         """Bring raw numbers back into their ranges, in place, after a step of the optimizer."""

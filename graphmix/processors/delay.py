@@ -95,7 +95,7 @@ class MultitapDelay(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 0.02
+    start_wet = 0.01
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

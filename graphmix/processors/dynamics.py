@@ -21,6 +21,8 @@ from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, Parameter
 
 ENERGY_FLOOR = 1e-8
 """Added to the energy before the logarithm: -80 dB, below which a detector hears silence."""
+AUDIBLE_DB = -70.0
+"""Frames below this level do not count when a threshold is set to what a node hears."""
 THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -20.0, Linear(DB_PER_NEPER))
 GATE_THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -50.0, Linear(DB_PER_NEPER))
 RATIO = ParameterSpec("ratio", 1, "", 1.0, 100.0, 1.0, Exponential())
@@ -63,6 +65,20 @@ def knee(over_db: Tensor, knee_db: Tensor) -> Tensor:
 
 class Dynamics(Processor):
     """What compressors and gates share: detector, smoothing and the multiplication by a gain."""
+
+    start_quantile = 0.5
+    """Share of a node's audible frames that lie below the threshold with which its search starts."""
+
+    def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
+        """Put each threshold into the midst of what the node hears; elsewhere it would have no gradient."""
+        params = params.clone()
+        column = self.node_type.columns("threshold_db")
+        for row, levels in enumerate(levels_db):
+            audible = levels[levels > AUDIBLE_DB]
+            if audible.numel():
+                threshold = audible.double().quantile(self.start_quantile)
+                params[row, column] = threshold.clamp(THRESHOLD.low, THRESHOLD.high).to(params)
+        return params
 
     def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
         """Smoothed energy, [nodes, samples]."""
@@ -110,6 +126,8 @@ class Compressor(Dynamics):
         super().__init__(sample_rate)
         self.node_type = NodeType("compressor", "c", (THRESHOLD, RATIO, KNEE, TIME))
 
+    start_quantile = 0.6
+
     def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
         """Gain in dB, 0 or below."""
         return (1 / self.get(params, "ratio") - 1) * knee(over_db, self.get(params, "knee_db"))
@@ -135,6 +153,8 @@ class NoiseGate(Dynamics):
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.node_type = NodeType("noisegate", "n", (GATE_THRESHOLD, RATIO, KNEE, TIME))
+
+    start_quantile = 0.2
 
     def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
         """Gain in dB, 0 or below."""

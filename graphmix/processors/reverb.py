@@ -49,7 +49,7 @@ class Reverb(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 0.02
+    start_wet = 0.01
     noise_stft: Tensor
     window: Tensor
 

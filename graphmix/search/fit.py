@@ -1,0 +1,167 @@
+"""Fitting the parameters and dry/wet weights of a graph by gradient descent (section 2.3 of the pruning paper).
+
+AdamW on raw values, one random segment a step, projection into the ranges after each step. The best graph by
+evaluation over the whole song is kept, not the last. The state of a training can be taken out and put back, so that
+an interrupted one ends in the same numbers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.song import Song
+from graphmix.errors import SearchError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.rack import Rack
+from graphmix.search.losses import LossTerms
+from graphmix.search.objective import Objective
+from graphmix.search.raw import RawGraph
+from graphmix.search.settings import SearchSettings
+
+WEIGHT_DECAY = 0.0
+"""AdamW would pull raw values towards zero; levels come from least squares and are better left there."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: the best graph, its loss over the song, and the loss at each evaluated step."""
+
+    graph: MixGraph
+    loss: LossTerms
+    course: tuple[tuple[int, float], ...]
+
+
+class Training:
+    """Gradient descent on a fixed graph, from one step number to another.
+
+    Args:
+        objective: the song and its losses.
+        graph: where to start.
+        settings: learning rate, regularization, seed.
+        first_step: number of the first step in the whole search.
+        num_steps: how many steps.
+        loss: of ``graph`` over the song, if it is known.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        graph: MixGraph,
+        settings: SearchSettings,
+        first_step: int,
+        num_steps: int,
+        loss: LossTerms | None = None,
+    ) -> None:
+        self.objective, self.settings = objective, settings
+        self.step, self.last_step = first_step, first_step + num_steps
+        self.raw = RawGraph(graph.to(objective.device), objective.rack)
+        self.optimizer = torch.optim.AdamW(
+            self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self.best_graph = self.raw.snapshot().cpu()
+        self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
+        self.last_train_loss = float("nan")
+
+    @property
+    def done(self) -> bool:
+        """True after the last step."""
+        return self.step >= self.last_step
+
+    def advance(self) -> LossTerms | None:
+        """One step; at every evaluation also the loss over the song, which is returned."""
+        settings = self.settings
+        graph = self.raw.graph()
+        loss = self.objective.step_loss(graph, settings.seed, self.step)
+        total = loss.audio + settings.gain_staging * loss.staging
+        total = total + settings.sparsity_at(self.step) * self.raw.weights.sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self._check_finite(total)
+        self.optimizer.step()
+        self.raw.project()
+        self.last_train_loss = float(loss.audio.detach())
+        self.step += 1
+        if self.step % settings.evaluate_every and not self.done:
+            return None
+        snapshot = self.raw.snapshot()
+        evaluated = self.objective.evaluate(snapshot)
+        if evaluated.total < self.best_loss.total:
+            self.best_graph, self.best_loss = snapshot.cpu(), evaluated
+        return evaluated
+
+    def _check_finite(self, total: Tensor) -> None:
+        gradients = [p.grad for p in self.raw.parameters() if p.grad is not None]
+        if not torch.isfinite(total) or not all(bool(torch.isfinite(g).all()) for g in gradients):
+            raise SearchError(
+                f"step {self.step}: the loss or its gradient is not a number; lower the learning rate "
+                f"({self.settings.learning_rate}) or report the song to graphmix."
+            )
+
+    def mean_weights(self) -> dict[str, float]:
+        """Mean dry/wet weight of each type."""
+        graph = self.raw.snapshot()
+        return {
+            t.name: round(float(graph.wet[graph.nodes_of(t.name)].mean()), 4)
+            for t in graph.types.types
+            if t.can_be_bypassed and graph.params[t.name].numel()
+        }
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON values from which :meth:`restore` goes on; the best graph is not among them."""
+        tensors = {f"raw.{name}": value.detach() for name, value in self.raw.tensors().items()}
+        parameters = dict(self.raw.tensors())
+        for name, parameter in parameters.items():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
+        return tensors, {"step": self.step, "last_step": self.last_step}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state` gave."""
+        self.step, self.last_step = int(values["step"]), int(values["last_step"])
+        for name, parameter in self.raw.tensors().items():
+            parameter.copy_(tensors[f"raw.{name}"])
+            moments = {
+                key: tensors[f"adam.{key}.{name}"].clone()
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"adam.{key}.{name}" in tensors
+            }
+            if moments:
+                self.optimizer.state[parameter] = moments
+
+
+def fit(
+    graph: MixGraph,
+    song: Song,
+    rack: Rack,
+    settings: SearchSettings | None = None,
+    *,
+    on_step: Callable[[Training], None] | None = None,
+    device: torch.device | str = "cpu",
+) -> Fitted:
+    """Fit a graph to a song by ``settings.steps`` steps of gradient descent.
+
+    Args:
+        graph: where to start; see :func:`graphmix.search.start_graph` for a good place.
+        song: tracks and mix, at the rack's sample rate.
+        rack: the processors.
+        settings: steps, learning rate, seed; the paper's by default.
+        on_step: called after each step.
+        device: where to compute.
+
+    Returns:
+        The best graph by evaluation over the song, never worse than the one given.
+    """
+    settings = settings or SearchSettings()
+    training = Training(Objective(song, rack, device), graph, settings, 0, settings.steps)
+    course = [(0, float(training.best_loss.total))]
+    while not training.done:
+        evaluated = training.advance()
+        if evaluated is not None:
+            course.append((training.step, float(evaluated.total)))
+        if on_step is not None:
+            on_step(training)
+    return Fitted(training.best_graph, training.best_loss, tuple(course))

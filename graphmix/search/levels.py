@@ -1,0 +1,94 @@
+"""Levels before the first step: least squares on waveforms and on power.
+
+The gain of each track and channel that brings the plain sum closest to the mix is a least-squares problem, solved
+from inner products that are added up over the song (nothing else is kept in memory). On waveforms it is exact
+where the mix is gains and panning only; where effects have changed the phases, the fit on band powers is the
+better one. Gains are not negative.
+"""
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.search.objective import Objective
+from graphmix.spec import DB_PER_NEPER
+
+FLOOR_DB = -60.0
+"""A track that least squares leaves out starts here: inaudible, but with a gradient."""
+_POWER_FFT = 2048
+_POWER_BANDS = 48
+
+
+def waveform_gains(objective: Objective) -> Tensor:
+    """Gains [tracks, 2] that minimise the squared error of the sum, per channel, not negative."""
+    return _solve(objective, lambda audio: audio.double())
+
+
+def power_gains(objective: Objective) -> Tensor:
+    """Gains [tracks, 2] whose powers add up best to the mix's, band by band and frame by frame."""
+    window = torch.hann_window(_POWER_FFT)
+    edges = torch.logspace(0, np.log10(_POWER_FFT // 2), _POWER_BANDS + 1).round().long().unique().tolist()
+
+    def bands(audio: Tensor) -> Tensor:
+        spectrum = torch.stft(audio.flatten(0, -2), _POWER_FFT, window=window, return_complex=True)
+        power = spectrum.abs().square()
+        grouped = torch.stack([power[:, a:b].sum(1) for a, b in zip(edges, edges[1:], strict=False)], dim=1)
+        return grouped.flatten(1).double().view(*audio.shape[:-1], -1)
+
+    return _solve(objective, bands, balance=True).sqrt()
+
+
+def _solve(objective: Objective, feature: object, balance: bool = False) -> Tensor:
+    """Non-negative least squares of the mix's features on the tracks', by channel: [tracks, 2]."""
+    song = objective.song
+    gram = torch.zeros(2, song.num_tracks, song.num_tracks, dtype=torch.float64)
+    right = torch.zeros(2, song.num_tracks, dtype=torch.float64)
+    for segment in objective.segments:
+        begin = segment.start + segment.score_to - segment.weight
+        audio = song.read(begin, segment.weight)
+        assert audio.mix is not None, "an objective has a mix"
+        if segment.weight < _POWER_FFT:
+            continue
+        stems, mix = feature(audio.stems), feature(audio.mix)  # type: ignore[operator]
+        if balance:  # every band and frame counts by its relative error
+            scale = mix.mean() * 0.01 + mix
+            stems, mix = stems / scale, mix / scale
+        gram += torch.einsum("icn,jcn->cij", stems, stems)
+        right += torch.einsum("icn,cn->ci", stems, mix)
+    gains = np.stack([_nonnegative(gram[c].numpy(), right[c].numpy()) for c in range(2)], axis=1)
+    return torch.from_numpy(gains)
+
+
+def _nonnegative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """argmin over x >= 0 of x' G x - 2 r' x, by a square root of G."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > max(values.max(), 1e-12) * 1e-13
+    root = np.sqrt(values[kept])
+    matrix, target = root[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ right) / root
+    solution, _ = nnls(matrix, target, maxiter=100 * len(right))
+    return solution
+
+
+def with_levels(graph: MixGraph, gains: Tensor, tracks: tuple[str, ...]) -> MixGraph:
+    """The graph with these track gains on the first gain node after each input; untouched where there is none."""
+    graph = graph.clone()
+    gain_db = (gains.clamp(min=1e-12).log() * DB_PER_NEPER).clamp(FLOOR_DB, 40.0).float()
+    rows = graph.rows().tolist()
+    successors: dict[int, list[int]] = {}
+    for source, target in graph.edge_index.t().tolist():
+        successors.setdefault(source, []).append(target)
+    for node in graph.nodes_of("in").tolist():
+        track = tracks.index(graph.names[node])
+        current = node
+        while len(successors.get(current, [])) == 1:
+            current = successors[current][0]
+            kind = graph.type_of(current).name
+            if kind in ("mix", "out"):
+                break
+            if kind == "gain":
+                graph.params["gain"][rows[current]] = gain_db[track]
+                graph.wet[current] = 1.0
+                break
+    return graph

@@ -1,0 +1,116 @@
+"""What a search minimises on one song: the training loss on a segment, and the loss over the whole song.
+
+Segments are 3.8 s, the first second of which is only warm-up (section 2.3 of the pruning paper). Targets do not
+change, so their features are computed once for each segment. The loss over the song is the mean over its
+segments, weighted by how many new samples each scores; the song is preceded by a second of silence.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.segments import EvalSegment, evaluation_segments, training_start
+from graphmix.audio.song import Song
+from graphmix.errors import SearchError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.rack import Rack
+from graphmix.render.renderer import Renderer
+from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging
+
+SEGMENT_SECONDS = 3.8
+WARMUP_SECONDS = 1.0
+_CACHED_TARGETS = 128
+
+
+class StepLoss(NamedTuple):
+    """Terms of equation 6 for one training step."""
+
+    audio: Tensor
+    staging: Tensor
+
+
+class Objective:
+    """Losses of graphs on one song.
+
+    Args:
+        song: with a mix.
+        rack: the processors; its sample rate is the song's.
+        device: where rendering happens.
+    """
+
+    def __init__(self, song: Song, rack: Rack, device: torch.device | str = "cpu") -> None:
+        if song.mix is None:
+            raise SearchError(f"song {song.name!r} has no mix, so there is nothing to match.")
+        if song.sample_rate != rack.sample_rate:
+            raise SearchError(f"the song is at {song.sample_rate} Hz and the rack at {rack.sample_rate} Hz.")
+        self.song = song
+        self.device = torch.device(device)
+        self.rack = rack.to(self.device)
+        self.renderer = Renderer(self.rack)
+        self.loss = MixLoss(song.sample_rate).to(self.device)
+        self.length = round(SEGMENT_SECONDS * song.sample_rate)
+        self.warmup = round(WARMUP_SECONDS * song.sample_rate)
+        self.segments = evaluation_segments(song.num_samples, self.warmup, self.length)
+        self._features: OrderedDict[EvalSegment, TargetFeatures] = OrderedDict()
+        self._row = {name: row for row, name in enumerate(song.track_names)}
+
+    def stems_for(self, graph: MixGraph, stems: Tensor) -> Tensor:
+        """Rows of a song's stems in the order of the graph's inputs, [inputs, 2, samples].
+
+        Raises:
+            SearchError: if the graph asks for a track that the song lacks.
+        """
+        names = [graph.names[i] for i in graph.nodes_of("in").tolist()]
+        missing = next((name for name in names if name not in self._row), None)
+        if missing is not None:
+            have = ", ".join(list(self._row)[:6])
+            raise SearchError(f"the graph takes track {missing!r}, which {self.song.name!r} lacks; it has: {have}.")
+        return stems[[self._row[name] for name in names]]
+
+    def step_loss(self, graph: MixGraph, seed: int, step: int) -> StepLoss:
+        """Loss on the random segment of one training step; the same seed and step give the same segment."""
+        start = training_start(seed, step, self.song.num_samples, self.length, self.warmup)
+        segment = self.song.read(start, self.length)
+        assert segment.mix is not None, "checked when the objective was made"
+        sources = self.stems_for(graph, segment.stems).to(self.device)
+        rendered = self.renderer.render(graph, sources)
+        prediction = rendered.mix.sum(0, keepdim=True)[..., self.warmup :]
+        target = segment.mix[None, :, self.warmup :].to(self.device)
+        terms = self.loss(prediction=prediction, target=target)
+        return StepLoss(terms.total, gain_staging(rendered.wet_energy, rendered.dry_energy))
+
+    def evaluate(self, graph: MixGraph, segments: list[EvalSegment] | None = None) -> LossTerms:
+        """Loss over the whole song (or some of its segments), without gradients."""
+        chosen = self.segments if segments is None else segments
+        total = torch.zeros(4, dtype=torch.float64)
+        weight = 0
+        for segment in chosen:
+            terms = self._evaluate_segment(graph, segment)
+            total += segment.weight * torch.stack([t.double().cpu() for t in terms])
+            weight += segment.weight
+        return LossTerms(*(total / weight))
+
+    @torch.no_grad()
+    def _evaluate_segment(self, graph: MixGraph, segment: EvalSegment) -> LossTerms:
+        audio = self.song.read(segment.start, segment.length)
+        prediction = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(0, keepdim=True)
+        scored = slice(segment.score_from, segment.score_to)
+        if segment not in self._features:
+            assert audio.mix is not None, "checked when the objective was made"
+            self._features[segment] = self.loss.features(audio.mix[None, :, scored].to(self.device))
+            if len(self._features) > _CACHED_TARGETS:
+                self._features.popitem(last=False)
+        return self.loss(prediction=prediction[..., scored], target=self._features[segment])
+
+    @torch.no_grad()
+    def render(self, graph: MixGraph) -> Tensor:
+        """The whole mix, [2, samples] on the CPU, segment by segment as it is evaluated."""
+        mix = torch.zeros(2, self.song.num_samples)
+        for segment in self.segments:
+            stems = self.stems_for(graph, self.song.read(segment.start, segment.length).stems)
+            part = self.renderer(graph, stems.to(self.device)).sum(0).cpu()
+            begin = segment.start + segment.score_from
+            mix[:, begin : segment.start + segment.score_to] = part[:, segment.score_from : segment.score_to]
+        return mix

@@ -1,0 +1,84 @@
+"""Settings of a search, and the two presets."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from graphmix.errors import SearchError
+from graphmix.graph.console import CONSOLE_CHAIN
+from graphmix.search.policies import POLICIES, Policy
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).
+
+    Args:
+        chain: letters of the processors on every track and bus.
+        policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
+        tolerance: tau of equation 7.
+        steps: gradient steps on the full console.
+        rounds: pruning rounds; 0 leaves the console as it is.
+        round_steps: gradient steps after each round.
+        learning_rate: of AdamW, in raw units a step.
+        gain_staging: alpha_g of equation 6.
+        sparsity: alpha_p of equation 8 at the end of its ramp.
+        ramp_steps: steps after the console's training over which alpha_p grows from 0.
+        evaluate_every: steps between evaluations over the whole song; the best of them is kept.
+        sample_rate: working rate in Hz.
+        seed: of every random choice.
+    """
+
+    chain: str = CONSOLE_CHAIN
+    policy: str = "hybrid"
+    tolerance: float = 0.01
+    steps: int = 6000
+    rounds: int = 12
+    round_steps: int = 500
+    learning_rate: float = 0.01
+    gain_staging: float = 1e-3
+    sparsity: float = 1e-2
+    ramp_steps: int = 4000
+    evaluate_every: int = 250
+    sample_rate: int = 30000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rounds", "round_steps", "seed", "tolerance", "gain_staging", "sparsity"):
+            if getattr(self, name) < 0:
+                raise SearchError(f"{name} is {getattr(self, name)}; it cannot be negative.")
+        for name in ("learning_rate", "evaluate_every", "sample_rate", "ramp_steps"):
+            if not getattr(self, name) > 0:
+                raise SearchError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        if self.policy not in POLICIES:
+            raise SearchError(f"there is no policy {self.policy!r}; choose one of: {', '.join(POLICIES)}.")
+
+    def new_policy(self) -> Policy:
+        """A policy object for one search."""
+        return POLICIES[self.policy]()
+
+    def sparsity_at(self, step: int) -> float:
+        """alpha_p at a step of the whole search: 0 on the console, then a linear ramp (section 3.3)."""
+        return self.sparsity * min(1.0, max(0, step - self.steps) / self.ramp_steps)
+
+    def scaled(self, steps: int | None = None, rounds: int | None = None) -> "SearchSettings":
+        """Another budget in the paper's proportions: as many steps after the rounds as before them."""
+        if steps is None and rounds is None:
+            return self
+        rounds = self.rounds if rounds is None else rounds
+        total = self.steps if steps is None else steps
+        per_round = max(1, round(total / rounds)) if rounds and total else 0
+        ramp = max(1, round(per_round * rounds * 2 / 3))
+        every = max(1, min(self.evaluate_every, total // 4 or 1))
+        return replace(
+            self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+PAPER = SearchSettings()
+DRAFT = SearchSettings(steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50)
+"""Minutes on two cores."""
+PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}
