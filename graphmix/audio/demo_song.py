@@ -10,7 +10,7 @@ track                  fault                                                    
 02_snare.wav           dull above 3 kHz, no room; ghost notes far below the backbeat   equalizer, reverb
 03_hats.wav            much too loud, harsh near 8 kHz                                 gain, equalizer
 04_congas.wav          no room, in the middle like all the rest                        reverb, panning
-05_bass.wav            strokes that differ by 20 dB                                    compressor
+05_bass.wav            strokes that differ by 18 dB                                    compressor
 06_electric_piano.wav  muddy from 150 to 400 Hz, where the bass lives                  equalizer
 07_pad.wav             nearly mono, rumble below 100 Hz                                stereo imager, reverb
 08_arpeggio.wav        short dry blips                                                 delay
@@ -50,7 +50,10 @@ _BEAT_SECONDS = 60 / BEATS_PER_MINUTE
 _SWING_BEATS = 0.035
 """How late each second sixteenth comes: a slight shuffle."""
 _FADE_SECONDS = 0.2
-_MIN_SAMPLE_RATE = 8000
+_MIN_SAMPLE_RATE = 22050
+"""Below it the hats, which play above 6.5 kHz, would be all but silent."""
+_MIN_SECONDS = 1.0
+"""By then each track has played: the last to enter is the snare, on the second beat."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +85,27 @@ def demo_stems(
     notes and the same noise. It ends in a fade of 0.2 s.
 
     Args:
-        sample_rate: in Hz, 8000 or more.
+        sample_rate: in Hz, 22050 or more.
         seed: of timing, strokes, levels and noise, 0 or more; the same seed gives the same samples.
-        seconds: length, more than 0; 12 is the whole form, more repeats it.
+        seconds: length, 1 or more, by when all tracks have entered; 12 is the whole form, more repeats it.
 
     Returns:
-        Float32 tracks [2, round(seconds * sample_rate)], peaks between -23 and -1 dBFS. Both channels are
+        Float32 tracks [2, round(seconds * sample_rate)], peaks between -24 and -1 dBFS. Both channels are
         equal except in the pad, which is a little wide.
 
     Raises:
         SongError: an argument is out of its range.
     """
     if sample_rate < _MIN_SAMPLE_RATE:
-        raise SongError(f"The demo song needs a sample rate of {_MIN_SAMPLE_RATE} Hz or more, "
-                        f"not {sample_rate}.")
+        raise SongError(
+            f"The demo song needs a sample rate of {_MIN_SAMPLE_RATE} Hz or more, not {sample_rate}."
+        )
     if seed < 0:
         raise SongError(f"The seed of the demo song is {seed}; give 0 or a positive whole number.")
-    if not (np.isfinite(seconds) and seconds > 0 and round(seconds * sample_rate) > 0):
-        raise SongError(f"The demo song cannot last {seconds} seconds; give a positive length, such as 12.")
+    if not (np.isfinite(seconds) and seconds >= _MIN_SECONDS):
+        raise SongError(
+            f"The demo song cannot last {seconds} seconds; give {_MIN_SECONDS} or more, such as 12."
+        )
     return {
         name: _track(part, sample_rate, seconds, np.random.default_rng((seed, number)))
         for number, (name, part) in enumerate(_PARTS.items())
@@ -108,11 +114,11 @@ def demo_stems(
 
 def _track(part: Part, sample_rate: int, seconds: float, rng: Generator) -> NDArray[np.float32]:
     """Play one part, colour it, set its level, fade its end and bring it to the rate: [2, samples]."""
-    audio = part.colour(_played(part, max(1, round(seconds * SYNTH_RATE)), rng), rng)
+    audio = part.colour(_played(part, round(seconds * SYNTH_RATE), rng), rng)
     level_db = part.peak_db + rng.uniform(-2, 2)
     audio *= 10 ** (level_db / 20) / np.abs(audio).max()
-    fade = min(round(_FADE_SECONDS * SYNTH_RATE), audio.shape[-1] // 2)
-    audio[..., audio.shape[-1] - fade :] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / max(fade, 1))
+    fade = round(_FADE_SECONDS * SYNTH_RATE)
+    audio[..., -fade:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / fade)
     if sample_rate != SYNTH_RATE:
         audio = np.asarray(signal.resample(audio, round(seconds * sample_rate), axis=-1))
     stereo: NDArray[np.float32] = np.array(np.broadcast_to(audio, (2, audio.shape[-1])), dtype=np.float32)
@@ -282,14 +288,22 @@ def _plain(audio: Samples, rng: Generator) -> Samples:
 
 
 _PARTS: dict[str, Part] = {
-    "01_kick.wav": Part(_KICK, lambda _pitch, _seconds, vel, rng: synth.kick(vel, rng), _boxy, -6),
-    "02_snare.wav": Part(_SNARE, lambda _pitch, _seconds, vel, rng: synth.snare(vel, rng), _dull, -9),
-    "03_hats.wav": Part(_HATS, lambda _pitch, _seconds, vel, rng: synth.hat(vel, rng), _harsh, -5),
-    "04_congas.wav": Part(_CONGAS, lambda pitch, _seconds, vel, rng: synth.conga(pitch, vel, rng), _plain, -12),
-    "05_bass.wav": Part(_BASS, synth.bass, _plain, -9),
-    "06_electric_piano.wav": Part(_PIANO, synth.electric_piano, _muddy, -8),
+    "01_kick.wav": Part(_KICK, lambda _pitch, _length, vel, rng: synth.kick(vel, rng), _boxy, -6),
+    "02_snare.wav": Part(_SNARE, lambda _pitch, _length, vel, rng: synth.snare(vel, rng), _dull, -9),
+    "03_hats.wav": Part(_HATS, lambda _pitch, _length, vel, rng: synth.hat(vel, rng), _harsh, -5),
+    "04_congas.wav": Part(
+        _CONGAS, lambda pitch, _length, vel, rng: synth.conga(pitch, vel, rng), _plain, -12
+    ),
+    "05_bass.wav": Part(_BASS, lambda pitch, seconds, vel, _rng: synth.bass(pitch, seconds, vel), _plain, -9),
+    "06_electric_piano.wav": Part(
+        _PIANO, lambda pitch, seconds, vel, _rng: synth.electric_piano(pitch, seconds, vel), _muddy, -8
+    ),
     "07_pad.wav": Part(_PAD, synth.pad, _rumbling_and_narrow, -14),
-    "08_arpeggio.wav": Part(_ARPEGGIO, synth.arpeggio, _plain, -12),
-    "09_lead.wav": Part(_LEAD, synth.lead, _honking, -21),
+    "08_arpeggio.wav": Part(
+        _ARPEGGIO, lambda pitch, _seconds, vel, _rng: synth.arpeggio(pitch, vel), _plain, -12
+    ),
+    "09_lead.wav": Part(
+        _LEAD, lambda pitch, seconds, vel, _rng: synth.lead(pitch, seconds, vel), _honking, -21
+    ),
     "10_pluck.wav": Part(_PLUCK, synth.plucked_string, _noisy, -10),
 }

@@ -53,9 +53,9 @@ def kick(velocity: float, rng: Generator) -> Samples:
     """Bass drum: a sine that falls from 190 Hz to 50 Hz, with a short thud of noise."""
     time = _times(0.45)
     frequency = 50 + 140 * np.exp(-time / 0.028)
-    body = np.sin(_phase(frequency)) * np.exp(-time / 0.13)
+    body = np.tanh(2 * np.sin(_phase(frequency)) * np.exp(-time / 0.13))
     thud = lowpass(rng.standard_normal(time.size), 1500) * np.exp(-time / 0.006)
-    return _release(velocity * (body + 0.5 * thud), 0.02)
+    return _release(velocity * (body + 0.25 * thud), 0.02)
 
 
 def snare(velocity: float, rng: Generator) -> Samples:
@@ -71,11 +71,12 @@ def hat(velocity: float, rng: Generator) -> Samples:
     time = _times(0.2)
     metal = sum(np.sign(np.sin(2 * np.pi * (hz * time + rng.random()))) for hz in _HAT_PARTIALS_HZ)
     bright = highpass(0.15 * np.asarray(metal) + 0.5 * rng.standard_normal(time.size), 6500, order=4)
-    return _release(velocity * lowpass(bright, 12000, order=4) * np.exp(-time / (0.018 + 0.025 * velocity)), 0.02)
+    fall = np.exp(-time / (0.018 + 0.025 * velocity))
+    return _release(velocity * lowpass(bright, 12000, order=4) * fall, 0.02)
 
 
 def conga(pitch: float, velocity: float, rng: Generator) -> Samples:
-    """Hand drum: three damped modes of a skin, whose tension gives with the stroke, and the slap of a hand."""
+    """Hand drum: three damped modes of a skin that a stroke stretches, and the slap of the hand."""
     time = _times(0.5)
     hz = frequency_hz(pitch) * (1 + 0.08 * velocity * np.exp(-time / 0.03))
     modes = ((1.0, 1.0, 0.11), (1.59, 0.35, 0.05), (2.14, 0.25, 0.03))
@@ -110,7 +111,8 @@ def pad(pitch: float, seconds: float, velocity: float, rng: Generator) -> Sample
     opening = np.sin(np.pi * np.minimum(time / (seconds + 0.6), 1.0)) ** 2
     voices = np.zeros(time.size)
     for cents in (-7.0, 0.0, 8.0):
-        hz = frequency_hz(pitch + cents / 100) * (1 + 0.0008 * np.sin(2 * np.pi * (0.7 * time + rng.random())))
+        drift = 0.0008 * np.sin(2 * np.pi * (0.7 * time + rng.random()))
+        hz = frequency_hz(pitch + cents / 100) * (1 + drift)
         voices += _blend(hz, 1 / ranks**2.2, 1 / ranks**1.3, opening, start=rng.random())
     return _release(0.15 * velocity * voices * _attack(time, 0.3), 0.6)
 

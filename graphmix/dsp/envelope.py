@@ -3,11 +3,14 @@
 .. math:: g[n] = \\alpha[n] g[n-1] + (1 - \\alpha[n]) x[n], \\quad
     \\alpha[n] = \\alpha_{att} \\text{ if } x[n] > g[n-1] \\text{ else } \\alpha_{rel}
 
-which is equations 16 and 17 of the pruning paper (there the test reads g[n] > g[n-1], the same thing). The paper
-replaces the recursion by a long FIR for the sake of a GPU (equations 18 and 19); here it is exact. On the CPU it
-is a compiled loop, forward and backward; on a GPU, where both constants are equal, two matrix products.
+which is equations 16 and 17 of the pruning paper (there the test reads g[n] > g[n-1], the same thing). The
+paper replaces the recursion by a long FIR for the sake of a GPU (equations 18 and 19); here it is exact. On
+the CPU it is a compiled loop, forward and backward; on a GPU, where both constants are equal, two matrix
+products.
 
-Conventions: rows are independent, ``[rows, samples]``, and start from silence (g[-1] = 0).
+Conventions: rows are independent, ``[rows, samples]``, and start from silence (g[-1] = 0). Coefficients and
+the recursion's state are float64 whatever the signal is: next to 1, float32 knows a coefficient to 3e-8 only,
+a wrong time constant by 0.2 % for two seconds at 30 kHz, and a float32 state stops moving before it arrives.
 """
 
 from typing import Any
@@ -22,7 +25,7 @@ from torch import Tensor
 def _smooth(x: np.ndarray, attack: np.ndarray, release: np.ndarray, out: np.ndarray) -> None:
     for row in numba.prange(x.shape[0]):
         a, r = attack[row], release[row]
-        g = x.dtype.type(0.0)
+        g = 0.0
         for n in range(x.shape[1]):
             alpha = a if x[row, n] > g else r
             g = x[row, n] + alpha * (g - x[row, n])
@@ -42,10 +45,10 @@ def _smooth_backward(
 ) -> None:
     for row in numba.prange(x.shape[0]):
         a, r = attack[row], release[row]
-        carried = x.dtype.type(0.0)
+        carried = 0.0
         sum_attack, sum_release = 0.0, 0.0
         for n in range(x.shape[1] - 1, -1, -1):
-            before = g[row, n - 1] if n > 0 else x.dtype.type(0.0)
+            before = g[row, n - 1] if n > 0 else 0.0
             adjoint = grad[row, n] + carried
             rising = x[row, n] > before
             alpha = a if rising else r
@@ -91,13 +94,14 @@ def one_pole_scan(x: Tensor, alpha: Tensor) -> Tensor:
     the same recursion with ``alpha ** block``. For a GPU; on a CPU the loop is faster.
     """
     rows, samples = x.shape
+    alpha = alpha.double()
     block = max(1, int(np.ceil(np.sqrt(samples))))
     padded = torch.nn.functional.pad(x, (0, block * block - samples)).view(rows, block, block)
-    inside = (padded * (1 - alpha)[:, None, None]) @ _toeplitz(alpha, block).mT
+    inside = padded @ ((1 - alpha)[:, None, None] * _toeplitz(alpha, block).mT).to(x.dtype)
     ends = inside[:, :, -1:]
-    carried = _toeplitz(alpha**block, block) @ ends
+    carried = _toeplitz(alpha**block, block).to(x.dtype) @ ends
     before = torch.cat([torch.zeros_like(carried[:, :1]), carried[:, :-1]], dim=1)
-    decay = alpha[:, None] ** torch.arange(1, block + 1, device=x.device, dtype=x.dtype)
+    decay = (alpha[:, None] ** torch.arange(1, block + 1, device=x.device)).to(x.dtype)
     return (inside + before * decay[:, None, :]).view(rows, -1)[:, :samples]
 
 
@@ -121,5 +125,5 @@ def smooth(x: Tensor, attack: Tensor, release: Tensor | None = None) -> Tensor:
 
 
 def coefficient(time_ms: Tensor, sample_rate: int) -> Tensor:
-    """One-pole coefficient whose step response reaches 1 - 1/e after ``time_ms``."""
-    return torch.exp(-1000.0 / (time_ms * sample_rate))
+    """One-pole coefficient whose step response reaches 1 - 1/e after ``time_ms``, in float64."""
+    return torch.exp(-1000.0 / (time_ms.double() * sample_rate))

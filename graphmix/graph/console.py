@@ -33,6 +33,9 @@ def mixing_console(
     """
     graph = MixGraph(types, sample_rate)
     _check_chain(graph, chain)
+    for bus, members in subgroups.items():
+        if isinstance(members, str):
+            raise GraphError(f"the tracks of subgroup {bus!r} are the text {members!r}; give a list of names.")
     tracks = [track for members in subgroups.values() for track in members]
     if not tracks:
         raise GraphError("a console needs at least one track; all subgroups are empty.")

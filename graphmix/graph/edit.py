@@ -11,23 +11,40 @@ from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 
 
+_OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
+
+
 def _as_mask(graph: MixGraph, nodes: Tensor | Iterable[int]) -> Tensor:
     nodes = torch.as_tensor(nodes if isinstance(nodes, Tensor) else list(nodes), device=graph.node_type.device)
     if nodes.dtype == torch.bool:
+        if nodes.shape != graph.node_type.shape:
+            raise GraphError(f"the mask has shape {list(nodes.shape)}, but the graph has {graph.num_nodes} nodes.")
         return nodes
     mask = torch.zeros(graph.node_type.numel(), dtype=torch.bool, device=graph.node_type.device)
     if nodes.numel():
-        if int(nodes.min()) < 0 or int(nodes.max()) >= mask.numel():
-            raise GraphError(f"there is no node {int(nodes.max())}: the nodes are 0 to {mask.numel() - 1}.")
+        wrong = next((node for node in nodes.tolist() if not 0 <= node < mask.numel()), None)
+        if wrong is not None:
+            raise GraphError(f"there is no node {wrong}: the nodes are 0 to {mask.numel() - 1}.")
         mask[nodes.long()] = True
     return mask
 
 
-def _select(graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor) -> MixGraph:
-    """The nodes of ``keep`` with these cables (in old numbers, all among kept nodes)."""
+def _select(
+    graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor, origin: Tensor
+) -> MixGraph:
+    """The nodes of ``keep`` with these cables (in old numbers, all among kept nodes).
+
+    What somebody added to nodes or edges follows; that of an edge from the old one whose index is ``origin``.
+    """
     if isinstance(graph.info, list):
         raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
     result = copy.copy(graph)
+    for key, value in graph:
+        if isinstance(value, Tensor) and key not in _OWN_FIELDS:
+            if graph.is_node_attr(key):
+                result[key] = value[keep]
+            elif graph.is_edge_attr(key):
+                result[key] = value[origin]
     new_index = torch.cumsum(keep.long(), 0) - 1
     result.node_type = graph.node_type[keep]
     result.wet = graph.wet[keep]
@@ -46,7 +63,8 @@ def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     """Keep some nodes and the cables among them. Cables to other nodes are cut, not re-routed."""
     keep = _as_mask(graph, nodes)
     inside = keep[graph.edge_index[0]] & keep[graph.edge_index[1]]
-    return _select(graph, keep, graph.edge_index[:, inside], graph.edge_port[inside])
+    origin = inside.nonzero().flatten()
+    return _select(graph, keep, graph.edge_index[:, origin], graph.edge_port[origin], origin)
 
 
 def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
@@ -90,12 +108,13 @@ def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
         return resolved[node]
 
     kept_edges = []
-    for s, t, o, i in edges:
+    for e, (s, t, o, i) in enumerate(edges):
         if dropped[t]:
             continue
-        kept_edges += [(a, t, b, i) for a, b in sources(s)] if dropped[s] else [(s, t, o, i)]
-    table = torch.tensor(kept_edges, dtype=torch.long, device=drop.device).reshape(-1, 4)
-    return without_dead_ends(_select(graph, ~drop, table[:, :2].t().contiguous(), table[:, 2:].contiguous()))
+        kept_edges += [(a, t, b, i, e) for a, b in sources(s)] if dropped[s] else [(s, t, o, i, e)]
+    table = torch.tensor(kept_edges, dtype=torch.long, device=drop.device).reshape(-1, 5)
+    ends, ports, origin = table[:, :2].t().contiguous(), table[:, 2:4].contiguous(), table[:, 4]
+    return without_dead_ends(_select(graph, ~drop, ends, ports, origin))
 
 
 def without_dead_ends(graph: MixGraph) -> MixGraph:

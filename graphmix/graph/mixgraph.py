@@ -74,10 +74,10 @@ class MixGraph(Data):
     # --- what PyG asks; inner keys of `params` come here too, whatever a type is called
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return 1 if key == "edge_index" else 0
+        return 1 if _is_cables(key, value) else 0
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.node_type.size(0) if key == "edge_index" else 0
+        return self.node_type.size(0) if _is_cables(key, value) else 0
 
     def subgraph(self, subset: Tensor) -> "MixGraph":
         """Nodes of ``subset`` (mask or indices) and the cables among them, with parameters and names."""
@@ -172,7 +172,8 @@ class MixGraph(Data):
             raise GraphError(f"{node_type.name} {self.node_type.numel()}: wet is {wet}; it lies between 0 and 1.")
         values = node_type.neutral()
         for key, value in parameters.items():
-            values[self._columns(node_type, key)] = self._entry(node_type, key, value)
+            columns = self._columns(node_type, key)
+            values[columns] = self._entry(node_type, key, value)
         self.node_type = torch.cat([self.node_type, torch.tensor([index])])
         self.wet = torch.cat([self.wet, torch.tensor([float(wet)])])
         if node_type.is_processor:
@@ -223,3 +224,8 @@ class MixGraph(Data):
         for source, target in zip(nodes, nodes[1:], strict=False):
             self.connect(source, target)
         return self
+
+
+def _is_cables(key: str, value: Any) -> bool:
+    """Is this ``edge_index``, and not the parameters of a type that somebody called so?"""
+    return key == "edge_index" and not (isinstance(value, Tensor) and value.is_floating_point())

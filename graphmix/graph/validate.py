@@ -25,6 +25,8 @@ def validate(graph: MixGraph) -> MixGraph:
 
 def _check_shapes(graph: MixGraph) -> None:
     n, types = graph.node_type.numel(), graph.types
+    if graph.node_type.dim() != 1:
+        raise GraphError(f"node_type has shape {list(graph.node_type.shape)}, expected [num_nodes].")
     if n and not 0 <= int(graph.node_type.min()) <= int(graph.node_type.max()) < len(types):
         raise GraphError(f"node_type has values up to {int(graph.node_type.max())}, but there are {len(types)} types.")
     if graph.wet.shape != (n,):
@@ -74,10 +76,13 @@ def _check_values(graph: MixGraph) -> None:
 def _check_edges(graph: MixGraph) -> None:
     n = graph.node_type.numel()
     edges, ports = graph.edge_index.t().tolist(), graph.edge_port.tolist()
+    types, node_type = graph.types, graph.node_type.tolist()
     for e, ((source, target), (outlet, inlet)) in enumerate(zip(edges, ports, strict=True)):
         if not (0 <= source < n and 0 <= target < n):
             raise GraphError(f"edge {e} joins nodes {source} and {target}, but the nodes are 0 to {n - 1}.")
-        a, b = graph.type_of(source), graph.type_of(target)
+        a, b = types[node_type[source]], types[node_type[target]]
+        if b.name != "in" and a.name != "out" and 0 <= outlet < len(a.outlets) and 0 <= inlet < len(b.inlets):
+            continue
         label = f"edge {e} ({graph.describe(source)} -> {graph.describe(target)})"
         if b.name == "in":
             raise GraphError(f"{label} ends at an input node, and inputs take no edges. Connect it to a mix or out.")
@@ -119,7 +124,11 @@ def _check_order(graph: MixGraph) -> None:
 
 
 def _check_reach(graph: MixGraph) -> None:
-    """Every node leads to an output: sound that nobody hears is a mistake in the graph."""
+    """Every node leads to an output: sound that nobody hears is a mistake in the graph.
+
+    Only an input may have no cable at all: a muted track, or one that a removed sidechain listened to. It stays,
+    because inputs and stems are counted together.
+    """
     n = graph.node_type.numel()
     if n == 0:
         return
@@ -127,6 +136,9 @@ def _check_reach(graph: MixGraph) -> None:
     if not reached.any():
         raise GraphError("the graph has no out node; add one and connect what should be heard to it.")
     source, target = graph.edge_index
+    muted = graph.node_type == graph.types.index("in")
+    muted[source] = False
+    reached = reached | muted
     while True:
         new = reached.clone()
         new[source[reached[target]]] = True

@@ -115,4 +115,3 @@ class LTIProcessor(Processor):
         if len(self.node_type.outlets) > 1:
             spectrum = spectrum[:, None]
         return irfft(spectrum * self.response(params, n_fft), n_fft, audio.size(-1))
-

@@ -64,7 +64,9 @@ class _Taps(torch.autograd.Function):
 def _power_series(z: Tensor, count: int) -> Tensor:
     """``k * z ** (k - 1)`` for k = 0 to count - 1, [..., count], by an outer product of small powers."""
     step = math.isqrt(count) + 1
-    small = torch.cumprod(torch.cat([torch.ones_like(z)[..., None], z[..., None].expand(*z.shape, step)], -1), -1)
+    small = torch.cumprod(
+        torch.cat([torch.ones_like(z)[..., None], z[..., None].expand(*z.shape, step)], -1), -1
+    )
     large = torch.cumprod(
         torch.cat([torch.ones_like(z)[..., None], small[..., step:].expand(*z.shape, step - 1)], -1), -1
     )
@@ -95,7 +97,7 @@ class MultitapDelay(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 0.01
+    start_wet = 1e-3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

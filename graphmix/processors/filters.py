@@ -80,7 +80,9 @@ class Crossover(LTIProcessor):
             raise ValueError(f"a crossover has 2 bands or more, not {bands}")
         self.bands = bands
         self.taps = odd_taps(FILTER_SECONDS, sample_rate)
-        corner = ParameterSpec("frequency_hz", bands - 1, "Hz", 30.0, sample_rate / 2.5, 1000.0, Exponential())
+        corner = ParameterSpec(
+            "frequency_hz", bands - 1, "Hz", 30.0, sample_rate / 2.5, 1000.0, Exponential()
+        )
         names = {2: ("low", "high"), 3: ("low", "mid", "high")}
         outlets = names.get(bands, tuple(f"band{i + 1}" for i in range(bands)))
         self.node_type = NodeType("crossover", "x", (corner,), outlets=outlets)

@@ -49,7 +49,7 @@ class Reverb(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 0.01
+    start_wet = 1e-3
     noise_stft: Tensor
     window: Tensor
 
@@ -114,4 +114,3 @@ def unit_energy(response: Tensor) -> Tensor:
     """Scale stereo responses so that the energies of left and right have mean 1, [nodes, 2, taps]."""
     energy = response.square().sum(dim=(1, 2), keepdim=True) / 2
     return response * (energy + 1e-20).rsqrt()
-

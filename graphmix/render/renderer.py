@@ -121,9 +121,7 @@ class Renderer(MessagePassing):
                 "build both at one rate."
             )
 
-    def run(
-        self, plan: Plan, graph: MixGraph, sources: Tensor, observe: Observer | None = None
-    ) -> Rendered:
+    def run(self, plan: Plan, graph: MixGraph, sources: Tensor, observe: Observer | None = None) -> Rendered:
         """Carry out a plan; ``observe`` is shown each stage with what comes into its nodes."""
         outputs: list[Tensor] = []
         energies: list[Tensor] = []

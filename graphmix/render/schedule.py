@@ -101,7 +101,9 @@ class Plan:
                 f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}"
             )
         found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
-        lines.append(f"{len(self.stages)} stages ({found}), {transforms} transforms, {total:.1f} MB of signals")
+        lines.append(
+            f"{len(self.stages)} stages ({found}), {transforms} transforms, {total:.1f} MB of signals"
+        )
         return "\n".join(lines)
 
     def _crossing(self, stage: Stage) -> int:
@@ -145,7 +147,9 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     edges = graph.edge_index.cpu().numpy()
     ports = graph.edge_port.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam())
-    stages = _order_nodes([(graph.types[kind].name, np.asarray(nodes)) for kind, nodes in sequence.stages], edges)
+    stages = _order_nodes(
+        [(graph.types[kind].name, np.asarray(nodes)) for kind, nodes in sequence.stages], edges
+    )
     stage_of, row_of = np.zeros(len(node_type), dtype=np.int64), np.zeros(len(node_type), dtype=np.int64)
     for i, (_, nodes) in enumerate(stages):
         stage_of[nodes], row_of[nodes] = i, np.arange(len(nodes))
@@ -181,15 +185,15 @@ def _order_nodes(stages: Sequence[tuple[str, np.ndarray]], edges: np.ndarray) ->
     result = []
     for i, (name, nodes) in enumerate(stages):
         key = {n: min((place[s] for s in first.get(n, [])), default=(-1, -1)) for n in nodes.tolist()}
-        ordered = nodes if name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
+        ordered = (
+            nodes if name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
+        )
         place.update({n: (i, row) for row, n in enumerate(ordered.tolist())})
         result.append((name, ordered.astype(np.int64)))
     return result
 
 
-def _choose_domains(
-    kinds: Sequence[str], stage_of: np.ndarray, edges: np.ndarray, rack: Rack
-) -> list[bool]:
+def _choose_domains(kinds: Sequence[str], stage_of: np.ndarray, edges: np.ndarray, rack: Rack) -> list[bool]:
     """True for stages that work on spectra: LTI ones, and free ones that read a spectrum."""
     sources: list[set[int]] = [set() for _ in kinds]
     for source, target in zip(stage_of[edges[0]].tolist(), stage_of[edges[1]].tolist(), strict=True):
@@ -199,7 +203,9 @@ def _choose_domains(
         processor = rack[kind] if kind in rack else None
         if isinstance(processor, LTIProcessor):
             spectral.append(True)
-        elif kind == "in" or (isinstance(processor, Processor) and not isinstance(processor, MatrixProcessor)):
+        elif kind == "in" or (
+            isinstance(processor, Processor) and not isinstance(processor, MatrixProcessor)
+        ):
             spectral.append(False)
         else:
             spectral.append(any(spectral[s] for s in sources[i]))

@@ -1,0 +1,40 @@
+"""Searching graphs: losses, fitting, pruning, and mining a song from files to files."""
+
+from graphmix.search.fit import Fitted, Training, fit
+from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
+from graphmix.search.mine import Mined, mine
+from graphmix.search.objective import Objective
+from graphmix.search.policies import POLICIES, BruteForce, DryWet, Hybrid, Policy
+from graphmix.search.search import Listener, Pruned, Search, prune
+from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
+from graphmix.search.start import simple_answers, start_graph
+
+__all__ = [
+    "DRAFT",
+    "PAPER",
+    "POLICIES",
+    "PRESETS",
+    "BruteForce",
+    "DryWet",
+    "Fitted",
+    "Hybrid",
+    "Listener",
+    "LossTerms",
+    "Mined",
+    "MixLoss",
+    "Objective",
+    "Policy",
+    "Pruned",
+    "Search",
+    "SearchSettings",
+    "Training",
+    "fit",
+    "gain_staging",
+    "mine",
+    "mix_loss",
+    "prune",
+    "sdr",
+    "si_sdr",
+    "simple_answers",
+    "start_graph",
+]

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 
+MIN_WEIGHT = 1e-3
+"""Smallest dry/wet weight while training: -60 dB is not heard, but at zero a node's parameters get no gradient."""
+
 
 class RawGraph(nn.Module):
     """A graph whose parameters and dry/wet weights are leaves in raw units.
@@ -55,7 +58,7 @@ class RawGraph(nn.Module):
         """Bring everything back into its range after a step."""
         for name, raw in self.params.items():
             self.rack[name].project(raw)
-        self.weights.clamp_(0, 1)
+        self.weights.clamp_(MIN_WEIGHT, 1)
 
     def tensors(self) -> Mapping[str, Tensor]:
         """All leaves by name, for a checkpoint."""

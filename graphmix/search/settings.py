@@ -24,6 +24,7 @@ class SearchSettings:
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
         evaluate_every: steps between evaluations over the whole song; the best of them is kept.
+        trial_segments: judge trials on so many of the song's segments, evenly spread; 0 takes the whole song.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -39,11 +40,21 @@ class SearchSettings:
     sparsity: float = 1e-2
     ramp_steps: int = 4000
     evaluate_every: int = 250
+    trial_segments: int = 0
     sample_rate: int = 30000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rounds", "round_steps", "seed", "tolerance", "gain_staging", "sparsity"):
+        for name in (
+            "steps",
+            "rounds",
+            "round_steps",
+            "seed",
+            "tolerance",
+            "gain_staging",
+            "sparsity",
+            "trial_segments",
+        ):
             if getattr(self, name) < 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; it cannot be negative.")
         for name in ("learning_rate", "evaluate_every", "sample_rate", "ramp_steps"):
@@ -79,6 +90,8 @@ class SearchSettings:
 
 
 PAPER = SearchSettings()
-DRAFT = SearchSettings(steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50)
+DRAFT = SearchSettings(
+    steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50, trial_segments=3
+)
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}

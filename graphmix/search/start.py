@@ -68,7 +68,9 @@ def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAns
 @torch.no_grad()
 def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     """Show every processor that asks the levels of what comes into its nodes."""
-    listeners = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
+    listeners = {
+        p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels
+    }
     listeners = {name: p for name, p in listeners.items() if graph.params[name].numel()}
     if not listeners:
         return graph
@@ -84,7 +86,9 @@ def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
             if kind not in listeners:
                 return
             inlets = getattr(stage, "inlets", 1)
-            detector = signal.unflatten(0, (-1, inlets))[:, -1].mean(1)[:, segment.score_from : segment.score_to]
+            detector = signal.unflatten(0, (-1, inlets))[:, -1].mean(1)[
+                :, segment.score_from : segment.score_to
+            ]
             frames = detector[:, : detector.size(1) // frame * frame].unflatten(1, (-1, frame))
             energy = frames.square().mean(-1)
             parts[kind].append((energy + 1e-12).log() * (DB_PER_NEPER / 2))

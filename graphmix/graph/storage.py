@@ -1,0 +1,224 @@
+"""Graphs on disk: a compact ``.safetensors`` file, or a readable ``.json`` one. Both give back the same bits.
+
+====================  ==============  ==============================================================
+``.safetensors``      ``node_type``   int64 [num_nodes]
+                      ``edge_index``  int64 [2, num_edges]
+                      ``edge_port``   int64 [num_edges, 2]
+                      ``wet``         float32 [num_nodes]
+                      ``params.X``    float32 [nodes of type X, width], one for each processor type
+                      metadata        one JSON object: format, schema version, types, names, ...
+``.json``             nodes, edges    in physical units, see :mod:`graphmix.graph.document`
+====================  ==============  ==============================================================
+
+Neither holds code: nothing is unpickled. Writing is atomic: the file is the old one or the new one, whatever
+happens. What somebody added to the ``Data`` object beside these fields has no place in a file, and saving says so.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from graphmix.errors import GraphError
+from graphmix.graph.document import FORMAT, graph_from_plain, header, info_from_header, plain_graph, take
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.validate import validate
+
+_DTYPES = {
+    "node_type": torch.int64,
+    "edge_index": torch.int64,
+    "edge_port": torch.int64,
+    "wet": torch.float32,
+}
+_FIELDS = frozenset({*_DTYPES, "params", "info"})
+_LINE = 100
+"""A JSON value that fits into so many characters stays on one line."""
+
+
+def save_graph(graph: MixGraph, path: str | os.PathLike[str]) -> Path:
+    """Write one graph, as ``.safetensors`` or ``.json``, whichever ``path`` ends with, and return the path.
+
+    Raises:
+        GraphError: a graph that :func:`graphmix.graph.validate` refuses or that a file cannot hold, another ending, a
+            folder that cannot be written, a full disk.
+    """
+    path = Path(path)
+    encode, _ = _codec(path)
+    try:
+        _check_storable(graph)
+        validate(graph)
+        content = encode(graph)
+    except GraphError as error:
+        raise GraphError(f"cannot save {path}: {error}") from None
+    write_atomically(path, content)
+    return path
+
+
+def load_graph(path: str | os.PathLike[str]) -> MixGraph:
+    """Read what :func:`save_graph` wrote, and validate it.
+
+    Raises:
+        GraphError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    _, decode = _codec(path)
+    try:
+        return validate(decode(path))
+    except GraphError as error:
+        raise GraphError(f"cannot load {path}: {error}") from None
+    except FileNotFoundError:
+        raise GraphError(f"cannot load {path}: there is no such file.") from None
+    except OSError as error:
+        raise GraphError(f"cannot load {path}: {error.strerror or error}.") from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside ``path``, flush it to the disk, and put it in place of ``path`` in one step.
+
+    Raises:
+        GraphError: the folder is missing or not writable, or the disk is full; ``path`` is then as it was.
+    """
+    beside = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        try:
+            with open(beside, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            if beside.exists():
+                beside.unlink()
+    except OSError as error:
+        raise GraphError(f"cannot write {path}: {error.strerror or error}.") from None
+
+
+def _codec(path: Path) -> tuple[Callable[[MixGraph], bytes], Callable[[Path], MixGraph]]:
+    try:
+        return _CODECS[path.suffix.lower()]
+    except KeyError:
+        known = " or ".join(_CODECS)
+        raise GraphError(f"{path}: a graph file ends in {known}, not in {path.suffix!r}.") from None
+
+
+def _check_storable(graph: MixGraph) -> None:
+    if isinstance(graph.info, list):
+        raise GraphError("this is a batch; save its graphs one by one (batch.to_data_list()).")
+    extra = sorted(key for key in graph.keys() if key not in _FIELDS)  # noqa: SIM118, a method of Data
+    if extra:
+        raise GraphError(f"the graph has the attribute {extra[0]!r}, which a graph file does not hold; delete it.")
+    for name, dtype in _DTYPES.items():
+        _check_dtype(name, graph[name], dtype)
+    for name, values in graph.params.items():
+        _check_dtype(f"params[{name!r}]", values, torch.float32)
+
+
+def _check_dtype(name: str, value: Tensor, dtype: torch.dtype) -> None:
+    if value.dtype != dtype:
+        raise GraphError(f"{name} has type {_plain(value.dtype)}, expected {_plain(dtype)}.")
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+# --- safetensors
+
+
+def _encode_tensors(graph: MixGraph) -> bytes:
+    tensors = {name: graph[name] for name in _DTYPES}
+    tensors |= {f"params.{name}": values for name, values in graph.params.items()}
+    tensors = {name: values.detach().cpu().contiguous() for name, values in tensors.items()}
+    head = {**header(graph), "names": graph.names}
+    return to_safetensors(tensors, {FORMAT: _dumps(head)})
+
+
+def _decode_tensors(path: Path) -> MixGraph:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if FORMAT not in metadata:
+                raise GraphError("this is no graphmix graph: the file holds other tensors.")
+            head = _loads(metadata[FORMAT])
+            names = take(head, "names", list)
+            if not all(isinstance(name, str) for name in names):
+                raise GraphError("its node names are not all strings.")
+            info = info_from_header(head, names)
+            processors = tuple(t for t in info.types.types if t.is_processor)
+            graph = MixGraph(processors, info.sample_rate)
+            graph.info = info
+            stored = frozenset(file.keys())
+            for name, dtype in _DTYPES.items():
+                graph[name] = _tensor(file, stored, name, dtype)
+            for t in processors:
+                graph.params[t.name] = _tensor(file, stored, f"params.{t.name}", torch.float32)
+            return graph
+    except SafetensorError as error:
+        raise GraphError(f"the file is damaged or cut off ({error}).") from None
+
+
+def _tensor(file: Any, stored: frozenset[str], name: str, dtype: torch.dtype) -> Tensor:
+    if name not in stored:
+        raise GraphError(f"the tensor {name!r} is missing.")
+    value: Tensor = file.get_tensor(name).clone()
+    _check_dtype(name, value, dtype)
+    return value
+
+
+# --- JSON
+
+
+def _encode_json(graph: MixGraph) -> bytes:
+    return (_readable(plain_graph(graph)) + "\n").encode()
+
+
+def _decode_json(path: Path) -> MixGraph:
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise GraphError("the file is damaged: it is no text.") from None
+    return graph_from_plain(_loads(text))
+
+
+def _loads(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise GraphError(f"the file is damaged or cut off: it is no JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise GraphError("this is no graphmix graph: it is no JSON object.")
+    return value
+
+
+def _dumps(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        is_text = not any("\ud800" <= character <= "\udfff" for character in text)
+        return text if is_text else json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"JSON cannot hold its types or its provenance: {error}.") from None
+
+
+def _readable(value: Any, indent: str = "") -> str:
+    """JSON with one short entry, or one list of numbers, on a line."""
+    line = _dumps(value)
+    nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value))
+    if not nested or len(line) + len(indent) <= _LINE:
+        return line
+    deeper = indent + " "
+    if isinstance(value, dict):
+        parts = [f"{_dumps(str(key))}: {_readable(entry, deeper)}" for key, entry in value.items()]
+    else:
+        parts = [_readable(entry, deeper) for entry in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n" + ",\n".join(deeper + part for part in parts) + f"\n{indent}{closing}"
+
+
+_CODECS = {".safetensors": (_encode_tensors, _decode_tensors), ".json": (_encode_json, _decode_json)}

@@ -1,0 +1,54 @@
+"""Saving a figure: whole or not at all.
+
+The picture is made in memory, written beside its place and moved there in one step, so that a reader never sees
+half a file. The same figure gives the same bytes on every day: no dates are stored.
+"""
+
+import io
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from graphmix.errors import GraphmixError
+
+_METADATA: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+"""Known extensions, and what to leave out of the files."""
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG, SVG or PDF, by the extension of ``path``, and return the path.
+
+    Raises:
+        GraphmixError: another extension; the folder is missing or not writable, or the disk is full. A file
+            that was there before is then as it was.
+    """
+    path = Path(path)
+    extension = path.suffix.lower()
+    if extension not in _METADATA:
+        raise GraphmixError(
+            f"cannot save the plot as {path}: its extension is {path.suffix!r}; use .png, .svg or .pdf."
+        )
+    picture = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "graphmix"}):
+        figure.savefig(picture, format=extension[1:], dpi=figure.dpi, metadata=_METADATA[extension])
+    beside = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        try:
+            with open(beside, "xb") as file:
+                file.write(picture.getvalue())
+            os.replace(beside, path)
+        finally:
+            with suppress(OSError):  # after a success there is no such file
+                beside.unlink()
+    except OSError as error:
+        raise GraphmixError(f"cannot write the plot {path}: {error.strerror or error}.") from None
+    return path

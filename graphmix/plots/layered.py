@@ -1,0 +1,198 @@
+"""Layout of any acyclic graph: sidechains, sends, crossovers.
+
+Sugiyama's scheme: the longest path from the inputs gives the column; a cable that crosses columns gets a
+placeholder in each; sweeps that sort every column by the mean place of its neighbours (barycenters) remove
+crossings; last, rows are the least-squares fit to the neighbours' rows that keeps order and distance (pool
+adjacent violators), which makes chains straight and puts a mix midway between its sources.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from graphmix.graph import MixGraph
+from graphmix.plots.layout import Cable, Layout, neighbours, sorted_by_flow
+from graphmix.spec import NodeType
+
+PORT_PITCH = 0.62
+"""Distance of two ports of a node, in rows."""
+_PLACEHOLDER_HEIGHT = 0.55
+_SORTING_SWEEPS = 8
+_FITTING_SWEEPS = 10
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A piece of a cable from one column to the next; offsets are those of the ports, in rows."""
+
+    left: int
+    right: int
+    left_offset: float = 0.0
+    right_offset: float = 0.0
+
+
+def port_offset(port: int, ports: int) -> float:
+    """Where a port is, from the middle of its node, in rows."""
+    return (port - (ports - 1) / 2) * PORT_PITCH
+
+
+def height_of(node_type: NodeType) -> float:
+    """Space that a node takes, in rows."""
+    return max(1.0, (max(len(node_type.inlets), len(node_type.outlets)) - 1) * PORT_PITCH + 1)
+
+
+def layered_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
+    """Place any acyclic graph."""
+    n = graph.node_type.numel()
+    before, after = neighbours(n, cables)
+    column = _longest_paths(graph, before, after)
+    links, routes, columns = _split(graph, cables, column)
+    order = _sort_columns(_first_order(columns, links, n), links)
+    heights = [height_of(graph.type_of(v)) for v in range(n)]
+    row = _fit_rows(order, links, heights + [_PLACEHOLDER_HEIGHT] * (len(columns) - n))
+    top = min(row, default=0.0)
+    row = [value - top for value in row]
+    bent = [
+        replace(cable, bends=tuple((columns[v], row[v]) for v in route))
+        for cable, route in zip(cables, routes, strict=True)
+    ]
+    return Layout(column, row[:n], bent)
+
+
+def _longest_paths(graph: MixGraph, before: list[list[int]], after: list[list[int]]) -> list[int]:
+    order = sorted_by_flow(before, after)
+    column = [0] * len(order)
+    for v in order:
+        column[v] = max((column[u] + 1 for u in before[v]), default=0)
+    last = max(column, default=0)
+    for v in reversed(order):
+        if graph.type_of(v).name == "out" and not after[v] and before[v]:
+            column[v] = last
+        elif graph.type_of(v).name != "in" and not before[v] and after[v]:
+            column[v] = min(column[w] for w in after[v]) - 1  # a node without source stands at what it feeds
+    return column
+
+
+def _split(
+    graph: MixGraph, cables: Sequence[Cable], column: list[int]
+) -> tuple[list[_Link], list[list[int]], list[int]]:
+    """Links between neighbouring columns, the placeholders of each cable, the column of every item."""
+    columns = list(column)
+    links, routes = [], []
+    for cable in cables:
+        route = list(range(len(columns), len(columns) + column[cable.target] - column[cable.source] - 1))
+        columns += range(column[cable.source] + 1, column[cable.target])
+        stops = [cable.source, *route, cable.target]
+        outlets, inlets = graph.type_of(cable.source).outlets, graph.type_of(cable.target).inlets
+        pieces = [_Link(a, b) for a, b in zip(stops, stops[1:], strict=False)]
+        pieces[0] = replace(pieces[0], left_offset=port_offset(cable.outlet, len(outlets)))
+        pieces[-1] = replace(pieces[-1], right_offset=port_offset(cable.inlet, len(inlets)))
+        links += pieces
+        routes.append(route)
+    return links, routes, columns
+
+
+def _first_order(columns: list[int], links: list[_Link], num_nodes: int) -> list[list[int]]:
+    """Items of each column as a walk from the outputs back to the tracks meets them."""
+    sources: dict[int, list[_Link]] = {}
+    targets = {link.left for link in links}
+    for link in links:
+        sources.setdefault(link.right, []).append(link)
+    order: list[list[int]] = [[] for _ in range(max(columns, default=-1) + 1)]
+    seen: set[int] = set()
+    pending = [v for v in reversed(range(num_nodes)) if v not in targets]
+    while pending:
+        v = pending.pop()
+        if v in seen:
+            continue
+        seen.add(v)
+        order[columns[v]].append(v)
+        ranked = sorted(sources.get(v, []), key=lambda link: (link.right_offset, link.left_offset))
+        pending.extend(link.left for link in reversed(ranked))
+    return order
+
+
+def _sort_columns(order: list[list[int]], links: list[_Link]) -> list[list[int]]:
+    """Barycenter sweeps; the order with the fewest crossings wins."""
+    left_of, right_of = _sides(links)
+    best, fewest = order, _crossings(order, left_of)
+    for sweep in range(_SORTING_SWEEPS):
+        if fewest == 0:
+            break
+        order = [list(items) for items in order]
+        forward = sweep % 2 == 0
+        walk = range(1, len(order)) if forward else range(len(order) - 2, -1, -1)
+        for c in walk:
+            fixed = {v: float(i) for i, v in enumerate(order[c - 1 if forward else c + 1])}
+            pulls = left_of if forward else right_of
+            own = {v: i for i, v in enumerate(order[c])}
+            order[c].sort(key=lambda v, f=fixed, p=pulls, o=own: (_barycenter(p.get(v, []), f, o[v]), o[v]))
+        crossings = _crossings(order, left_of)
+        if crossings < fewest:
+            best, fewest = order, crossings
+    return best
+
+
+def _sides(links: list[_Link]) -> tuple[dict[int, list[tuple[int, float]]], dict[int, list[tuple[int, float]]]]:
+    """For each item its neighbours to the left and to the right, with what to add to a neighbour's row."""
+    left_of: dict[int, list[tuple[int, float]]] = {}
+    right_of: dict[int, list[tuple[int, float]]] = {}
+    for link in links:
+        shift = link.left_offset - link.right_offset
+        left_of.setdefault(link.right, []).append((link.left, shift))
+        right_of.setdefault(link.left, []).append((link.right, -shift))
+    return left_of, right_of
+
+
+def _barycenter(pulls: list[tuple[int, float]], place: dict[int, float] | list[float], own: float) -> float:
+    if not pulls:
+        return own
+    return sum(place[v] + shift for v, shift in pulls) / len(pulls)
+
+
+def _crossings(order: list[list[int]], left_of: dict[int, list[tuple[int, float]]]) -> int:
+    """Pairs of links between neighbouring columns whose ends are in opposite order."""
+    total = 0
+    for left, right in zip(order, order[1:], strict=False):
+        place = {v: float(i) for i, v in enumerate(left)}
+        seen: list[float] = []
+        for v in right:
+            starts = [place[u] + shift * 1e-3 for u, shift in left_of.get(v, [])]
+            total += sum(len(seen) - bisect_left(seen, start + 1e-9) for start in starts)
+            for start in starts:
+                insort(seen, start)
+    return total
+
+
+def _fit_rows(order: list[list[int]], links: list[_Link], height: list[float]) -> list[float]:
+    """Rows of all items, in the given order within each column."""
+    left_of, right_of = _sides(links)
+    row = [0.0] * len(height)
+    for items in order:
+        _place(items, [float(i) for i in range(len(items))], height, row)
+    for sweep in range(_FITTING_SWEEPS):
+        forward = sweep % 2 == 1  # the last sweep goes with the signal: chains are straight from their track
+        for items in order if forward else reversed(order):
+            pulls = left_of if forward else right_of
+            wanted = [_barycenter(pulls.get(v, []), row, row[v]) for v in items]
+            _place(items, wanted, height, row)
+    return row
+
+
+def _place(items: list[int], wanted: list[float], height: list[float], row: list[float]) -> None:
+    """Rows nearest to the wanted ones that keep the order and the distances of one column."""
+    need = 0.0
+    pools: list[tuple[float, int]] = []  # (mean, size) of shifted wishes, increasing
+    shifts = []
+    for i, (v, wish) in enumerate(zip(items, wanted, strict=True)):
+        if i:
+            need += (height[items[i - 1]] + height[v]) / 2
+        shifts.append(need)
+        mean, size = wish - need, 1
+        while pools and pools[-1][0] > mean:
+            other, count = pools.pop()
+            mean, size = (mean * size + other * count) / (size + count), size + count
+        pools.append((mean, size))
+    fitted = [mean for mean, size in pools for _ in range(size)]
+    for v, value, shift in zip(items, fitted, shifts, strict=True):
+        row[v] = value + shift

@@ -1,0 +1,388 @@
+"""The reference renderer: slow, plain, float64, node by node. What it gives is true; the fast one must agree.
+
+Source: appendix B and C of the pruning paper and the docstrings of the processors, written a second time in
+NumPy and SciPy. It shares constants and the reverb's noise with them, and no arithmetic.
+
+Conventions. Signals live on an unbounded time axis: an input is its segment [0, samples), and zero elsewhere.
+*Linear* processors keep all of their output, before the segment and after it. *General* processors
+(compressors and gates) hear and give the segment alone, and so do the output nodes. Dry/wet is equation 2,
+``w f(u) + (1 - w) u`` with the signal at the first inlet as u; nodes with several outlets have none. Signals
+that meet at an inlet add up (equation 28b), and an inlet without a cable hears silence.
+
+Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve
+
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.validate import validate
+from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
+from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
+from graphmix.processors.dynamics import ENERGY_FLOOR
+from graphmix.processors.filters import FILTER_SECONDS
+from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A stereo signal on the unbounded time axis, zero outside of its samples.
+
+    Args:
+        start: time of the first sample; negative before the segment.
+        samples: left and right, [2, n].
+    """
+
+    start: int
+    samples: Array
+
+    @property
+    def stop(self) -> int:
+        """Time just after the last sample."""
+        return self.start + self.samples.shape[1]
+
+    def cut(self, start: int, stop: int) -> Array:
+        """What lies in [start, stop), [2, stop - start]."""
+        result = np.zeros((2, stop - start))
+        first, last = max(start, self.start), min(stop, self.stop)
+        if first < last:
+            result[:, first - start : last - start] = self.samples[:, first - self.start : last - self.start]
+        return result
+
+    def scaled(self, factor: float) -> "Signal":
+        """The same, louder or softer."""
+        return Signal(self.start, factor * self.samples)
+
+    def convolved(self, taps: Array, start: int) -> "Signal":
+        """Full linear convolution of each channel with taps [2, n], the first of them at time ``start``."""
+        if not self.samples.size:
+            return self
+        return Signal(self.start + start, fftconvolve(self.samples, taps, axes=1))
+
+
+SILENCE = Signal(0, np.zeros((2, 0)))
+
+
+def add(signals: Iterable[Signal]) -> Signal:
+    """The sum of signals, as long as all of them together."""
+    heard = [s for s in signals if s.samples.size]
+    if not heard:
+        return SILENCE
+    start, stop = min(s.start for s in heard), max(s.stop for s in heard)
+    return Signal(start, sum((s.cut(start, stop) for s in heard), np.zeros((2, stop - start))))
+
+
+Values = Mapping[str, Array]
+"""The physical values of one node by the name of the parameter."""
+Linear = Callable[[Signal, Values, int], list[Signal]]
+"""(what comes in, values, sample rate) -> one signal for each outlet."""
+General = Callable[[Array, Values, int], Array]
+"""(audio [inlets, 2, samples], values, sample rate) -> [2, samples], or [outlets, 2, samples] for several."""
+
+
+def amplitude(db: Array) -> Array:
+    """Decibels to amplitude."""
+    return np.power(10.0, db / 20)
+
+
+# --- levels: equations 10 and 11
+
+
+def gain(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Gain and panning (equation 10)."""
+    left, right = amplitude(values["gain_db"])
+    return [Signal(u.start, np.stack([left * u.samples[0], right * u.samples[1]]))]
+
+
+def imager(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Stereo imager (equation 11)."""
+    left, right = u.samples
+    mid, side = left + right, amplitude(values["side_db"]) * (left - right)
+    return [Signal(u.start, np.stack([(mid + side) / 2, (mid - side) / 2]))]
+
+
+# --- zero-phase filters: equation 12
+
+
+def nearest_odd(samples: float) -> int:
+    """The odd number nearest to a duration."""
+    return 2 * round((samples - 1) / 2) + 1
+
+
+def zero_phase(magnitude: Array) -> Array:
+    """Inverse DFT of (N + 1) / 2 real bins, Hann-windowed: N taps with time zero in the middle."""
+    half = len(magnitude) - 1
+    taps = 2 * half + 1
+    n, k = np.arange(-half, half + 1), np.arange(1, half + 1)
+    cosines = np.cos(2 * np.pi * (np.outer(n, k) % taps) / taps)
+    hann = 0.5 + 0.5 * np.cos(2 * np.pi * n / (taps - 1))
+    return hann * (magnitude[0] + 2 * cosines @ magnitude[1:]) / taps
+
+
+def equalizer(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Equalizer (equations 12 and 13)."""
+    taps = zero_phase(amplitude(values["gain_db"]))
+    return [u.convolved(np.stack([taps, taps]), -(len(taps) // 2))]
+
+
+def crossover(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Bands between squared Butterworth magnitudes, which add up to 1 at every frequency."""
+    taps = nearest_odd(FILTER_SECONDS * sample_rate)
+    frequency = np.arange((taps + 1) // 2) * sample_rate / taps
+    edges = [np.zeros(len(frequency))]
+    edges += [1 / (1 + (frequency / corner) ** 4) for corner in sorted(values["frequency_hz"])]
+    edges += [np.ones(len(frequency))]
+    bands = [zero_phase(above - below) for below, above in pairwise(edges)]
+    return [u.convolved(np.stack([band, band]), -(taps // 2)) for band in bands]
+
+
+# --- time-based effects: equations 14, 15 and 24
+
+
+def unit_energy(response: Array) -> Array:
+    """Scale left and right together so that their energies have mean 1."""
+    return response / np.sqrt(np.mean(np.sum(response**2, axis=1)))
+
+
+def delay_taps(values: Values, sample_rate: int) -> tuple[Array, int]:
+    """Filtered echoes (equation 24), and the time of the first sample."""
+    segment = 2 * round(SEGMENT_SECONDS * sample_rate / 2)
+    width = nearest_odd(DELAY_FILTER_SECONDS * sample_rate)
+    delays = values["delay_ms"].reshape(2, NUM_TAPS)
+    filters = values["filter_db"].reshape(2, NUM_TAPS, (width + 1) // 2)
+    response = np.zeros((2, NUM_TAPS * segment + width - 1))
+    for channel in range(2):
+        for tap in range(NUM_TAPS):
+            # A delay outside of the tap's own 100 ms counts from their beginning, as on a circle.
+            inside = round(delays[channel, tap] * sample_rate / 1000 % segment)
+            at = tap * segment + min(inside, segment - 1)
+            response[channel, at : at + width] += zero_phase(amplitude(filters[channel, tap]))
+    return unit_energy(response), -(width // 2)
+
+
+def delay(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Multitap delay."""
+    return [u.convolved(*delay_taps(values, sample_rate))]
+
+
+def masked_noise(noise: Array, initial_db: Array, decay_db_per_s: Array, sample_rate: int) -> Array:
+    """STFT, mask (equations 14 and 15), inverse STFT: one channel of noise, the same length."""
+    size = 2 * round(WINDOW_SECONDS * sample_rate / 2)
+    hop = size // 2
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    padded = np.concatenate([np.zeros(hop), noise, np.zeros(2 * size)])  # frame m is centered at time m * hop
+    summed, weight = np.zeros(len(padded)), np.zeros(len(padded))
+    for m in range(1 + len(noise) // hop):
+        frame = slice(m * hop, m * hop + size)
+        mask = amplitude(initial_db + decay_db_per_s * (m * hop / sample_rate))
+        spectrum = np.fft.rfft(window * padded[frame]) * np.append(mask, mask[-1])
+        summed[frame] += window * np.fft.irfft(spectrum, size)
+        weight[frame] += window**2
+    kept = slice(hop, hop + len(noise))
+    return np.asarray(summed[kept] / weight[kept])
+
+
+def reverb_taps(values: Values, sample_rate: int) -> Array:
+    """Left and right response of the reverb from time zero on, [2, 2 seconds]."""
+    noise = reverb_noise(sample_rate)
+    assert noise.shape == (2, round(REVERB_SECONDS * sample_rate)), "the noise is as long as the response"
+    initial, decay = values["initial_db"].reshape(2, -1), values["decay_db_per_s"].reshape(2, -1)
+    mid, side = (masked_noise(noise[x], initial[x], decay[x], sample_rate) for x in range(2))
+    return unit_energy(np.stack([mid + side, mid - side]))
+
+
+def reverb(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """Reverb."""
+    return [u.convolved(reverb_taps(values, sample_rate), 0)]
+
+
+# --- dynamics: equations 16 to 23, levels and ratios in dB
+
+
+def envelope(energy: Array, attack_ms: float, release_ms: float, sample_rate: int) -> Array:
+    """Equations 16 and 17: one time constant while the energy rises, another while it falls."""
+    attack, release = (np.exp(-1 / (ms / 1000 * sample_rate)) for ms in (attack_ms, release_ms))
+    result, state = np.empty(len(energy)), 0.0
+    for n, x in enumerate(energy.tolist()):
+        alpha = attack if x > state else release
+        state = alpha * state + (1 - alpha) * x
+        result[n] = state
+    return result
+
+
+def level_db(detector: Array, values: Values, sample_rate: int) -> Array:
+    """Level of the mid channel that a compressor or a gate goes by."""
+    attack = float(values["attack_ms" if "attack_ms" in values else "time_ms"][0])
+    release = float(values["release_ms" if "release_ms" in values else "time_ms"][0])
+    mid = (detector[0] + detector[1]) / 2
+    return np.asarray(10 * np.log10(envelope(mid**2, attack, release, sample_rate) + ENERGY_FLOOR))
+
+
+def compressed_level(level: Array, values: Values) -> Array:
+    """Output level of a compressor (equations 20 and 21); half of the knee's width is the paper's W."""
+    threshold, ratio, half = values["threshold_db"], values["ratio"], values["knee_db"] / 2
+    above = threshold + (level - threshold) / ratio
+    bent = level + (1 / ratio - 1) * (level - threshold + half) ** 2 / (4 * half)
+    return np.where(level >= threshold + half, above, np.where(level < threshold - half, level, bent))
+
+
+def gated_level(level: Array, values: Values) -> Array:
+    """Output level of a gate (equations 20 and 23)."""
+    threshold, ratio, half = values["threshold_db"], values["ratio"], values["knee_db"] / 2
+    below = threshold + ratio * (level - threshold)
+    bent = level + (1 - ratio) * (level - threshold - half) ** 2 / (4 * half)
+    return np.where(level >= threshold + half, level, np.where(level < threshold - half, below, bent))
+
+
+def compressor(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Compressor (equation 22). The last inlet is what it listens to: its own input, or a sidechain."""
+    level = level_db(audio[-1], values, sample_rate)
+    return amplitude(compressed_level(level, values) - level) * audio[0]
+
+
+def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Noise gate."""
+    level = level_db(audio[-1], values, sample_rate)
+    return amplitude(gated_level(level, values) - level) * audio[0]
+
+
+LINEAR: Mapping[str, Linear] = {
+    "gain": gain,
+    "imager": imager,
+    "equalizer": equalizer,
+    "crossover": crossover,
+    "delay": delay,
+    "reverb": reverb,
+}
+GENERAL: Mapping[str, General] = {
+    "compressor": compressor,
+    "noisegate": noisegate,
+    "ballistic_compressor": compressor,
+    "ballistic_gate": noisegate,
+    "sidechain_compressor": compressor,
+}
+
+
+# --- the graph
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet)."""
+
+    kind: str
+    inlets: int
+    outlets: int
+    wet: float
+    values: Values
+    inputs: list[tuple[int, int, int]]
+
+
+def read_nodes(graph: MixGraph) -> list[Node]:
+    """All nodes in node order."""
+    params = {name: values.detach().cpu().double().numpy() for name, values in graph.params.items()}
+    wet = graph.wet.detach().cpu().double().numpy()
+    nodes: list[Node] = []
+    seen: dict[str, int] = {}
+    for i, index in enumerate(graph.node_type.tolist()):
+        kind = graph.types[index]
+        row = seen.get(kind.name, 0)
+        seen[kind.name] = row + 1
+        values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
+        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
+    for (source, target), (outlet, inlet) in zip(
+        graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True
+    ):
+        nodes[target].inputs.append((inlet, source, outlet))
+    return nodes
+
+
+def causal_order(nodes: list[Node]) -> list[int]:
+    """An order in which every node comes after its sources."""
+    order: list[int] = []
+    missing = [len(node.inputs) for node in nodes]
+    targets: dict[int, list[int]] = {}
+    for target, node in enumerate(nodes):
+        for _, source, _ in node.inputs:
+            targets.setdefault(source, []).append(target)
+    ready = [i for i, count in enumerate(missing) if count == 0]
+    while ready:
+        node_done = ready.pop()
+        order.append(node_done)
+        for target in targets.get(node_done, []):
+            missing[target] -= 1
+            if missing[target] == 0:
+                ready.append(target)
+    assert len(order) == len(nodes), "a valid graph has no cycle"
+    return order
+
+
+def dry_wet(node: Node, dry: Signal, processed: list[Signal]) -> list[Signal]:
+    """Equation 2, for nodes with one outlet."""
+    if node.outlets > 1:
+        return processed
+    return [add([processed[0].scaled(node.wet), dry.scaled(1 - node.wet)])]
+
+
+def render_reference(
+    graph: MixGraph,
+    sources: NDArray[np.floating],
+    extra: Mapping[str, General] | None = None,
+    extra_linear: Mapping[str, Linear] | None = None,
+) -> Array:
+    """Render a graph, or a batch of graphs, node by node in float64.
+
+    Args:
+        graph: any valid graph.
+        sources: signals of the input nodes in node order, [inputs, 2, samples].
+        extra: functions for general processors of your own, by type name; they replace graphmix's.
+        extra_linear: the same for linear ones, which hear and give all of the time axis.
+
+    Returns:
+        Signals of the output nodes in node order, [outputs, 2, samples].
+
+    Raises:
+        GraphError: for an invalid graph, sources of the wrong shape or a type that nobody has a function for.
+
+    Example:
+        >>> from graphmix.processors import Rack
+        >>> graph = MixGraph(Rack.console("g").types)
+        >>> graph = graph.chain(graph.add("in"), graph.add("gain", gain_db=[20, 0]), graph.add("out"))
+        >>> render_reference(graph, np.ones((1, 2, 3)))
+        array([[[10., 10., 10.],
+                [ 1.,  1.,  1.]]])
+    """
+    nodes = read_nodes(validate(graph))
+    count = sum(node.kind == "in" for node in nodes)
+    if sources.ndim != 3 or sources.shape[:2] != (count, 2) or sources.shape[2] == 0:
+        raise GraphError(f"sources have shape {list(sources.shape)}, expected [{count}, 2, samples].")
+    linear, general = {**LINEAR, **(extra_linear or {})}, {**GENERAL, **(extra or {})}
+    samples, rate = sources.shape[2], graph.sample_rate
+    unused = iter(sources.astype(np.float64))
+    outputs = {i: [Signal(0, next(unused))] for i, node in enumerate(nodes) if node.kind == "in"}
+    for i in causal_order(nodes):
+        node = nodes[i]
+        heard = [
+            add(outputs[source][outlet] for port, source, outlet in node.inputs if port == inlet)
+            for inlet in range(node.inlets)
+        ]
+        if node.kind in ("mix", "out"):
+            outputs[i] = heard
+        elif node.kind in general:
+            audio = np.stack([signal.cut(0, samples) for signal in heard])
+            processed = general[node.kind](audio, node.values, rate).reshape(node.outlets, 2, samples)
+            outputs[i] = dry_wet(node, Signal(0, audio[0]), [Signal(0, outlet) for outlet in processed])
+        elif node.kind in linear:
+            outputs[i] = dry_wet(node, heard[0], linear[node.kind](heard[0], node.values, rate))
+        elif node.kind != "in":
+            raise GraphError(f"{graph.describe(i)} has no reference; pass a function for its type as extra.")
+    mixes = [outputs[i][0].cut(0, samples) for i, node in enumerate(nodes) if node.kind == "out"]
+    return np.stack(mixes) if mixes else np.zeros((0, 2, samples))

@@ -1,0 +1,286 @@
+"""Mining one song: from its files to the files that describe its mix.
+
+The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
+``trace.jsonl`` and ``plots/``; ``run.json`` says from the beginning which song and settings it belongs to, and
+``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
+folder is left alone and an unfinished one is continued.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphmix.audio.files import write_audio
+from graphmix.audio.song import Song, load_song
+from graphmix.errors import SearchError
+from graphmix.graph.console import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.storage import save_graph, write_atomically
+from graphmix.processors.rack import Rack
+from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.objective import Objective
+from graphmix.search.prune import count_processors, pruning_ratio
+from graphmix.search.search import Listener, Search, Silent
+from graphmix.search.settings import SearchSettings
+from graphmix.search.start import simple_answers, start_graph
+from graphmix.search.state import SearchState
+
+SAVE_EVERY_SECONDS = 15.0
+"""At most this much work is lost to a crash, and one step or trial."""
+_VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A mined song: its graph, its metrics (as in ``metrics.json``), and whether it was there already."""
+
+    graph: MixGraph
+    metrics: dict[str, Any]
+    folder: Path
+    already_done: bool = False
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        SearchError: a device that torch does not know or that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SearchError(f"device {name!r} cannot be used ({reason}); try --device cpu or auto.") from None
+    return device
+
+
+def mine(
+    song: str | Path | Song,
+    out: str | Path,
+    settings: SearchSettings | None = None,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Mined:
+    """Mine the mixing graph of a song into a folder, or go on with it.
+
+    Args:
+        song: its folder, or the loaded song.
+        out: output folder; made if it is not there.
+        settings: the paper's by default; see :data:`graphmix.search.PRESETS`.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
+        listener: shown the progress.
+
+    Raises:
+        SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
+    """
+    settings = settings or SearchSettings()
+    chosen = choose_device(device)
+    rack = Rack.console(settings.chain or "g", settings.sample_rate)
+    if not isinstance(song, Song):
+        song = load_song(song, settings.sample_rate)
+    folder = _prepare(Path(out))
+    run = {"song": fingerprint(song), "settings": settings.to_dict()}
+    if _is_finished(folder, run):
+        return _load_finished(folder)
+    objective = Objective(song, rack, chosen)
+    listener = listener or Silent()
+    state = _resume(folder, run, rack) or _begin(objective, settings, listener)
+    saver = _Saver(folder / "checkpoint.safetensors", run)
+    saver(state)
+    try:
+        Search(objective, settings, state, listener, saver).run()
+    except KeyboardInterrupt:
+        saver.write(state)
+        raise
+    saver.write(state)
+    return _finish(folder, objective, settings, state, listener)
+
+
+def fingerprint(song: Song) -> dict[str, Any]:
+    """What tells one song from another: names, lengths, and a digest of its mix."""
+    assert song.mix is not None, "mining needs a mix"
+    with open(song.mix.path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tracks = {track.name: track.info.num_samples for track in song.tracks}
+    return {"name": song.name, "mix_sha256": digest, "tracks": tracks, "subgroups": _plain(song.subgroups)}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+class _Saver:
+    """Writes the state down every so often."""
+
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+        self.path, self.run, self.last = path, run, -SAVE_EVERY_SECONDS
+
+    def __call__(self, state: SearchState) -> None:
+        if time.monotonic() - self.last >= SAVE_EVERY_SECONDS:
+            self.write(state)
+
+    def write(self, state: SearchState) -> None:
+        """Now."""
+        state.save(self.path, self.run)
+        lines = "".join(json.dumps(record) + "\n" for record in state.trace)
+        write_atomically(self.path.with_name("trace.jsonl"), lines.encode())
+        self.last = time.monotonic()
+
+
+def _prepare(folder: Path) -> Path:
+    """Make the folder and show that it can be written, before anything takes time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".graphmix-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise SearchError(
+            f"cannot write to output folder {folder}: {error.strerror or error}. Choose another --out."
+        ) from None
+    return folder
+
+
+def _is_finished(folder: Path, run: dict[str, Any]) -> bool:
+    """True if this very run is done; an error if the folder belongs to another."""
+    path = folder / "run.json"
+    if not path.exists():
+        foreign = next((p.name for p in folder.iterdir()), None)
+        if foreign is not None:
+            raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
+        write_atomically(path, json.dumps(run, indent=1).encode())
+        return False
+    try:
+        found = json.loads(path.read_bytes())
+        their_song, their_settings = found["song"], found["settings"]
+    except (ValueError, KeyError, TypeError):
+        raise SearchError(f"{path} is damaged. Remove {folder} or choose another --out.") from None
+    if their_song != run["song"]:
+        other = their_song.get("name", "?")
+        raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
+    if their_settings != run["settings"]:
+        name, theirs, ours = next(
+            (key, their_settings.get(key), value)
+            for key, value in run["settings"].items()
+            if their_settings.get(key) != value
+        )
+        raise SearchError(
+            f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
+            "Choose another --out, or the same settings to go on."
+        )
+    return (folder / "metrics.json").exists()
+
+
+def _load_finished(folder: Path) -> Mined:
+    from graphmix.graph.storage import load_graph
+
+    try:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+    except ValueError:
+        raise SearchError(f"{folder / 'metrics.json'} is damaged. Delete it to finish the run again.") from None
+    return Mined(load_graph(folder / "graph.safetensors"), metrics, folder, already_done=True)
+
+
+def _resume(folder: Path, run: dict[str, Any], rack: Rack) -> SearchState | None:
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return None
+    state, found = SearchState.load(path, rack)
+    if found != run:
+        raise SearchError(f"{path} belongs to another run. Delete it, or choose another --out.")
+    return state
+
+
+def _begin(objective: Objective, settings: SearchSettings, listener: Listener) -> SearchState:
+    """The console and the simple answers."""
+    song = objective.song
+    listener.phase("finding levels", None)
+    started = time.perf_counter()
+    console = mixing_console(objective.rack.types, song.subgroups, settings.chain, song.sample_rate)
+    answers = simple_answers(objective, with_gains="g" in settings.chain)
+    graph = start_graph(console, objective, answers, settings.seed)
+    state = SearchState(graphs={"current": graph})
+    best = min(answers, key=lambda answer: float(answer.loss.total))
+    state.graphs["simple"] = best.graph
+    state.losses = {
+        "simple": {answer.name: float(answer.loss.total) for answer in answers},
+        "simple_best": [float(x) for x in best.loss],
+    }
+    state.seconds["start"] = time.perf_counter() - started
+    return state
+
+
+def _finish(
+    folder: Path, objective: Objective, settings: SearchSettings, state: SearchState, listener: Listener
+) -> Mined:
+    """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
+    from graphmix.search.report import draw_plots
+
+    listener.phase("writing", None)
+    started = time.perf_counter()
+    graph, loss = state.graphs["current"], state.losses["current"]
+    simple = state.losses["simple_best"]
+    if simple[0] <= loss[0]:
+        graph, loss = state.graphs["simple"], simple
+    song = objective.song
+    graph = _with_provenance(graph, song, settings, loss[0])
+    mix = objective.render(graph)
+    target = song.read(0, song.num_samples).mix
+    assert target is not None, "mining needs a mix"
+    save_graph(graph, folder / "graph.safetensors")
+    save_graph(graph, folder / "graph.json")
+    write_audio(folder / "mix.wav", mix, song.sample_rate)
+    draw_plots(folder / "plots", graph, state, objective, mix, target)
+    state.seconds["writing"] = time.perf_counter() - started
+    metrics = {
+        "song": song.name,
+        "audio_loss": round(loss[0], 6),
+        "left_right_loss": round(loss[1], 6),
+        "mid_loss": round(loss[2], 6),
+        "side_loss": round(loss[3], 6),
+        "si_sdr_db": round(float(si_sdr(prediction=mix, target=target)), 3),
+        "sdr_db": round(float(sdr(prediction=mix, target=target)), 3),
+        "simple_answers": {name: round(x, 6) for name, x in state.losses["simple"].items()},
+        "console_loss": round(state.losses["console"][0], 6),
+        "tracks": song.num_tracks,
+        "subgroups": len(song.subgroups),
+        "processors_before": sum(state.counts.values()),
+        "processors_left": sum(count_processors(graph).values()),
+        "left_by_type": count_processors(graph),
+        "pruning_ratio": pruning_ratio(graph, state.counts),
+        "is_simple_answer": bool(simple[0] <= state.losses["current"][0]),
+        "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
+        "steps": state.step,
+        "settings": settings.to_dict(),
+        "seed": settings.seed,
+        "device": str(objective.device),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "notices": list(song.notices),
+    }
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return Mined(graph, metrics, folder)
+
+
+def _with_provenance(graph: MixGraph, song: Song, settings: SearchSettings, loss: float) -> MixGraph:
+    """The graph with a word on where it comes from."""
+    graph = graph.clone()
+    provenance = {
+        "song": song.name,
+        "made_by": f"graphmix {version('graphmix')} mine",
+        "audio_loss": round(loss, 6),
+        "settings": settings.to_dict(),
+    }
+    info = graph.info
+    graph.info = type(info)(info.types, info.sample_rate, info.names, provenance)
+    return graph

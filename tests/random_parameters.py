@@ -1,0 +1,59 @@
+"""Random physical parameters within what an engineer would dial, for any node type.
+
+It lies beside conftest.py, so that every test can say ``from random_parameters import random_parameters``.
+"""
+
+import torch
+from torch import Tensor
+
+from graphmix.spec import NodeType, ParameterSpec
+
+USUAL = {
+    "gain_db": (-12.0, 12.0),
+    "side_db": (-12.0, 6.0),
+    "threshold_db": (-40.0, -10.0),
+    "ratio": (1.5, 8.0),
+    "knee_db": (1.0, 18.0),
+    "time_ms": (1.0, 200.0),
+    "attack_ms": (0.5, 50.0),
+    "release_ms": (20.0, 300.0),
+    "initial_db": (-12.0, 12.0),
+    "decay_db_per_s": (-400.0, -20.0),
+    "radius": (0.1, 0.9),
+    "filter_db": (-12.0, 6.0),
+    "frequency_hz": (100.0, 8000.0),
+}
+DELAY_TAPS = 20
+RATES = (30000, 44100, 48000)
+"""Sample rates at which no random delay lies midway between two samples, where rounding is a toss."""
+
+
+def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -> Tensor:
+    """Uniform in a sensible part of each range, [n, width]; each delay in the 100 ms of its own tap.
+
+    A parameter of an unknown name is uniform in the middle half of its range.
+    """
+    draw = {"delay_ms": _delays}
+    columns = [draw.get(p.name, _uniform)(p, n, generator) for p in node_type.parameters]
+    return torch.cat([torch.zeros(n, 0), *columns], dim=1)
+
+
+def _uniform(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:
+    low, high = parameter.low, parameter.high
+    low, high = USUAL.get(parameter.name, ((3 * low + high) / 4, (low + 3 * high) / 4))
+    return low + (high - low) * torch.rand(n, parameter.size, generator=generator)
+
+
+def _delays(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:
+    first = torch.arange(DELAY_TAPS).repeat(2).double()
+    rates = torch.tensor(RATES).double()[:, None, None]
+    result = torch.zeros(n, parameter.size, dtype=torch.float64)
+    todo = torch.ones(n, parameter.size, dtype=torch.bool)
+    while todo.any():
+        inside = 0.01 + 0.98 * torch.rand(n, parameter.size, generator=generator, dtype=torch.float64)
+        drawn = ((first + inside) * (parameter.high / DELAY_TAPS)).float().double()
+        samples = drawn * rates / 1000
+        clear = ((samples - samples.round()).abs() < 0.4).all(0)
+        result[todo & clear] = drawn[todo & clear]
+        todo &= ~clear
+    return result.float()
