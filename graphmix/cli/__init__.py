@@ -1,0 +1,5 @@
+"""The command line: parse, call one function, show. ``graphmix`` and ``python -m graphmix`` are the same program."""
+
+from graphmix.cli.app import main
+
+__all__ = ["main"]

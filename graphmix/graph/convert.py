@@ -30,18 +30,14 @@ def to_networkx(graph: MixGraph) -> nx.MultiDiGraph:
     if isinstance(graph.info, list):
         raise GraphError("convert graphs one by one: this is a batch; use batch.to_data_list() first.")
     types, rows = graph.types, graph.rows().tolist()
-    result = nx.MultiDiGraph(
-        sample_rate=graph.sample_rate, types=types.types, provenance=dict(graph.provenance)
-    )
+    result = nx.MultiDiGraph(sample_rate=graph.sample_rate, types=types.types, provenance=dict(graph.provenance))
     kinds = [types[index] for index in graph.node_type.tolist()]
     for node, (node_type, name, wet) in enumerate(zip(kinds, graph.names, graph.wet.tolist(), strict=True)):
         params = {}
         if node_type.is_processor:
             row = graph.params[node_type.name][rows[node]]
             params = {p.name: row[node_type.columns(p.name)].tolist() for p in node_type.parameters}
-        result.add_node(
-            node, type=node_type.name, letter=node_type.letter, name=name, wet=wet, params=params
-        )
+        result.add_node(node, type=node_type.name, letter=node_type.letter, name=name, wet=wet, params=params)
     cables = zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True)
     for key, ((source, target), (outlet, inlet)) in enumerate(cables):
         ports = {"outlet": kinds[source].outlets[outlet], "inlet": kinds[target].inlets[inlet]}

@@ -160,9 +160,7 @@ def plain_graph(graph: MixGraph) -> dict[str, Any]:
         nodes.append(entry)
     kinds = [types[index] for index in graph.node_type.tolist()]
     edges = []
-    for (source, target), (outlet, inlet) in zip(
-        graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True
-    ):
+    for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
         edge: dict[str, Any] = {"from": source, "to": target}
         if outlet:
             edge["outlet"] = kinds[source].outlets[outlet]
@@ -254,9 +252,7 @@ def parameter_row(node_type: NodeType, parameters: Mapping[str, Any], where: str
     return row
 
 
-def _edge(
-    index: int, entry: Any, nodes: Sequence[_Node], number: Mapping[Any, int]
-) -> tuple[int, int, int, int]:
+def _edge(index: int, entry: Any, nodes: Sequence[_Node], number: Mapping[Any, int]) -> tuple[int, int, int, int]:
     ends = [take(entry, key, (int, str)) for key in ("from", "to")]
     for end in ends:
         if end not in number:

@@ -10,7 +10,6 @@ from torch import Tensor
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 
-
 _OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
 
 
@@ -107,7 +106,7 @@ def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
             ]
         return resolved[node]
 
-    kept_edges = []
+    kept_edges: list[tuple[int, int, int, int, int]] = []
     for e, (s, t, o, i) in enumerate(edges):
         if dropped[t]:
             continue

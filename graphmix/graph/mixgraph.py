@@ -17,6 +17,7 @@ Not for: audio. A graph holds none; see :class:`graphmix.audio.Song` and :class:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -26,12 +27,14 @@ from torch_geometric.data import Data
 from graphmix.errors import GraphError
 from graphmix.spec import STRUCTURAL, NodeType, TypeTable
 
+_BARE = TypeTable(STRUCTURAL)
+
 
 @dataclass(frozen=True)
 class GraphInfo:
     """What a graph knows beside its tensors."""
 
-    types: TypeTable = TypeTable(STRUCTURAL)
+    types: TypeTable = _BARE
     sample_rate: int = 30000
     names: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -221,7 +224,7 @@ class MixGraph(Data):
 
     def chain(self, *nodes: int) -> "MixGraph":
         """Connect nodes in a row, first outlet to first inlet."""
-        for source, target in zip(nodes, nodes[1:], strict=False):
+        for source, target in pairwise(nodes):
             self.connect(source, target)
         return self
 

@@ -90,16 +90,14 @@ def describe_graph(graph: MixGraph) -> list[ChainRow]:
             nodes.append(successor[nodes[-1]])
         processors = [_processor_row(graph, node, rows[node]) for node in nodes if kinds[node].is_processor]
         kind = {"in": "track", "mix": "subgroup", "out": "output"}.get(kinds[start].name, "other")
-        chains.append(
-            ChainRow(kind, labels[start], tuple(before[start]), tuple(processors), tuple(after[nodes[-1]]))
-        )
+        chains.append(ChainRow(kind, labels[start], tuple(before[start]), tuple(processors), tuple(after[nodes[-1]])))
     return sorted(chains, key=lambda chain: order[chain.kind])
 
 
 def as_table(graph: MixGraph) -> Table:
     """:func:`describe_graph` as a table for the terminal."""
     table = Table(title=_title(graph))
-    table.add_column("from", overflow="fold")
+    table.add_column("chain", overflow="fold")
     table.add_column("processor", no_wrap=True)
     table.add_column("settings", overflow="fold")
     table.add_column("wet", justify="right", no_wrap=True)
@@ -116,16 +114,16 @@ def as_table(graph: MixGraph) -> Table:
     return table
 
 
-def settings(graph: MixGraph, node: int) -> str:
+def settings_of(graph: MixGraph, node: int) -> str:
     """The settings of one processor in a line, e.g. ``threshold -21.3 dB, ratio 3.1:1``."""
     return _processor_row(graph, node, int(graph.rows()[node])).settings
 
 
 def _title(graph: MixGraph) -> str:
-    counts = [
-        f"{int(graph.nodes_of(t.name).numel())} {t.name}" for t in graph.types.types if graph.nodes_of(t.name).numel()
-    ]
-    return f"{graph.node_type.numel()} nodes ({', '.join(counts)}), {graph.edge_index.size(1)} edges, {graph.sample_rate} Hz"
+    counts = [(graph.nodes_of(t.name).numel(), t.name) for t in graph.types.types]
+    nodes = ", ".join(f"{count} {name}" for count, name in counts if count)
+    edges = graph.edge_index.size(1)
+    return f"{graph.node_type.numel()} nodes ({nodes}), {edges} edges, {graph.sample_rate} Hz"
 
 
 def _labels(graph: MixGraph, kinds: list[NodeType]) -> list[str]:

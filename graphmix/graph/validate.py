@@ -113,11 +113,11 @@ def _check_order(graph: MixGraph) -> None:
     if done.all():
         return
     before = {int(t): int(s) for s, t in zip(source, target, strict=True) if not done[s] and not done[t]}
-    node, walk = next(iter(before)), []
-    while node not in walk:
-        walk.append(node)
-        node = before[node]
-    cycle = [*reversed(walk[walk.index(node) :])]
+    place, walk = next(iter(before)), list[int]()
+    while place not in walk:
+        walk.append(place)
+        place = before[place]
+    cycle = [*reversed(walk[walk.index(place) :])]
     shown = " -> ".join(graph.describe(i) for i in cycle[:_MAX_NAMED])
     more = f" -> … ({len(cycle)} nodes)" if len(cycle) > _MAX_NAMED else f" -> {graph.describe(cycle[0])}"
     raise GraphError(f"the graph has a cycle: {shown}{more}. Remove one of these edges; feedback cannot be rendered.")

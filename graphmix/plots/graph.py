@@ -33,7 +33,9 @@ _LABEL_GAP = 0.05
 _CORNER = 0.07
 _MARGIN = 0.12
 _LETTER_POINTS, _NAME_POINTS, _PORT_POINTS, _LEGEND_POINTS, _TITLE_POINTS = 7.5, 7.0, 5.0, 7.0, 10.0
-_LONGEST_NAME = 44
+_LONGEST_NAME, _LONGEST_BUS = 44, 28
+_HINTING = 1.08
+"""Letters on a pixel grid may be wider than the font says."""
 _DRY_STRENGTH = 0.3
 _INK, _CABLE, _BAND = "#222222", "#6a6a6a", "#f3f3f1"
 _DPI, _LARGEST_SIDE_PIXELS = 150, 30000
@@ -65,7 +67,7 @@ def text_width(text: str, points: float, weight: str = "normal") -> float:
     """Width of a line of text in inches."""
     font = FontProperties(size=points, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return float(width) / _POINTS_PER_INCH
+    return float(width) * _HINTING / _POINTS_PER_INCH
 
 
 def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
@@ -93,8 +95,9 @@ class _Drawing:
     def __init__(self, graph: MixGraph, layout: Layout, title: str | None) -> None:
         self.graph, self.layout = graph, layout
         self.types = [graph.types[index] for index in graph.node_type.tolist()]
-        self.names = [shortened(name) for name in graph.names]
         self.before, self.after = neighbours(len(self.types), layout.cables)
+        limits = [_LONGEST_BUS if sources else _LONGEST_NAME for sources in self.before]
+        self.names = [shortened(name, limit) for name, limit in zip(graph.names, limits, strict=True)]
         self.left = max(
             (text_width(n, _NAME_POINTS) for v, n in enumerate(self.names) if n and not self.before[v]), default=0.0
         )
@@ -151,7 +154,7 @@ class _Drawing:
             if self.layout.column[v] != column:
                 continue
             if self.names[v] and self.before[v]:
-                room = max(room, _LABEL_GAP + text_width(self.names[v], _NAME_POINTS, "bold"))
+                room = max(room, 2 * _LABEL_GAP + text_width(self.names[v], _NAME_POINTS, "bold"))
             if len(t.outlets) > 1:
                 room = max(room, *(0.1 + text_width(name, _PORT_POINTS) for name in t.outlets))
         return room

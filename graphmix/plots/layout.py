@@ -35,7 +35,7 @@ class Layout:
         column: for each node, from 0.
         row: for each node, from 0 downwards.
         cables: in the order of ``edge_index``.
-        bands: first and last row of each subgroup; empty for a graph that is no tree.
+        bands: first and last row of each subgroup, where the subgroups are apart.
         is_tree: cables into a mix may share one vertical line.
     """
 
@@ -96,15 +96,38 @@ def is_tree(graph: MixGraph, after: list[list[int]]) -> bool:
     return one_port and all(len(targets) <= 1 for targets in after)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Columns and rows of the nodes of a tree, and for each node its subgroup: the last join before the root."""
+
+    column: list[int]
+    row: list[float]
+    group: list[int]
+
+
 def tree_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
-    """Place a graph for which :func:`is_tree` holds."""
-    n = graph.node_type.numel()
-    before, after = neighbours(n, cables)
-    order = sorted_by_flow(before, after)
-    joins = [bool(before[v]) and (len(before[v]) > 1 or graph.type_of(v).name in ("mix", "out")) for v in range(n)]
-    column = _columns(graph, before, joins, order)
-    row, bands = _rows(before, after, joins, order)
-    return Layout(column, row, cables, bands, is_tree=True)
+    """Lay out a graph for which :func:`is_tree` holds."""
+    places = tree_places(graph, cables, sorted_by_flow(*neighbours(graph.node_type.numel(), cables)))
+    return Layout(places.column, places.row, cables, bands_of(places.group, places.row), is_tree=True)
+
+
+def tree_places(graph: MixGraph, cables: Sequence[Cable], order: list[int]) -> Places:
+    """Place the nodes along these cables, of which at most one leaves each node; ``order`` follows the flow."""
+    before, after = neighbours(len(order), cables)
+    joins = [bool(s) and (len(s) > 1 or graph.type_of(v).name in ("mix", "out")) for v, s in enumerate(before)]
+    row, group = _rows(before, after, joins, order)
+    return Places(_columns(graph, before, joins, order), row, group)
+
+
+def bands_of(group: Sequence[int], row: Sequence[float]) -> list[tuple[float, float]]:
+    """First and last row of each subgroup, downwards; none at all if two of them overlap."""
+    rows: dict[int, list[float]] = {}
+    for key, value in zip(group, row, strict=True):
+        if key >= 0:
+            rows.setdefault(key, []).append(value)
+    bands = sorted((min(values), max(values)) for values in rows.values())
+    apart = all(upper[1] + 1 <= lower[0] for upper, lower in zip(bands, bands[1:], strict=False))
+    return bands if apart else []
 
 
 def _columns(graph: MixGraph, before: list[list[int]], joins: list[bool], order: list[int]) -> list[int]:
@@ -129,7 +152,7 @@ def _columns(graph: MixGraph, before: list[list[int]], joins: list[bool], order:
 
 def _rows(
     before: list[list[int]], after: list[list[int]], joins: list[bool], order: list[int]
-) -> tuple[list[float], list[tuple[float, float]]]:
+) -> tuple[list[float], list[int]]:
     """One row for each leaf, in the order of the tracks; a join stands midway between what it joins."""
     first = list(range(len(order)))  # smallest leaf that leads to a node
     group = [-1] * len(order)  # the last join before the root, -1 where there is none
@@ -149,16 +172,13 @@ def _rows(
             leaves.append(v)
         pending.extend(sorted(before[v], key=lambda u: -first[u]))
     row = [0.0] * len(order)
-    extent: dict[int, tuple[float, float]] = {}
     height = 0.0
     for i, v in enumerate(leaves):
         if i:
             height += 1 + (GROUP_GAP if group[v] != group[leaves[i - 1]] else 0)
         row[v] = height
-        if group[v] >= 0:
-            extent[group[v]] = (extent.get(group[v], (height, height))[0], height)
     for v in order:
         if before[v]:
             rows = [row[u] for u in before[v]]
             row[v] = (min(rows) + max(rows)) / 2
-    return row, list(extent.values())
+    return row, group

@@ -32,7 +32,9 @@ class _Taps(torch.autograd.Function):
         """z [nodes, 2, taps, (real, imag)], filters [nodes, 2, taps, F] -> [nodes, 2, taps * segment + F - 1]."""
         n, channels, taps, width = filters.shape
         turn = (-torch.atan2(z[..., 1], z[..., 0]) / (2 * math.pi)) % 1.0
-        shift = (turn * segment).round().long().clamp(max=segment - 1)
+        place = turn * segment
+        # A delay at the very start of its segment may come back from its angle as just below a full turn.
+        shift = torch.where(place > segment - 0.02, 0, place.round()).long().clamp(max=segment - 1)
         shift = shift + segment * torch.arange(taps, device=z.device)
         index = shift[..., None] + torch.arange(width, device=z.device)
         out = filters.new_zeros(n, channels, taps * segment + width - 1)

@@ -97,6 +97,10 @@ class Rack(nn.Module):
         assert isinstance(processor, Processor)
         return processor
 
+    def get(self, name: str) -> Processor | None:
+        """The processor of a type, or None for in, mix, out and what the rack lacks."""
+        return self[name] if name in self else None
+
     def __contains__(self, name: str) -> bool:
         return name in self._processors
 

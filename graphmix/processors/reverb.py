@@ -80,8 +80,8 @@ class Reverb(LTIProcessor):
             pad_mode="constant",
             return_complex=True,
         )
-        self.register_buffer("noise_stft", stft.to(torch.complex64), persistent=False)
-        self.register_buffer("window", window.float(), persistent=False)
+        self.register_buffer("noise_stft", stft, persistent=False)
+        self.register_buffer("window", window, persistent=False)
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class Reverb(LTIProcessor):
         frame = torch.arange(self.noise_stft.size(-1), device=params.device, dtype=params.dtype)
         mask = torch.addcmul(initial[..., None], decay[..., None], frame).exp()
         mask = torch.cat([mask, mask[:, :, -1:]], dim=2)
-        noise = self.noise_stft if params.dtype == torch.float32 else self.noise_stft.to(torch.complex128)
+        noise = self.noise_stft.to(params.dtype.to_complex())
         mid_side = torch.istft(
             (noise * mask).flatten(0, 1),
             self.n_fft,

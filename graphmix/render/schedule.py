@@ -200,7 +200,7 @@ def _choose_domains(kinds: Sequence[str], stage_of: np.ndarray, edges: np.ndarra
         sources[target].add(source)
     spectral: list[bool] = []
     for i, kind in enumerate(kinds):
-        processor = rack[kind] if kind in rack else None
+        processor = rack.get(kind)
         if isinstance(processor, LTIProcessor):
             spectral.append(True)
         elif kind == "in" or (
@@ -236,7 +236,7 @@ def _islands(
     for i, (kind, nodes) in enumerate(stages):
         if not spectral[i]:
             continue
-        processor = rack[kind] if kind in rack else None
+        processor = rack.get(kind)
         extent = processor.extent if isinstance(processor, LTIProcessor) else (0, 0)
         for node in nodes.tolist():
             previous = [s for s in incoming.get(node, []) if spectral[stage_of[s]]]

@@ -6,6 +6,8 @@ where the mix is gains and panning only; where effects have changed the phases, 
 better one. Gains are not negative.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from scipy.optimize import nnls
@@ -34,7 +36,7 @@ def power_gains(objective: Objective) -> Tensor:
     def bands(audio: Tensor) -> Tensor:
         spectrum = torch.stft(audio.flatten(0, -2), _POWER_FFT, window=window, return_complex=True)
         power = spectrum.abs().square()
-        grouped = torch.stack([power[:, a:b].sum(1) for a, b in zip(edges, edges[1:], strict=False)], dim=1)
+        grouped = torch.stack([power[:, a:b].sum(1) for a, b in pairwise(edges)], dim=1)
         return grouped.flatten(1).double().view(*audio.shape[:-1], -1)
 
     return _solve(objective, bands, balance=True).sqrt()

@@ -13,6 +13,7 @@ from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import Processor
 from graphmix.processors.levels import Gain
+from graphmix.render.schedule import Stage
 from graphmix.search.levels import power_gains, waveform_gains, with_levels
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
@@ -68,42 +69,31 @@ def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAns
 @torch.no_grad()
 def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     """Show every processor that asks the levels of what comes into its nodes."""
-    listeners = {
-        p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels
-    }
+    listeners = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
     listeners = {name: p for name, p in listeners.items() if graph.params[name].numel()}
     if not listeners:
         return graph
-    heard: dict[str, list[Tensor]] = {name: [] for name in listeners}
     frame = round(_FRAME_SECONDS * graph.sample_rate)
     plan = objective.renderer.plan(graph)
-    order = {stage.kind: [] for stage in plan.stages}  # type: dict[str, list[Tensor]]
+    heard: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in listeners}
     for segment in objective.segments:
-        parts: dict[str, list[Tensor]] = {name: [] for name in listeners}
+        scored = slice(segment.score_from, segment.score_to)
 
-        def observe(stage: object, signal: Tensor, parts: dict[str, list[Tensor]] = parts) -> None:
-            kind = getattr(stage, "kind", "")
-            if kind not in listeners:
-                return
-            inlets = getattr(stage, "inlets", 1)
-            detector = signal.unflatten(0, (-1, inlets))[:, -1].mean(1)[
-                :, segment.score_from : segment.score_to
-            ]
-            frames = detector[:, : detector.size(1) // frame * frame].unflatten(1, (-1, frame))
-            energy = frames.square().mean(-1)
-            parts[kind].append((energy + 1e-12).log() * (DB_PER_NEPER / 2))
+        def observe(stage: Stage, signal: Tensor, scored: slice = scored) -> None:
+            if stage.kind in listeners:
+                detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
+                for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):
+                    heard[stage.kind][row].append(levels)
 
         stems = objective.song.read(segment.start, segment.length).stems
         sources = objective.stems_for(graph, stems).to(objective.device)
         objective.renderer.run(plan, graph, sources, observe)
-        for name, levels in parts.items():
-            heard[name].append(torch.cat(levels))
-    for stage in plan.stages:
-        if stage.kind in listeners:
-            order[stage.kind].append(stage.rows)
     for name, processor in listeners.items():
-        levels = torch.cat(heard[name], dim=1)
-        by_row = torch.empty_like(levels)
-        by_row[torch.cat(order[name])] = levels
-        graph.params[name] = processor.fit_levels(graph.params[name], list(by_row))
+        graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in heard[name]])
     return graph
+
+
+def _frame_levels(detector: Tensor, frame: int) -> Tensor:
+    """Levels in dB of successive frames, [nodes, samples] -> [nodes, frames]."""
+    frames = detector[:, : detector.size(1) // frame * frame].unflatten(1, (-1, frame))
+    return (frames.square().mean(-1) + 1e-12).log() * (DB_PER_NEPER / 2)

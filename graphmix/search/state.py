@@ -62,7 +62,7 @@ class SearchState:
             names[key] = list(graph.names)
             tensors |= {f"graph.{key}.{name}": graph[name] for name in _GRAPH_FIELDS}
             tensors |= {f"graph.{key}.params.{name}": values for name, values in graph.params.items()}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         values = {name: getattr(self, name) for name in self._JSON}
         head = json.dumps({"run": run, "names": names, **values})
         write_atomically(path, save(tensors, {"graphmix_search": head}))

@@ -16,12 +16,8 @@ AMP = NodeType(
     ),
 )
 NASTY = NodeType("batch_index_face", "b", (ParameterSpec("value", 2, "", -9.0, 9.0, 0.0),))
-DUCK = NodeType(
-    "duck", "d", (ParameterSpec("depth_db", 1, "dB", -40.0, 0.0, -6.0),), inlets=("in", "sidechain")
-)
-SPLIT = NodeType(
-    "split", "s", (ParameterSpec("corner_hz", 1, "Hz", 20.0, 9000.0, 500.0),), outlets=("low", "high")
-)
+DUCK = NodeType("duck", "d", (ParameterSpec("depth_db", 1, "dB", -40.0, 0.0, -6.0),), inlets=("in", "sidechain"))
+SPLIT = NodeType("split", "s", (ParameterSpec("corner_hz", 1, "Hz", 20.0, 9000.0, 500.0),), outlets=("low", "high"))
 PLAIN = NodeType("plain", "p")
 UNUSED = NodeType("unused", "u", (ParameterSpec("value", 3, "", -1.0, 1.0, 0.5),))
 TYPES = (AMP, NASTY, DUCK, SPLIT, PLAIN, UNUSED)

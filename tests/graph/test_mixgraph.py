@@ -30,9 +30,7 @@ def test_a_new_graph_is_empty_and_has_a_table_for_each_type() -> None:
     assert graph.num_edges == 0
     assert graph.sample_rate == 44100
     assert graph.types.names == ("in", "mix", "out", *(t.name for t in TYPES))
-    assert {name: list(values.shape) for name, values in graph.params.items()} == {
-        t.name: [0, t.width] for t in TYPES
-    }
+    assert {name: list(values.shape) for name, values in graph.params.items()} == {t.name: [0, t.width] for t in TYPES}
     assert validate(graph) is graph
 
 

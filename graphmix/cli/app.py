@@ -1,0 +1,128 @@
+"""The commands. Each parses its arguments, calls one function of the package and shows what came out.
+
+Bad input ends with one line on standard error and exit status 2; Ctrl-C with 130.
+"""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from graphmix.errors import GraphmixError
+
+app = typer.Typer(
+    name="graphmix",
+    help="Music mixing as graphs: mine the graph of a mix, render it, draw it, read it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+class PresetName(str, Enum):
+    """Budgets of a search."""
+
+    draft = "draft"
+    paper = "paper"
+
+
+class PolicyName(str, Enum):
+    """Pruning policies."""
+
+    hybrid = "hybrid"
+    dry_wet = "dry-wet"
+    brute_force = "brute-force"
+
+
+Song = Annotated[Path, typer.Argument(help="A song's folder: song.json, or a mix and stems/ or dry/.")]
+Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json.")]
+
+
+@app.command(epilog="Example: graphmix demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("graphmix-demo"),
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Mine a song that graphmix makes itself, in about two minutes, and say what came out."""
+    from graphmix.cli.commands import run_demo
+
+    run_demo(out, seed)
+
+
+@app.command(epilog="Example: graphmix mine songs/RockSteady --out mined/RockSteady --preset draft")
+def mine(
+    song: Song,
+    out: Annotated[Path, typer.Option(help="Output folder; an unfinished one is continued.")],
+    preset: Annotated[PresetName, typer.Option(help="draft: minutes; paper: 12,000 steps.")] = PresetName.draft,
+    chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
+    policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
+    steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
+    sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+) -> None:
+    """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
+    from graphmix.cli.commands import run_mine
+
+    changes = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
+    run_mine(song, out, preset.value, steps, rounds, device, {**changes, "sample_rate": sample_rate, "seed": seed})
+
+
+@app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")
+def render(
+    graph: Graph,
+    stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Audio file: .wav, .flac or .ogg.")],
+) -> None:
+    """Render a graph from dry tracks; track names must be those of the graph's inputs."""
+    from graphmix.cli.commands import run_render
+
+    run_render(graph, stems, output)
+
+
+@app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")
+def plot(
+    graph: Graph,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Picture: .svg, .png or .pdf.")],
+) -> None:
+    """Draw a graph."""
+    from graphmix.cli.commands import run_plot
+
+    run_plot(graph, output)
+
+
+@app.command(epilog="Example: graphmix show mined/graph.safetensors")
+def show(graph: Graph) -> None:
+    """Show a graph's tracks, chains and settings in physical units."""
+    from graphmix.cli.commands import run_show
+
+    run_show(graph)
+
+
+@app.command(epilog="Example: graphmix check songs/RockSteady")
+def check(
+    path: Annotated[Path, typer.Argument(help="A song's folder or a graph file.")],
+    sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz, for a song.")] = 30000,
+) -> None:
+    """Validate a song or a graph; say what is wrong and how to mend it."""
+    from graphmix.cli.commands import run_check
+
+    run_check(path, sample_rate)
+
+
+def main() -> None:
+    """Run the program."""
+    try:
+        app()
+    except GraphmixError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"graphmix: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("graphmix: interrupted; what was done is kept, run the same command to go on.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,175 @@
+"""What the commands do, apart from parsing: call the package and print."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphmix.cli.progress import ProgressListener
+from graphmix.errors import GraphError, GraphmixError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.storage import load_graph
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def run_mine(
+    song: Path,
+    out: Path,
+    preset: str,
+    steps: int | None,
+    rounds: int | None,
+    device: str,
+    changes: dict[str, Any],
+) -> None:
+    """``graphmix mine``."""
+    from graphmix.audio.song import load_song
+    from graphmix.processors.rack import Rack
+    from graphmix.search import PRESETS, mine
+
+    settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
+    Rack.console(settings.chain or "g", settings.sample_rate)  # a wrong letter is cheaper to hear of first
+    console = _console()
+    loaded = load_song(song, settings.sample_rate)
+    for notice in loaded.notices:
+        console.print(f"note: {notice}", markup=False)
+    with ProgressListener(console) as listener:
+        mined = mine(loaded, out, settings, device=device, listener=listener)
+    if mined.already_done:
+        console.print(f"{out} is finished already; nothing to do.", markup=False)
+    console.print(_summary(mined.metrics))
+    console.print(f"graph, mix, pictures, metrics: {mined.folder}/", markup=False)
+
+
+def _summary(metrics: dict[str, Any]) -> Table:
+    table = Table(title=metrics["song"], show_header=True, title_justify="left")
+    table.add_column("")
+    table.add_column("audio loss L_a", justify="right")
+    table.add_column("processors", justify="right")
+    for name, loss in metrics["simple_answers"].items():
+        table.add_row(name, f"{loss:.4f}", "")
+    table.add_row("full console", f"{metrics['console_loss']:.4f}", str(metrics["processors_before"]))
+    table.add_row("mined graph", f"{metrics['audio_loss']:.4f}", str(metrics["processors_left"]))
+    ratios = [f"{name} {ratio:.2f}" for name, ratio in metrics["pruning_ratio"].items() if name != "all"]
+    table.caption = (
+        f"pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
+        f"SI-SDR {metrics['si_sdr_db']:.1f} dB; {sum(metrics['seconds'].values()):.0f} s"
+    )
+    return table
+
+
+def run_render(graph_path: Path, stems: Path, output: Path) -> None:
+    """``graphmix render``."""
+    from graphmix.audio import load_stems, write_audio
+    from graphmix.render.song import render_song
+
+    graph = load_graph(graph_path)
+    song = load_stems(stems, graph.sample_rate)
+    console = _console()
+    for notice in song.notices:
+        console.print(f"note: {notice}", markup=False)
+    started = time.perf_counter()
+    mix = render_song(graph, song)
+    write_audio(output, mix, graph.sample_rate)
+    seconds = song.num_samples / graph.sample_rate
+    console.print(
+        f"{output}: {seconds:.1f} s at {graph.sample_rate} Hz, peak {float(mix.abs().max()):.3f}, "
+        f"rendered in {time.perf_counter() - started:.1f} s",
+        markup=False,
+    )
+
+
+def run_plot(graph_path: Path, output: Path) -> None:
+    """``graphmix plot``."""
+    from graphmix import plots
+
+    graph = load_graph(graph_path)
+    plots.save(plots.plot_graph(graph, graph.provenance.get("song")), output)
+    _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} cables", markup=False)
+
+
+def run_show(graph_path: Path) -> None:
+    """``graphmix show``."""
+    from graphmix.graph.show import as_table
+
+    graph = load_graph(graph_path)
+    console = _console()
+    for line in _headline(graph):
+        console.print(line, markup=False)
+    console.print(as_table(graph))
+
+
+def _headline(graph: MixGraph) -> list[str]:
+    counts = {t.name: int(graph.nodes_of(t.name).numel()) for t in graph.types.types}
+    used = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    lines = [f"{graph.num_nodes} nodes ({used}), {graph.num_edges} cables, {graph.sample_rate} Hz"]
+    if graph.provenance:
+        known = {k: v for k, v in graph.provenance.items() if not isinstance(v, dict)}
+        lines.append(", ".join(f"{key} {value}" for key, value in known.items()))
+    return lines
+
+
+def run_check(path: Path, sample_rate: int) -> None:
+    """``graphmix check``."""
+    console = _console()
+    if not path.exists():
+        raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")
+    if path.is_dir():
+        from graphmix.audio.song import load_song
+
+        song = load_song(path, sample_rate)
+        for notice in song.notices:
+            console.print(f"note: {notice}", markup=False)
+        buses = ", ".join(f"{bus} ({len(tracks)})" for bus, tracks in song.subgroups.items())
+        seconds = song.num_samples / sample_rate
+        console.print(f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, subgroups: {buses}", markup=False)
+    else:
+        graph = load_graph(path)
+        from graphmix.processors.rack import Rack
+        from graphmix.render.schedule import schedule
+
+        try:
+            plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
+            console.print(f"{len(plan.stages)} rendering stages", markup=False)
+        except GraphError as error:
+            console.print(f"note: {error}", markup=False)
+        for line in _headline(graph):
+            console.print(line, markup=False)
+    console.print("no errors")
+
+
+def run_demo(out: Path, seed: int) -> None:
+    """``graphmix demo``."""
+    from graphmix.search import mine
+    from graphmix.search.demo import DEMO_SETTINGS, write_demo_song
+
+    console = _console()
+    song = write_demo_song(out / "song", seed)
+    console.print(f"song: 10 tracks in 3 subgroups, 12 s, mixed through a hidden console: {song}/", markup=False)
+    with ProgressListener(console) as listener:
+        mined = mine(song, out / "mined", replace(DEMO_SETTINGS, seed=seed), listener=listener)
+    for line in _in_words(mined.metrics, out, mined.already_done):
+        console.print(line, markup=False)
+
+
+def _in_words(metrics: dict[str, Any], out: Path, already_done: bool) -> list[str]:
+    plain = metrics["simple_answers"]["plain sum"]
+    seconds = sum(metrics["seconds"].values())
+    hidden = json.loads((out / "song" / "hidden_console.json").read_text())
+    true_count = sum(1 for node in hidden["nodes"] if node["type"] not in ("in", "mix", "out"))
+    return [
+        "Already mined." if already_done else f"Mined in {seconds:.0f} s.",
+        f"The plain sum of the dry tracks is off by L_a = {plain:.3f}.",
+        f"The full console of {metrics['processors_before']} processors comes to {metrics['console_loss']:.3f}.",
+        f"The pruned graph needs {metrics['processors_left']} of them and comes to {metrics['audio_loss']:.3f} "
+        f"(the hidden console has {true_count}).",
+        f"Hear it:  {out}/mined/mix.wav   beside {out}/song/mix.wav",
+        f"See it:   {out}/mined/plots/graph.png, spectrograms.png, pruning.png",
+        f"Read it:  graphmix show {out}/mined/graph.safetensors",
+    ]

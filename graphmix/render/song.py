@@ -1,0 +1,61 @@
+"""Rendering a whole song, however long, block by block."""
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.song import Song
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.rack import Rack
+from graphmix.render.renderer import Renderer
+
+BLOCK_SECONDS = 10.0
+WARMUP_SECONDS = 4.0
+"""Longer than any response of the console's chain on a track and its bus, so that blocks join without a seam."""
+
+
+@torch.no_grad()
+def render_song(graph: MixGraph, song: Song, rack: Rack | None = None) -> Tensor:
+    """The mix of a graph over a whole song, [2, samples].
+
+    Args:
+        graph: its input nodes are named after the song's tracks.
+        song: at the graph's sample rate.
+        rack: the processors; graphmix's own by default.
+
+    Raises:
+        GraphError: the tracks do not fit the graph's inputs, or the rates differ.
+    """
+    if song.sample_rate != graph.sample_rate:
+        raise GraphError(f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz.")
+    rows = _rows(graph, song)
+    renderer = Renderer(rack or Rack.for_types(graph.types.types, graph.sample_rate))
+    block = round(BLOCK_SECONDS * song.sample_rate)
+    warmup = round(WARMUP_SECONDS * song.sample_rate)
+    mix = torch.zeros(2, song.num_samples)
+    for begin in range(0, song.num_samples, block):
+        end = min(begin + block, song.num_samples)
+        start = max(0, begin - warmup)
+        after = round(song.sample_rate * 0.1)  # zero-phase filters look ahead
+        stems = song.read(start, end + after - start).stems[rows]
+        part = renderer(graph, stems).sum(0)
+        mix[:, begin:end] = part[:, begin - start : end - start]
+    return mix
+
+
+def _rows(graph: MixGraph, song: Song) -> list[int]:
+    names = [graph.names[node] for node in graph.nodes_of("in").tolist()]
+    have = {name: row for row, name in enumerate(song.track_names)}
+    missing = [name for name in names if name not in have]
+    if missing:
+        raise GraphError(
+            f"the graph takes {len(names)} tracks and {len(missing)} are missing, first {missing[0]!r}; "
+            f"the stems are: {', '.join(song.track_names[:6])}{' …' if len(have) > 6 else ''}."
+        )
+    extra = [name for name in have if name not in set(names)]
+    if extra:
+        raise GraphError(
+            f"the stems hold {len(have)} tracks and the graph takes {len(names)}: it has no input for {extra[0]!r}. "
+            "Move what does not belong to the song elsewhere."
+        )
+    return [have[name] for name in names]
