@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
-from matplotlib.textpath import text_to_path
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
-from graphmix.plots.layered import PORT_PITCH, layered_layout, port_offset
-from graphmix.plots.layout import Cable, Layout, cables_of, is_tree, neighbours, tree_layout
+from graphmix.plots.labels import shortened, text_width
+from graphmix.plots.layered import layered_layout
+from graphmix.plots.layout import PORT_PITCH, Cable, Layout, cables_of, height_of, neighbours, port_offset
+from graphmix.plots.lines import Point, angled, curved
 from graphmix.plots.palette import color_of, ink_on, tint
+from graphmix.plots.tree import is_mostly_tree, tree_layout
 
 NODE = 0.2
 """Side of a box, in inches; as all lengths here."""
@@ -30,16 +31,13 @@ ROW = 0.265
 _GAP = 0.13
 _JOIN_GAP = 0.3
 _LABEL_GAP = 0.05
-_CORNER = 0.07
+_TRACK = 0.09
 _MARGIN = 0.12
 _LETTER_POINTS, _NAME_POINTS, _PORT_POINTS, _LEGEND_POINTS, _TITLE_POINTS = 7.5, 7.0, 5.0, 7.0, 10.0
 _LONGEST_NAME, _LONGEST_BUS = 44, 28
-_HINTING = 1.08
-"""Letters on a pixel grid may be wider than the font says."""
 _DRY_STRENGTH = 0.3
 _INK, _CABLE, _BAND = "#222222", "#6a6a6a", "#f3f3f1"
 _DPI, _LARGEST_SIDE_PIXELS = 150, 30000
-_POINTS_PER_INCH = 72
 
 
 def plot_graph(graph: MixGraph, title: str | None = None) -> Figure:
@@ -58,25 +56,8 @@ def plot_graph(graph: MixGraph, title: str | None = None) -> Figure:
     if graph.node_type.numel() == 0:
         raise GraphError("cannot plot a graph without nodes; add inputs, processors and an output first.")
     cables = cables_of(graph)
-    _, after = neighbours(graph.node_type.numel(), cables)
-    layout = tree_layout(graph, cables) if is_tree(graph, after) else layered_layout(graph, cables)
+    layout = (tree_layout if is_mostly_tree(cables) else layered_layout)(graph, cables)
     return _Drawing(graph, layout, title).figure
-
-
-def text_width(text: str, points: float, weight: str = "normal") -> float:
-    """Width of a line of text in inches."""
-    font = FontProperties(size=points, weight=weight)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
-    return float(width) * _HINTING / _POINTS_PER_INCH
-
-
-def shortened(name: str, longest: int = _LONGEST_NAME) -> str:
-    """The name on one line; a very long one loses its middle, for tracks differ at their ends."""
-    name = " ".join(name.split())
-    if len(name) <= longest:
-        return name
-    half = (longest - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +89,7 @@ class _Drawing:
         self.width = max(self.right, widest + 2 * _MARGIN, 2.4)
         self.title = self._wrapped(title)
         self.top = _MARGIN + 0.19 * len(self.title) + (0.06 if self.title else 0)
-        bottom = self.top + self.layout.rows * ROW
+        bottom = self.top + self._rows() * ROW
         lines = self._legend_lines(legend)
         self.height = bottom + 0.14 + 0.22 * len(lines) + _MARGIN / 2
         self.boxes = [self._box(v) for v in range(len(self.types))]
@@ -123,29 +104,47 @@ class _Drawing:
 
     # --- measures
 
+    def _rows(self) -> float:
+        tall = (row + (height_of(t) + 1) / 2 for row, t in zip(self.layout.row, self.types, strict=True))
+        return max(self.layout.rows, *tall)
+
     def _column_middles(self) -> list[float]:
         """x of each column: gaps hold the labels on both sides and the lines that join or cross."""
         middles = [_MARGIN + self.left + _LABEL_GAP + NODE / 2]
-        joins = {self.layout.column[v] for v, sources in enumerate(self.before) if len(sources) > 1}
-        spread = self._spread()
+        turning, spread = self._turning_columns(), self._spread()
         for c in range(1, max(self.layout.column) + 1):
-            gap = _JOIN_GAP if c in joins and self.layout.is_tree else _GAP + min(0.6, 0.05 * spread.get(c, 0.0))
-            room = self._room_after(c - 1) + self._room_before(c)
-            middles.append(middles[-1] + NODE + max(gap, room + (gap if c in joins and room else 0.05)))
+            labels = self._room_after(c - 1) + self._room_before(c)
+            gap = _LABEL_GAP if labels else _GAP + min(0.6, 0.05 * spread.get(c, 0.0))
+            tracks = _TRACK * self.layout.tracks.get(c, 0)
+            middles.append(middles[-1] + NODE + labels + tracks + (_JOIN_GAP if c in turning else gap))
         return middles
 
+    def _turning_columns(self) -> set[int]:
+        """Columns before which a main cable of a tree leaves its row."""
+        if not self.layout.angled:
+            return set()
+        main = (cable for i, cable in enumerate(self.layout.cables) if i not in self.layout.detours)
+        return {self.layout.column[c.target] for c in main if abs(self._drop(c)) > 1e-6}
+
+    def _drop(self, cable: Cable) -> float:
+        """From outlet to inlet, in rows."""
+        rows = []
+        for v, port, ports in (
+            (cable.source, cable.outlet, self.types[cable.source].outlets),
+            (cable.target, cable.inlet, self.types[cable.target].inlets),
+        ):
+            rows.append(self.layout.row[v] + port_offset(port, max(1, len(ports))))
+        return rows[1] - rows[0]
+
     def _spread(self) -> dict[int, float]:
-        """For each column the most rows that one cable climbs to reach it."""
+        """For each column the most rows that one curved cable climbs to reach it."""
         spread: dict[int, float] = {}
-        for cable in self.layout.cables:
-            stops = self._stops(cable)
+        for i, cable in enumerate(self.layout.cables if not self.layout.angled else []):
+            ends = [(self.layout.column[v], self.layout.row[v]) for v in (cable.source, cable.target)]
+            stops = [ends[0], *self.layout.bends.get(i, []), ends[1]]
             for (_, a), (c, b) in zip(stops, stops[1:], strict=False):
                 spread[c] = max(spread.get(c, 0.0), abs(a - b))
         return spread
-
-    def _stops(self, cable: Cable) -> list[tuple[int, float]]:
-        ends = [(self.layout.column[v], self.layout.row[v]) for v in (cable.source, cable.target)]
-        return [ends[0], *cable.bends, ends[1]]
 
     def _room_after(self, column: int) -> float:
         """Width of the labels to the right of the nodes of a column."""
@@ -217,34 +216,48 @@ class _Drawing:
     def _draw_cables(self) -> None:
         solid: list[Path] = []
         dashed: list[Path] = []
-        twins: dict[tuple[int, int, int, int], int] = {}
-        for cable in self.layout.cables:
-            key = (cable.source, cable.target, cable.outlet, cable.inlet)
-            twins[key] = twins.get(key, 0) + 1
-            path = self._path(cable, 0.045 * (twins[key] - 1))
+        twins: dict[Cable, int] = {}
+        for i, cable in enumerate(self.layout.cables):
+            twins[cable] = twins.get(cable, 0) + 1
+            path = self._angled(i, cable) if self.layout.angled else self._curved(i, cable, twins[cable] - 1)
             (dashed if cable.inlet > 0 else solid).append(path)
         for paths, style in ((solid, "solid"), (dashed, (0, (3.2, 1.8)))):
             if paths:
-                self.axes.add_collection(
-                    PathCollection(
-                        paths, facecolors="none", edgecolors=_CABLE, linewidths=0.8, linestyles=[style], zorder=1
-                    )
-                )
+                look = {"facecolors": "none", "edgecolors": _CABLE, "linewidths": 0.8, "linestyles": [style]}
+                self.axes.add_collection(PathCollection(paths, zorder=1, **look))
 
-    def _path(self, cable: Cable, shift: float) -> Path:
+    def _ends(self, cable: Cable) -> tuple[Point, Point]:
         source, target = self.boxes[cable.source], self.boxes[cable.target]
         outlets, inlets = self.types[cable.source].outlets, self.types[cable.target].inlets
-        start = (source.x + NODE / 2, source.y + shift + port_offset(cable.outlet, len(outlets)) * ROW)
-        end = (target.x - NODE / 2, target.y + shift + port_offset(cable.inlet, max(1, len(inlets))) * ROW)
-        if self.layout.is_tree:
-            return _angled(start, end, end[0] - _JOIN_GAP / 2)
-        bends = [(self.middles[column], self._y(row) + shift) for column, row in cable.bends]
-        return _curved(start, bends, end, self._leads(cable))
+        start = (source.x + NODE / 2, source.y + port_offset(cable.outlet, len(outlets)) * ROW)
+        end = (target.x - NODE / 2, target.y + port_offset(cable.inlet, max(1, len(inlets))) * ROW)
+        return start, end
 
-    def _leads(self, cable: Cable) -> tuple[float, float]:
-        """Straight pieces at both ends of a cable, beneath the labels there."""
-        before = self._room_before(self.layout.column[cable.target])
-        return self._room_after(self.layout.column[cable.source]), before
+    def _angled(self, index: int, cable: Cable) -> Path:
+        start, end = self._ends(cable)
+        detour = self.layout.detours.get(index)
+        column = self.layout.column[cable.target]
+        if detour is None:  # the cables into one mix share a line before it
+            turn = end[0] - self._room_before(column) - _JOIN_GAP / 2
+            return angled([start, (turn, start[1]), (turn, end[1]), end])
+        x = self._track(self.layout.column[cable.source] + 1, detour.first_track)
+        y = end[1] if detour.lane is None else self._y(detour.lane)
+        last = end[0] if detour.lane is None else self._track(column, detour.last_track)
+        return angled([start, (x, start[1]), (x, y), (last, y), (last, end[1]), end])
+
+    def _track(self, column: int, track: int) -> float:
+        """x of an upright track before a column."""
+        return self.middles[column - 1] + NODE / 2 + self._room_after(column - 1) + _TRACK * (track + 0.8)
+
+    def _curved(self, index: int, cable: Cable, twin: int) -> Path:
+        start, end = self._ends(cable)
+        start, end = ((x, y + 0.045 * twin) for x, y in (start, end))
+        room = self._room_after(self.layout.column[cable.source])
+        bends = [(self.middles[column], self._y(row)) for column, row in self.layout.bends.get(index, [])]
+        pieces = [(start, (start[0] + room, start[1]))]
+        pieces += [((x - NODE / 2, y), (x + NODE / 2, y)) for x, y in bends]
+        pieces.append(((end[0] - self._room_before(self.layout.column[cable.target]), end[1]), end))
+        return curved(pieces)
 
     def _draw_nodes(self) -> None:
         for v, (t, box, wet) in enumerate(zip(self.types, self.boxes, self.graph.wet.tolist(), strict=True)):
@@ -349,33 +362,3 @@ class _Drawing:
         else:
             self.axes.add_patch(Circle((x, y), half, facecolor=color))
         self._write(x, y, letter, _LETTER_POINTS - 0.5, ha="center", color=ink_on(color), gid="legend-letter")
-
-
-def _angled(start: tuple[float, float], end: tuple[float, float], turn: float) -> Path:
-    """Across, along a vertical line at ``turn`` that the cables of one mix share, and across again."""
-    (x0, y0), (x1, y1) = start, end
-    drop = y1 - y0
-    if abs(drop) < 1e-6:
-        return Path([start, end])
-    r = min(_CORNER, abs(drop) / 2)
-    s = r if drop > 0 else -r
-    points = [start, (turn - r, y0), (turn, y0), (turn, y0 + s), (turn, y1 - s), (turn, y1), (turn + r, y1), end]
-    move, line, bend = Path.MOVETO, Path.LINETO, Path.CURVE3
-    return Path(points, [move, line, bend, bend, line, bend, bend, line])
-
-
-def _curved(
-    start: tuple[float, float], bends: Sequence[tuple[float, float]], end: tuple[float, float], leads: tuple[float, float]
-) -> Path:
-    """S-curves between columns, level through every bend and beneath the labels at both ends."""
-    half = NODE / 2
-    pieces = [(start, (start[0] + leads[0], start[1]))]
-    pieces += [((x - half, y), (x + half, y)) for x, y in bends]
-    pieces.append(((end[0] - leads[1], end[1]), end))
-    points: list[tuple[float, float]] = [pieces[0][0], pieces[0][1]]
-    codes = [Path.MOVETO, Path.LINETO]
-    for (_, (x0, y0)), ((x1, y1), after) in zip(pieces, pieces[1:], strict=False):
-        middle = (x0 + x1) / 2
-        points += [(middle, y0), (middle, y1), (x1, y1), after]
-        codes += [Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
-    return Path(points, codes)

@@ -1,13 +1,9 @@
-"""Layout of any acyclic graph: sidechains, sends, crossovers.
+"""Layout of any acyclic graph.
 
-Sugiyama's scheme: every cable leads to a later column and gets a placeholder in each column that it crosses; each
-column is sorted; last, rows are the least-squares fit to the neighbours' rows that keeps order and distance (pool
+Sugiyama's scheme: the longest path from the inputs gives the column; a cable that crosses columns gets a
+placeholder in each; sweeps that sort every column by the mean place of its neighbours (barycenters) remove
+crossings; last, rows are the least-squares fit to the neighbours' rows that keeps order and distance (pool
 adjacent violators), which makes chains straight and puts a mix midway between its sources.
-
-Most mixing graphs are trees but for a few cables. There the tree of each node's first cable (into a first inlet,
-if there is one) gives columns and order, so that tracks stay in theirs and subgroups together. Other graphs get
-columns by longest paths, and an order by sweeps that sort each column by the mean place of its neighbours
-(barycenters), which removes crossings.
 """
 
 from bisect import bisect_left, insort
@@ -15,14 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphmix.graph import MixGraph
-from graphmix.plots.layout import GROUP_GAP, Cable, Layout, Places, bands_of, neighbours, sorted_by_flow, tree_places
-from graphmix.spec import NodeType
+from graphmix.plots.layout import Cable, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
-PORT_PITCH = 0.62
-"""Distance of two ports of a node, in rows."""
 _PLACEHOLDER_HEIGHT = 0.55
-_MOSTLY_A_TREE = 0.6
-"""Share of the cables in the tree of first cables."""
 _SORTING_SWEEPS = 8
 _FITTING_SWEEPS = 10
 
@@ -37,85 +28,26 @@ class _Link:
     right_offset: float = 0.0
 
 
-def port_offset(port: int, ports: int) -> float:
-    """Where a port is, from the middle of its node, in rows."""
-    return (port - (ports - 1) / 2) * PORT_PITCH
-
-
-def height_of(node_type: NodeType) -> float:
-    """Space that a node takes, in rows."""
-    return max(1.0, (max(len(node_type.inlets), len(node_type.outlets)) - 1) * PORT_PITCH + 1)
-
-
 def layered_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
-    """Place any acyclic graph."""
+    """Place any acyclic graph.
+
+    Raises:
+        GraphError: the graph has a cycle.
+    """
     n = graph.node_type.numel()
-    before, after = neighbours(n, cables)
-    flow = sorted_by_flow(before, after)
-    spine = _spine(cables)
-    if len(spine) >= _MOSTLY_A_TREE * len(cables):
-        tree = tree_places(graph, [cables[i] for i in sorted(spine)], flow)
-        column, group = _pushed(tree.column, before, flow), tree.group
-        links, routes, columns = _split(graph, cables, column)
-        keys, groups = _along(tree, cables, routes, spine)
-        order = _by_column(columns, keys)
-    else:
-        column = _longest_paths(graph, before, after, flow)
-        links, routes, columns = _split(graph, cables, column)
-        group, groups = [-1] * n, [-1] * len(columns)
-        order = _sort_columns(_first_order(columns, links, n), links)
+    column = _longest_paths(graph, *neighbours(n, cables))
+    links, routes, columns = _split(graph, cables, column)
+    order = _sort_columns(_first_order(columns, links, n), links)
     heights = [height_of(graph.type_of(v)) for v in range(n)]
-    row = _fit_rows(order, links, heights + [_PLACEHOLDER_HEIGHT] * (len(columns) - n), groups)
-    top = min(row, default=0.0)
-    row = [value - top for value in row]
-    bent = [
-        replace(cable, bends=tuple((columns[v], row[v]) for v in route))
-        for cable, route in zip(cables, routes, strict=True)
-    ]
-    return Layout(column, row[:n], bent, bands_of(group, row[:n]))
+    row = _fit_rows(order, links, heights + [_PLACEHOLDER_HEIGHT] * (len(columns) - n))
+    top = min((row[v] - (h - 1) / 2 for v, h in enumerate(heights)), default=0.0)
+    row = [value - min(top, *row) for value in row]
+    bends = {i: [(columns[v], row[v]) for v in route] for i, route in enumerate(routes) if route}
+    return Layout(column, row[:n], cables, angled=False, bends=bends)
 
 
-def _spine(cables: Sequence[Cable]) -> set[int]:
-    """For each node the cable that it leaves by: its first one into a first inlet, else its first one."""
-    best: dict[int, int] = {}
-    for i, cable in enumerate(cables):
-        chosen = best.setdefault(cable.source, i)
-        if cables[chosen].inlet > 0 and cable.inlet == 0:
-            best[cable.source] = i
-    return set(best.values())
-
-
-def _pushed(column: list[int], before: list[list[int]], flow: list[int]) -> list[int]:
-    """The columns of a tree, moved to the right as far as the other cables need it."""
-    column = list(column)
-    for v in flow:
-        column[v] = max(column[v], max((column[u] + 1 for u in before[v]), default=0))
-    return column
-
-
-def _along(
-    tree: Places, cables: Sequence[Cable], routes: list[list[int]], spine: set[int]
-) -> tuple[list[float], list[int]]:
-    """What to sort the items of a column by, and their subgroups (-1 for the placeholders of extra cables)."""
-    keys, groups = list(tree.row), list(tree.group)
-    for i, (cable, route) in enumerate(zip(cables, routes, strict=True)):
-        start, end = tree.row[cable.source], tree.row[cable.target]
-        for step in range(1, len(route) + 1):
-            keys.append(start if i in spine else start + (end - start) * step / (len(route) + 1))
-            groups.append(tree.group[cable.source] if i in spine else -1)
-    return keys, groups
-
-
-def _by_column(columns: list[int], keys: list[float]) -> list[list[int]]:
-    order: list[list[int]] = [[] for _ in range(max(columns, default=-1) + 1)]
-    for v in sorted(range(len(columns)), key=lambda v: keys[v]):
-        order[columns[v]].append(v)
-    return order
-
-
-def _longest_paths(
-    graph: MixGraph, before: list[list[int]], after: list[list[int]], order: list[int]
-) -> list[int]:
+def _longest_paths(graph: MixGraph, before: list[list[int]], after: list[list[int]]) -> list[int]:
+    order = sorted_by_flow(before, after)
     column = [0] * len(order)
     for v in order:
         column[v] = max((column[u] + 1 for u in before[v]), default=0)
@@ -220,12 +152,12 @@ def _crossings(order: list[list[int]], left_of: dict[int, list[tuple[int, float]
 
 
 def _fit_rows(
-    order: list[list[int]], links: list[_Link], height: list[float], group: list[int]
+    order: list[list[int]], links: list[_Link], height: list[float]
 ) -> list[float]:
     """Rows of all items, in the given order within each column."""
     left_of, right_of = _sides(links)
     row = [0.0] * len(height)
-    distances = [_distances(items, height, group) for items in order]
+    distances = [_distances(items, height) for items in order]
     for items, distance in zip(order, distances, strict=True):
         _place(items, [0.0] * len(items), distance, row)
     for sweep in range(_FITTING_SWEEPS):
@@ -238,12 +170,11 @@ def _fit_rows(
     return row
 
 
-def _distances(items: list[int], height: list[float], group: list[int]) -> list[float]:
+def _distances(items: list[int], height: list[float]) -> list[float]:
     """How far each item of a column stands below the first one if none is left any room."""
     total = [0.0] * len(items)
     for i, (a, b) in enumerate(zip(items, items[1:], strict=False)):
-        gap = GROUP_GAP if group[a] != group[b] and group[a] >= 0 and group[b] >= 0 else 0.0
-        total[i + 1] = total[i] + (height[a] + height[b]) / 2 + gap
+        total[i + 1] = total[i] + (height[a] + height[b]) / 2
     return total
 
 

@@ -1,9 +1,8 @@
 """Where the nodes of a mixing graph stand on paper: a column and a row for each, without any drawing.
 
-Signal flows from left to right. A graph in which every node feeds one other (tracks, subgroups, subgroups of
-subgroups, output: figures 2 and 5 of the pruning paper) is laid out as a tree: one row for each track, each chain
-packed to the left, the mixes of one level in one column. Any other acyclic graph goes to
-:mod:`graphmix.plots.layered`. Rows count downwards and may be fractions.
+Signal flows from left to right, rows count downwards and may be fractions. Most mixing graphs are trees (tracks,
+subgroups, output) but for a few cables; :mod:`graphmix.plots.tree` places those, :mod:`graphmix.plots.layered` any
+acyclic graph. This file holds what both have in common.
 """
 
 from collections.abc import Sequence
@@ -11,20 +10,35 @@ from dataclasses import dataclass, field
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
+from graphmix.spec import NodeType
 
-GROUP_GAP = 0.45
-"""Extra space between two subgroups, in rows."""
+PORT_PITCH = 0.62
+"""Distance of two ports of a node, in rows."""
 
 
 @dataclass(frozen=True)
 class Cable:
-    """One edge: its ends, its ports, and the places (column, row) that it passes between its ends."""
+    """One edge: from an outlet of a node to an inlet of another."""
 
     source: int
     target: int
     outlet: int
     inlet: int
-    bends: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Detour:
+    """How a cable that is not part of the tree runs: down or up, along a free row, and to its inlet.
+
+    Args:
+        first_track: which of the vertical tracks behind the column of the source it takes.
+        lane: the row that it follows; ``None`` if the first track leads straight to the inlet.
+        last_track: which of the tracks before the column of the target it takes.
+    """
+
+    first_track: int
+    lane: float | None = None
+    last_track: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,21 +49,38 @@ class Layout:
         column: for each node, from 0.
         row: for each node, from 0 downwards.
         cables: in the order of ``edge_index``.
+        angled: cables run level and upright (a tree), not in curves.
+        detours: of the cables that need one, by index.
+        tracks: number of vertical tracks before a column.
+        bends: for curved cables, by index: the (column, row) places between their ends.
         bands: first and last row of each subgroup, where the subgroups are apart.
-        is_tree: cables into a mix may share one vertical line.
     """
 
     column: Sequence[int]
     row: Sequence[float]
     cables: Sequence[Cable]
-    bands: Sequence[tuple[float, float]] = field(default=())
-    is_tree: bool = False
+    angled: bool
+    detours: dict[int, Detour] = field(default_factory=dict)
+    tracks: dict[int, int] = field(default_factory=dict)
+    bends: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    bands: Sequence[tuple[float, float]] = ()
 
     @property
     def rows(self) -> float:
         """Height, in rows."""
-        bends = [row for cable in self.cables for _, row in cable.bends]
-        return max([*self.row, *bends], default=0.0) + 1
+        lanes = [detour.lane for detour in self.detours.values() if detour.lane is not None]
+        bends = [row for places in self.bends.values() for _, row in places]
+        return max([*self.row, *lanes, *bends], default=0.0) + 1
+
+
+def port_offset(port: int, ports: int) -> float:
+    """Where a port is, from the middle of its node, in rows."""
+    return (port - (ports - 1) / 2) * PORT_PITCH
+
+
+def height_of(node_type: NodeType) -> float:
+    """Space that a node takes, in rows."""
+    return max(1.0, (max(len(node_type.inlets), len(node_type.outlets)) - 1) * PORT_PITCH + 1)
 
 
 def cables_of(graph: MixGraph) -> list[Cable]:
@@ -87,98 +118,3 @@ def sorted_by_flow(before: list[list[int]], after: list[list[int]]) -> list[int]
             "graphmix.graph.validate names the cables to remove."
         )
     return order
-
-
-def is_tree(graph: MixGraph, after: list[list[int]]) -> bool:
-    """Does every node feed at most one other, through one port?"""
-    used = [graph.types[index] for index in graph.node_type.unique().tolist()]
-    one_port = all(len(t.inlets) <= 1 and len(t.outlets) == 1 for t in used)
-    return one_port and all(len(targets) <= 1 for targets in after)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Columns and rows of the nodes of a tree, and for each node its subgroup: the last join before the root."""
-
-    column: list[int]
-    row: list[float]
-    group: list[int]
-
-
-def tree_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
-    """Lay out a graph for which :func:`is_tree` holds."""
-    places = tree_places(graph, cables, sorted_by_flow(*neighbours(graph.node_type.numel(), cables)))
-    return Layout(places.column, places.row, cables, bands_of(places.group, places.row), is_tree=True)
-
-
-def tree_places(graph: MixGraph, cables: Sequence[Cable], order: list[int]) -> Places:
-    """Place the nodes along these cables, of which at most one leaves each node; ``order`` follows the flow."""
-    before, after = neighbours(len(order), cables)
-    joins = [bool(s) and (len(s) > 1 or graph.type_of(v).name in ("mix", "out")) for v, s in enumerate(before)]
-    row, group = _rows(before, after, joins, order)
-    return Places(_columns(graph, before, joins, order), row, group)
-
-
-def bands_of(group: Sequence[int], row: Sequence[float]) -> list[tuple[float, float]]:
-    """First and last row of each subgroup, downwards; none at all if two of them overlap."""
-    rows: dict[int, list[float]] = {}
-    for key, value in zip(group, row, strict=True):
-        if key >= 0:
-            rows.setdefault(key, []).append(value)
-    bands = sorted((min(values), max(values)) for values in rows.values())
-    apart = all(upper[1] + 1 <= lower[0] for upper, lower in zip(bands, bands[1:], strict=False))
-    return bands if apart else []
-
-
-def _columns(graph: MixGraph, before: list[list[int]], joins: list[bool], order: list[int]) -> list[int]:
-    """Chains packed to the left; a join stands behind the longest chain of the level before it."""
-    level, position = [0] * len(order), [0] * len(order)
-    for v in order:
-        if joins[v]:
-            level[v] = 1 + max(level[u] for u in before[v])
-        elif before[v]:
-            level[v], position[v] = level[before[v][0]], position[before[v][0]] + 1
-    outs = [v for v in order if graph.type_of(v).name == "out" and joins[v]]
-    last = max((level[v] for v in outs), default=0)
-    if all(level[v] <= last for v in order):
-        for v in outs:  # several outputs stand in one column
-            level[v] = last
-    length = [0] * (max(level, default=0) + 1)
-    for v in order:
-        length[level[v]] = max(length[level[v]], position[v] + 1)
-    start = [sum(length[:i]) for i in range(len(length))]
-    return [start[level[v]] + position[v] for v in range(len(order))]
-
-
-def _rows(
-    before: list[list[int]], after: list[list[int]], joins: list[bool], order: list[int]
-) -> tuple[list[float], list[int]]:
-    """One row for each leaf, in the order of the tracks; a join stands midway between what it joins."""
-    first = list(range(len(order)))  # smallest leaf that leads to a node
-    group = [-1] * len(order)  # the last join before the root, -1 where there is none
-    for v in order:
-        if before[v]:
-            first[v] = min(first[u] for u in before[v])
-    for v in reversed(order):
-        if after[v]:
-            target = after[v][0]
-            outer = group[target]
-            group[v] = v if outer < 0 and joins[v] else outer
-    leaves: list[int] = []
-    pending = sorted((v for v in order if not after[v]), key=lambda v: -first[v])
-    while pending:
-        v = pending.pop()
-        if not before[v]:
-            leaves.append(v)
-        pending.extend(sorted(before[v], key=lambda u: -first[u]))
-    row = [0.0] * len(order)
-    height = 0.0
-    for i, v in enumerate(leaves):
-        if i:
-            height += 1 + (GROUP_GAP if group[v] != group[leaves[i - 1]] else 0)
-        row[v] = height
-    for v in order:
-        if before[v]:
-            rows = [row[u] for u in before[v]]
-            row[v] = (min(rows) + max(rows)) / 2
-    return row, group

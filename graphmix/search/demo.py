@@ -24,7 +24,7 @@ from graphmix.search.settings import SearchSettings
 
 DEMO_RATE = 30000
 DEMO_SETTINGS = SearchSettings(
-    steps=120, rounds=4, round_steps=25, ramp_steps=70, evaluate_every=30, sample_rate=DEMO_RATE
+    steps=120, rounds=4, round_steps=25, ramp_steps=70, final_rate=0.1, evaluate_every=40, sample_rate=DEMO_RATE
 )
 """A search of about two minutes on two cores."""
 

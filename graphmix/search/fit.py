@@ -56,7 +56,7 @@ class Training:
         loss: LossTerms | None = None,
     ) -> None:
         self.objective, self.settings = objective, settings
-        self.step, self.last_step = first_step, first_step + num_steps
+        self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
         self.raw = RawGraph(graph.to(objective.device), objective.rack)
         self.optimizer = torch.optim.AdamW(
             self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
@@ -80,6 +80,9 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self._check_finite(total)
+        rate = settings.rate_at((self.step - self.first_step) / (self.last_step - self.first_step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         self.optimizer.step()
         self.raw.project()
         self.last_train_loss = float(loss.audio.detach())
@@ -116,12 +119,12 @@ class Training:
         for name, parameter in parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
-        return tensors, {"step": self.step, "last_step": self.last_step}
+        return tensors, {"step": self.step}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave."""
-        self.step, self.last_step = int(values["step"]), int(values["last_step"])
+        self.step = int(values["step"])
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {

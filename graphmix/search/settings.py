@@ -1,5 +1,6 @@
 """Settings of a search, and the two presets."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ class SearchSettings:
         rounds: pruning rounds; 0 leaves the console as it is.
         round_steps: gradient steps after each round.
         learning_rate: of AdamW, in raw units a step.
+        final_rate: share of the learning rate that is left at the end of each training, reached by half a cosine;
+            1 keeps the rate constant, as the paper does.
         gain_staging: alpha_g of equation 6.
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
@@ -36,6 +39,7 @@ class SearchSettings:
     rounds: int = 12
     round_steps: int = 500
     learning_rate: float = 0.01
+    final_rate: float = 1.0
     gain_staging: float = 1e-3
     sparsity: float = 1e-2
     ramp_steps: int = 4000
@@ -57,7 +61,7 @@ class SearchSettings:
         ):
             if getattr(self, name) < 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; it cannot be negative.")
-        for name in ("learning_rate", "evaluate_every", "sample_rate", "ramp_steps"):
+        for name in ("learning_rate", "final_rate", "evaluate_every", "sample_rate", "ramp_steps"):
             if not getattr(self, name) > 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; it must be above 0.")
         if self.policy not in POLICIES:
@@ -66,6 +70,11 @@ class SearchSettings:
     def new_policy(self) -> Policy:
         """A policy object for one search."""
         return POLICIES[self.policy]()
+
+    def rate_at(self, progress: float) -> float:
+        """Learning rate when a share of a training's steps is done."""
+        fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
+        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * fall)
 
     def sparsity_at(self, step: int) -> float:
         """alpha_p at a step of the whole search: 0 on the console, then a linear ramp (section 3.3)."""

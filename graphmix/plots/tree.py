@@ -1,0 +1,257 @@
+"""Layout of graphs that are trees but for a few cables: consoles (figures 2 and 5 of the pruning paper).
+
+The tree is that of each node's main cable: its first one into a first inlet. A node that no main cable enters is a
+leaf and gets a row; chains are packed to the left, a mix stands midway between its sources, and all mixes of one
+level stand in one column. The other cables (sends, sidechains) leave the tree as it is. Each runs upright in a track
+between two columns, level in a lane (a row of its own, shared by the cables to one inlet), and upright again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphmix.graph import MixGraph
+from graphmix.plots.layout import Cable, Detour, Layout, height_of, neighbours, sorted_by_flow
+
+GROUP_GAP = 0.45
+"""Extra space between two subgroups, in rows."""
+_MOSTLY = 0.5
+"""Least share of the main cables among all."""
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """A row for cables to one inlet: its number among the leaves, the first of the nodes that it comes from."""
+
+    leaf: int
+    source: int
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A graph, its main cables (``before``, ``after``) and its other ones (``extra``, by index).
+
+    ``fed_by`` and ``feeds`` follow all cables, ``flow`` lists the nodes such that every cable leads forward. Lanes
+    are leaves with numbers of their own, behind those of the nodes.
+    """
+
+    graph: MixGraph
+    cables: Sequence[Cable]
+    extra: list[int]
+    flow: list[int]
+    fed_by: list[list[int]]
+    feeds: list[list[int]]
+    before: list[list[int]]
+    after: list[list[int]]
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.fed_by)
+
+    def joins(self, v: int) -> bool:
+        """Does the node add up what comes along main cables?"""
+        mixes = self.graph.type_of(v).name in ("mix", "out")
+        return bool(self.before[v]) and (mixes or len(self.before[v]) > 1)
+
+
+def is_mostly_tree(cables: Sequence[Cable]) -> bool:
+    """Is this layout the right one?"""
+    return len(_main_cables(cables)) >= _MOSTLY * len(cables)
+
+
+def tree_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
+    """Lay out a graph of which most cables are main ones.
+
+    Raises:
+        GraphError: the graph has a cycle.
+    """
+    main = _main_cables(cables)
+    n = graph.node_type.numel()
+    fed_by, feeds = neighbours(n, cables)
+    before, after = neighbours(n, [cables[i] for i in main])
+    extra = sorted(set(range(len(cables))) - set(main))
+    tree = _Tree(graph, cables, extra, sorted_by_flow(fed_by, feeds), fed_by, feeds, before, after)
+    column = _columns(tree)
+    lanes = _lanes(tree, column)
+    row, bands = _rows(tree, lanes)
+    detours, tracks = _detours(tree, column, row, lanes)
+    return Layout(column, row[:n], cables, True, detours, tracks, bands=bands)
+
+
+def _main_cables(cables: Sequence[Cable]) -> list[int]:
+    """For each node the cable that it leaves by: its first one into a first inlet, else its first one."""
+    best: dict[int, int] = {}
+    for i, cable in enumerate(cables):
+        chosen = best.setdefault(cable.source, i)
+        if cables[chosen].inlet > 0 and cable.inlet == 0:
+            best[cable.source] = i
+    return sorted(best.values())
+
+
+def _columns(tree: _Tree) -> list[int]:
+    """Chains packed to the left; a join stands behind the longest chain of the level before it."""
+    n = tree.num_nodes
+    level, position = [0] * n, [0] * n
+    for v in tree.flow:
+        if tree.joins(v):
+            level[v] = 1 + max(level[u] for u in tree.before[v])
+        elif tree.before[v]:
+            level[v], position[v] = level[tree.before[v][0]], position[tree.before[v][0]] + 1
+    length = [0] * (max(level, default=0) + 1)
+    for v in range(n):
+        length[level[v]] = max(length[level[v]], position[v] + 1)
+    column = [sum(length[: level[v]]) + position[v] for v in range(n)]
+    for v in tree.flow:  # the other cables, too, lead to the right
+        column[v] = max(column[v], max((column[u] + 1 for u in tree.fed_by[v]), default=0))
+    last = max(column, default=0)
+    for v in range(n):
+        if tree.graph.type_of(v).name == "out" and not tree.feeds[v] and tree.fed_by[v]:
+            column[v] = last
+    return column
+
+
+def _lanes(tree: _Tree, column: list[int]) -> dict[tuple[int, int], _Lane]:
+    """The lanes that need a row of their own, by the (target, inlet) they lead to.
+
+    None is needed between neighbouring columns, nor to the first inlet of a leaf, whose row is free.
+    """
+    chosen = set(tree.extra)
+    straight = {(c.source, c.target) for i, c in enumerate(tree.cables) if i not in chosen}
+    lanes: dict[tuple[int, int], _Lane] = {}
+    for cable in (tree.cables[i] for i in tree.extra):
+        twin = (cable.source, cable.target) in straight
+        near = column[cable.target] == column[cable.source] + 1 and not twin
+        own_row = not tree.before[cable.target] and cable.inlet == 0
+        if not near and not own_row:
+            key = (cable.target, cable.inlet)
+            known = lanes.get(key, _Lane(tree.num_nodes + len(lanes), cable.source))
+            lanes[key] = _Lane(known.leaf, min(known.source, cable.source))
+    return lanes
+
+
+def _rows(
+    tree: _Tree, lanes: dict[tuple[int, int], _Lane]
+) -> tuple[list[float], list[tuple[float, float]]]:
+    """Rows of all nodes and lanes, and the bands of the subgroups."""
+    n, total = tree.num_nodes, tree.num_nodes + len(lanes)
+    children = [*map(list, tree.before), *([] for _ in lanes)]
+    for (target, _), lane in lanes.items():
+        children[target].append(lane.leaf)
+    leaves = _leaves(tree, children, _sorting_keys(tree, lanes))
+    place = {leaf: i for i, leaf in enumerate(leaves)}
+    order = [*range(n, total), *tree.flow]
+    reach = [(place.get(v, total), place.get(v, 0)) for v in range(total)]
+    for v in order:
+        if children[v]:
+            reach[v] = (min(reach[u][0] for u in children[v]), max(reach[u][1] for u in children[v]))
+    splits = {v: span for v in tree.flow if (span := _split(tree, v, reach)) is not None}
+    group = _groups(tree, lanes)
+    height = _leaf_heights(tree, len(leaves), {v: splits.get(v, reach[v]) for v in range(n)})
+    at = [(height[0] - 1) / 2]
+    for i in range(1, len(leaves)):
+        gap = GROUP_GAP if group[leaves[i]] != group[leaves[i - 1]] else 0.0
+        at.append(at[-1] + (height[i - 1] + height[i]) / 2 + gap)
+    row = [at[place[v]] if v in place else 0.0 for v in range(total)]
+    for v in order:
+        rows = [row[u] for u in children[v] if u < n] or [row[u] for u in children[v]]
+        if rows:
+            row[v] = (min(rows) + max(rows)) / 2
+    for v, (a, b) in splits.items():
+        for u in _chain_to(tree, v):
+            row[u] = (at[a] + at[b]) / 2
+    return row, _bands([group[leaf] for leaf in leaves], at, height)
+
+
+def _sorting_keys(tree: _Tree, lanes: dict[tuple[int, int], _Lane]) -> list[tuple[int, int]]:
+    """What children of a node are sorted by: the first leaf beneath them, so that tracks keep their order.
+
+    A leaf that one node feeds (a band of a crossover) stands next to that node, a lane towards its source.
+    """
+    keys = [(v, v) for v in range(tree.num_nodes)]
+    for v in tree.flow:
+        if tree.before[v]:
+            keys[v] = min(keys[u] for u in tree.before[v])
+        elif len(set(tree.fed_by[v])) == 1:
+            keys[v] = (keys[tree.fed_by[v][0]][0], v)
+    return [*keys, *((keys[lane.source][0], lane.leaf) for lane in lanes.values())]
+
+
+def _leaves(tree: _Tree, children: list[list[int]], keys: list[tuple[int, int]]) -> list[int]:
+    """All leaves, downwards: a walk through the tree from its roots."""
+    leaves: list[int] = []
+    pending = sorted((v for v in tree.flow if not tree.after[v]), key=lambda v: keys[v], reverse=True)
+    while pending:
+        v = pending.pop()
+        if not children[v]:
+            leaves.append(v)
+        pending.extend(sorted(children[v], key=lambda u: keys[u], reverse=True))
+    return leaves
+
+
+def _groups(tree: _Tree, lanes: dict[tuple[int, int], _Lane]) -> list[int]:
+    """The subgroup of each node and lane: the last join on its way, the root aside; -1 where there is none."""
+    group = [-1] * tree.num_nodes
+    for v in reversed(tree.flow):
+        if tree.after[v]:
+            outer = group[tree.after[v][0]]
+            group[v] = v if outer < 0 and tree.joins(v) else outer
+    return group + [group[target] for target, _ in lanes]
+
+
+def _chain_to(tree: _Tree, v: int) -> list[int]:
+    """The node and all before it as far as each has one main source."""
+    chain = [v]
+    while len(tree.before[chain[-1]]) == 1:
+        chain.append(tree.before[chain[-1]][0])
+    return chain
+
+
+def _split(tree: _Tree, v: int, reach: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """The leaves that a node alone feeds, if they stand together: it then stands in their middle."""
+    targets = set(tree.feeds[v])
+    a, b = reach[v]
+    if len(targets) < 2 or a != b or any(set(tree.fed_by[t]) != {v} for t in targets):
+        return None
+    places = sorted({a, *(reach[t][0] for t in targets)})
+    return (places[0], places[-1]) if places[-1] - places[0] == len(targets) - 1 == len(places) - 1 else None
+
+
+def _leaf_heights(tree: _Tree, num_leaves: int, spans: dict[int, tuple[int, int]]) -> list[float]:
+    """The room that each leaf needs for the tallest node beside it."""
+    height = [1.0] * num_leaves
+    for v, (a, b) in spans.items():
+        share = height_of(tree.graph.type_of(v)) / (b - a + 1)
+        if share > 1:
+            height[a : b + 1] = [max(share, known) for known in height[a : b + 1]]
+    return height
+
+
+def _bands(group: list[int], at: list[float], height: list[float]) -> list[tuple[float, float]]:
+    """First and last row of each subgroup, whose leaves stand together."""
+    bands: dict[int, tuple[float, float]] = {}
+    for key, row, tall in zip(group, at, height, strict=True):
+        if key >= 0:
+            bands[key] = (bands.get(key, (row - (tall - 1) / 2, 0.0))[0], row + (tall - 1) / 2)
+    return list(bands.values())
+
+
+def _detours(
+    tree: _Tree, column: list[int], row: list[float], lanes: dict[tuple[int, int], _Lane]
+) -> tuple[dict[int, Detour], dict[int, int]]:
+    """Tracks and lanes of the cables that are not main; cables to one inlet share theirs."""
+    taken: dict[int, dict[tuple[int, int], int]] = {}
+
+    def track(gap: int, key: tuple[int, int]) -> int:
+        return taken.setdefault(gap, {}).setdefault(key, len(taken.get(gap, {})))
+
+    detours = {}
+    for i in tree.extra:
+        cable = tree.cables[i]
+        key = (cable.target, cable.inlet)
+        first = track(column[cable.source] + 1, key)
+        near = column[cable.target] == column[cable.source] + 1
+        if key in lanes and (not near or (cable.source in tree.before[cable.target])):
+            last = track(column[cable.target], (-1 - cable.target, cable.inlet))
+            detours[i] = Detour(first, row[lanes[key].leaf], last)
+        else:
+            detours[i] = Detour(first)
+    return detours, {gap: len(tracks) for gap, tracks in taken.items()}
