@@ -4,6 +4,7 @@ Bad input ends with one line on standard error and exit status 2; Ctrl-C with 13
 """
 
 import sys
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -118,6 +119,8 @@ def check(
 
 def main() -> None:
     """Run the program."""
+    # torch's own advice to PyG's authors, not to the person at this terminal
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     try:
         app()
     except GraphmixError as error:

@@ -6,9 +6,11 @@ second inlet (sidechains) are dashed; ports are named where a node has several. 
 its data coordinates are inches, rows downwards, so that a letter has the same size at 3 and at 130 tracks.
 """
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
@@ -142,7 +144,7 @@ class _Drawing:
         for i, cable in enumerate(self.layout.cables if not self.layout.angled else []):
             ends = [(self.layout.column[v], self.layout.row[v]) for v in (cable.source, cable.target)]
             stops = [ends[0], *self.layout.bends.get(i, []), ends[1]]
-            for (_, a), (c, b) in zip(stops, stops[1:], strict=False):
+            for (_, a), (c, b) in itertools.pairwise(stops):
                 spread[c] = max(spread.get(c, 0.0), abs(a - b))
         return spread
 
@@ -178,9 +180,9 @@ class _Drawing:
         axes.set_axis_off()
         return figure, axes
 
-    def _write(self, x: float, y: float, text: str, points: float, **style: object) -> None:
-        style = {"color": _INK, "va": "center_baseline", **style}
-        self.axes.text(x, y, text, fontsize=points, parse_math=False, **style)
+    def _write(self, x: float, y: float, text: str, points: float, **style: Any) -> None:
+        look = {"color": _INK, "va": "center_baseline", **style}
+        self.axes.text(x, y, text, fontsize=points, parse_math=False, **look)
 
     # --- layers, from the back to the front
 
@@ -221,10 +223,10 @@ class _Drawing:
             twins[cable] = twins.get(cable, 0) + 1
             path = self._angled(i, cable) if self.layout.angled else self._curved(i, cable, twins[cable] - 1)
             (dashed if cable.inlet > 0 else solid).append(path)
+        look: dict[str, Any] = {"facecolors": "none", "edgecolors": _CABLE, "linewidths": 0.8, "zorder": 1}
         for paths, style in ((solid, "solid"), (dashed, (0, (3.2, 1.8)))):
             if paths:
-                look = {"facecolors": "none", "edgecolors": _CABLE, "linewidths": 0.8, "linestyles": [style]}
-                self.axes.add_collection(PathCollection(paths, zorder=1, **look))
+                self.axes.add_collection(PathCollection(paths, linestyles=[style], **look))
 
     def _ends(self, cable: Cable) -> tuple[Point, Point]:
         source, target = self.boxes[cable.source], self.boxes[cable.target]
@@ -268,7 +270,8 @@ class _Drawing:
                 self.axes.add_patch(circle)
             else:
                 self._draw_processor(v, color, box, min(1.0, max(0.0, wet)))
-            self._write(box.x, box.y, t.letter, _LETTER_POINTS, ha="center", color=ink_on(color), zorder=5, gid=f"letter-{v}")
+            look = {"ha": "center", "color": ink_on(color), "zorder": 5, "gid": f"letter-{v}"}
+            self._write(box.x, box.y, t.letter, _LETTER_POINTS, **look)
 
     def _draw_processor(self, v: int, color: str, box: _Box, wet: float) -> None:
         inset = 0.03

@@ -6,6 +6,7 @@ crossings; last, rows are the least-squares fit to the neighbours' rows that kee
 adjacent violators), which makes chains straight and puts a mix midway between its sources.
 """
 
+import itertools
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ def _split(
         columns += range(column[cable.source] + 1, column[cable.target])
         stops = [cable.source, *route, cable.target]
         outlets, inlets = graph.type_of(cable.source).outlets, graph.type_of(cable.target).inlets
-        pieces = [_Link(a, b) for a, b in zip(stops, stops[1:], strict=False)]
+        pieces = [_Link(a, b) for a, b in itertools.pairwise(stops)]
         pieces[0] = replace(pieces[0], left_offset=port_offset(cable.outlet, len(outlets)))
         pieces[-1] = replace(pieces[-1], right_offset=port_offset(cable.inlet, len(inlets)))
         links += pieces
@@ -112,8 +113,8 @@ def _sort_columns(order: list[list[int]], links: list[_Link]) -> list[list[int]]
         for c in walk:
             fixed = {v: float(i) for i, v in enumerate(order[c - 1 if forward else c + 1])}
             pulls = left_of if forward else right_of
-            own = {v: i for i, v in enumerate(order[c])}
-            order[c].sort(key=lambda v, f=fixed, p=pulls, o=own: (_barycenter(p.get(v, []), f, o[v]), o[v]))
+            wish = {v: _barycenter(pulls.get(v, []), fixed, i) for i, v in enumerate(order[c])}
+            order[c] = sorted(order[c], key=wish.__getitem__)
         crossings = _crossings(order, left_of)
         if crossings < fewest:
             best, fewest = order, crossings
@@ -140,7 +141,7 @@ def _barycenter(pulls: list[tuple[int, float]], place: dict[int, float] | list[f
 def _crossings(order: list[list[int]], left_of: dict[int, list[tuple[int, float]]]) -> int:
     """Pairs of links between neighbouring columns whose ends are in opposite order."""
     total = 0
-    for left, right in zip(order, order[1:], strict=False):
+    for left, right in itertools.pairwise(order):
         place = {v: float(i) for i, v in enumerate(left)}
         seen: list[float] = []
         for v in right:
@@ -173,7 +174,7 @@ def _fit_rows(
 def _distances(items: list[int], height: list[float]) -> list[float]:
     """How far each item of a column stands below the first one if none is left any room."""
     total = [0.0] * len(items)
-    for i, (a, b) in enumerate(zip(items, items[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(items)):
         total[i + 1] = total[i] + (height[a] + height[b]) / 2
     return total
 

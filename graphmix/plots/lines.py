@@ -1,5 +1,6 @@
 """The lines of cables, from points to matplotlib paths: upright with round corners, or in curves."""
 
+import itertools
 from collections.abc import Sequence
 
 from matplotlib.path import Path
@@ -25,7 +26,7 @@ def angled(points: Sequence[Point]) -> Path:
 def curved(pieces: Sequence[tuple[Point, Point]]) -> Path:
     """Level pieces, each joined to the next by an S-curve."""
     vertices, codes = list(pieces[0]), [Path.MOVETO, Path.LINETO]
-    for (_, (x0, y0)), ((x1, y1), end) in zip(pieces, pieces[1:], strict=False):
+    for (_, (x0, y0)), ((x1, y1), end) in itertools.pairwise(pieces):
         middle = (x0 + x1) / 2
         vertices += [(middle, y0), (middle, y1), (x1, y1), end]
         codes += [Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphmix.graph import MixGraph
-from graphmix.plots.layout import Cable, Detour, Layout, height_of, neighbours, sorted_by_flow
+from graphmix.plots.layout import Cable, Detour, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
 GROUP_GAP = 0.45
 """Extra space between two subgroups, in rows."""
+_APART = 0.3
+"""Least distance of two upright pieces in one track, in rows."""
 _MOSTLY = 0.5
 """Least share of the main cables among all."""
 
@@ -237,21 +239,52 @@ def _bands(group: list[int], at: list[float], height: list[float]) -> list[tuple
 def _detours(
     tree: _Tree, column: list[int], row: list[float], lanes: dict[tuple[int, int], _Lane]
 ) -> tuple[dict[int, Detour], dict[int, int]]:
-    """Tracks and lanes of the cables that are not main; cables to one inlet share theirs."""
-    taken: dict[int, dict[tuple[int, int], int]] = {}
-
-    def track(gap: int, key: tuple[int, int]) -> int:
-        return taken.setdefault(gap, {}).setdefault(key, len(taken.get(gap, {})))
-
-    detours = {}
+    """Tracks and lanes of the cables that are not main, and how many tracks there are before each column."""
+    runs: dict[int, tuple[_Run, _Run | None, float | None]] = {}
     for i in tree.extra:
         cable = tree.cables[i]
-        key = (cable.target, cable.inlet)
-        first = track(column[cable.source] + 1, key)
-        near = column[cable.target] == column[cable.source] + 1
-        if key in lanes and (not near or (cable.source in tree.before[cable.target])):
-            last = track(column[cable.target], (-1 - cable.target, cable.inlet))
-            detours[i] = Detour(first, row[lanes[key].leaf], last)
+        key, gap = (cable.target, cable.inlet), column[cable.source] + 1
+        start = row[cable.source] + port_offset(cable.outlet, len(tree.graph.type_of(cable.source).outlets))
+        end = row[cable.target] + port_offset(cable.inlet, max(1, len(tree.graph.type_of(cable.target).inlets)))
+        if key in lanes and (gap < column[cable.target] or cable.source in tree.before[cable.target]):
+            lane = row[lanes[key].leaf]
+            last = _Run(column[cable.target], (*key, 1), lane, end)
+            runs[i] = (_Run(gap, (*key, 0), start, lane), last, lane)
         else:
-            detours[i] = Detour(first)
-    return detours, {gap: len(tracks) for gap, tracks in taken.items()}
+            runs[i] = (_Run(gap, (*key, 0), start, end), None, None)
+    track = _tracks([run for first, last, _ in runs.values() for run in (first, last) if run is not None])
+    detours = {
+        i: Detour(track[first.gap, first.key], lane, track[last.gap, last.key] if last else 0)
+        for i, (first, last, lane) in runs.items()
+    }
+    count: dict[int, int] = {}
+    for (gap, _), number in track.items():
+        count[gap] = max(count.get(gap, 0), number + 1)
+    return detours, count
+
+
+@dataclass(frozen=True)
+class _Run:
+    """An upright piece of a cable before column ``gap``; runs of one key share their track."""
+
+    gap: int
+    key: tuple[int, int, int]
+    start: float
+    end: float
+
+
+def _tracks(runs: list[_Run]) -> dict[tuple[int, tuple[int, int, int]], int]:
+    """(gap, key) -> track, such that runs of different keys do not touch; as few tracks as they come."""
+    extent: dict[tuple[int, tuple[int, int, int]], tuple[float, float]] = {}
+    for run in runs:
+        low, high = extent.get((run.gap, run.key), (run.start, run.end))
+        extent[run.gap, run.key] = (min(low, run.start, run.end), max(high, run.start, run.end))
+    track: dict[tuple[int, tuple[int, int, int]], int] = {}
+    taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for (gap, key), (low, high) in extent.items():
+        number = 0
+        while any(low < b + _APART and a < high + _APART for a, b in taken.get((gap, number), [])):
+            number += 1
+        track[gap, key] = number
+        taken.setdefault((gap, number), []).append((low, high))
+    return track

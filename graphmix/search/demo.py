@@ -7,6 +7,7 @@ tracks, the subgroups and the mix; the console is written beside them for compar
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,13 +29,18 @@ DEMO_SETTINGS = SearchSettings(
 )
 """A search of about two minutes on two cores."""
 
+Setting = tuple[str, float, dict[str, Any]]
+"""Type, dry/wet weight and physical values of a processor."""
+
 
 def bell_curve(rack: Rack, *bands: tuple[float, float, float]) -> Tensor:
     """Equalizer gains in dB from (frequency in Hz, gain in dB, width in octaves), [bins]."""
     bins = rack["equalizer"].node_type.width
     frequency = torch.arange(bins).clamp(min=1) * (rack.sample_rate / 2 / bins)
     octaves = [(frequency / center).log2() / width for center, _, width in bands]
-    return sum((gain * torch.exp(-0.5 * o**2) for o, (_, gain, _) in zip(octaves, bands, strict=True)), torch.zeros(bins))
+    return sum(
+        (gain * torch.exp(-0.5 * o**2) for o, (_, gain, _) in zip(octaves, bands, strict=True)), torch.zeros(bins)
+    )
 
 
 def hidden_console(sample_rate: int = DEMO_RATE) -> MixGraph:
@@ -57,16 +63,13 @@ def hidden_console(sample_rate: int = DEMO_RATE) -> MixGraph:
     return graph
 
 
-Chain = list[tuple[str, float, dict[str, list[float] | float]]]
-
-
-def _track_chains(rack: Rack) -> dict[str, Chain]:
+def _track_chains(rack: Rack) -> dict[str, list[Setting]]:
     """Type, dry/wet weight and settings of each track's processors, in order."""
 
-    def equalizer(*bands: tuple[float, float, float]) -> tuple[str, float, dict[str, list[float] | float]]:
+    def equalizer(*bands: tuple[float, float, float]) -> Setting:
         return "equalizer", 1.0, {"gain_db": bell_curve(rack, *bands).tolist()}
 
-    def gain(level: float, pan: float = 0.0) -> tuple[str, float, dict[str, list[float] | float]]:
+    def gain(level: float, pan: float = 0.0) -> Setting:
         angle = (pan + 1) * math.pi / 4
         sides = [math.cos(angle) * math.sqrt(2), math.sin(angle) * math.sqrt(2)]
         return "gain", 1.0, {"gain_db": [level + 20 * math.log10(side) for side in sides]}
@@ -91,7 +94,7 @@ def _track_chains(rack: Rack) -> dict[str, Chain]:
     }
 
 
-def _reverb(rack: Rack, wet: float, rt60: float) -> tuple[str, float, dict[str, list[float] | float]]:
+def _reverb(rack: Rack, wet: float, rt60: float) -> Setting:
     """A reverb that grows darker as it decays, the side a little below the mid."""
     processor = rack["reverb"]
     assert isinstance(processor, Reverb), "the console's rack has one"
@@ -101,7 +104,7 @@ def _reverb(rack: Rack, wet: float, rt60: float) -> tuple[str, float, dict[str, 
     return "reverb", wet, {"initial_db": initial, "decay_db_per_s": decay}
 
 
-def _delay(rack: Rack, wet: float) -> tuple[str, float, dict[str, list[float] | float]]:
+def _delay(rack: Rack, wet: float) -> Setting:
     """Echoes on the dotted eighth, left and right in turn, each softer; the other taps are silent."""
     processor = rack["delay"]
     assert isinstance(processor, MultitapDelay), "the console's rack has one"

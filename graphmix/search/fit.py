@@ -58,9 +58,7 @@ class Training:
         self.objective, self.settings = objective, settings
         self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
         self.raw = RawGraph(graph.to(objective.device), objective.rack)
-        self.optimizer = torch.optim.AdamW(
-            self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
-        )
+        self.optimizer = torch.optim.AdamW(self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
         self.best_graph = self.raw.snapshot().cpu()
         self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
         self.last_train_loss = float("nan")

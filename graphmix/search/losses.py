@@ -248,9 +248,7 @@ class MixLoss(nn.Module):
                 f"{features.batch_size} of {features.num_samples}: cut both to the same segment."
             )
         terms = torch.zeros_like(features.norms[0])
-        for mel, wanted, log_wanted, norm in zip(
-            mels, features.mels, features.log_mels, features.norms, strict=True
-        ):
+        for mel, wanted, log_wanted, norm in zip(mels, features.mels, features.log_mels, features.norms, strict=True):
             logs = (mel.log() - log_wanted).abs().mean((-2, -1))
             logs = torch.cat((logs[:, :2].mean(1, keepdim=True), logs[:, 2:]), 1)
             terms = terms + logs + _norms(mel - wanted) / norm
@@ -277,9 +275,7 @@ class MixLoss(nn.Module):
 
     def _check(self, audio: Tensor) -> None:
         if audio.dim() < 2 or audio.size(-2) != 2:
-            raise SearchError(
-                f"the loss compares stereo, shape [..., 2, samples], and this has {list(audio.shape)}."
-            )
+            raise SearchError(f"the loss compares stereo, shape [..., 2, samples], and this has {list(audio.shape)}.")
         shortest = max(self.fft_sizes) // 2 + 1
         if audio.size(-1) < shortest:
             raise SearchError(

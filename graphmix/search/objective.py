@@ -66,9 +66,7 @@ class Objective:
         missing = next((name for name in names if name not in self._row), None)
         if missing is not None:
             have = ", ".join(list(self._row)[:6])
-            raise SearchError(
-                f"the graph takes track {missing!r}, which {self.song.name!r} lacks; it has: {have}."
-            )
+            raise SearchError(f"the graph takes track {missing!r}, which {self.song.name!r} lacks; it has: {have}.")
         return stems[[self._row[name] for name in names]]
 
     def step_loss(self, graph: MixGraph, seed: int, step: int) -> StepLoss:
@@ -97,9 +95,7 @@ class Objective:
     @torch.no_grad()
     def _evaluate_segment(self, graph: MixGraph, segment: EvalSegment) -> LossTerms:
         audio = self.song.read(segment.start, segment.length)
-        prediction = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(
-            0, keepdim=True
-        )
+        prediction = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(0, keepdim=True)
         scored = slice(segment.score_from, segment.score_to)
         if segment not in self._features:
             assert audio.mix is not None, "checked when the objective was made"

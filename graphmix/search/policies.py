@@ -67,8 +67,7 @@ class DryWet(Policy):
         for candidate in candidates:
             by_kind.setdefault(candidate.kind, []).append(candidate)
         self._waiting = {
-            kind: [c.node for c in sorted(group, key=lambda c: (c.weight, c.node))]
-            for kind, group in by_kind.items()
+            kind: [c.node for c in sorted(group, key=lambda c: (c.weight, c.node))] for kind, group in by_kind.items()
         }
         self._count = {kind: max(1, int(len(group) * self.fraction)) for kind, group in by_kind.items()}
         self._random = random.Random(f"{seed} {round_index}")

@@ -58,8 +58,7 @@ class PruningRound:
         self.loss = minimum
         self.verdict: dict[str, Any] = {}
         candidates = [
-            Candidate(node, graph.type_of(node).name, float(graph.wet[node]))
-            for node in prunable_nodes(graph)
+            Candidate(node, graph.type_of(node).name, float(graph.wet[node])) for node in prunable_nodes(graph)
         ]
         policy.begin(candidates, round_index, settings.seed)
 

@@ -152,9 +152,7 @@ class Search:
         state, settings = self.state, self.settings
         policy = self.policy or settings.new_policy()
         minimum = float(state.losses["minimum"])
-        trials = PruningRound(
-            self.objective, state.graphs["current"], policy, settings, state.round, minimum
-        )
+        trials = PruningRound(self.objective, state.graphs["current"], policy, settings, state.round, minimum)
         if state.verdicts:
             trials.loss = float(state.losses["round_start"])
             trials.replay(state.verdicts)

@@ -89,9 +89,7 @@ class SearchSettings:
         per_round = max(1, round(total / rounds)) if rounds and total else 0
         ramp = max(1, round(per_round * rounds * 2 / 3))
         every = max(1, min(self.evaluate_every, total // 4 or 1))
-        return replace(
-            self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every
-        )
+        return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -99,8 +97,6 @@ class SearchSettings:
 
 
 PAPER = SearchSettings()
-DRAFT = SearchSettings(
-    steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50, trial_segments=3
-)
+DRAFT = SearchSettings(steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50, trial_segments=3)
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}
