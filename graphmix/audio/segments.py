@@ -76,10 +76,12 @@ def evaluation_segments(num_samples: int, warmup: int, length: int) -> list[Eval
 
 
 def training_start(seed: int, step: int, num_samples: int, length: int, warmup: int) -> int:
-    """Where the segment of a training step starts, uniform over [-warmup, num_samples - length].
+    """Where the segment of a training step starts, at random in [-warmup, num_samples - length].
 
-    It depends on `seed` and `step` alone, so that a resumed run trains on what an undisturbed one would. A
-    song that fits in one window always starts at -warmup.
+    Starts are stratified: as many successive steps as there are evaluation segments take one each near every one
+    of them, in random order, so that the ends of a song are trained on as often as its middle. A start depends
+    on `seed` and `step` alone, so that a resumed run trains on what an undisturbed one would. A song that fits in
+    one window always starts at -warmup.
 
     Raises:
         SearchError: as :func:`evaluation_segments`, or seed or step is negative.
@@ -87,5 +89,9 @@ def training_start(seed: int, step: int, num_samples: int, length: int, warmup: 
     _check(num_samples, warmup, length)
     if seed < 0 or step < 0:
         raise SearchError(f"seed is {seed} and step is {step}: give 0 or more.")
-    generator = np.random.default_rng(np.random.SeedSequence((seed, step)))
-    return int(generator.integers(-warmup, max(-warmup, num_samples - length), endpoint=True))
+    hop = length - warmup
+    count = -(-num_samples // hop)
+    order = np.random.default_rng(np.random.SeedSequence((seed, 0, step // count))).permutation(count)
+    shift = np.random.default_rng(np.random.SeedSequence((seed, 1, step))).uniform(-0.5, 0.5)
+    start = round((int(order[step % count]) + shift) * hop) - warmup
+    return max(-warmup, min(start, num_samples - length))

@@ -3,19 +3,45 @@
 Bad input ends with one line on standard error and exit status 2; Ctrl-C with 130.
 """
 
-import sys
+import errno
 import warnings
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from graphmix.errors import GraphmixError
 
+
+class _Commands(TyperGroup):
+    """Turns errors into one line and an exit status, before typer sees them (it would make Ctrl-C silent)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GraphmixError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            _fail("interrupted; a search goes on from its last checkpoint when the same command is run again.", 130)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output is gone: no error of this program
+                raise
+            _fail(f"{error}.", 2)
+
+
+def _fail(message: str, status: int) -> None:
+    line = " ".join(message.splitlines())
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"graphmix: {line}", markup=False)
+    raise typer.Exit(status)
+
+
 app = typer.Typer(
     name="graphmix",
+    cls=_Commands,
     help="Music mixing as graphs: mine the graph of a mix, render it, draw it, read it.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,14 +50,14 @@ app = typer.Typer(
 )
 
 
-class PresetName(str, Enum):
+class PresetName(StrEnum):
     """Budgets of a search."""
 
     draft = "draft"
     paper = "paper"
 
 
-class PolicyName(str, Enum):
+class PolicyName(StrEnum):
     """Pruning policies."""
 
     hybrid = "hybrid"
@@ -121,11 +147,4 @@ def main() -> None:
     """Run the program."""
     # torch's own advice to PyG's authors, not to the person at this terminal
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-    try:
-        app()
-    except GraphmixError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"graphmix: {error}", markup=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("graphmix: interrupted; what was done is kept, run the same command to go on.", file=sys.stderr)
-        sys.exit(130)
+    app()

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from graphmix.cli.progress import ProgressListener
 from graphmix.errors import GraphError, GraphmixError
@@ -48,7 +49,7 @@ def run_mine(
 
 
 def _summary(metrics: dict[str, Any]) -> Table:
-    table = Table(title=metrics["song"], show_header=True, title_justify="left")
+    table = Table(title=Text(metrics["song"]), show_header=True, title_justify="left")
     table.add_column("")
     table.add_column("audio loss L_a", justify="right")
     table.add_column("processors", justify="right")

@@ -86,9 +86,9 @@ def place(impulse_response: Tensor, center: int, n_fft: int) -> Tensor:
 
 
 def parseval_weights(n_fft: int, bins: slice = slice(None)) -> Tensor:
-    """Weights c with ``sum(c * |rfft(x)|**2) == sum(x**2)``, shape [n_fft // 2 + 1]."""
+    """Weights c with ``sum(c * |rfft(x)|**2) == sum(x**2)``, shape [n_fft // 2 + 1], in float64."""
     weights = np.full(n_fft // 2 + 1, 2.0 / n_fft)
     weights[0] = 1.0 / n_fft
     if n_fft % 2 == 0:
         weights[-1] = 1.0 / n_fft
-    return torch.from_numpy(weights[bins]).float()
+    return torch.from_numpy(weights[bins])

@@ -108,7 +108,7 @@ def _backward(
 
 def _real(spectrum: Tensor) -> np.ndarray:
     """Real view with (real, imag) last, or one number where the tensor is real."""
-    spectrum = spectrum.detach().contiguous()
+    spectrum = spectrum.detach().resolve_conj().contiguous()
     return (torch.view_as_real(spectrum) if spectrum.is_complex() else spectrum[..., None]).numpy()
 
 
@@ -160,6 +160,11 @@ def apply_response(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tenso
     weights = parseval_weights(n_fft).to(wet)
     if u.device.type == "cpu":
         return _ApplyResponse.apply(u, h, wet, weights)
+    return _apply_by_tensors(u, h, wet, weights)
+
+
+def _apply_by_tensors(u: Tensor, h: Tensor, wet: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by tensor operations, on any device."""
     v = u * h
     y = torch.lerp(torch.view_as_real(u), torch.view_as_real(v), wet[:, None, None, None])
     mids = torch.stack([v.mean(1), u.mean(1)], dim=1)

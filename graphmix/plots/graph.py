@@ -22,7 +22,16 @@ from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
 from graphmix.plots.labels import shortened, text_width
 from graphmix.plots.layered import layered_layout
-from graphmix.plots.layout import PORT_PITCH, Cable, Layout, cables_of, height_of, neighbours, port_offset
+from graphmix.plots.layout import (
+    PORT_PITCH,
+    Cable,
+    Layout,
+    cables_of,
+    height_of,
+    neighbours,
+    nodes_overlap,
+    port_offset,
+)
 from graphmix.plots.lines import Point, angled, curved
 from graphmix.plots.palette import color_of, ink_on, tint
 from graphmix.plots.tree import is_mostly_tree, tree_layout
@@ -53,13 +62,20 @@ def plot_graph(graph: MixGraph, title: str | None = None) -> Figure:
     Raises:
         GraphError: the graph has no nodes, is a batch, or has a cycle.
     """
-    if isinstance(graph.info, list):
+    if "info" in graph and isinstance(graph.info, list):
         raise GraphError("plot the graphs of a batch one by one: for graph in batch.to_data_list().")
-    if graph.node_type.numel() == 0:
+    if "info" not in graph or graph.node_type.numel() == 0:
         raise GraphError("cannot plot a graph without nodes; add inputs, processors and an output first.")
+    return _Drawing(graph, _laid_out(graph), title).figure
+
+
+def _laid_out(graph: MixGraph) -> Layout:
     cables = cables_of(graph)
-    layout = (tree_layout if is_mostly_tree(cables) else layered_layout)(graph, cables)
-    return _Drawing(graph, layout, title).figure
+    if is_mostly_tree(cables):
+        layout = tree_layout(graph, cables)
+        if not nodes_overlap(graph, layout):
+            return layout
+    return layered_layout(graph, cables)
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ class _Drawing:
         turning, spread = self._turning_columns(), self._spread()
         for c in range(1, max(self.layout.column) + 1):
             labels = self._room_after(c - 1) + self._room_before(c)
-            gap = _LABEL_GAP if labels else _GAP + min(0.6, 0.05 * spread.get(c, 0.0))
+            gap = _LABEL_GAP if labels and self.layout.angled else _GAP + min(0.6, 0.06 * spread.get(c, 0.0))
             tracks = _TRACK * self.layout.tracks.get(c, 0)
             middles.append(middles[-1] + NODE + labels + tracks + (_JOIN_GAP if c in turning else gap))
         return middles

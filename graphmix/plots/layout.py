@@ -7,6 +7,7 @@ acyclic graph. This file holds what both have in common.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
@@ -14,6 +15,8 @@ from graphmix.spec import NodeType
 
 PORT_PITCH = 0.62
 """Distance of two ports of a node, in rows."""
+_SLACK = 0.15
+"""Part of a row that two nodes may do without."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,15 @@ def sorted_by_flow(before: list[list[int]], after: list[list[int]]) -> list[int]
             "graphmix.graph.validate names the cables to remove."
         )
     return order
+
+
+def nodes_overlap(graph: MixGraph, layout: Layout) -> bool:
+    """Do two nodes of one column come closer than their sizes allow?"""
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for v, (column, row) in enumerate(zip(layout.column, layout.row, strict=True)):
+        columns.setdefault(column, []).append((row, height_of(graph.type_of(v)) - _SLACK))
+    return any(
+        upper[0] + (upper[1] + lower[1]) / 2 > lower[0]
+        for places in columns.values()
+        for upper, lower in pairwise(sorted(places))
+    )

@@ -16,7 +16,7 @@ GROUP_GAP = 0.45
 """Extra space between two subgroups, in rows."""
 _APART = 0.3
 """Least distance of two upright pieces in one track, in rows."""
-_MOSTLY = 0.5
+_MOSTLY = 0.6
 """Least share of the main cables among all."""
 
 

@@ -32,7 +32,7 @@ class Processor(nn.Module, ABC):
 
     node_type: NodeType
     gain_staged = False
-    """True if the energy of output and input should agree (equation 5)."""
+    """True if the energy of output and input should agree (equation 5); for one outlet, and for no matrix."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
 
@@ -53,12 +53,12 @@ class Processor(nn.Module, ABC):
     def to_raw(self, params: Tensor) -> Tensor:
         """Physical values to the numbers that an optimizer sees, [nodes, width] -> [nodes, raw width]."""
         columns = [p.curve.raw(self.get(params, p.name)) for p in self.node_type.parameters]
-        return torch.cat(columns, dim=1)
+        return torch.cat([params[:, :0], *columns], dim=1)
 
     def from_raw(self, raw: Tensor) -> Tensor:
         """Raw numbers to physical values."""
         columns = [p.curve.physical(self.get(raw, p.name)) for p in self.node_type.parameters]
-        return torch.cat(columns, dim=1)
+        return torch.cat([raw[:, :0], *columns], dim=1)
 
     def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
         """Physical values from which a search starts, given neutral ones, [nodes, width]."""
@@ -67,6 +67,13 @@ class Processor(nn.Module, ABC):
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
         """Adapt starting values to the levels that each node hears: one tensor of frame levels for each node."""
         return params
+
+    def memory(self, params: Tensor) -> tuple[int, int]:
+        """How many samples before and after a moment its output there depends on, for rendering in blocks.
+
+        None by default: a general processor of your own with a memory says here how long it lasts.
+        """
+        return 0, 0
 
     @torch.no_grad()
     def project(self, raw: Tensor) -> None:
@@ -101,12 +108,23 @@ class LTIProcessor(Processor):
     def impulse_response(self, params: Tensor) -> Tensor:
         """Taps from ``-extent[0]`` to ``extent[1]``, [nodes, (outlets,) 1 or 2 channels, taps]."""
 
+    def memory(self, params: Tensor) -> tuple[int, int]:
+        """As far as the response reaches."""
+        before, after = self.extent
+        return after, before
+
     def response(self, params: Tensor, n_fft: int) -> Tensor:
         """Frequency response at ``n_fft // 2 + 1`` bins, [nodes, (outlets,) 1 or 2 channels, bins].
 
         Real where the impulse response is symmetric, else complex.
         """
-        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft)
+        taps, (before, after) = self.impulse_response(params), self.extent
+        if taps.size(-1) != before + 1 + after:
+            raise ValueError(
+                f"the impulse response of {self.node_type.name!r} has {taps.size(-1)} taps; its extent "
+                f"({before}, {after}) promises {before + 1 + after}"
+            )
+        return rfft(place(taps, before, n_fft), n_fft)
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes by linear convolution, cut to the segment; wet only."""

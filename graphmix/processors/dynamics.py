@@ -21,6 +21,8 @@ from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, Parameter
 
 ENERGY_FLOOR = 1e-8
 """Added to the energy before the logarithm: -80 dB, below which a detector hears silence."""
+FORGOTTEN_AFTER = 20.0
+"""Time constants after which what was heard at full scale is below the floor of the detector."""
 AUDIBLE_DB = -70.0
 """Frames below this level do not count when a threshold is set to what a node hears."""
 THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -20.0, Linear(DB_PER_NEPER))
@@ -79,6 +81,12 @@ class Dynamics(Processor):
                 threshold = audible.double().quantile(self.start_quantile)
                 params[row, column] = threshold.clamp(THRESHOLD.low, THRESHOLD.high).to(params)
         return params
+
+    def memory(self, params: Tensor) -> tuple[int, int]:
+        """Until the envelope has forgotten; it does not look ahead."""
+        times_ms = [self.get(params, p.name) for p in self.node_type.parameters if p.unit == "ms"]
+        longest_ms = max((float(ms.max()) for ms in times_ms if ms.numel()), default=0.0)
+        return round(FORGOTTEN_AFTER * longest_ms * self.sample_rate / 1000), 0
 
     def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
         """Smoothed energy, [nodes, samples]."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 
 from graphmix.errors import GraphError
-from graphmix.processors.base import Processor
+from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.delay import MultitapDelay
 from graphmix.processors.dynamics import (
     BallisticCompressor,
@@ -42,6 +42,7 @@ class Rack(nn.Module):
             name = processor.node_type.name
             if name in self._processors:
                 raise GraphError(f"two processors of this rack are called {name!r}; give each its own name.")
+            _check_ports(processor)
             self._processors[name] = processor
         rates = {p.sample_rate for p in self}
         if len(rates) > 1:
@@ -99,7 +100,7 @@ class Rack(nn.Module):
 
     def get(self, name: str) -> Processor | None:
         """The processor of a type, or None for in, mix, out and what the rack lacks."""
-        return self[name] if name in self else None
+        return self[name] if name in self else None  # noqa: SIM401 (self.get is this)
 
     def __contains__(self, name: str) -> bool:
         return name in self._processors
@@ -116,3 +117,21 @@ class Rack(nn.Module):
     def types(self) -> tuple[NodeType, ...]:
         """Node types in order, for building graphs."""
         return tuple(processor.node_type for processor in self)
+
+
+def _check_ports(processor: Processor) -> None:
+    """What the renderer takes for granted of linear processors."""
+    node_type = processor.node_type
+    single = isinstance(processor, LTIProcessor | MatrixProcessor)
+    if single and len(node_type.inlets) != 1:
+        raise GraphError(
+            f"{node_type.name!r} is linear and has the inlets {list(node_type.inlets)}; it has one, or derive it "
+            "from Processor."
+        )
+    if isinstance(processor, MatrixProcessor) and len(node_type.outlets) != 1:
+        raise GraphError(
+            f"{node_type.name!r} is a matrix and has the outlets {list(node_type.outlets)}; it has one, or derive it "
+            "from LTIProcessor or Processor."
+        )
+    if processor.gain_staged and (isinstance(processor, MatrixProcessor) or len(node_type.outlets) != 1):
+        raise GraphError(f"{node_type.name!r} cannot be gain-staged: it is a matrix or has several outlets.")

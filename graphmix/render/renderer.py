@@ -98,7 +98,9 @@ class Renderer(MessagePassing):
         """The (validated, kept) plan of a graph."""
         tensors = graph.node_type, graph.edge_index, graph.edge_port
         device = graph.node_type.device
-        key = (*(t.cpu().numpy().tobytes() for t in tensors), graph.types.names, device)
+        # Shapes are part of the key, so that parameters from before an edit are refused and not misread.
+        shapes = graph.wet.shape, *((name, values.shape) for name, values in graph.params.items())
+        key = (*(t.cpu().numpy().tobytes() for t in tensors), graph.types.names, shapes, device)
         if key not in self._plans:
             plan = schedule(validate(graph), self.rack, self.method).to(device)
             while len(self._plans) >= _CACHED_PLANS:
@@ -125,18 +127,20 @@ class Renderer(MessagePassing):
         """Carry out a plan; ``observe`` is shown each stage with what comes into its nodes."""
         outputs: list[Tensor] = []
         energies: list[Tensor] = []
-        mix = sources.new_zeros(0, 2, sources.size(-1))
+        mixes: list[tuple[Tensor, Tensor]] = []
         for stage in plan.stages:
             if stage.kind == "in":
-                signal = sources
+                every = stage.rows.numel() == sources.size(0)
+                signal = sources if every else sources.index_select(0, stage.rows)
             else:
                 signal = self._gather(plan, stage, outputs, sources)
                 if observe is not None:
                     observe(stage, signal)
                 signal = self._process(stage, signal, graph, energies)
             if stage.kind == "out":
-                mix = signal
+                mixes.append((stage.rows, signal))
             outputs.append(signal)
+        mix = _in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
 
@@ -190,13 +194,29 @@ class Renderer(MessagePassing):
                 energies.append(energy)
             return signal
         if isinstance(processor, MatrixProcessor):
-            eye = torch.eye(2, dtype=params.dtype, device=params.device)
-            return _multiply(torch.lerp(eye, processor.matrix(params), wet[:, None, None]), signal)
+            matrix = processor.matrix(params)
+            eye = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
+            return _multiply(torch.lerp(eye, matrix, wet[:, None, None].to(matrix.dtype)), signal)
         processed = processor(signal, params)
         if stage.outlets > 1:
             return processed.flatten(0, 1)
         dry = signal[:, 0] if stage.inlets > 1 else signal
+        if processor.gain_staged:
+            energies.append(torch.stack([_mid_energy(processed), _mid_energy(dry)], dim=1))
         return torch.lerp(dry, processed, wet[:, None, None].to(dry.dtype))
+
+
+def _in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The outputs of all stages of out nodes, by their rows; most methods run them as one stage."""
+    if len(mixes) == 1:
+        return mixes[0][1]
+    rows, signals = (torch.cat(parts) for parts in zip(*mixes, strict=True))
+    return signals.index_select(0, rows.argsort())
+
+
+def _mid_energy(signal: Tensor) -> Tensor:
+    """Energy of the mid channel, [nodes, 2, samples] -> [nodes]."""
+    return signal.mean(dim=1).square().sum(dim=1)
 
 
 def _multiply(matrix: Tensor, signal: Tensor) -> Tensor:

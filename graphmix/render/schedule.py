@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.fft import good_length
+from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.rack import Rack
 from graphmix.render.sequence import Beam, SequenceMethod, TypeSequence, find_sequence
+from graphmix.spec import NodeType
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,18 @@ class Plan:
     Args:
         stages: in order.
         reaches: for each island how far its responses reach in a row, in samples.
+        taps: for each island the length of its longest response, which the FFT has to hold.
         sequence: how the order was found and how good it is.
     """
 
     stages: tuple[Stage, ...]
     reaches: tuple[int, ...]
+    taps: tuple[int, ...]
     sequence: TypeSequence
 
     def n_fft(self, island: int, samples: int) -> int:
         """FFT length of an island for a segment of so many samples."""
-        return good_length(samples + self.reaches[island])
+        return good_length(max(samples + self.reaches[island], self.taps[island]))
 
     def describe(self, samples: int) -> str:
         """The plan as a table: stage, nodes, domain, transforms and bytes for a segment of so many samples."""
@@ -132,7 +136,7 @@ class Plan:
             )
             for s in self.stages
         )
-        return Plan(moved, self.reaches, self.sequence)
+        return Plan(moved, self.reaches, self.taps, self.sequence)
 
 
 def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) -> Plan:
@@ -142,7 +146,11 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
         graph: a valid graph; see :func:`graphmix.graph.validate`.
         rack: the processors.
         method: how to order the types; a beam search by default.
+
+    Raises:
+        GraphError: the rack lacks a type of the graph, or has it with other ports or parameters.
     """
+    _check_rack(graph, rack)
     node_type = graph.node_type.cpu().numpy()
     edges = graph.edge_index.cpu().numpy()
     ports = graph.edge_port.cpu().numpy()
@@ -154,7 +162,7 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     for i, (_, nodes) in enumerate(stages):
         stage_of[nodes], row_of[nodes] = i, np.arange(len(nodes))
     spectral = _choose_domains([name for name, _ in stages], stage_of, edges, rack)
-    islands, reaches = _islands(stages, spectral, stage_of, edges, rack)
+    islands, reaches, taps = _islands(stages, spectral, stage_of, edges, rack)
     rows = graph.rows().cpu()
     result = []
     for i, (name, nodes) in enumerate(stages):
@@ -173,7 +181,27 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
                 islands[i],
             )
         )
-    return Plan(tuple(result), reaches, sequence)
+    return Plan(tuple(result), reaches, taps, sequence)
+
+
+def _check_rack(graph: MixGraph, rack: Rack) -> None:
+    """Does the rack hold the types that the graph uses, as the graph knows them?"""
+    for index in graph.node_type.unique().tolist():
+        kind = graph.types[index]
+        if not kind.is_processor:
+            continue
+        own = rack[kind.name].node_type
+        if _face(own) != _face(kind):
+            raise GraphError(
+                f"the graph's {kind.name!r} has {_face(kind)} and the rack's has {_face(own)}; "
+                "render it with the rack that it was made for."
+            )
+
+
+def _face(kind: NodeType) -> str:
+    """Ports and parameters, in words."""
+    parameters = ", ".join(f"{p.name} [{p.size}]" for p in kind.parameters) or "no parameters"
+    return f"inlets {', '.join(kind.inlets)}; outlets {', '.join(kind.outlets)}; {parameters}"
 
 
 def _order_nodes(stages: Sequence[tuple[str, np.ndarray]], edges: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -218,8 +246,8 @@ def _islands(
     stage_of: np.ndarray,
     edges: np.ndarray,
     rack: Rack,
-) -> tuple[list[int | None], tuple[int, ...]]:
-    """Group spectral stages that pass spectra on, and find how far the responses of each group reach."""
+) -> tuple[list[int | None], tuple[int, ...], tuple[int, ...]]:
+    """Group spectral stages that pass spectra on; how far the responses of each group reach, and the longest of them."""
     parent = list(range(len(stages)))
 
     def root(i: int) -> int:
@@ -245,13 +273,17 @@ def _islands(
             for s in previous:
                 parent[root(int(stage_of[s]))] = root(i)
     reach: dict[int, int] = {}
-    for i, (_, nodes) in enumerate(stages):
+    taps: dict[int, int] = {}
+    for i, (kind, nodes) in enumerate(stages):
         if spectral[i]:
+            processor = rack.get(kind)
             longest = int(max(before[nodes].max(), after[nodes].max()))
             reach[root(i)] = max(reach.get(root(i), 0), longest)
+            own = sum(processor.extent) + 1 if isinstance(processor, LTIProcessor) else 1
+            taps[root(i)] = max(taps.get(root(i), 1), own)
     number = {r: j for j, r in enumerate(reach)}
     islands = [number[root(i)] if spectral[i] else None for i in range(len(stages))]
-    return islands, tuple(reach.values())
+    return islands, tuple(reach.values()), tuple(taps.values())
 
 
 def _cables(

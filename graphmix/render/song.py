@@ -10,8 +10,7 @@ from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 
 BLOCK_SECONDS = 10.0
-WARMUP_SECONDS = 4.0
-"""Longer than any response of the console's chain on a track and its bus, so that blocks join without a seam."""
+"""What is rendered at once, or as long as the graph remembers if that is more."""
 
 
 @torch.no_grad()
@@ -30,17 +29,33 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None) -> Tensor
         raise GraphError(f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz.")
     rows = _rows(graph, song)
     renderer = Renderer(rack or Rack.for_types(graph.types.types, graph.sample_rate))
-    block = round(BLOCK_SECONDS * song.sample_rate)
-    warmup = round(WARMUP_SECONDS * song.sample_rate)
+    warmup, ahead = memory(graph, renderer)
+    block = max(round(BLOCK_SECONDS * song.sample_rate), warmup)
     mix = torch.zeros(2, song.num_samples)
     for begin in range(0, song.num_samples, block):
         end = min(begin + block, song.num_samples)
         start = max(0, begin - warmup)
-        after = round(song.sample_rate * 0.1)  # zero-phase filters look ahead
-        stems = song.read(start, end + after - start).stems[rows]
+        stems = song.read(start, end + ahead - start).stems[rows]
         part = renderer(graph, stems).sum(0)
         mix[:, begin:end] = part[:, begin - start : end - start]
     return mix
+
+
+def memory(graph: MixGraph, renderer: Renderer) -> tuple[int, int]:
+    """How many samples before and after a moment the mix there depends on: the longest path of the graph."""
+    into: dict[int, list[int]] = {}
+    for source, target in graph.edge_index.t().tolist():
+        into.setdefault(target, []).append(source)
+    reach: dict[int, tuple[int, int]] = {}
+    for stage in renderer.plan(graph).stages:
+        processor = renderer.rack.get(stage.kind)
+        for node, row in zip(stage.nodes.tolist(), stage.rows.tolist(), strict=True):
+            own = processor.memory(graph.params[stage.kind][row : row + 1]) if processor else (0, 0)
+            sources = [reach[source] for source in into.get(node, [])]
+            before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
+            reach[node] = before + own[0], after + own[1]
+    ends = [reach[node] for node in graph.nodes_of("out").tolist()]
+    return max((before for before, _ in ends), default=0), max((after for _, after in ends), default=0)
 
 
 def _rows(graph: MixGraph, song: Song) -> list[int]:

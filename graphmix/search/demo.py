@@ -25,7 +25,7 @@ from graphmix.search.settings import SearchSettings
 
 DEMO_RATE = 30000
 DEMO_SETTINGS = SearchSettings(
-    steps=120, rounds=4, round_steps=25, ramp_steps=70, final_rate=0.1, evaluate_every=40, sample_rate=DEMO_RATE
+    steps=120, rounds=4, round_steps=25, ramp_steps=70, final_rate=0.01, evaluate_every=40, sample_rate=DEMO_RATE
 )
 """A search of about two minutes on two cores."""
 
@@ -117,9 +117,14 @@ def _delay(rack: Rack, wet: float) -> Setting:
 
 
 def write_demo_song(folder: Path, seed: int = 0) -> Path:
-    """Write dry tracks, mix, ``song.json`` and ``hidden_console.json``, unless the song is there already."""
+    """Write dry tracks, mix, ``song.json`` and ``hidden_console.json``, unless the song is there already.
+
+    Raises:
+        SongError: the folder holds another song, or cannot be written.
+    """
     description = folder / "song.json"
     if description.exists():
+        _check_seed(description, seed)
         return folder
     try:
         (folder / "dry").mkdir(parents=True, exist_ok=True)
@@ -137,3 +142,16 @@ def write_demo_song(folder: Path, seed: int = 0) -> Path:
     song = {"name": "demo", "mix": "mix.wav", "stems": "dry", "subgroups": DEMO_SUBGROUPS, "seed": seed}
     write_atomically(description, json.dumps(song, indent=1).encode())
     return folder
+
+
+def _check_seed(description: Path, seed: int) -> None:
+    """Is this the demo song of that seed?"""
+    try:
+        found = json.loads(description.read_bytes())
+        theirs = found["seed"] if found["name"] == "demo" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        theirs = None
+    if theirs is None:
+        raise SongError(f"{description.parent} holds something else than the demo song. Choose another --out.")
+    if theirs != seed:
+        raise SongError(f"{description.parent} holds the demo song of seed {theirs}, not {seed}. Choose another --out.")

@@ -57,7 +57,7 @@ class Training:
     ) -> None:
         self.objective, self.settings = objective, settings
         self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
-        self.raw = RawGraph(graph.to(objective.device), objective.rack)
+        self.raw = RawGraph(graph.clone().to(objective.device), objective.rack)
         self.optimizer = torch.optim.AdamW(self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
         self.best_graph = self.raw.snapshot().cpu()
         self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
@@ -126,7 +126,7 @@ class Training:
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {
-                key: tensors[f"adam.{key}.{name}"].clone()
+                key: tensors[f"adam.{key}.{name}"].to("cpu" if key == "step" else parameter.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"adam.{key}.{name}" in tensors
             }

@@ -23,6 +23,7 @@ from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph, write_atomically
 from graphmix.processors.rack import Rack
+from graphmix.render.song import render_song
 from graphmix.search.losses import sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.prune import count_processors, pruning_ratio
@@ -56,7 +57,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        float(torch.zeros(1, device=device))
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise SearchError(f"device {name!r} cannot be used ({reason}); try --device cpu or auto.") from None
@@ -88,20 +89,17 @@ def mine(
     rack = Rack.console(settings.chain or "g", settings.sample_rate)
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
-    folder = _prepare(Path(out))
-    run = {"song": fingerprint(song), "settings": settings.to_dict()}
-    if _is_finished(folder, run):
-        return _load_finished(folder)
     objective = Objective(song, rack, chosen)
+    console = mixing_console(rack.types, song.subgroups, settings.chain, song.sample_rate)
+    folder, run = Path(out), {"song": fingerprint(song), "settings": settings.to_dict()}
+    if _is_ours(folder, run) and (folder / "metrics.json").exists():
+        return _load_finished(folder)
+    _prepare(folder, run)
     listener = listener or Silent()
-    state = _resume(folder, run, rack) or _begin(objective, settings, listener)
+    state = _resume(folder, run, rack) or _begin(console, objective, settings, listener)
     saver = _Saver(folder / "checkpoint.safetensors", run)
     saver(state)
-    try:
-        Search(objective, settings, state, listener, saver).run()
-    except KeyboardInterrupt:
-        saver.write(state)
-        raise
+    Search(objective, settings, state, listener, saver).run()
     saver.write(state)
     return _finish(folder, objective, settings, state, listener)
 
@@ -137,48 +135,54 @@ class _Saver:
         self.last = time.monotonic()
 
 
-def _prepare(folder: Path) -> Path:
-    """Make the folder and show that it can be written, before anything takes time."""
+def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
+    """True if the folder holds this very run, False if it is new; an error if it belongs to another."""
+    path = folder / "run.json"
+    try:
+        if not path.exists():
+            foreign = next((p.name for p in folder.iterdir() if p not in _leftovers(folder)), None)
+            if foreign is not None:
+                raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
+            return False
+        found = json.loads(path.read_bytes())
+        their_song, their_settings = dict(found["song"]), dict(found["settings"])
+    except FileNotFoundError:
+        return False
+    except SearchError:
+        raise
+    except (ValueError, KeyError, TypeError):
+        raise SearchError(f"{path} is damaged. Remove {folder} or choose another --out.") from None
+    except OSError as error:
+        raise SearchError(f"cannot use output folder {folder}: {error.strerror or error}.") from None
+    if their_song != run["song"]:
+        other = their_song.get("name", "?")
+        raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
+    for name in (*run["settings"], *their_settings):
+        theirs, ours = their_settings.get(name), run["settings"].get(name)
+        if theirs != ours:
+            raise SearchError(
+                f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
+                "Choose another --out, or the same settings to go on."
+            )
+    return True
+
+
+def _prepare(folder: Path, run: dict[str, Any]) -> None:
+    """Make the folder, show that it can be written before anything takes time, clear what a kill left over."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".graphmix-probe"
-        probe.write_bytes(b"")
-        probe.unlink()
+        for path in _leftovers(folder):
+            path.unlink()
     except OSError as error:
         raise SearchError(
             f"cannot write to output folder {folder}: {error.strerror or error}. Choose another --out."
         ) from None
-    return folder
+    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
 
 
-def _is_finished(folder: Path, run: dict[str, Any]) -> bool:
-    """True if this very run is done; an error if the folder belongs to another."""
-    path = folder / "run.json"
-    if not path.exists():
-        foreign = next((p.name for p in folder.iterdir()), None)
-        if foreign is not None:
-            raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
-        write_atomically(path, json.dumps(run, indent=1).encode())
-        return False
-    try:
-        found = json.loads(path.read_bytes())
-        their_song, their_settings = found["song"], found["settings"]
-    except (ValueError, KeyError, TypeError):
-        raise SearchError(f"{path} is damaged. Remove {folder} or choose another --out.") from None
-    if their_song != run["song"]:
-        other = their_song.get("name", "?")
-        raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
-    if their_settings != run["settings"]:
-        name, theirs, ours = next(
-            (key, their_settings.get(key), value)
-            for key, value in run["settings"].items()
-            if their_settings.get(key) != value
-        )
-        raise SearchError(
-            f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
-            "Choose another --out, or the same settings to go on."
-        )
-    return (folder / "metrics.json").exists()
+def _leftovers(folder: Path) -> list[Path]:
+    """Files that were being written when a process was killed."""
+    return [*folder.glob(".*.part"), *folder.glob("plots/.*.part")]
 
 
 def _load_finished(folder: Path) -> Mined:
@@ -201,12 +205,10 @@ def _resume(folder: Path, run: dict[str, Any], rack: Rack) -> SearchState | None
     return state
 
 
-def _begin(objective: Objective, settings: SearchSettings, listener: Listener) -> SearchState:
+def _begin(console: MixGraph, objective: Objective, settings: SearchSettings, listener: Listener) -> SearchState:
     """The console and the simple answers."""
-    song = objective.song
     listener.phase("finding levels", None)
     started = time.perf_counter()
-    console = mixing_console(objective.rack.types, song.subgroups, settings.chain, song.sample_rate)
     answers = simple_answers(objective, with_gains="g" in settings.chain)
     graph = start_graph(console, objective, answers, settings.seed)
     state = SearchState(graphs={"current": graph})
@@ -234,7 +236,7 @@ def _finish(
         graph, loss = state.graphs["simple"], simple
     song = objective.song
     graph = _with_provenance(graph, song, settings, loss[0])
-    mix = objective.render(graph)
+    mix = render_song(graph, song)
     target = song.read(0, song.num_samples).mix
     assert target is not None, "mining needs a mix"
     save_graph(graph, folder / "graph.safetensors")

@@ -83,6 +83,7 @@ class Objective:
 
     def evaluate(self, graph: MixGraph, segments: list[EvalSegment] | None = None) -> LossTerms:
         """Loss over the whole song (or some of its segments), without gradients."""
+        graph = graph.clone().to(self.device)
         chosen = self.segments if segments is None else segments
         total = torch.zeros(4, dtype=torch.float64)
         weight = 0
@@ -103,14 +104,3 @@ class Objective:
             if len(self._features) > _CACHED_TARGETS:
                 self._features.popitem(last=False)
         return self.loss(prediction=prediction[..., scored], target=self._features[segment])
-
-    @torch.no_grad()
-    def render(self, graph: MixGraph) -> Tensor:
-        """The whole mix, [2, samples] on the CPU, segment by segment as it is evaluated."""
-        mix = torch.zeros(2, self.song.num_samples)
-        for segment in self.segments:
-            stems = self.stems_for(graph, self.song.read(segment.start, segment.length).stems)
-            part = self.renderer(graph, stems.to(self.device)).sum(0).cpu()
-            begin = segment.start + segment.score_from
-            mix[:, begin : segment.start + segment.score_to] = part[:, segment.score_from : segment.score_to]
-        return mix

@@ -134,6 +134,7 @@ class Search:
             graph = state.graphs["current"]
             self._note(
                 "round",
+                round=state.round,
                 ratio=pruning_ratio(graph, state.counts),
                 loss=state.losses["current"][0],
                 processors=sum(count_processors(graph).values()),

@@ -8,6 +8,17 @@ from graphmix.errors import SearchError
 from graphmix.graph.console import CONSOLE_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 
+_WHOLE = (
+    "steps",
+    "rounds",
+    "round_steps",
+    "ramp_steps",
+    "evaluate_every",
+    "trial_segments",
+    "sample_rate",
+    "seed",
+)
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -49,6 +60,15 @@ class SearchSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise SearchError(f"{name} is {value!r}; it is a whole number.")
+        for name in ("tolerance", "learning_rate", "final_rate", "gain_staging", "sparsity"):
+            if not math.isfinite(getattr(self, name)):
+                raise SearchError(f"{name} is {getattr(self, name)}; it is a finite number.")
+        if self.seed >= 2**63:
+            raise SearchError(f"seed is {self.seed}; it has to be below 2 ** 63.")
         for name in (
             "steps",
             "rounds",
@@ -97,6 +117,8 @@ class SearchSettings:
 
 
 PAPER = SearchSettings()
-DRAFT = SearchSettings(steps=200, rounds=4, round_steps=50, ramp_steps=133, evaluate_every=50, trial_segments=3)
+DRAFT = SearchSettings(
+    steps=200, rounds=4, round_steps=50, ramp_steps=133, final_rate=0.01, evaluate_every=50, trial_segments=8
+)
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}

@@ -74,7 +74,8 @@ def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     if not listeners:
         return graph
     frame = round(_FRAME_SECONDS * graph.sample_rate)
-    plan = objective.renderer.plan(graph)
+    here = graph.clone().to(objective.device)
+    plan = objective.renderer.plan(here)
     heard: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in listeners}
     for segment in objective.segments:
         scored = slice(segment.score_from, segment.score_to)
@@ -83,11 +84,11 @@ def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
             if stage.kind in listeners:
                 detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
                 for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):
-                    heard[stage.kind][row].append(levels)
+                    heard[stage.kind][row].append(levels.cpu())
 
         stems = objective.song.read(segment.start, segment.length).stems
         sources = objective.stems_for(graph, stems).to(objective.device)
-        objective.renderer.run(plan, graph, sources, observe)
+        objective.renderer.run(plan, here, sources, observe)
     for name, processor in listeners.items():
         graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in heard[name]])
     return graph

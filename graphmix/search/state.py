@@ -78,10 +78,14 @@ class SearchState:
             with safe_open(path, framework="pt") as file:
                 head = json.loads((file.metadata() or {})["graphmix_search"])
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError) as error:
+            return cls._from_parts(head, tensors, rack), head["run"]
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise SearchError(
                 f"{path} is no checkpoint of a search, or damaged ({error}); delete it to start anew."
             ) from None
+
+    @classmethod
+    def _from_parts(cls, head: Mapping[str, Any], tensors: Mapping[str, Tensor], rack: Rack) -> "SearchState":
         state = cls(**{name: head[name] for name in cls._JSON})
         for key, names in head["names"].items():
             graph = MixGraph(rack.types, rack.sample_rate)
@@ -92,4 +96,4 @@ class SearchState:
             state.graphs[key] = graph
         prefix = "training."
         state.tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        return state, head["run"]
+        return state

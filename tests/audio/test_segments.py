@@ -78,12 +78,22 @@ def test_impossible_settings_are_refused(values, message):
         training_start(0, 0, num_samples, length, warmup)
 
 
-def test_training_starts_are_uniform_over_the_song_and_the_silence_before_it():
-    starts = [training_start(3, step, num_samples=9_292, length=9_192, warmup=100) for step in range(4020)]
-    counts = np.bincount(np.array(starts) + 100, minlength=201)
-    assert len(counts) == 201  # -100 ... 100, both ends included
-    chi_squared = ((counts - 20) ** 2 / 20).sum()
-    assert 120 < chi_squared < 300  # mean 200, deviation 20
+def test_training_starts_visit_every_part_of_the_song_equally_often():
+    num_samples, length, warmup = 100_000, 30_000, 10_000  # five windows that score 20,000 samples each
+    for epoch in range(20):
+        steps = range(5 * epoch, 5 * epoch + 5)
+        starts = sorted(training_start(3, step, num_samples, length, warmup) for step in steps)
+        for stratum, start in enumerate(starts):
+            center = 20_000 * stratum - warmup
+            assert max(-warmup, center - 10_000) <= start <= min(num_samples - length, center + 10_000)
+
+
+def test_training_starts_are_uniform_within_their_part():
+    starts = [training_start(5, step, 100_000, 30_000, 10_000) for step in range(4000)]
+    inner = np.array([start for start in starts if 0 < start < 60_000])
+    counts, _ = np.histogram(inner, bins=12, range=(0, 60_000))
+    expected = counts.mean()
+    assert ((counts - expected) ** 2 / expected).sum() < 31  # 11 degrees of freedom, p = 0.001
 
 
 def test_training_starts_depend_on_seed_and_step_alone():
@@ -92,7 +102,7 @@ def test_training_starts_depend_on_seed_and_step_alone():
         training_start(7, step, 600_000, 114_000, 30_000) for step in reversed(range(20))
     ]
     assert forward != [training_start(8, step, 600_000, 114_000, 30_000) for step in range(20)]
-    assert len(set(forward)) == 20
+    assert len(set(forward)) > 14  # the first and the last part often start at the song's ends
 
 
 @given(settings_of_a_song(), st.integers(0, 2**63), st.integers(0, 10**6))
