@@ -72,7 +72,7 @@ Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json
 @app.command(epilog="Example: graphmix demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("graphmix-demo"),
-    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
 ) -> None:
     """Mine a song that graphmix makes itself, in about two minutes, and say what came out."""
     from graphmix.cli.commands import run_demo

@@ -150,11 +150,12 @@ def run_demo(out: Path, seed: int) -> None:
     from graphmix.search import mine
     from graphmix.search.demo import DEMO_SETTINGS, write_demo_song
 
+    settings = replace(DEMO_SETTINGS, seed=seed)
     console = _console()
     song = write_demo_song(out / "song", seed)
     console.print(f"song: 10 tracks in 3 subgroups, 12 s, mixed through a hidden console: {song}/", markup=False)
     with ProgressListener(console) as listener:
-        mined = mine(song, out / "mined", replace(DEMO_SETTINGS, seed=seed), listener=listener)
+        mined = mine(song, out / "mined", settings, listener=listener)
     for line in _in_words(mined.metrics, out, mined.already_done):
         console.print(line, markup=False)
 

@@ -247,7 +247,7 @@ def _islands(
     edges: np.ndarray,
     rack: Rack,
 ) -> tuple[list[int | None], tuple[int, ...], tuple[int, ...]]:
-    """Group spectral stages that pass spectra on; how far the responses of each group reach, and the longest of them."""
+    """Group spectral stages that pass spectra on; how far each group's responses reach, and the longest response."""
     parent = list(range(len(stages)))
 
     def root(i: int) -> int:

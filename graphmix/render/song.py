@@ -28,15 +28,16 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None) -> Tensor
     if song.sample_rate != graph.sample_rate:
         raise GraphError(f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz.")
     rows = _rows(graph, song)
-    renderer = Renderer(rack or Rack.for_types(graph.types.types, graph.sample_rate))
+    rack = rack or Rack.for_types(graph.types.types, graph.sample_rate)
+    renderer = Renderer(rack.to(graph.wet.device))
     warmup, ahead = memory(graph, renderer)
     block = max(round(BLOCK_SECONDS * song.sample_rate), warmup)
     mix = torch.zeros(2, song.num_samples)
     for begin in range(0, song.num_samples, block):
         end = min(begin + block, song.num_samples)
         start = max(0, begin - warmup)
-        stems = song.read(start, end + ahead - start).stems[rows]
-        part = renderer(graph, stems).sum(0)
+        stems = song.read(start, end + ahead - start).stems[rows].to(graph.wet.device)
+        part = renderer(graph, stems).sum(0).cpu()
         mix[:, begin:end] = part[:, begin - start : end - start]
     return mix
 

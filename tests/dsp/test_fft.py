@@ -56,11 +56,7 @@ def test_a_signal_longer_than_the_transform_is_refused() -> None:
 def test_good_length_is_the_smallest_even_5_smooth_number() -> None:
     limit = 6000
     smooth = sorted(
-        2**a * 3**b * 5**c
-        for a in range(1, 13)
-        for b in range(8)
-        for c in range(6)
-        if 2**a * 3**b * 5**c <= limit
+        2**a * 3**b * 5**c for a in range(1, 13) for b in range(8) for c in range(6) if 2**a * 3**b * 5**c <= limit
     )
     expected, i = [], 0
     for minimum in range(1, 5001):

@@ -12,6 +12,9 @@ from random_parameters import random_parameters
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from graphmix.dsp.envelope import one_pole_scan, smooth
+from graphmix.dsp.fft import parseval_weights
+from graphmix.dsp.response import _apply_by_tensors
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
 from graphmix.processors import Gain, LTIProcessor, MatrixProcessor, Rack
@@ -314,7 +317,8 @@ def test_a_plan_prints_stages_domains_and_transforms() -> None:
     text = str(plan).splitlines()
     assert text[0].split() == ["stage", "type", "nodes", "domain", "transforms", "MB"]
     rows = [line.split() for line in text[1:-1]]
-    assert [row[1] for row in rows] == ["in", "equalizer", "compressor", "gain", "mix", "equalizer", "compressor", "gain", "out"]
+    chain = ["equalizer", "compressor", "gain"]
+    assert [row[1] for row in rows] == ["in", *chain, "mix", *chain, "out"]
     assert [row[3] for row in rows].count("spectrum") == 2
     assert text[-1].startswith("9 stages (optimal), 20 transforms, ")
 
@@ -328,12 +332,30 @@ def test_a_plan_is_kept_as_long_as_the_structure_stays() -> None:
     assert renderer.plan(graph) is not plan
 
 
-def test_the_console_transforms_each_track_three_times() -> None:
-    """In front of the compressor it leaves the spectrum, for delay and reverb it comes back."""
+def test_a_track_changes_its_domain_three_times() -> None:
+    """To the spectrum for the equalizer, out of it for the compressor, and back for delay and reverb."""
     graph = mixing_console(RACK.types, {"bus": ["voice"]}, "ecnsgdr", RATE)
     plan = schedule(graph, RACK)
-    track = next(i for i, stage in enumerate(plan.stages) if stage.kind == "mix")
-    assert [stage.island is not None for stage in plan.stages[1:track]] == [True, False, False, False, False, True, True]
+    kinds = [stage.kind for stage in plan.stages]
+    spectral = [stage.kind for stage in plan.stages[: kinds.index("mix")] if stage.island is not None]
+    assert spectral == ["equalizer", "delay", "reverb"]
+
+
+def test_what_a_gpu_computes_is_what_the_cpu_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The branches for other devices, taken here on the CPU."""
+    graph, sources = full_graph(RACK), random_sources(0, SAMPLES, 2)
+    expected = RENDERER.render(graph, sources)
+
+    def by_tensors(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
+        return _apply_by_tensors(u, h, wet, parseval_weights(n_fft).to(wet))
+
+    def by_scan(energy: Tensor, attack: Tensor, release: Tensor | None = None) -> Tensor:
+        return one_pole_scan(energy, attack) if release is None else smooth(energy, attack, release)
+
+    monkeypatch.setattr("graphmix.render.renderer.apply_response", by_tensors)
+    monkeypatch.setattr("graphmix.processors.dynamics.smooth", by_scan)
+    for mine, other in zip(RENDERER.render(graph, sources), expected, strict=True):
+        assert relative_error(mine, other) < 1e-4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,0 +1,126 @@
+"""The objective against a direct computation, its errors, and what it must not depend on."""
+
+import pytest
+import torch
+from small_song import RATE, hidden_graph, write_song
+
+from graphmix.audio import Song, load_song, load_stems, training_start
+from graphmix.errors import SearchError
+from graphmix.graph.console import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.rack import Rack
+from graphmix.render.renderer import Renderer
+from graphmix.search import MixLoss, Objective, gain_staging
+
+
+def plain_sum(song: Song, rack: Rack) -> MixGraph:
+    return mixing_console(rack.types, song.subgroups, "", song.sample_rate)
+
+
+def test_the_true_graph_has_no_loss(objective):
+    assert float(objective.evaluate(hidden_graph()).total) < 1e-3
+
+
+def test_the_loss_over_a_song_is_the_weighted_mean_over_its_segments(song, rack, objective):
+    """3.4 s are a segment whose scored part is 2.8 s, and one of 0.6 s; each hears a second before it."""
+    audio = song.read(0, song.num_samples)
+    stems = audio.stems
+    second, segment = RATE, round(3.8 * RATE)
+    padded = torch.nn.functional.pad(stems, (second, 0))
+    loss, render = MixLoss(RATE), Renderer(rack)
+    graph = plain_sum(song, rack)
+    first = render(graph, padded[:, :, :segment])[:, :, second:]
+    last_new = song.num_samples - (segment - second)
+    last = render(graph, stems[:, :, -segment:])[:, :, -last_new:]
+    expected = (segment - second) * torch.stack(
+        loss(prediction=first, target=audio.mix[None, :, : segment - second])
+    ) + last_new * torch.stack(loss(prediction=last, target=audio.mix[None, :, -last_new:]))
+    result = torch.stack(objective.evaluate(graph))
+    assert torch.allclose(result, (expected / song.num_samples).double(), rtol=1e-5)
+
+
+def test_a_graph_whose_inputs_stand_in_another_order_has_the_same_loss(song, rack, objective):
+    reordered = {bus: tracks[::-1] for bus, tracks in reversed(song.subgroups.items())}
+    other = mixing_console(rack.types, reordered, "", RATE)
+    assert other.names[:3] != plain_sum(song, rack).names[:3]
+    for one, two in zip(objective.evaluate(plain_sum(song, rack)), objective.evaluate(other), strict=True):
+        assert float(one) == pytest.approx(float(two), rel=1e-5)
+
+
+def test_evaluation_does_not_depend_on_preloading(song, song_folder, rack, objective):
+    streamed = load_song(song_folder, RATE, preload_bytes=0)
+    assert song.is_preloaded
+    assert not streamed.is_preloaded
+    graph = plain_sum(song, rack)
+    other = Objective(streamed, rack)
+    assert objective.evaluate(graph) == other.evaluate(graph)
+    assert objective.step_loss(graph, 0, 3) == other.step_loss(graph, 0, 3)
+
+
+def test_evaluating_twice_gives_the_same_although_targets_are_kept(objective, song, rack):
+    graph = plain_sum(song, rack)
+    fresh = Objective(song, rack)
+    assert fresh.evaluate(graph) == fresh.evaluate(graph) == objective.evaluate(graph)
+
+
+def test_some_segments_count_by_their_weight(song, rack, objective):
+    graph = plain_sum(song, rack)
+    each = [float(objective.evaluate(graph, [segment]).total) for segment in objective.segments]
+    weights = [segment.weight for segment in objective.segments]
+    mean = sum(x * w for x, w in zip(each, weights, strict=True)) / sum(weights)
+    assert float(objective.evaluate(graph).total) == pytest.approx(mean, rel=1e-6)
+
+
+def test_a_training_step_scores_what_comes_after_its_warm_up(rack, objective, song):
+    graph = plain_sum(song, rack)
+    losses = [objective.step_loss(graph, 0, step) for step in range(4)]
+    assert all(loss.staging == 0 for loss in losses), "no gain-staged processor"
+    assert len({float(loss.audio) for loss in losses}) > 1
+    start = training_start(0, 2, song.num_samples, objective.length, objective.warmup)
+    audio = song.read(start, objective.length)
+    target = audio.mix[None, :, objective.warmup :]
+    prediction = audio.stems.sum(0, keepdim=True)[:, :, objective.warmup :]
+    expected = MixLoss(RATE)(prediction=prediction, target=target).total
+    assert float(losses[2].audio) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_gain_staging_is_counted_in_a_training_step(song):
+    rack = Rack.console("e", RATE)
+    graph = mixing_console(rack.types, song.subgroups, "e", RATE)
+    graph.params["equalizer"][:] = 6.0
+    objective = Objective(song, rack)
+    wet, dry = torch.tensor([10 ** (6.0 / 10)]), torch.tensor([1.0])
+    each = float(gain_staging(wet, dry))
+    assert float(objective.step_loss(graph, 0, 0).staging) == pytest.approx(5 * each, rel=1e-3)
+
+
+def test_evaluating_leaves_the_graph_alone(objective, song, rack):
+    graph = plain_sum(song, rack)
+    tensors = [graph.wet, graph.node_type, *graph.params.values()]
+    objective.evaluate(graph)
+    assert all(a is b for a, b in zip(tensors, [graph.wet, graph.node_type, *graph.params.values()], strict=True))
+
+
+def test_a_graph_that_takes_a_track_which_the_song_lacks_is_refused(objective, rack):
+    graph = mixing_console(rack.types, {"bus": ["1_drum.wav", "kazoo.wav"]}, "", RATE)
+    with pytest.raises(SearchError, match=r"takes track 'kazoo.wav', which 'small' lacks; it has: 1_drum.wav"):
+        objective.evaluate(graph)
+
+
+def test_a_song_without_mix_is_refused(song_folder, rack):
+    with pytest.raises(SearchError, match="no mix"):
+        Objective(load_stems(song_folder / "dry", RATE), rack)
+
+
+def test_rates_must_agree(song):
+    with pytest.raises(SearchError, match="the song is at 30000 Hz and the rack at 44100 Hz"):
+        Objective(song, Rack.console("g", 44100))
+
+
+def test_a_song_shorter_than_a_segment_can_be_scored(tmp_path, rack):
+    tracks = {"1_drum.wav": 0.1 * torch.randn(2, RATE // 2)}
+    song = load_song(write_song(tmp_path / "short", tracks, tracks["1_drum.wav"]), RATE)
+    objective = Objective(song, rack)
+    graph = plain_sum(song, rack)
+    assert float(objective.evaluate(graph).total) == pytest.approx(0, abs=1e-6)
+    assert float(objective.step_loss(graph, 0, 0).audio) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,173 @@
+"""The pages agree with the code: tables, links, and blocks that say they run.
+
+A block whose fence is ``python runnable`` is executed, those of one page in order in one namespace and an empty
+folder; a ``text`` block that follows it directly is what it prints.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import fields
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
+from graphmix.search import PRESETS, SearchSettings
+from graphmix.search.demo import DEMO_SETTINGS
+from graphmix.spec import Exponential, Linear, ParameterSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = [ROOT / "tutorials/README.md", ROOT / "datasets/README.md"]
+RUNNABLE = re.compile(r"^```python runnable\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.M | re.S)
+FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)\"")
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """Cells of the table whose first column is headed so, without header and backticks."""
+    lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading} |".replace("|  |", "| |")))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# --- processors
+
+
+def domain(processor: Processor) -> str:
+    if isinstance(processor, LTIProcessor):
+        return "LTI"
+    return "matrix" if isinstance(processor, MatrixProcessor) else "general"
+
+
+def test_the_page_lists_every_processor_with_its_letter_domain_and_ports() -> None:
+    shown = [row[:5] for row in table("processors.md", "letter")]
+    expected = []
+    for p in Rack.standard():
+        t = p.node_type
+        expected.append([t.letter, t.name, domain(p), ", ".join(t.inlets), ", ".join(t.outlets)])
+    assert shown == expected
+
+
+def test_the_notes_say_which_processors_are_gain_staged_and_start_dry() -> None:
+    for row, p in zip(table("processors.md", "letter"), Rack.standard(), strict=True):
+        assert ("gain-staged" in row[-1]) == p.gain_staged, row
+        assert (f"starts at wet {p.start_wet:g}" in row[-1]) == (p.start_wet < 1), row
+
+
+def shown_curve(parameter: ParameterSpec) -> str:
+    match parameter.curve:
+        case Linear(unit):
+            return f"value / {unit:.4g}"
+        case Exponential():
+            return "ln of the value"
+    return "?"
+
+
+def test_the_page_lists_every_parameter_with_its_unit_range_and_neutral_value() -> None:
+    expected = []
+    for p in Rack.standard():
+        for q in p.node_type.parameters:
+            is_complex = p.node_type.name == "delay" and q.name in ("delay_ms", "radius")
+            raw = "complex z" if is_complex else shown_curve(q)
+            values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
+            expected.append([p.node_type.name, q.name, *values])
+    assert table("processors.md", "processor") == expected
+
+
+def test_the_page_says_how_counts_change_with_the_sample_rate() -> None:
+    shown = {row[0]: [int(cell) for cell in row[1:]] for row in table("processors.md", "")}
+    racks = [Rack.standard(rate) for rate in (30000, 44100, 48000)]
+    attributes: dict[str, tuple[str, str]] = {
+        "equalizer: taps": ("equalizer", "taps"),
+        "crossover: taps": ("crossover", "taps"),
+        "delay: samples between taps": ("delay", "segment"),
+        "delay: taps of each filter": ("delay", "filter_taps"),
+        "reverb: STFT size": ("reverb", "n_fft"),
+        "reverb: samples": ("reverb", "samples"),
+    }
+    expected = {row: [getattr(rack[name], key) for rack in racks] for row, (name, key) in attributes.items()}
+    for name in ("equalizer", "delay", "reverb"):
+        expected[f"{name}: values in all"] = [rack[name].node_type.width for rack in racks]
+    assert shown == expected
+
+
+# --- settings
+
+
+def shown_value(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def test_the_page_lists_the_settings_of_every_preset() -> None:
+    presets = PRESETS["draft"], PRESETS["paper"], DEMO_SETTINGS
+    names = [field.name for field in fields(SearchSettings)]
+    expected = [[name, *(shown_value(getattr(preset, name)) for preset in presets)] for name in names]
+    assert table("search.md", "setting | draft") == expected
+
+
+def test_the_quickstart_states_the_budget_of_every_preset() -> None:
+    for row in table("quickstart.md", "preset"):
+        preset = PRESETS[row[0].split()[0]]
+        total = preset.steps + preset.rounds * preset.round_steps
+        assert row[1:4] == [str(preset.steps), f"{preset.rounds} × {preset.round_steps}", str(total)]
+
+
+def test_the_quickstart_states_the_budget_of_the_demo() -> None:
+    total = DEMO_SETTINGS.steps + DEMO_SETTINGS.rounds * DEMO_SETTINGS.round_steps
+    assert f"The search makes {total} gradient steps" in (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
+
+
+# --- blocks
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_runnable_blocks_execute_and_print_what_the_page_shows(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for number, found in enumerate(RUNNABLE.finditer(page.read_text(encoding="utf-8")), start=1):
+        printed = StringIO()
+        with redirect_stdout(printed):
+            exec(compile(found[1], f"{relative(page)}, runnable block {number}", "exec"), namespace)
+        if found[2] is not None:
+            assert printed.getvalue().strip("\n") == found[2].strip("\n"), f"output of block {number}"
+
+
+# --- links
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> Iterator[str]:
+    for first, second in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        target = first or second
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=relative)
+def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        assert target.exists(), f"{relative(page)} links to {link}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), f"{relative(page)} links to {link}"
