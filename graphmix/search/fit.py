@@ -117,12 +117,14 @@ class Training:
         for name, parameter in parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
-        return tensors, {"step": self.step}
+        return tensors, {"step": self.step, "first_step": self.first_step}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave."""
-        self.step = int(values["step"])
+        num_steps = self.last_step - self.first_step
+        self.step, self.first_step = int(values["step"]), int(values["first_step"])
+        self.last_step = self.first_step + num_steps
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {

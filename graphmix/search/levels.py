@@ -6,6 +6,7 @@ where the mix is gains and panning only; where effects have changed the phases, 
 better one. Gains are not negative.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -42,7 +43,7 @@ def power_gains(objective: Objective) -> Tensor:
     return _solve(objective, bands, balance=True).sqrt()
 
 
-def _solve(objective: Objective, feature: object, balance: bool = False) -> Tensor:
+def _solve(objective: Objective, feature: Callable[[Tensor], Tensor], balance: bool = False) -> Tensor:
     """Non-negative least squares of the mix's features on the tracks', by channel: [tracks, 2]."""
     song = objective.song
     gram = torch.zeros(2, song.num_tracks, song.num_tracks, dtype=torch.float64)
@@ -53,7 +54,7 @@ def _solve(objective: Objective, feature: object, balance: bool = False) -> Tens
         assert audio.mix is not None, "an objective has a mix"
         if segment.weight < _POWER_FFT:
             continue
-        stems, mix = feature(audio.stems), feature(audio.mix)  # type: ignore[operator]
+        stems, mix = feature(audio.stems), feature(audio.mix)
         if balance:  # every band and frame counts by its relative error
             scale = mix.mean() * 0.01 + mix
             stems, mix = stems / scale, mix / scale
@@ -67,6 +68,8 @@ def _nonnegative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
     """argmin over x >= 0 of x' G x - 2 r' x, by a square root of G."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > max(values.max(), 1e-12) * 1e-13
+    if not kept.any():  # this channel of every track is silent; scipy would return memory that it never wrote
+        return np.zeros(len(right))
     root = np.sqrt(values[kept])
     matrix, target = root[:, None] * vectors[:, kept].T, (vectors[:, kept].T @ right) / root
     solution, _ = nnls(matrix, target, maxiter=100 * len(right))

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from graphmix.audio.files import write_audio
+from graphmix.audio.files import read_audio, write_audio
 from graphmix.audio.song import Song, load_song
 from graphmix.errors import SearchError
 from graphmix.graph.console import mixing_console
@@ -237,8 +237,8 @@ def _finish(
     song = objective.song
     graph = _with_provenance(graph, song, settings, loss[0])
     mix = render_song(graph, song)
-    target = song.read(0, song.num_samples).mix
-    assert target is not None, "mining needs a mix"
+    assert song.mix is not None, "mining needs a mix"
+    target = read_audio(song.mix, 0, song.num_samples, song.sample_rate)  # without the stems, which may be too many
     save_graph(graph, folder / "graph.safetensors")
     save_graph(graph, folder / "graph.json")
     write_audio(folder / "mix.wav", mix, song.sample_rate)

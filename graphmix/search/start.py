@@ -63,7 +63,7 @@ def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAns
     best = min(answers, key=lambda answer: float(answer.loss.total))
     if best.gains is not None:
         graph = with_levels(graph, best.gains, objective.song.track_names)
-    return _with_fitted_thresholds(graph, objective)
+    return _with_fitted_thresholds(graph.to(objective.device), objective).cpu()
 
 
 @torch.no_grad()

@@ -110,8 +110,8 @@ def test_everything_stays_in_its_range_at_an_absurd_rate(console, objective):
 
 def test_sparsity_pushes_weights_down(console, objective):
     def mean_weight(sparsity: float) -> float:
-        changes = {"steps": 0, "ramp_steps": 1, "sparsity": sparsity}
-        return sum(run(a_training(objective, console, 4, **changes)).mean_weights().values())
+        settings = replace(SETTINGS, steps=0, ramp_steps=1, sparsity=sparsity)
+        return sum(run(Training(objective, console, settings, 0, 4)).mean_weights().values())
 
     assert mean_weight(100.0) < mean_weight(0.0)
 
