@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from graphmix.search.mine import mine
     from graphmix.search.search import prune
     from graphmix.search.settings import SearchSettings
+    from graphmix.search.start import start_from_levels
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _WHERE = {
     "render_song": "render.song",
     "save_graph": "graph.storage",
     "schedule": "render.schedule",
+    "start_from_levels": "search.start",
     "to_networkx": "graph.convert",
     "validate": "graph.validate",
 }
@@ -83,6 +85,7 @@ __all__ = [
     "render_song",
     "save_graph",
     "schedule",
+    "start_from_levels",
     "to_networkx",
     "validate",
 ]

@@ -87,6 +87,14 @@ def write_small_song(folder: Path) -> Path:
     return write_song(folder, tracks, mixed(hidden_graph(), tracks))
 
 
+def write_tiny_song(folder: Path, name: str = "tiny") -> Path:
+    """One second of two tracks."""
+    tracks = {name: audio[:, :RATE] for name, audio in list(dry_tracks().items())[1:]}
+    mix = sum(audio * gain for audio, gain in zip(tracks.values(), (0.5, 0.3), strict=True))
+    assert isinstance(mix, Tensor)
+    return write_song(folder, tracks, mix + 0.2 * mix.roll(900, 1), name)
+
+
 def same_graph(one: MixGraph, other: MixGraph) -> bool:
     """Are two graphs equal to the last bit?"""
     fields = ("node_type", "edge_index", "edge_port", "wet")

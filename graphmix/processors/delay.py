@@ -99,7 +99,7 @@ class MultitapDelay(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 1e-3
+    start_wet = 0.0
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

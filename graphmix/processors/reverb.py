@@ -49,7 +49,7 @@ class Reverb(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 1e-3
+    start_wet = 0.0
     noise_stft: Tensor
     window: Tensor
 

@@ -1,8 +1,8 @@
 """The renderer: a plan carried out as message passing.
 
 Each stage gathers what its cables bring, sums it, changes domain where a cable crosses, processes all of its nodes
-at once, and keeps the result in a list from which later stages read. Writing into one large buffer instead would
-copy it for every read and make the backward pass ten times slower.
+at once, and keeps the result as long as later stages read from it. Writing into one large buffer instead would copy it
+for every read and make the backward pass ten times slower.
 """
 
 from collections.abc import Callable
@@ -125,10 +125,11 @@ class Renderer(MessagePassing):
 
     def run(self, plan: Plan, graph: MixGraph, sources: Tensor, observe: Observer | None = None) -> Rendered:
         """Carry out a plan; ``observe`` is shown each stage with what comes into its nodes."""
-        outputs: list[Tensor] = []
+        outputs: dict[int, Tensor] = {}
+        last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         energies: list[Tensor] = []
         mixes: list[tuple[Tensor, Tensor]] = []
-        for stage in plan.stages:
+        for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)
                 signal = sources if every else sources.index_select(0, stage.rows)
@@ -139,12 +140,14 @@ class Renderer(MessagePassing):
                 signal = self._process(stage, signal, graph, energies)
             if stage.kind == "out":
                 mixes.append((stage.rows, signal))
-            outputs.append(signal)
+            outputs[i] = signal
+            for source in [source for source in outputs if last_reader.get(source, i) <= i]:
+                del outputs[source]
         mix = _in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
 
-    def _gather(self, plan: Plan, stage: Stage, outputs: list[Tensor], sources: Tensor) -> Tensor:
+    def _gather(self, plan: Plan, stage: Stage, outputs: dict[int, Tensor], sources: Tensor) -> Tensor:
         """What comes in, [nodes * inlets, 2, samples or bins], in the domain of the stage."""
         samples = sources.size(-1)
         size = stage.nodes.numel() * stage.inlets

@@ -7,7 +7,7 @@ from graphmix.search.objective import Objective
 from graphmix.search.policies import POLICIES, BruteForce, DryWet, Hybrid, Policy
 from graphmix.search.search import Listener, Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
-from graphmix.search.start import simple_answers, start_graph
+from graphmix.search.start import simple_answers, start_from_levels, start_graph
 
 __all__ = [
     "DRAFT",
@@ -36,5 +36,6 @@ __all__ = [
     "sdr",
     "si_sdr",
     "simple_answers",
+    "start_from_levels",
     "start_graph",
 ]

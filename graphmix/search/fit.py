@@ -117,14 +117,12 @@ class Training:
         for name, parameter in parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
-        return tensors, {"step": self.step, "first_step": self.first_step}
+        return tensors, {"step": self.step}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state` gave."""
-        num_steps = self.last_step - self.first_step
-        self.step, self.first_step = int(values["step"]), int(values["first_step"])
-        self.last_step = self.first_step + num_steps
+        """Put back what :meth:`state` gave, into a training over the same steps."""
+        self.step = int(values["step"])
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {

@@ -57,8 +57,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        float(torch.zeros(1, device=device))
-    except (RuntimeError, AssertionError) as error:
+        float(torch.zeros(1, dtype=torch.float64, device=device))  # envelopes need it; Apple's mps has none
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise SearchError(f"device {name!r} cannot be used ({reason}); try --device cpu or auto.") from None
     return device

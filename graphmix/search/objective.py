@@ -5,7 +5,6 @@ change, so their features are computed once for each segment. The loss over the 
 segments, weighted by how many new samples each scores; the song is preceded by a second of silence.
 """
 
-from collections import OrderedDict
 from typing import NamedTuple
 
 import torch
@@ -22,6 +21,7 @@ from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_stag
 SEGMENT_SECONDS = 3.8
 WARMUP_SECONDS = 1.0
 _CACHED_TARGETS = 128
+"""Segments whose target features are kept, about 3 MB each: six minutes of song."""
 
 
 class StepLoss(NamedTuple):
@@ -53,7 +53,7 @@ class Objective:
         self.length = round(SEGMENT_SECONDS * song.sample_rate)
         self.warmup = round(WARMUP_SECONDS * song.sample_rate)
         self.segments = evaluation_segments(song.num_samples, self.warmup, self.length)
-        self._features: OrderedDict[EvalSegment, TargetFeatures] = OrderedDict()
+        self._features: dict[EvalSegment, TargetFeatures] = {}
         self._row = {name: row for row, name in enumerate(song.track_names)}
 
     def stems_for(self, graph: MixGraph, stems: Tensor) -> Tensor:
@@ -98,9 +98,10 @@ class Objective:
         audio = self.song.read(segment.start, segment.length)
         prediction = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(0, keepdim=True)
         scored = slice(segment.score_from, segment.score_to)
-        if segment not in self._features:
+        target = self._features.get(segment)
+        if target is None:
             assert audio.mix is not None, "checked when the objective was made"
-            self._features[segment] = self.loss.features(audio.mix[None, :, scored].to(self.device))
-            if len(self._features) > _CACHED_TARGETS:
-                self._features.popitem(last=False)
-        return self.loss(prediction=prediction[..., scored], target=self._features[segment])
+            target = self.loss.features(audio.mix[None, :, scored].to(self.device))
+            if len(self._features) < _CACHED_TARGETS:  # throwing out the oldest would leave nothing for the next round
+                self._features[segment] = target
+        return self.loss(prediction=prediction[..., scored], target=target)

@@ -10,7 +10,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 
 MIN_WEIGHT = 1e-3
-"""Smallest dry/wet weight while training: -60 dB is not heard, but at zero a node's parameters get no gradient."""
+"""Smallest dry/wet weight while training: -70 dB, for at zero a node's parameters would get no gradient. What is worth
+no more than this is bypassed wherever the graph is evaluated or kept."""
 
 
 class RawGraph(nn.Module):
@@ -33,7 +34,7 @@ class RawGraph(nn.Module):
         )
         prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types], device=graph.node_type.device)
         self.prunable = prunable[graph.node_type].nonzero().flatten()
-        self.weights = nn.Parameter(graph.wet.detach()[self.prunable].clone())
+        self.weights = nn.Parameter(graph.wet.detach()[self.prunable].clamp(min=MIN_WEIGHT))
 
     def graph(self) -> MixGraph:
         """The graph with physical values, through which gradients flow back to the raw numbers."""
@@ -51,6 +52,8 @@ class RawGraph(nn.Module):
         for name in self.params:
             low, high = (bound.to(graph.params[name]) for bound in self.rack[name].node_type.bounds())
             graph.params[name] = graph.params[name].clamp(low, high)
+        weights = self.weights.masked_fill(self.weights <= MIN_WEIGHT, 0)
+        graph.wet = graph.wet.index_copy(0, self.prunable, weights)
         return graph.clone()
 
     @torch.no_grad()

@@ -84,17 +84,18 @@ class Search:
     def _train(self) -> None:
         state, settings = self.state, self.settings
         steps = settings.round_steps if state.round else settings.steps
+        # not state.step, which lies amid these steps where a search is resumed
+        first = settings.steps + (state.round - 1) * settings.round_steps if state.round else 0
         graph = state.graphs["current"]
         known = state.losses.get("best") if state.training else None
         loss = None if known is None else LossTerms(*(torch.tensor(x, dtype=torch.float64) for x in known))
         started = time.perf_counter()
-        training = Training(self.objective, graph, settings, state.step, steps, loss)
+        training = Training(self.objective, graph, settings, first, steps, loss)
         if state.training:
             training.restore(state.tensors, state.training)
             training.best_graph = state.graphs["best"]
         else:
             self._keep(training)
-        first = training.last_step - steps
         name = f"fine-tuning {state.round}/{settings.rounds}" if state.round else "fitting the console"
         self.listener.phase(name, steps, training.step - first)
         while not training.done:

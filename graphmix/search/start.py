@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphmix.audio.song import Song
 from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import Processor
 from graphmix.processors.levels import Gain
+from graphmix.processors.rack import Rack
 from graphmix.render.schedule import Stage
 from graphmix.search.levels import power_gains, waveform_gains, with_levels
 from graphmix.search.losses import LossTerms
@@ -64,6 +66,20 @@ def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAns
     if best.gains is not None:
         graph = with_levels(graph, best.gains, objective.song.track_names)
     return _with_fitted_thresholds(graph.to(objective.device), objective).cpu()
+
+
+def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 0) -> MixGraph:
+    """A console ready for :func:`graphmix.search.fit`: it sounds like the best levelled sum of the song's tracks.
+
+    Args:
+        console: e.g. from :func:`graphmix.graph.mixing_console`; its inputs are named after the song's tracks.
+        song: with a mix, at the rack's sample rate.
+        rack: the processors.
+        seed: of the delays' random start.
+    """
+    objective = Objective(song, rack)
+    with_gains = "gain" in console.params and console.params["gain"].size(0) > 0
+    return start_graph(console, objective, simple_answers(objective, with_gains), seed)
 
 
 @torch.no_grad()

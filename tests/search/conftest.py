@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from small_song import SETTINGS, write_small_song
+from small_song import SETTINGS, write_small_song, write_tiny_song
 
 from graphmix.audio import Song, load_song
 from graphmix.graph.console import mixing_console
@@ -15,6 +15,17 @@ from graphmix.search import Objective, simple_answers, start_graph
 @pytest.fixture(scope="session")
 def song_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_song(tmp_path_factory.mktemp("songs") / "small")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_song(tmp_path_factory.mktemp("songs") / "tiny")
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time of a tiny song."""
+    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from graphmix.processors.rack import Rack
 from graphmix.search import Objective, Training, fit
 
 
-def a_training(objective: Objective, graph: MixGraph, steps: int = 6, **changes: object) -> Training:
+def a_training(objective: Objective, graph: MixGraph, steps: int = 4, **changes: object) -> Training:
     return Training(objective, graph, replace(SETTINGS, **changes), 0, steps)
 
 
@@ -26,10 +26,10 @@ def run(training: Training, steps: int | None = None) -> Training:
 
 
 def test_the_loss_falls(console, song, rack, objective):
-    fitted = fit(console, song, rack, replace(SETTINGS, steps=16, evaluate_every=4))
+    fitted = fit(console, song, rack, replace(SETTINGS, steps=12, evaluate_every=4))
     before = float(objective.evaluate(console).total)
     assert float(fitted.loss.total) < 0.7 * before
-    assert [step for step, _ in fitted.course] == [0, 4, 8, 12, 16]
+    assert [step for step, _ in fitted.course] == [0, 4, 8, 12]
     assert fitted.course[0][1] == pytest.approx(before, abs=1e-12)
     assert min(loss for _, loss in fitted.course) == float(fitted.loss.total)
     assert float(objective.evaluate(validate(fitted.graph)).total) == float(fitted.loss.total)
@@ -68,14 +68,13 @@ def test_chance_elsewhere_does_not_disturb_a_fit(console, objective):
     assert same_graph(one.raw.snapshot(), run(a_training(objective, console, 2)).raw.snapshot())
 
 
-@pytest.mark.parametrize("cut", [0, 1, 3, 5, 6])
-@pytest.mark.parametrize("final_rate", [1.0, 0.1])
+@pytest.mark.parametrize(("cut", "final_rate"), [(0, 1.0), (1, 1.0), (3, 0.1), (4, 1.0)])
 def test_a_training_cut_anywhere_ends_in_the_same_bits(console, objective, cut, final_rate):
     whole = run(a_training(objective, console, final_rate=final_rate))
     first = run(a_training(objective, console, final_rate=final_rate), cut)
     tensors, values = first.state()
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # as a file would hold them
-    second = Training(objective, console, replace(SETTINGS, final_rate=final_rate), 0, 6, first.best_loss)
+    second = Training(objective, console, replace(SETTINGS, final_rate=final_rate), 0, 4, first.best_loss)
     second.restore(tensors, values)
     second.best_graph = first.best_graph
     assert second.step == cut

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from small_song import RATE, SETTINGS, TRACKS, dry_tracks, hidden_graph, mixed, same_graph, write_song
+from small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
 from torch import Tensor
 
 from graphmix.audio import load_song, load_stems, read_audio
@@ -203,18 +203,15 @@ def test_damaged_metrics_are_told(mined, song, tmp_path):
 # --- refused before anything is written
 
 
-class Refused:
-    """Calls that must leave no trace of an output folder."""
-
-    CASES: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
         ({"chain": "ex"}, GraphError, "letter 'x'"),
         ({"chain": "ek"}, GraphError, "letter 'k'"),
         ({"chain": "e?"}, GraphError, "letter '[?]'"),
         ({"sample_rate": 44100}, SearchError, "the song is at 30000 Hz"),
-    )
-
-
-@pytest.mark.parametrize(("change", "error", "message"), Refused.CASES)
+    ],
+)
 def test_settings_that_do_not_fit_write_nothing(song, tmp_path, change, error, message):
     with pytest.raises(error, match=message):
         mine(song, tmp_path / "out", replace(SETTINGS, **change), device="cpu")
@@ -263,9 +260,10 @@ def test_a_read_only_place_is_refused(song, tmp_path):
         mine(song, locked / "out", SETTINGS, device="cpu")
 
 
-def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on(song, tmp_path, monkeypatch, mined):
+@pytest.mark.usefixtures("no_plots")
+def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on(tiny_folder, tmp_path, monkeypatch):
     """Every file is put in place by os.replace: let each one in turn be the one for which there is no room."""
-    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+    song, settings = load_song(tiny_folder, RATE), replace(SETTINGS, chain="g", rounds=1)
     real, out, failures = os.replace, tmp_path / "out", 0
     for allowed in range(20):
         calls = []
@@ -279,7 +277,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full)
             try:
-                result = mine(song, out, SETTINGS, device="cpu")
+                result = mine(song, out, settings, device="cpu")
                 break
             except GraphmixError as error:
                 assert "No space left on device" in str(error)
@@ -288,7 +286,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on
         assert not [path for path in out.rglob("*") if path.name.endswith(".part")]
         assert not (out / "metrics.json").exists()
     assert failures > 4
-    assert same_graph(result.graph, mined.graph)
+    assert same_graph(result.graph, mine(song, tmp_path / "undisturbed", settings, device="cpu").graph)
     assert set(files_in(out)) == {name for name in FILES if "plots" not in name}
 
 
@@ -300,12 +298,12 @@ def a_plain_sum(folder: Path, tracks: dict[str, Tensor]) -> Path:
     return write_song(folder, tracks, mixed(mixing_console(rack.types, {"bus": list(tracks)}, "", RATE), tracks))
 
 
-@pytest.mark.parametrize("chain", ["eg", "e"])
-def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, monkeypatch, chain):
-    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize("chain", ["g", "e"])
+def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, chain):
     folder = a_plain_sum(tmp_path / "song", dry_tracks())
     # steps as large as these lead away from the answer, which is where the search starts
-    settings = replace(SETTINGS, chain=chain, learning_rate=0.5, tolerance=0.2)
+    settings = replace(SETTINGS, chain=chain, learning_rate=0.5, tolerance=0.2, rounds=1)
     mined = mine(folder, tmp_path / "out", settings, device="cpu")
     assert mined.metrics["simple_answers"]["plain sum"] < 1e-5
     assert mined.metrics["audio_loss"] <= min(mined.metrics["simple_answers"].values())
@@ -314,8 +312,8 @@ def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, monkeypatch
     assert float(Objective(load_song(folder, RATE), Rack.console(chain)).evaluate(mined.graph).total) < 1e-5
 
 
-def test_gains_and_panning_are_found_to_60_db(tmp_path, monkeypatch):
-    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+@pytest.mark.usefixtures("no_plots")
+def test_gains_and_panning_are_found_to_60_db(tmp_path):
     tracks = dry_tracks()
     folder = write_song(tmp_path / "song", tracks, mixed(hidden_graph(equalized=False), tracks))
     mined = mine(folder, tmp_path / "out", replace(SETTINGS, chain="g", learning_rate=0.01), device="cpu")
@@ -324,21 +322,21 @@ def test_gains_and_panning_are_found_to_60_db(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "change",
-    [{"chain": ""}, {"rounds": 0}, {"steps": 0}, {"rounds": 0, "steps": 0}, {"round_steps": 0}, {"tolerance": 1e9}],
+    [{"chain": ""}, {"rounds": 0, "steps": 0}, {"steps": 0, "round_steps": 0}, {"tolerance": 1e9}],
     ids=str,
 )
-def test_extreme_budgets_end_well(song, tmp_path, change):
-    mined = mine(song, tmp_path / "out", replace(SETTINGS, **change), device="cpu")
+def test_extreme_budgets_end_well(tiny_folder, tmp_path, change):
+    settings = replace(SETTINGS, **{"chain": "g", "steps": 1, "rounds": 1, **change})
+    mined = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
     validate(load_graph(tmp_path / "out" / "graph.safetensors"))
     assert mined.metrics["audio_loss"] <= min(mined.metrics["simple_answers"].values()) + 1e-6
     assert {"plots/console.svg", "plots/graph.svg", "plots/spectrograms.png"} <= set(files_in(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("name", ["[/b] [red]", "$x_{$ & 100 %", "a/b\\c", "Ünïcödé 東京", "  ", "x" * 300])
+@pytest.mark.parametrize("name", ["[/b] $x_{$ & 100 % \\", "Ünïcödé/" + "x" * 300])
 def test_any_name_of_a_song_is_only_a_name(tmp_path, name):
-    tracks = dict(list(dry_tracks().items())[:1])
-    folder = write_song(tmp_path / "song", tracks, tracks[TRACKS[0]], name=name)
-    settings = replace(SETTINGS, chain="g", steps=1, rounds=1, round_steps=1)
+    folder = write_tiny_song(tmp_path / "song", name)
+    settings = replace(SETTINGS, chain="g", steps=0, rounds=1, round_steps=0)
     mined = mine(folder, tmp_path / "out", settings, device="cpu")
     assert mined.metrics["song"] == name
     assert load_graph(tmp_path / "out" / "graph.safetensors").provenance["song"] == name

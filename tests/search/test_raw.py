@@ -88,8 +88,8 @@ def test_projection_brings_everything_back_into_its_range(rack, push):
     raw.project()
     snapshot = raw.snapshot()
     validate(snapshot)
-    weights = snapshot.wet[raw.prunable]
-    assert torch.allclose(weights, torch.full_like(weights, MIN_WEIGHT if push < 0 else 1.0))
+    assert torch.allclose(raw.weights, torch.full_like(raw.weights, MIN_WEIGHT if push < 0 else 1.0))
+    assert (snapshot.wet[raw.prunable] == (0.0 if push < 0 else 1.0)).all()  # at the floor a node is bypassed
     for name, values in snapshot.params.items():
         low, high = rack[name].node_type.bounds()
         assert ((values >= low) & (values <= high)).all(), name
