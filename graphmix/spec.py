@@ -151,7 +151,7 @@ class TypeTable:
     def __post_init__(self) -> None:
         names = [node_type.name for node_type in self.types]
         letters = [node_type.letter for node_type in self.types]
-        if len(set(names)) < len(names) or len(set(letters)) < len(letters):
+        if len({*names, *letters}) < len(names) + len(letters):
             raise ValueError(f"node types need names and letters of their own: {names}, {letters}")
 
     def __len__(self) -> int:

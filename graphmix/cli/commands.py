@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmix.cli.progress import ProgressListener
-from graphmix.errors import GraphError, GraphmixError
+from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 
@@ -60,9 +60,21 @@ def _summary(metrics: dict[str, Any]) -> Table:
     ratios = [f"{name} {ratio:.2f}" for name, ratio in metrics["pruning_ratio"].items() if name != "all"]
     table.caption = (
         f"pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
-        f"SI-SDR {metrics['si_sdr_db']:.1f} dB; {sum(metrics['seconds'].values()):.0f} s"
+        f"SI-SDR {_decibels(metrics['si_sdr_db'])}; {sum(metrics['seconds'].values()):.0f} s"
     )
     return table
+
+
+def _decibels(value: float | None) -> str:
+    return "infinite (an exact match)" if value is None else f"{value:.1f} dB"
+
+
+def _check_output(path: Path, endings: tuple[str, ...]) -> None:
+    """Can a file of that name be written? Better asked before the work than after."""
+    if path.suffix.lower() not in endings:
+        raise GraphmixError(f"{path}: the output file ends in one of {', '.join(endings)}, not in {path.suffix!r}.")
+    if not path.absolute().parent.is_dir():
+        raise GraphmixError(f"{path}: there is no folder {path.absolute().parent}; make it first.")
 
 
 def run_render(graph_path: Path, stems: Path, output: Path) -> None:
@@ -70,15 +82,18 @@ def run_render(graph_path: Path, stems: Path, output: Path) -> None:
     from graphmix.audio import load_stems, write_audio
     from graphmix.render.song import render_song
 
+    _check_output(output, (".wav", ".flac", ".ogg"))
     graph = load_graph(graph_path)
     song = load_stems(stems, graph.sample_rate)
     console = _console()
     for notice in song.notices:
         console.print(f"note: {notice}", markup=False)
     started = time.perf_counter()
-    mix = render_song(graph, song)
+    # Stems alone do not say how long their effects ring on; the song from which the graph was mined does.
+    length = song.num_samples if song.mix else max(song.num_samples, int(graph.provenance.get("num_samples", 0)))
+    mix = render_song(graph, song, num_samples=length)
     write_audio(output, mix, graph.sample_rate)
-    seconds = song.num_samples / graph.sample_rate
+    seconds = mix.size(1) / graph.sample_rate
     console.print(
         f"{output}: {seconds:.1f} s at {graph.sample_rate} Hz, peak {float(mix.abs().max()):.3f}, "
         f"rendered in {time.perf_counter() - started:.1f} s",
@@ -90,6 +105,7 @@ def run_plot(graph_path: Path, output: Path) -> None:
     """``graphmix plot``."""
     from graphmix import plots
 
+    _check_output(output, (".svg", ".png", ".pdf"))
     graph = load_graph(graph_path)
     plots.save(plots.plot_graph(graph, graph.provenance.get("song")), output)
     _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} cables", markup=False)
@@ -135,11 +151,8 @@ def run_check(path: Path, sample_rate: int) -> None:
         from graphmix.processors.rack import Rack
         from graphmix.render.schedule import schedule
 
-        try:
-            plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
-            console.print(f"{len(plan.stages)} rendering stages", markup=False)
-        except GraphError as error:
-            console.print(f"note: {error}", markup=False)
+        plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
+        console.print(f"{len(plan.stages)} rendering stages", markup=False)
         for line in _headline(graph):
             console.print(line, markup=False)
     console.print("no errors")

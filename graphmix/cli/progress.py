@@ -61,11 +61,11 @@ class ProgressListener:
             self.console.print(f"{name} …", highlight=False)
         self._task = self._progress.add_task(name, total=total, completed=done, numbers="")
 
-    def progress(self, done: int, **numbers: float) -> None:
+    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
         """Move the bar and show the numbers."""
         if self._task is None:
             return
         text = "  ".join(
             f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
         )
-        self._progress.update(self._task, completed=done, numbers=text)
+        self._progress.update(self._task, completed=done, total=total, numbers=text)

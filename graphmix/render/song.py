@@ -14,13 +14,14 @@ BLOCK_SECONDS = 10.0
 
 
 @torch.no_grad()
-def render_song(graph: MixGraph, song: Song, rack: Rack | None = None) -> Tensor:
+def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_samples: int | None = None) -> Tensor:
     """The mix of a graph over a whole song, [2, samples].
 
     Args:
         graph: its input nodes are named after the song's tracks.
         song: at the graph's sample rate.
         rack: the processors; graphmix's own by default.
+        num_samples: how much to render; the song's length by default. Beyond it effects ring on over silence.
 
     Raises:
         GraphError: the tracks do not fit the graph's inputs, or the rates differ.
@@ -32,9 +33,10 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None) -> Tensor
     renderer = Renderer(rack.to(graph.wet.device))
     warmup, ahead = memory(graph, renderer)
     block = max(round(BLOCK_SECONDS * song.sample_rate), warmup)
-    mix = torch.zeros(2, song.num_samples)
-    for begin in range(0, song.num_samples, block):
-        end = min(begin + block, song.num_samples)
+    length = song.num_samples if num_samples is None else num_samples
+    mix = torch.zeros(2, length)
+    for begin in range(0, length, block):
+        end = min(begin + block, length)
         start = max(0, begin - warmup)
         stems = song.read(start, end + ahead - start).stems[rows].to(graph.wet.device)
         part = renderer(graph, stems).sum(0).cpu()

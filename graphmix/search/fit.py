@@ -24,6 +24,9 @@ from graphmix.search.settings import SearchSettings
 WEIGHT_DECAY = 0.0
 """AdamW would pull raw values towards zero; levels come from least squares and are better left there."""
 
+MAX_SKIPPED = 10
+"""So many steps of one training may be left out because their gradient is not a number."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -62,6 +65,9 @@ class Training:
         self.best_graph = self.raw.snapshot().cpu()
         self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
         self.last_train_loss = float("nan")
+        self.skipped = 0
+        if not self.raw.params:  # an empty chain: there is nothing to train
+            self.last_step = first_step
 
     @property
     def done(self) -> bool:
@@ -77,12 +83,14 @@ class Training:
         total = total + settings.sparsity_at(self.step) * self.raw.weights.sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        self._check_finite(total)
-        rate = settings.rate_at((self.step - self.first_step) / (self.last_step - self.first_step))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.raw.project()
+        if self._is_finite(total):
+            rate = settings.rate_at((self.step - self.first_step) / (self.last_step - self.first_step))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.raw.project()
+        else:
+            self._skip()
         self.last_train_loss = float(loss.audio.detach())
         self.step += 1
         if self.step % settings.evaluate_every and not self.done:
@@ -93,12 +101,17 @@ class Training:
             self.best_graph, self.best_loss = snapshot.cpu(), evaluated
         return evaluated
 
-    def _check_finite(self, total: Tensor) -> None:
+    def _is_finite(self, total: Tensor) -> bool:
         gradients = [p.grad for p in self.raw.parameters() if p.grad is not None]
-        if not torch.isfinite(total) or not all(bool(torch.isfinite(g).all()) for g in gradients):
+        return bool(torch.isfinite(total)) and all(bool(torch.isfinite(g).all()) for g in gradients)
+
+    def _skip(self) -> None:
+        """Leave out a step whose loss or gradient is not a number; too many of them are no accident."""
+        self.skipped += 1
+        if self.skipped > MAX_SKIPPED:
             raise SearchError(
-                f"step {self.step}: the loss or its gradient is not a number; lower the learning rate "
-                f"({self.settings.learning_rate}) or report the song to graphmix."
+                f"step {self.step}: the loss or its gradient is not a number, for the {self.skipped}th time; a lower "
+                f"learning rate than {self.settings.learning_rate} may help (SearchSettings.learning_rate)."
             )
 
     def mean_weights(self) -> dict[str, float]:
@@ -117,12 +130,12 @@ class Training:
         for name, parameter in parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
-        return tensors, {"step": self.step}
+        return tensors, {"step": self.step, "skipped": self.skipped}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave, into a training over the same steps."""
-        self.step = int(values["step"])
+        self.step, self.skipped = int(values["step"]), int(values.get("skipped", 0))
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {

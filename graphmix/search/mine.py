@@ -8,6 +8,7 @@ folder is left alone and an unfinished one is continued.
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from graphmix.search.state import SearchState
 
 SAVE_EVERY_SECONDS = 15.0
 """At most this much work is lost to a crash, and one step or trial."""
+_DIGESTED = 1 << 18
 _VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
 
 
@@ -105,16 +107,20 @@ def mine(
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
-    """What tells one song from another: names, lengths, and a digest of its mix."""
+    """What tells one song from another: names, subgroups, and a digest of each file's ends and size."""
     assert song.mix is not None, "mining needs a mix"
-    with open(song.mix.path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    tracks = {track.name: track.info.num_samples for track in song.tracks}
-    return {"name": song.name, "mix_sha256": digest, "tracks": tracks, "subgroups": _plain(song.subgroups)}
+    tracks = {track.name: _digest(track.info.path) for track in song.tracks}
+    subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
+    return {"name": song.name, "mix": _digest(song.mix.path), "tracks": tracks, "subgroups": subgroups}
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _digest(path: Path) -> str:
+    """Of the size, the first and the last 256 KiB: files of one length that differ, differ there."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(_DIGESTED)
+        file.seek(max(0, size - _DIGESTED))
+        return hashlib.sha256(f"{size} ".encode() + head + file.read(_DIGESTED)).hexdigest()[:16]
 
 
 class _Saver:
@@ -244,14 +250,30 @@ def _finish(
     write_audio(folder / "mix.wav", mix, song.sample_rate)
     draw_plots(folder / "plots", graph, state, objective, mix, target)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = {
+    metrics = _metrics(graph, loss, objective, settings, state)
+    metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
+    metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return Mined(graph, metrics, folder)
+
+
+def _decibels(value: torch.Tensor) -> float | None:
+    """Rounded for JSON, which has no infinity: None where the match is exact."""
+    return round(float(value), 3) if math.isfinite(float(value)) else None
+
+
+def _metrics(
+    graph: MixGraph, loss: list[float], objective: Objective, settings: SearchSettings, state: SearchState
+) -> dict[str, Any]:
+    """What ``metrics.json`` says, apart from the signal-to-distortion ratios."""
+    song = objective.song
+    return {
         "song": song.name,
         "audio_loss": round(loss[0], 6),
         "left_right_loss": round(loss[1], 6),
         "mid_loss": round(loss[2], 6),
         "side_loss": round(loss[3], 6),
-        "si_sdr_db": round(float(si_sdr(prediction=mix, target=target)), 3),
-        "sdr_db": round(float(sdr(prediction=mix, target=target)), 3),
         "simple_answers": {name: round(x, 6) for name, x in state.losses["simple"].items()},
         "console_loss": round(state.losses["console"][0], 6),
         "tracks": song.num_tracks,
@@ -260,7 +282,7 @@ def _finish(
         "processors_left": sum(count_processors(graph).values()),
         "left_by_type": count_processors(graph),
         "pruning_ratio": pruning_ratio(graph, state.counts),
-        "is_simple_answer": bool(simple[0] <= state.losses["current"][0]),
+        "is_simple_answer": state.losses["simple_best"][0] <= state.losses["current"][0],
         "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
         "steps": state.step,
         "settings": settings.to_dict(),
@@ -269,9 +291,6 @@ def _finish(
         "versions": {name: version(name) for name in _VERSIONS},
         "notices": list(song.notices),
     }
-    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return Mined(graph, metrics, folder)
 
 
 def _with_provenance(graph: MixGraph, song: Song, settings: SearchSettings, loss: float) -> MixGraph:
@@ -281,6 +300,7 @@ def _with_provenance(graph: MixGraph, song: Song, settings: SearchSettings, loss
         "song": song.name,
         "made_by": f"graphmix {version('graphmix')} mine",
         "audio_loss": round(loss, 6),
+        "num_samples": song.num_samples,
         "settings": settings.to_dict(),
     }
     info = graph.info

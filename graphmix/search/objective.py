@@ -5,6 +5,7 @@ change, so their features are computed once for each segment. The loss over the 
 segments, weighted by how many new samples each scores; the song is preceded by a second of silence.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ class Objective:
             raise SearchError(f"the song is at {song.sample_rate} Hz and the rack at {rack.sample_rate} Hz.")
         self.song = song
         self.device = torch.device(device)
-        self.rack = rack.to(self.device)
+        self.rack = rack if self.device.type == "cpu" else copy.deepcopy(rack).to(self.device)
         self.renderer = Renderer(self.rack)
         self.loss = MixLoss(song.sample_rate).to(self.device)
         self.length = round(SEGMENT_SECONDS * song.sample_rate)

@@ -34,6 +34,10 @@ class Policy(ABC):
     def hear(self, kept: bool) -> None:
         """Were the proposed nodes removed for good (True), or put back (False)?"""
 
+    def remaining(self) -> int:
+        """About how many proposals are left in this round, for a progress bar; 1 if nobody knows."""
+        return 1
+
 
 class BruteForce(Policy):
     """Every processor once, one by one, in random order."""
@@ -50,6 +54,10 @@ class BruteForce(Policy):
     def hear(self, kept: bool) -> None:
         """Go on either way."""
         self._waiting.pop()
+
+    def remaining(self) -> int:
+        """As many as processors wait."""
+        return len(self._waiting)
 
 
 class DryWet(Policy):
@@ -93,6 +101,10 @@ class DryWet(Policy):
             del self._waiting[kind]
         self._choose()
 
+    def remaining(self) -> int:
+        """As many as it takes if all of them succeed; failures make a round shorter."""
+        return sum(-(-len(nodes) // self._count[kind]) for kind, nodes in self._waiting.items())
+
 
 class Hybrid(Policy):
     """Dry/wet, with brute force in every fourth round."""
@@ -111,6 +123,10 @@ class Hybrid(Policy):
     def hear(self, kept: bool) -> None:
         """Tell the round's policy."""
         self._policy.hear(kept)
+
+    def remaining(self) -> int:
+        """Of the round's policy."""
+        return self._policy.remaining()
 
 
 POLICIES: Mapping[str, type[Policy]] = {"brute-force": BruteForce, "dry-wet": DryWet, "hybrid": Hybrid}

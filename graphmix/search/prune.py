@@ -54,7 +54,7 @@ class PruningRound:
         self.objective, self.graph, self.policy = objective, graph, policy
         self.settings, self.round_index, self.minimum = settings, round_index, minimum
         self.segments = trial_segments(objective, settings.trial_segments)
-        self.removed: list[int] = []
+        self.kept: list[tuple[int, ...]] = []
         self.loss = minimum
         self.verdict: dict[str, Any] = {}
         candidates = [
@@ -62,13 +62,23 @@ class PruningRound:
         ]
         policy.begin(candidates, round_index, settings.seed)
 
+    @property
+    def removed(self) -> list[int]:
+        """Nodes removed so far."""
+        return [node for nodes in self.kept for node in nodes]
+
+    @property
+    def hears_all(self) -> bool:
+        """Are trials judged on the whole song?"""
+        return len(self.segments) == len(self.objective.segments)
+
     def evaluate(self, graph: MixGraph) -> float:
         """Loss on the trial segments."""
         return float(self.objective.evaluate(graph, self.segments).total)
 
-    def measure_start(self) -> None:
-        """Evaluate the round's graph, from which the first trial's increase is counted."""
-        self.loss = self.evaluate(self.graph)
+    def measure_start(self, whole: float | None = None) -> None:
+        """The loss from which the first trial's increase is counted; that over the whole song may be known."""
+        self.loss = whole if whole is not None and self.hears_all else self.evaluate(self.graph)
 
     def advance(self) -> dict[str, Any] | None:
         """One trial; its record, or None when the round is over."""
@@ -98,7 +108,7 @@ class PruningRound:
         """Take a verdict, new or from a checkpoint."""
         self.verdict = {"candidates": list(nodes), "loss": loss, "kept": kept}
         if kept:
-            self.removed += nodes
+            self.kept.append(nodes)
             self.minimum = min(self.minimum, loss)
             self.loss = loss
         self.policy.hear(kept)
@@ -120,7 +130,26 @@ class PruningRound:
 
     def result(self) -> MixGraph:
         """The graph without what was removed."""
-        return remove_nodes(self.graph, self.removed) if self.removed else self.graph
+        return remove_nodes(self.graph, self.removed) if self.kept else self.graph
+
+    def restore(self, minimum: float) -> int:
+        """Put back the last removals until the whole song's loss is within the tolerance above ``minimum``.
+
+        Trials on some of the segments cannot hear what a processor does in the others. How many removals stand is
+        found by bisection.
+
+        Returns:
+            How many nodes were put back.
+        """
+        before, passing, failing = len(self.removed), 0, len(self.kept) + 1
+        every = self.kept
+        while failing - passing > 1:
+            tried = len(every) if failing > len(every) else (passing + failing) // 2
+            self.kept = every[:tried]
+            loss = float(self.objective.evaluate(self.result()).total)
+            passing, failing = (tried, failing) if loss < minimum + self.settings.tolerance else (passing, tried)
+        self.kept = every[:passing]
+        return before - len(self.removed)
 
 
 def pruning_ratio(graph: MixGraph, counts: dict[str, int]) -> dict[str, float]:

@@ -29,8 +29,8 @@ class Listener(Protocol):
     def phase(self, name: str, total: int | None, done: int = 0) -> None:
         """A phase begins: its name, how many units it has if that is known, how many are done already."""
 
-    def progress(self, done: int, **numbers: float) -> None:
-        """Units done in this phase, and numbers worth showing."""
+    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
+        """Units done in this phase, how many it may have in all, and numbers worth showing."""
 
 
 class Silent:
@@ -39,7 +39,7 @@ class Silent:
     def phase(self, name: str, total: int | None, done: int = 0) -> None:
         """Nothing."""
 
-    def progress(self, done: int, **numbers: float) -> None:
+    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
         """Nothing."""
 
 
@@ -112,7 +112,7 @@ class Search:
             self._keep(training)
             self.save(state)
             self.listener.progress(
-                training.step - first, loss=training.last_train_loss, best=float(training.best_loss.total)
+                training.step - first, steps, loss=training.last_train_loss, best=float(training.best_loss.total)
             )
         self._finish_training(training)
 
@@ -145,10 +145,16 @@ class Search:
     def _finish_console(self) -> None:
         state = self.state
         state.losses["console"] = state.losses["current"]
-        segments = trial_segments(self.objective, self.settings.trial_segments)
-        state.losses["minimum"] = float(self.objective.evaluate(state.graphs["current"], segments).total)
+        self.begin_pruning()
         state.graphs["console"] = state.graphs["current"]
         self._note("evaluate", loss=state.losses["current"][0])
+
+    def begin_pruning(self) -> None:
+        """The losses that pruning is measured against: on the trial segments and over the whole song."""
+        losses, segments = self.state.losses, trial_segments(self.objective, self.settings.trial_segments)
+        losses["whole_minimum"] = losses["minimum"] = losses["current"][0]
+        if len(segments) < len(self.objective.segments):
+            losses["minimum"] = float(self.objective.evaluate(self.state.graphs["current"], segments).total)
 
     def _try(self) -> None:
         state, settings = self.state, self.settings
@@ -159,7 +165,7 @@ class Search:
             trials.loss = float(state.losses["round_start"])
             trials.replay(state.verdicts)
         else:
-            trials.measure_start()
+            trials.measure_start(float(state.losses["current"][0]))
             state.losses["round_start"] = trials.loss
         self.listener.phase(f"pruning {state.round + 1}/{settings.rounds}", None, len(state.verdicts))
         started = time.perf_counter()
@@ -169,7 +175,11 @@ class Search:
             self._note(**record)
             state.verdicts.append(trials.verdict)
             self.save(state)
-            self.listener.progress(len(state.verdicts), loss=trials.loss, removed=len(trials.removed))
+            done = len(state.verdicts)
+            self.listener.progress(done, done + policy.remaining(), loss=trials.loss, removed=len(trials.removed))
+        if not trials.hears_all:
+            restored = trials.restore(float(state.losses["whole_minimum"]))
+            self._note("restored", round=state.round + 1, processors=restored)
         state.losses["minimum"] = trials.minimum
         state.graphs["current"] = trials.result()
         state.round += 1
@@ -220,11 +230,11 @@ def prune(
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
     objective = Objective(song, rack, device)
-    segments = trial_segments(objective, settings.trial_segments)
-    loss = [float(x) for x in objective.evaluate(graph)]
-    losses = {"current": loss, "minimum": float(objective.evaluate(graph, segments).total)}
+    losses = {"current": [float(x) for x in objective.evaluate(graph)]}
     phase = "trials" if settings.rounds else "done"
     state = SearchState(phase, 0, settings.steps, {"current": graph, "best": graph}, losses=losses)
-    state = Search(objective, settings, state, listener, policy=policy).run()
+    search = Search(objective, settings, state, listener, policy=policy)
+    search.begin_pruning()
+    state = search.run()
     terms = LossTerms(*(torch.tensor(x, dtype=torch.float64) for x in state.losses["current"]))
     return Pruned(state.graphs["current"], terms, tuple(state.trace))

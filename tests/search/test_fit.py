@@ -12,6 +12,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validate import validate
 from graphmix.processors.rack import Rack
 from graphmix.search import Objective, Training, fit
+from graphmix.search.fit import MAX_SKIPPED
 
 
 def a_training(objective: Objective, graph: MixGraph, steps: int = 4, **changes: object) -> Training:
@@ -89,7 +90,7 @@ def test_restoring_does_not_tie_the_training_to_the_checkpoint(console, objectiv
     tensors = {name: tensor.clone() for name, tensor in first.state()[0].items()}
     kept = {name: tensor.clone() for name, tensor in tensors.items()}
     second = a_training(objective, console)
-    second.restore(tensors, {"step": 2})
+    second.restore(tensors, first.state()[1])
     second.advance()
     assert all(torch.equal(tensors[name], kept[name]) for name in kept)
 
@@ -119,12 +120,23 @@ def test_mean_weights_are_by_type(console, objective):
     assert set(a_training(objective, console, 1).mean_weights()) == {"equalizer", "gain"}
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step(console, objective):
-    training = a_training(objective, console)
-    with torch.no_grad():
-        training.raw.weights[0] = float("nan")
-    with pytest.raises(SearchError, match=r"step 0: the loss or its gradient is not a number; lower the learning rate"):
-        training.advance()
+def test_a_step_whose_gradient_is_no_number_is_left_out(console, objective):
+    training = run(a_training(objective, console), 1)
+    before = training.raw.snapshot()
+    handle = training.raw.weights.register_hook(lambda gradient: gradient * float("nan"))
+    training.advance()
+    assert (training.step, training.skipped) == (2, 1)
+    assert same_graph(training.raw.snapshot(), before)
+    handle.remove()
+    training.advance()
+    assert not same_graph(training.raw.snapshot(), before)
+
+
+def test_too_many_such_steps_stop_the_search(console, objective):
+    training = a_training(objective, console, MAX_SKIPPED + 5, evaluate_every=100)
+    training.raw.weights.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(SearchError, match=rf"step {MAX_SKIPPED}: the loss or its gradient is not a number"):
+        run(training)
 
 
 def test_on_step_sees_every_step(console, song: Song, rack: Rack):

@@ -73,7 +73,7 @@ def test_some_segments_count_by_their_weight(song, rack, objective):
 
 def test_a_training_step_scores_what_comes_after_its_warm_up(rack, objective, song):
     graph = plain_sum(song, rack)
-    losses = [objective.step_loss(graph, 0, step) for step in range(4)]
+    losses = [objective.step_loss(graph, 0, step) for step in range(16)]
     assert all(loss.staging == 0 for loss in losses), "no gain-staged processor"
     assert len({float(loss.audio) for loss in losses}) > 1
     start = training_start(0, 2, song.num_samples, objective.length, objective.warmup)
