@@ -18,6 +18,7 @@ PyTorch's take several times longer (its gradient of ``rfft`` is a full complex 
 second derivative.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -315,9 +316,11 @@ def _mel_filters(sample_rate: int, fft_size: int, num_mels: int) -> Tensor:
     """Slaney's mel filters [bins, bands], those of librosa, without bands that hold no bin."""
     from torchaudio.functional import melscale_fbanks  # here: importing graphmix must not load torchaudio
 
-    filters = melscale_fbanks(
-        fft_size // 2 + 1, 0.0, sample_rate / 2, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
-    )
+    with warnings.catch_warnings():  # of bands without a bin, which are left out below
+        warnings.simplefilter("ignore", UserWarning)
+        filters = melscale_fbanks(
+            fft_size // 2 + 1, 0.0, sample_rate / 2, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
+        )
     return filters[:, filters.sum(0) > 0]
 
 
