@@ -39,13 +39,13 @@ def run_mine(
     console = _console()
     loaded = load_song(song, settings.sample_rate)
     for notice in loaded.notices:
-        console.print(f"note: {notice}", markup=False)
+        console.print(f"note: {notice}", markup=False, soft_wrap=True)
     with ProgressListener(console) as listener:
         mined = mine(loaded, out, settings, device=device, listener=listener)
     if mined.already_done:
-        console.print(f"{out} is finished already; nothing to do.", markup=False)
+        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
     console.print(_summary(mined.metrics))
-    console.print(f"graph, mix, pictures, metrics: {mined.folder}/", markup=False)
+    console.print(f"graph, mix, pictures, metrics: {mined.folder}/", markup=False, soft_wrap=True)
 
 
 def _summary(metrics: dict[str, Any]) -> Table:
@@ -87,7 +87,7 @@ def run_render(graph_path: Path, stems: Path, output: Path) -> None:
     song = load_stems(stems, graph.sample_rate)
     console = _console()
     for notice in song.notices:
-        console.print(f"note: {notice}", markup=False)
+        console.print(f"note: {notice}", markup=False, soft_wrap=True)
     started = time.perf_counter()
     # Stems alone do not say how long their effects ring on; the song from which the graph was mined does.
     length = song.num_samples if song.mix else max(song.num_samples, int(graph.provenance.get("num_samples", 0)))
@@ -98,6 +98,7 @@ def run_render(graph_path: Path, stems: Path, output: Path) -> None:
         f"{output}: {seconds:.1f} s at {graph.sample_rate} Hz, peak {float(mix.abs().max()):.3f}, "
         f"rendered in {time.perf_counter() - started:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
 
 
@@ -108,7 +109,7 @@ def run_plot(graph_path: Path, output: Path) -> None:
     _check_output(output, (".svg", ".png", ".pdf"))
     graph = load_graph(graph_path)
     plots.save(plots.plot_graph(graph, graph.provenance.get("song")), output)
-    _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} cables", markup=False)
+    _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} cables", markup=False, soft_wrap=True)
 
 
 def run_show(graph_path: Path) -> None:
@@ -118,7 +119,7 @@ def run_show(graph_path: Path) -> None:
     graph = load_graph(graph_path)
     console = _console()
     for line in _headline(graph):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
     console.print(as_table(graph))
 
 
@@ -142,19 +143,21 @@ def run_check(path: Path, sample_rate: int) -> None:
 
         song = load_song(path, sample_rate)
         for notice in song.notices:
-            console.print(f"note: {notice}", markup=False)
+            console.print(f"note: {notice}", markup=False, soft_wrap=True)
         buses = ", ".join(f"{bus} ({len(tracks)})" for bus, tracks in song.subgroups.items())
         seconds = song.num_samples / sample_rate
-        console.print(f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, subgroups: {buses}", markup=False)
+        console.print(
+            f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, subgroups: {buses}", markup=False, soft_wrap=True
+        )
     else:
         graph = load_graph(path)
         from graphmix.processors.rack import Rack
         from graphmix.render.schedule import schedule
 
         plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
-        console.print(f"{len(plan.stages)} rendering stages", markup=False)
+        console.print(f"{len(plan.stages)} rendering stages", markup=False, soft_wrap=True)
         for line in _headline(graph):
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
     console.print("no errors")
 
 
@@ -166,11 +169,13 @@ def run_demo(out: Path, seed: int) -> None:
     settings = replace(DEMO_SETTINGS, seed=seed)
     console = _console()
     song = write_demo_song(out / "song", seed)
-    console.print(f"song: 10 tracks in 3 subgroups, 12 s, mixed through a hidden console: {song}/", markup=False)
+    console.print(
+        f"song: 10 tracks in 3 subgroups, 12 s, mixed through a hidden console: {song}/", markup=False, soft_wrap=True
+    )
     with ProgressListener(console) as listener:
         mined = mine(song, out / "mined", settings, listener=listener)
     for line in _in_words(mined.metrics, out, mined.already_done):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _in_words(metrics: dict[str, Any], out: Path, already_done: bool) -> list[str]:

@@ -69,7 +69,7 @@ def test_chance_elsewhere_does_not_disturb_a_fit(console, objective):
     assert same_graph(one.raw.snapshot(), run(a_training(objective, console, 2)).raw.snapshot())
 
 
-@pytest.mark.parametrize(("cut", "final_rate"), [(0, 1.0), (1, 1.0), (3, 0.1), (4, 1.0)])
+@pytest.mark.parametrize(("cut", "final_rate"), [(1, 1.0), (3, 0.1)])
 def test_a_training_cut_anywhere_ends_in_the_same_bits(console, objective, cut, final_rate):
     whole = run(a_training(objective, console, final_rate=final_rate))
     first = run(a_training(objective, console, final_rate=final_rate), cut)
@@ -111,7 +111,7 @@ def test_everything_stays_in_its_range_at_an_absurd_rate(console, objective):
 def test_sparsity_pushes_weights_down(console, objective):
     def mean_weight(sparsity: float) -> float:
         settings = replace(SETTINGS, steps=0, ramp_steps=1, sparsity=sparsity)
-        return sum(run(Training(objective, console, settings, 0, 4)).mean_weights().values())
+        return sum(run(Training(objective, console, settings, 0, 2)).mean_weights().values())
 
     assert mean_weight(100.0) < mean_weight(0.0)
 

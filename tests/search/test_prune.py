@@ -209,7 +209,8 @@ def test_pruning_ratio_counts_by_type_and_over_all():
 
 
 @pytest.mark.parametrize(
-    ("count", "chosen"), [(0, [0, 1, 2, 3]), (1, [2]), (2, [0, 2]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])]
+    ("count", "chosen"),
+    [(0, [0, 1, 2, 3]), (1, [2]), (2, [0, 2]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])],
 )
 def test_trial_segments_are_spread_over_the_song(count, chosen):
     objective = cast(Objective, CountingObjective(lambda g: 1.0))

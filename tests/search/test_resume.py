@@ -154,7 +154,7 @@ def test_a_key_pressed_in_the_middle_of_a_step_does_no_harm(song, undisturbed, t
 
 @pytest.mark.usefixtures("no_plots", "saving_always")
 def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
-    settings = replace(SETTINGS, chain="cdr", rounds=1, steps=3, round_steps=1, tolerance=0.05, final_rate=0.1)
+    settings = replace(SETTINGS, chain="cd", rounds=0, steps=3, final_rate=0.1)
     whole = mine(song, tmp_path / "whole", settings, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         mine(song, tmp_path / "out", settings, device="cpu", listener=Interrupting(4))
@@ -183,7 +183,7 @@ def test_a_checkpoint_of_another_run_is_refused(song, cut):
     path = cut / "checkpoint.safetensors"
     state, run = SearchState.load(path, MINE.Rack.console(SHORT.chain, RATE))
     state.save(path, {**run, "settings": {**run["settings"], "seed": 7}})
-    with pytest.raises(SearchError, match="belongs to another run. Delete it"):
+    with pytest.raises(SearchError, match=r"belongs to another run. Delete it"):
         mine(song, cut, SHORT, device="cpu")
 
 
@@ -257,7 +257,7 @@ def killed_and_resumed(folder: Path, out: Path, settings: SearchSettings, argume
 @pytest.mark.usefixtures("no_plots")
 def test_killed_at_random_moments_it_ends_the_same(tiny_folder, tmp_path):
     settings = replace(DRAFT, chain="g", tolerance=0.05).scaled(4, 2)
-    arguments = "--device cpu --chain g --tolerance 0.05 --steps 4 --rounds 2".split()
+    arguments = ["--device", "cpu", "--chain", "g", "--tolerance", "0.05", "--steps", "4", "--rounds", "2"]
     whole = mine(tiny_folder, tmp_path / "whole", settings, device="cpu")
     resumed = killed_and_resumed(tiny_folder, tmp_path / "out", settings, arguments, kills=3)
     assert_same(resumed, whole)
@@ -267,7 +267,7 @@ def test_killed_at_random_moments_it_ends_the_same(tiny_folder, tmp_path):
 @pytest.mark.usefixtures("no_plots")
 def test_killed_many_times_with_the_whole_chain_it_ends_the_same(song_folder, tmp_path):
     settings = DRAFT.scaled(12, 4)
-    arguments = "--device cpu --steps 12 --rounds 4".split()
+    arguments = ["--device", "cpu", "--steps", "12", "--rounds", "4"]
     whole = mine(song_folder, tmp_path / "whole", settings, device="cpu")
     resumed = killed_and_resumed(song_folder, tmp_path / "out", settings, arguments, kills=15)
     assert_same(resumed, whole)
