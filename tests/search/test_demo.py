@@ -56,7 +56,7 @@ def test_the_song_is_the_same_every_time_and_another_with_another_seed(song, fol
 
 
 def test_every_type_of_the_hidden_console_can_be_heard_in_a_few_seconds(song):
-    """Without it the loss rises above the tolerance of a search; the gate's breaks are heard later."""
+    """Without it the loss rises above the tolerance of a search."""
     hidden = hidden_console()
     objective = Objective(song, Rack.for_types(hidden.types.types, DEMO_RATE))
     segment = objective.segments[1:2]

@@ -139,6 +139,7 @@ def test_a_finished_folder_is_left_alone(mined, song_folder):
     assert same_graph(again.graph, mined.graph)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_same_seed_mines_the_same_graph_elsewhere(mined, song, tmp_path):
     again = mine(song, tmp_path / "out", SETTINGS, device="cpu")
     assert same_graph(again.graph, mined.graph)

@@ -131,11 +131,9 @@ def test_without_a_recent_checkpoint_it_ends_the_same(song, undisturbed, tmp_pat
     assert_same(mine(song, tmp_path / "out", SHORT, device="cpu"), whole)
 
 
-@pytest.mark.usefixtures("no_plots")
-@pytest.mark.parametrize("save_every", [0.0, 15.0])
-def test_a_key_pressed_in_the_middle_of_a_step_does_no_harm(song, undisturbed, tmp_path, monkeypatch, save_every):
+@pytest.mark.usefixtures("no_plots", "saving_always")
+def test_a_key_pressed_in_the_middle_of_a_step_does_no_harm(song, undisturbed, tmp_path, monkeypatch):
     """Ctrl-C comes anywhere: here after the optimizer has moved the numbers and before anybody took note of it."""
-    monkeypatch.setattr(MINE, "SAVE_EVERY_SECONDS", save_every)
     real, steps = torch.optim.AdamW.step, []
 
     def step(self: torch.optim.AdamW, *args: Any) -> Any:
