@@ -155,16 +155,26 @@ def test_ctrl_c_ends_with_130_and_one_line(program, song_folder, tmp_path, monke
     assert "same command" in outcome.err
 
 
+def _hear_ctrl_c() -> None:
+    """Shells start what they run in the background deaf to it, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     budget = [*TINY[:-4], "--steps", "100000", "--rounds", "1"]
     command = [sys.executable, "-m", "graphmix", "mine", str(song_folder), "--out", str(out), *budget]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
+    )
     while not (out / "checkpoint.safetensors").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    try:
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert len(err.splitlines()) == 1, err
     assert {path.name for path in out.iterdir()} == {"run.json", "checkpoint.safetensors", "trace.jsonl"}
