@@ -11,32 +11,34 @@ import torch
 from torch import Tensor
 
 
+_LEAST_POWER_OF_TWO = 6
+"""Long FFTs are up to 1.5 times slower where the length holds hardly any factor 2, such as 4 * 3 ** 10."""
+
+
 def good_length(minimum: int) -> int:
-    """Smallest even number with no prime factor above 5 that is at least ``minimum``.
+    """Smallest length of at least ``minimum`` that is fast: no prime factor above 5, and a multiple of 64 where long.
 
     Example:
-        >>> good_length(114001)
-        115200
+        >>> good_length(114001), good_length(236000), good_length(90)
+        (115200, 240000, 90)
     """
+    least_twos = _LEAST_POWER_OF_TWO if minimum > 4096 else 1
     best = 1 << max(minimum - 1, 1).bit_length()
     five = 1
     while five < best:
         three = five
         while three < best:
-            two = three * (1 << max(0, (-(-minimum // three) - 1).bit_length()))
-            two = two if two % 2 == 0 else 2 * two
-            if minimum <= two < best:
-                best = two
+            twos = max(least_twos, (-(-minimum // three) - 1).bit_length())
+            if minimum <= three << twos < best:
+                best = three << twos
             three *= 3
         five *= 5
     return best
 
 
-def _scale_inner(spectrum: Tensor, n_fft: int, factor: float) -> Tensor:
-    """Multiply all bins but DC (and Nyquist, for an even length) in place."""
-    stop = spectrum.size(-1) - (1 if n_fft % 2 == 0 else 0)
-    spectrum[..., 1:stop] *= factor
-    return spectrum
+def _edges(n_fft: int) -> slice:
+    """The bins that stand for themselves alone: DC, and Nyquist for an even length; the others stand for two."""
+    return slice(None, None, n_fft // 2) if n_fft % 2 == 0 else slice(0, 1)
 
 
 class _Rfft(torch.autograd.Function):
@@ -47,9 +49,16 @@ class _Rfft(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # irfft counts inner bins twice. Halving its result and adding the edges' other half costs less than halving
+        # the bins of a copy: a signal is shorter than the transform.
         length, n_fft = ctx.sizes
-        inner = _scale_inner(grads[0].clone(), n_fft, 0.5)
-        return torch.fft.irfft(inner, n=n_fft, norm="forward")[..., :length], None
+        signal = torch.fft.irfft(grads[0], n=n_fft, norm="forward")[..., :length].mul_(0.5)
+        edges = grads[0][..., _edges(n_fft)].real / 2
+        signal += edges[..., :1]
+        if n_fft % 2 == 0:
+            signal[..., ::2] += edges[..., 1:]
+            signal[..., 1::2] -= edges[..., 1:]
+        return signal, None
 
 
 class _Irfft(torch.autograd.Function):
@@ -60,8 +69,9 @@ class _Irfft(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        spectrum = torch.fft.rfft(grads[0], n=ctx.n_fft, norm="forward")
-        return _scale_inner(spectrum, ctx.n_fft, 2.0), None, None
+        spectrum = torch.fft.rfft(grads[0] * 2, n=ctx.n_fft, norm="forward")
+        spectrum[..., _edges(ctx.n_fft)] *= 0.5
+        return spectrum, None, None
 
 
 def rfft(signal: Tensor, n_fft: int) -> Tensor:

@@ -298,9 +298,7 @@ def read_nodes(graph: MixGraph) -> list[Node]:
         seen[kind.name] = row + 1
         values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
         nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
-    for (source, target), (outlet, inlet) in zip(
-        graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True
-    ):
+    for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
         nodes[target].inputs.append((inlet, source, outlet))
     return nodes
 

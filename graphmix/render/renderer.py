@@ -15,6 +15,7 @@ from torch_geometric.typing import OptPairTensor
 
 from graphmix.dsp.fft import irfft, rfft
 from graphmix.dsp.response import apply_response
+from graphmix.dsp.rows import sum_rows
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validate import validate
@@ -67,15 +68,14 @@ class Renderer(MessagePassing):
         self.method = method
         self._plans: dict[tuple[object, ...], Plan] = {}
 
-    def message(self, x_j: Tensor) -> Tensor:
-        """A cable changes nothing."""
-        return x_j
+    def message(self, x: OptPairTensor) -> Tensor:
+        """A cable changes nothing, so that no message needs to be written out."""
+        return x[0]
 
-    def aggregate(self, inputs: Tensor, index: Tensor, dim_size: Optional[int] = None) -> Tensor:  # noqa: UP045
+    def aggregate(self, inputs: Tensor, edge_index: Tensor, dim_size: Optional[int] = None) -> Tensor:  # noqa: UP045
         """Sum the signals that come into the same inlet (equation 28b)."""
         # PyG's inspector cannot read `int | None`.
-        size = int(dim_size or 0)
-        return inputs.new_zeros(size, *inputs.shape[1:]).index_add_(0, index, inputs)
+        return sum_rows(inputs, edge_index[0], edge_index[1], int(dim_size or 0))
 
     def forward(self, graph: MixGraph, sources: Tensor) -> Tensor:
         """Render.
@@ -155,11 +155,8 @@ class Renderer(MessagePassing):
         for cables in stage.inputs:
             island = plan.stages[cables.source].island
             x = outputs[cables.source]
-            if cables.passes_through:
-                brought = x
-            elif cables.one_to_one:
-                brought = x.index_select(0, cables.rows)
-            else:
+            brought = x
+            if not cables.passes_through:
                 edge_index = torch.stack([cables.rows, cables.targets])
                 brought = self.propagate(edge_index, x=(x, None), size=(x.size(0), size))
             sums[island] = brought if island not in sums else sums[island] + brought

@@ -33,16 +33,14 @@ class Cables:
     Args:
         source: index of the stage that sends.
         rows: rows of its output that are read, [edges].
-        targets: (node, inlet) rows of the receiving stage, [edges].
+        targets: (node, inlet) rows of the receiving stage, in rising order, [edges].
         passes_through: the output as a whole *is* the input; nothing needs to be copied.
-        one_to_one: each target row is read from exactly one source row, in order.
     """
 
     source: int
     rows: Tensor
     targets: Tensor
     passes_through: bool
-    one_to_one: bool
 
 
 @dataclass(frozen=True)
@@ -101,13 +99,9 @@ class Plan:
                 n_fft = self.n_fft(stage.island, samples)
                 domain, size = f"spectrum {n_fft}", 8 * (n_fft // 2 + 1) * rows
             transforms, total = transforms + crossing, total + size / 1e6
-            lines.append(
-                f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}"
-            )
+            lines.append(f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}")
         found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
-        lines.append(
-            f"{len(self.stages)} stages ({found}), {transforms} transforms, {total:.1f} MB of signals"
-        )
+        lines.append(f"{len(self.stages)} stages ({found}), {transforms} transforms, {total:.1f} MB of signals")
         return "\n".join(lines)
 
     def _crossing(self, stage: Stage) -> int:
@@ -128,10 +122,7 @@ class Plan:
                 s.rows.to(device),
                 s.inlets,
                 s.outlets,
-                tuple(
-                    Cables(c.source, c.rows.to(device), c.targets.to(device), c.passes_through, c.one_to_one)
-                    for c in s.inputs
-                ),
+                tuple(Cables(c.source, c.rows.to(device), c.targets.to(device), c.passes_through) for c in s.inputs),
                 s.island,
             )
             for s in self.stages
@@ -155,9 +146,7 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     edges = graph.edge_index.cpu().numpy()
     ports = graph.edge_port.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam())
-    stages = _order_nodes(
-        [(graph.types[kind].name, np.asarray(nodes)) for kind, nodes in sequence.stages], edges
-    )
+    stages = _order_nodes([(graph.types[kind].name, np.asarray(nodes)) for kind, nodes in sequence.stages], edges)
     stage_of, row_of = np.zeros(len(node_type), dtype=np.int64), np.zeros(len(node_type), dtype=np.int64)
     for i, (_, nodes) in enumerate(stages):
         stage_of[nodes], row_of[nodes] = i, np.arange(len(nodes))
@@ -213,9 +202,7 @@ def _order_nodes(stages: Sequence[tuple[str, np.ndarray]], edges: np.ndarray) ->
     result = []
     for i, (name, nodes) in enumerate(stages):
         key = {n: min((place[s] for s in first.get(n, [])), default=(-1, -1)) for n in nodes.tolist()}
-        ordered = (
-            nodes if name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
-        )
+        ordered = nodes if name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
         place.update({n: (i, row) for row, n in enumerate(ordered.tolist())})
         result.append((name, ordered.astype(np.int64)))
     return result
@@ -231,9 +218,7 @@ def _choose_domains(kinds: Sequence[str], stage_of: np.ndarray, edges: np.ndarra
         processor = rack.get(kind)
         if isinstance(processor, LTIProcessor):
             spectral.append(True)
-        elif kind == "in" or (
-            isinstance(processor, Processor) and not isinstance(processor, MatrixProcessor)
-        ):
+        elif kind == "in" or (isinstance(processor, Processor) and not isinstance(processor, MatrixProcessor)):
             spectral.append(False)
         else:
             spectral.append(any(spectral[s] for s in sources[i]))
@@ -309,8 +294,8 @@ def _cables(
         targets = row_of[edges[1, own]] * max(1, inlets) + ports[own, 1]
         order = np.lexsort((rows, targets))
         rows, targets = rows[order], targets[order]
-        one_to_one = len(targets) == num_targets and bool((targets == np.arange(num_targets)).all())
         num_rows = len(stages[source][1]) * outlets
-        whole = one_to_one and num_rows == num_targets and bool((rows == np.arange(num_rows)).all())
-        result.append(Cables(source, torch.from_numpy(rows), torch.from_numpy(targets), whole, one_to_one))
+        every = np.arange(num_rows)
+        whole = num_rows == num_targets and np.array_equal(rows, every) and np.array_equal(targets, every)
+        result.append(Cables(source, torch.from_numpy(rows), torch.from_numpy(targets), whole))
     return tuple(result)

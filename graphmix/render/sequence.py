@@ -177,9 +177,7 @@ class Exact:
 
     def __post_init__(self) -> None:
         if not self.time_limit_s >= 0 or self.width < 1:
-            raise GraphError(
-                f"an exact search needs a limit of 0 s or more and a width of 1 or more: {self}."
-            )
+            raise GraphError(f"an exact search needs a limit of 0 s or more and a width of 1 or more: {self}.")
 
     def find(self, dag: TypeDag) -> Plan:
         """See :class:`SequenceMethod`."""

@@ -53,17 +53,11 @@ def test_a_signal_longer_than_the_transform_is_refused() -> None:
         rfft(torch.zeros(9), 8)
 
 
-def test_good_length_is_the_smallest_even_5_smooth_number() -> None:
-    limit = 6000
-    smooth = sorted(
-        2**a * 3**b * 5**c for a in range(1, 13) for b in range(8) for c in range(6) if 2**a * 3**b * 5**c <= limit
-    )
-    expected, i = [], 0
-    for minimum in range(1, 5001):
-        while smooth[i] < minimum:
-            i += 1
-        expected.append(smooth[i])
-    assert [good_length(minimum) for minimum in range(1, 5001)] == expected
+def test_good_length_is_the_smallest_5_smooth_number_that_is_even_and_a_multiple_of_64_where_long() -> None:
+    smooth = sorted(2**a * 3**b * 5**c for a in range(1, 14) for b in range(9) for c in range(6))
+    for minimum in range(1, 5500):
+        multiple = 64 if minimum > 4096 else 2
+        assert good_length(minimum) == next(n for n in smooth if n >= minimum and n % multiple == 0)
 
 
 @pytest.mark.parametrize("n_fft", LENGTHS)

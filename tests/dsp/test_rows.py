@@ -1,0 +1,34 @@
+"""Sums of rows against a dense matrix, in value and gradient."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphmix.dsp.rows import sum_rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128])
+@pytest.mark.parametrize("width", [1, 7, 9000])
+def test_sums_are_a_matrix_product(dtype: torch.dtype, width: int) -> None:
+    x = torch.randn(5, 2, width, dtype=dtype)
+    sources, targets = torch.tensor([3, 0, 0, 4, 3]), torch.tensor([0, 0, 2, 2, 2])
+    matrix = torch.zeros(4, 5, dtype=dtype)
+    for source, target in zip(sources, targets, strict=True):
+        matrix[target, source] += 1
+    torch.testing.assert_close(sum_rows(x, sources, targets, 4), torch.einsum("ts,scn->tcn", matrix, x))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=8))
+def test_gradients_agree_with_finite_differences_for_any_cables(cables: list[tuple[int, int]]) -> None:
+    cables.sort(key=lambda cable: cable[1])
+    sources, targets = torch.tensor(cables, dtype=torch.long).reshape(-1, 2).unbind(1)
+    x = torch.randn(4, 2, 3, dtype=torch.complex128, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: sum_rows(x, sources, targets, 3), x)
+
+
+def test_a_lazily_conjugated_spectrum_is_read_as_it_is() -> None:
+    x = torch.randn(2, 2, 5, dtype=torch.complex64).conj()
+    rows = torch.tensor([0, 1]), torch.tensor([0, 0])
+    torch.testing.assert_close(sum_rows(x, *rows, 1), x.resolve_conj().sum(0, keepdim=True))
