@@ -32,7 +32,5 @@ def windowed_fir(magnitude: Tensor, taps: int) -> Tensor:
     """As :func:`zero_phase_fir`, from magnitudes (which may be negative)."""
     if taps % 2 == 0 or magnitude.size(-1) != (taps + 1) // 2:
         raise ValueError(f"{magnitude.size(-1)} magnitudes do not make a zero-phase FIR of {taps} taps")
-    centered = torch.fft.irfft(torch.complex(magnitude, torch.zeros_like(magnitude)), n=taps).roll(
-        taps // 2, -1
-    )
+    centered = torch.fft.irfft(torch.complex(magnitude, torch.zeros_like(magnitude)), n=taps).roll(taps // 2, -1)
     return centered * torch.hann_window(taps, periodic=False, dtype=magnitude.dtype, device=magnitude.device)

@@ -1,80 +1,21 @@
 """Multitap delay with delay lengths that gradient descent can move (appendix B.7 of the pruning paper)."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphmix.dsp.echoes import echoes
+from graphmix.dsp.energy import unit_energy
+from graphmix.dsp.fft import rfft
 from graphmix.dsp.fir import odd_taps, zero_phase_fir
 from graphmix.processors.base import LTIProcessor
-from graphmix.processors.reverb import unit_energy
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
 NUM_TAPS = 20
 SEGMENT_SECONDS = 0.1
 FILTER_SECONDS = 39 / 30000
-RADIUS_PULL = 0.01
-"""gamma of equation 26."""
 START_RADIUS = 0.01
-
-
-class _Taps(torch.autograd.Function):
-    """Sum of filters shifted by whole samples; its gradient with respect to the shifts is a surrogate's.
-
-    Forward: equation 24 with each delay rounded to a sample. Backward: equations 25 and 26. The surrogate of
-    ``delta[n - d]`` is the inverse FFT of ``z ** k``, k = 0 to S / 2, over the S samples of the tap's segment;
-    the tap's filter acts circularly within it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, filters: Tensor, segment: int) -> Tensor:
-        """z [nodes, 2, taps, (real, imag)], filters [nodes, 2, taps, F] -> [nodes, 2, taps * segment + F - 1]."""
-        n, channels, taps, width = filters.shape
-        turn = (-torch.atan2(z[..., 1], z[..., 0]) / (2 * math.pi)) % 1.0
-        place = turn * segment
-        # A delay at the very start of its segment may come back from its angle as just below a full turn.
-        shift = torch.where(place > segment - 0.02, 0, place.round()).long().clamp(max=segment - 1)
-        shift = shift + segment * torch.arange(taps, device=z.device)
-        index = shift[..., None] + torch.arange(width, device=z.device)
-        out = filters.new_zeros(n, channels, taps * segment + width - 1)
-        out.scatter_add_(2, index.flatten(2), filters.flatten(2))
-        ctx.save_for_backward(z, filters, index)
-        ctx.segment = segment
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        z, filters, index = ctx.saved_tensors
-        grad, segment = grads[0], ctx.segment
-        taps, width = filters.shape[2:]
-        grad_filters = grad.gather(2, index.flatten(2)).view_as(filters)
-        half = width // 2
-        windows = grad[..., half : half + taps * segment].unflatten(2, (taps, segment))
-        centered = torch.zeros_like(windows)
-        centered[..., : width - half] = filters[..., half:]
-        centered[..., segment - half :] = filters[..., :half]
-        spectrum = torch.fft.rfft(windows) * torch.fft.rfft(centered).real
-        point = torch.view_as_complex(z.contiguous())
-        slope = (_power_series(point.conj(), spectrum.size(-1)) * spectrum).sum(-1)
-        direction = torch.where(slope.abs() > 0, slope / slope.abs().clamp(min=1e-30), 0)
-        radius = point.abs()
-        pull = RADIUS_PULL * (radius - 1) * point / radius.clamp(min=1e-12)
-        return torch.view_as_real(direction + pull), grad_filters, None
-
-
-def _power_series(z: Tensor, count: int) -> Tensor:
-    """``k * z ** (k - 1)`` for k = 0 to count - 1, [..., count], by an outer product of small powers."""
-    step = math.isqrt(count) + 1
-    small = torch.cumprod(
-        torch.cat([torch.ones_like(z)[..., None], z[..., None].expand(*z.shape, step)], -1), -1
-    )
-    large = torch.cumprod(
-        torch.cat([torch.ones_like(z)[..., None], small[..., step:].expand(*z.shape, step - 1)], -1), -1
-    )
-    powers = (large[..., :, None] * small[..., None, :step]).flatten(-2)[..., : count - 1]
-    k = torch.arange(1, count, device=z.device, dtype=powers.real.dtype)
-    return torch.nn.functional.pad(powers * k, (1, 0))
 
 
 class MultitapDelay(LTIProcessor):
@@ -109,9 +50,7 @@ class MultitapDelay(LTIProcessor):
         total_ms = 1000.0 * NUM_TAPS * self.segment / sample_rate
         delay = ParameterSpec("delay_ms", 2 * NUM_TAPS, "ms", 0.0, total_ms, 0.0)
         radius = ParameterSpec("radius", 2 * NUM_TAPS, "", 0.0, 1.0, START_RADIUS)
-        filters = ParameterSpec(
-            "filter_db", 2 * NUM_TAPS * self.bins, "dB", -100.0, 60.0, 0.0, Linear(DB_PER_NEPER)
-        )
+        filters = ParameterSpec("filter_db", 2 * NUM_TAPS * self.bins, "dB", -100.0, 60.0, 0.0, Linear(DB_PER_NEPER))
         self.node_type = NodeType("delay", "d", (delay, radius, filters))
 
     @property
@@ -129,10 +68,18 @@ class MultitapDelay(LTIProcessor):
 
     def impulse_response(self, params: Tensor) -> Tensor:
         """Left and right taps, [nodes, 2, 20 * segment + filter taps - 1]."""
+        return unit_energy(self._taps(params))
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Complex responses of left and right, [nodes, 2, n_fft // 2 + 1]."""
+        return rfft(unit_energy(self._taps(params), self.extent[0], n_fft), n_fft)
+
+    def _taps(self, params: Tensor) -> Tensor:
+        """The impulse response before it is scaled to unit energy."""
         n = params.size(0)
         log_magnitude = self.get(params, "filter_db").view(n, 2, NUM_TAPS, self.bins) / DB_PER_NEPER
         filters = zero_phase_fir(log_magnitude, self.filter_taps)
-        return unit_energy(_Taps.apply(self._z(params).view(n, 2, NUM_TAPS, 2), filters, self.segment))
+        return echoes(self._z(params).view(n, 2, NUM_TAPS, 2), filters, self.segment)
 
     def to_raw(self, params: Tensor) -> Tensor:
         """z in place of delay and radius; its radius stays off zero, where it would have no angle."""
@@ -164,6 +111,4 @@ class MultitapDelay(LTIProcessor):
         z = raw[:, : 4 * NUM_TAPS].view(raw.size(0), -1, 2)
         z /= z.norm(dim=-1, keepdim=True).clamp(min=1.0)
         filters = self.node_type.parameters[2]
-        raw[:, 4 * NUM_TAPS :] = raw[:, 4 * NUM_TAPS :].clamp(
-            filters.low / DB_PER_NEPER, filters.high / DB_PER_NEPER
-        )
+        raw[:, 4 * NUM_TAPS :] = raw[:, 4 * NUM_TAPS :].clamp(filters.low / DB_PER_NEPER, filters.high / DB_PER_NEPER)

@@ -7,8 +7,8 @@ after. Its frequency response is real.
 import torch
 from torch import Tensor
 
-from graphmix.dsp.fft import place, rfft
 from graphmix.dsp.fir import odd_taps, windowed_fir, zero_phase_fir
+from graphmix.dsp.zero_phase import zero_phase_response
 from graphmix.processors.base import LTIProcessor
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
@@ -37,9 +37,7 @@ class Equalizer(LTIProcessor):
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.taps = odd_taps(FILTER_SECONDS, sample_rate)
-        gain = ParameterSpec(
-            "gain_db", (self.taps + 1) // 2, "dB", *EQUALIZER_RANGE_DB, 0.0, Linear(DB_PER_NEPER)
-        )
+        gain = ParameterSpec("gain_db", (self.taps + 1) // 2, "dB", *EQUALIZER_RANGE_DB, 0.0, Linear(DB_PER_NEPER))
         self.node_type = NodeType("equalizer", "e", (gain,))
 
     @property
@@ -53,7 +51,7 @@ class Equalizer(LTIProcessor):
 
     def response(self, params: Tensor, n_fft: int) -> Tensor:
         """Real response, [nodes, 1, n_fft // 2 + 1]."""
-        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft).real
+        return zero_phase_response(self.impulse_response(params), n_fft)
 
 
 class Crossover(LTIProcessor):
@@ -80,9 +78,7 @@ class Crossover(LTIProcessor):
             raise ValueError(f"a crossover has 2 bands or more, not {bands}")
         self.bands = bands
         self.taps = odd_taps(FILTER_SECONDS, sample_rate)
-        corner = ParameterSpec(
-            "frequency_hz", bands - 1, "Hz", 30.0, sample_rate / 2.5, 1000.0, Exponential()
-        )
+        corner = ParameterSpec("frequency_hz", bands - 1, "Hz", 30.0, sample_rate / 2.5, 1000.0, Exponential())
         names = {2: ("low", "high"), 3: ("low", "mid", "high")}
         outlets = names.get(bands, tuple(f"band{i + 1}" for i in range(bands)))
         self.node_type = NodeType("crossover", "x", (corner,), outlets=outlets)
@@ -104,7 +100,7 @@ class Crossover(LTIProcessor):
 
     def response(self, params: Tensor, n_fft: int) -> Tensor:
         """Real responses, [nodes, bands, 1, n_fft // 2 + 1]."""
-        return rfft(place(self.impulse_response(params), self.extent[0], n_fft), n_fft).real
+        return zero_phase_response(self.impulse_response(params), n_fft)
 
     def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
         """Corners spread evenly over the octaves between 200 Hz and 4 kHz."""

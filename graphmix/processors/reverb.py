@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.dsp.energy import unit_energy
+from graphmix.dsp.fft import rfft
+from graphmix.dsp.noise import masked_noise
 from graphmix.processors.base import LTIProcessor
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
@@ -90,27 +93,16 @@ class Reverb(LTIProcessor):
 
     def impulse_response(self, params: Tensor) -> Tensor:
         """Left and right taps, [nodes, 2, samples]."""
-        n = params.size(0)
-        initial = self.get(params, "initial_db").view(n, 2, self.bands) / DB_PER_NEPER
+        return unit_energy(self._taps(params))
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Complex responses of left and right, [nodes, 2, n_fft // 2 + 1]."""
+        return rfft(unit_energy(self._taps(params), self.extent[0], n_fft), n_fft)
+
+    def _taps(self, params: Tensor) -> Tensor:
+        """The impulse response before it is scaled to unit energy."""
+        shape = params.size(0), 2, self.bands
+        initial = self.get(params, "initial_db").view(shape) / DB_PER_NEPER
         per_frame = self.n_fft / 2 / self.sample_rate / DB_PER_NEPER
-        decay = self.get(params, "decay_db_per_s").view(n, 2, self.bands) * per_frame
-        frame = torch.arange(self.noise_stft.size(-1), device=params.device, dtype=params.dtype)
-        mask = torch.addcmul(initial[..., None], decay[..., None], frame).exp()
-        mask = torch.cat([mask, mask[:, :, -1:]], dim=2)
-        noise = self.noise_stft.to(params.dtype.to_complex())
-        mid_side = torch.istft(
-            (noise * mask).flatten(0, 1),
-            self.n_fft,
-            self.n_fft // 2,
-            window=self.window.to(params.dtype),
-            center=True,
-            length=self.samples,
-        ).view(n, 2, -1)
-        mid, side = mid_side[:, :1], mid_side[:, 1:]
-        return unit_energy(torch.cat([mid + side, mid - side], dim=1))
-
-
-def unit_energy(response: Tensor) -> Tensor:
-    """Scale stereo responses so that the energies of left and right have mean 1, [nodes, 2, taps]."""
-    energy = response.square().sum(dim=(1, 2), keepdim=True) / 2
-    return response * (energy + 1e-20).rsqrt()
+        decay = self.get(params, "decay_db_per_s").view(shape) * per_frame
+        return masked_noise(initial, decay, self.noise_stft.mT, self.window, self.samples)

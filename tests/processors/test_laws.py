@@ -8,7 +8,8 @@ import torch
 from random_parameters import random_parameters
 from torch import Tensor
 
-from graphmix.processors import Crossover, Equalizer, MultitapDelay, Rack, Reverb
+from graphmix.dsp.fft import good_length
+from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
 from graphmix.spec import ParameterSpec
@@ -197,6 +198,18 @@ def test_the_gradients_of_a_delay_without_its_delays_agree_with_finite_differenc
 
     values = params[:, filters].clone().requires_grad_()
     assert torch.autograd.gradcheck(with_filters, (audio, values), fast_mode=True)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if isinstance(RACKS[30000][name], LTIProcessor)])
+def test_a_response_is_the_transform_of_the_impulse_response_laid_around_time_zero(name: str) -> None:
+    processor = RACKS[30000][name]
+    assert isinstance(processor, LTIProcessor)
+    params = usual(processor, 2).double()
+    taps, (before, after) = processor.impulse_response(params), processor.extent
+    n_fft = good_length(before + 1 + after)
+    circle = torch.nn.functional.pad(taps, (0, n_fft - taps.size(-1))).roll(-before, -1)
+    expected = torch.fft.rfft(circle)
+    torch.testing.assert_close(processor.response(params, n_fft).to(expected.dtype), expected)
 
 
 # --- delay and reverb
