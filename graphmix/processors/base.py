@@ -46,6 +46,23 @@ class Processor(nn.Module, ABC):
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""
 
+    def mix(self, audio: Tensor, params: Tensor, wet: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Process and mix with the dry signal, the first inlet's (equation 2); for one outlet.
+
+        Args:
+            audio: as for :meth:`forward`.
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+
+        Returns:
+            The signals [nodes, 2, samples], and of a gain-staged processor the energies (wet, dry) of the mid
+            channel, [nodes, 2].
+        """
+        processed = self(audio, params)
+        dry = audio[:, 0] if len(self.node_type.inlets) > 1 else audio
+        energy = torch.stack([_mid_energy(processed), _mid_energy(dry)], dim=1) if self.gain_staged else None
+        return torch.lerp(dry, processed, wet[:, None, None].to(dry.dtype)), energy
+
     def get(self, params: Tensor, name: str) -> Tensor:
         """One parameter of all nodes, [nodes, size]."""
         return params[:, self.node_type.columns(name)]
@@ -133,3 +150,8 @@ class LTIProcessor(Processor):
         if len(self.node_type.outlets) > 1:
             spectrum = spectrum[:, None]
         return irfft(spectrum * self.response(params, n_fft), n_fft, audio.size(-1))
+
+
+def _mid_energy(signal: Tensor) -> Tensor:
+    """Energy of the mid channel, [nodes, 2, samples] -> [nodes]."""
+    return signal.mean(dim=1).square().sum(dim=1)

@@ -12,15 +12,17 @@ the paper's equation 22 multiplies the *amplitude* by a ratio of *energies*, so 
 twice as large in dB: see :func:`ratio_from_paper` and :func:`gate_ratio_from_paper`.
 """
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
+from graphmix.dsp.dynamics import ENERGY_FLOOR as ENERGY_FLOOR
+from graphmix.dsp.dynamics import GainComputer, apply_gain_computer
 from graphmix.dsp.envelope import coefficient, smooth
 from graphmix.processors.base import Processor
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
-ENERGY_FLOOR = 1e-8
-"""Added to the energy before the logarithm: -80 dB, below which a detector hears silence."""
 FORGOTTEN_AFTER = 20.0
 """Time constants after which what was heard at full scale is below the floor of the detector."""
 AUDIBLE_DB = -70.0
@@ -66,7 +68,11 @@ def knee(over_db: Tensor, knee_db: Tensor) -> Tensor:
 
 
 class Dynamics(Processor):
-    """What compressors and gates share: detector, smoothing and the multiplication by a gain."""
+    """What compressors and gates share: detector, smoothing and the multiplication by a gain.
+
+    The first inlet is what is processed, the last one what the detector hears. With a :meth:`curve` of your own it is a
+    processor of your own.
+    """
 
     start_quantile = 0.5
     """Share of a node's audible frames that lie below the threshold with which its search starts."""
@@ -88,9 +94,9 @@ class Dynamics(Processor):
         longest_ms = max((float(ms.max()) for ms in times_ms if ms.numel()), default=0.0)
         return round(FORGOTTEN_AFTER * longest_ms * self.sample_rate / 1000), 0
 
-    def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
-        """Smoothed energy, [nodes, samples]."""
-        return smooth(energy, self._coefficient(params, "time_ms"))
+    def coefficients(self, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Smoothing constants of attack and release, [nodes] each; None where one constant serves both."""
+        return self._coefficient(params, "time_ms"), None
 
     def _coefficient(self, params: Tensor, name: str) -> Tensor:
         return coefficient(self.get(params, name), self.sample_rate)[:, 0]
@@ -101,16 +107,69 @@ class Dynamics(Processor):
 
     def gain(self, detector: Tensor, params: Tensor) -> Tensor:
         """Amplitude gain from the signal that the detector hears, [nodes, 2, samples] -> [nodes, samples]."""
-        energy = self.smoothing(detector.mean(dim=1).square(), params)
+        energy = smooth(detector.mean(dim=1).square(), *self.coefficients(params))
         level_db = (energy + ENERGY_FLOOR).log() * (DB_PER_NEPER / 2)
         return (self.curve(level_db - self.get(params, "threshold_db"), params) / DB_PER_NEPER).exp()
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""
-        return audio * self.gain(audio, params)[:, None]
+        inlets = _inlets(audio)
+        return inlets[:, 0] * self.gain(inlets[:, -1], params)[:, None]
 
 
-class Compressor(Dynamics):
+class KneeDynamics(Dynamics):
+    """Dynamics whose curve is flat on one side of the threshold and straight on the other, with a knee between.
+
+    On the CPU they are compiled (:mod:`graphmix.dsp.dynamics`), unless a subclass has a curve, a gain or a forward of
+    its own; on other devices they are tensor operations.
+    """
+
+    direction = 1
+    """1 if the gain changes above the threshold, -1 if below."""
+
+    @abstractmethod
+    def slope(self, params: Tensor) -> Tensor:
+        """dB of gain for each dB beyond the threshold, [nodes, 1]."""
+
+    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
+        """Gain in dB."""
+        return self.slope(params) * knee(self.direction * over_db, self.get(params, "knee_db"))
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        if not self.compiles(audio):
+            return super().forward(audio, params)
+        return self._compiled(audio, params, params.new_ones(params.size(0)))
+
+    def mix(self, audio: Tensor, params: Tensor, wet: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Process and mix with the dry signal, in one pass where it is compiled."""
+        if self.gain_staged or not self.compiles(audio):
+            return super().mix(audio, params, wet)
+        return self._compiled(audio, params, wet), None
+
+    def compiles(self, audio: Tensor) -> bool:
+        """Whether the compiled pass is this processor, and can take this signal."""
+        own = all(getattr(type(self), name) is getattr(KneeDynamics, name) for name in ("curve", "gain", "forward"))
+        return own and audio.device.type == "cpu"
+
+    def _compiled(self, audio: Tensor, params: Tensor, wet: Tensor) -> Tensor:
+        attack, release = self.coefficients(params)
+        computer = GainComputer(
+            threshold_db=self.get(params, "threshold_db")[:, 0],
+            slope=self.slope(params)[:, 0],
+            knee_db=self.get(params, "knee_db")[:, 0],
+            attack=attack,
+            release=attack if release is None else release,
+        )
+        return apply_gain_computer(_inlets(audio), computer, wet, self.direction)
+
+
+def _inlets(audio: Tensor) -> Tensor:
+    """With one inlet, too, [nodes, inlets, 2, samples]."""
+    return audio if audio.dim() == 4 else audio[:, None]
+
+
+class Compressor(KneeDynamics):
     r"""Feed-forward compressor with one smoothing time for attack and release.
 
     .. math:: G_y - G_u = (1/R - 1) \cdot \mathrm{knee}(G_u - T)
@@ -136,12 +195,12 @@ class Compressor(Dynamics):
 
     start_quantile = 0.6
 
-    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
-        """Gain in dB, 0 or below."""
-        return (1 / self.get(params, "ratio") - 1) * knee(over_db, self.get(params, "knee_db"))
+    def slope(self, params: Tensor) -> Tensor:
+        """dB of gain for each dB above the threshold, 0 or below, [nodes, 1]."""
+        return 1 / self.get(params, "ratio") - 1
 
 
-class NoiseGate(Dynamics):
+class NoiseGate(KneeDynamics):
     r"""Downward expander: turns down what lies below the threshold.
 
     .. math:: G_y - G_u = -(R - 1) \cdot \mathrm{knee}(T - G_u)
@@ -163,19 +222,19 @@ class NoiseGate(Dynamics):
         self.node_type = NodeType("noisegate", "n", (GATE_THRESHOLD, RATIO, KNEE, TIME))
 
     start_quantile = 0.2
+    direction = -1
 
-    def curve(self, over_db: Tensor, params: Tensor) -> Tensor:
-        """Gain in dB, 0 or below."""
-        return (1 - self.get(params, "ratio")) * knee(-over_db, self.get(params, "knee_db"))
+    def slope(self, params: Tensor) -> Tensor:
+        """dB of gain for each dB below the threshold, 0 or below, [nodes, 1]."""
+        return 1 - self.get(params, "ratio")
 
 
 class _Ballistic(Dynamics):
     """Different smoothing for rising and falling energy (equation 17, exact)."""
 
-    def smoothing(self, energy: Tensor, params: Tensor) -> Tensor:
-        """Smoothed energy, [nodes, samples]."""
-        attack, release = self._coefficient(params, "attack_ms"), self._coefficient(params, "release_ms")
-        return smooth(energy, attack, release)
+    def coefficients(self, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Smoothing constants of attack and release, [nodes] each."""
+        return self._coefficient(params, "attack_ms"), self._coefficient(params, "release_ms")
 
 
 class BallisticCompressor(_Ballistic, Compressor):
@@ -230,7 +289,3 @@ class SidechainCompressor(Compressor):
         self.node_type = NodeType(
             "sidechain_compressor", "k", (THRESHOLD, RATIO, KNEE, TIME), inlets=("in", "sidechain")
         )
-
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
-        """Process a batch of nodes; wet only."""
-        return audio[:, 0] * self.gain(audio[:, 1], params)[:, None]

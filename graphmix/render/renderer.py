@@ -25,7 +25,9 @@ from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
 
 _CACHED_PLANS = 64
-Observer = Callable[[Stage, Tensor], None]
+Observer = Callable[[Stage, Tensor, Tensor], None]
+Responses = dict[tuple[int, int], Tensor]
+"""Frequency responses by (stage, FFT length), of a graph that does not change and without gradients."""
 
 
 class Rendered(NamedTuple):
@@ -123,8 +125,24 @@ class Renderer(MessagePassing):
                 "build both at one rate."
             )
 
-    def run(self, plan: Plan, graph: MixGraph, sources: Tensor, observe: Observer | None = None) -> Rendered:
-        """Carry out a plan; ``observe`` is shown each stage with what comes into its nodes."""
+    def run(
+        self,
+        plan: Plan,
+        graph: MixGraph,
+        sources: Tensor,
+        observe: Observer | None = None,
+        responses: Responses | None = None,
+    ) -> Rendered:
+        """Carry out a plan.
+
+        Args:
+            plan: of the graph.
+            graph: parameters and weights.
+            sources: as in :meth:`forward`.
+            observe: is shown each stage with what comes into its nodes and what leaves them.
+            responses: frequency responses that are known, and where new ones are kept, for the next segment of
+                the same graph; an empty dictionary to begin with.
+        """
         outputs: dict[int, Tensor] = {}
         last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         energies: list[Tensor] = []
@@ -132,18 +150,20 @@ class Renderer(MessagePassing):
         for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)
-                signal = sources if every else sources.index_select(0, stage.rows)
+                incoming = signal = sources if every else sources.index_select(0, stage.rows)
             else:
-                signal = self._gather(plan, stage, outputs, sources)
-                if observe is not None:
-                    observe(stage, signal)
-                signal = self._process(stage, signal, graph, energies)
+                incoming = self._gather(plan, stage, outputs, sources)
+                response = self._response(i, stage, incoming, graph, responses)
+                signal, energy = self.process(stage, incoming, graph, response)
+                energies.extend([] if energy is None else [energy])
+            if observe is not None:
+                observe(stage, incoming, signal)
             if stage.kind == "out":
                 mixes.append((stage.rows, signal))
             outputs[i] = signal
             for source in [source for source in outputs if last_reader.get(source, i) <= i]:
                 del outputs[source]
-        mix = _in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
+        mix = in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
 
@@ -174,39 +194,66 @@ class Renderer(MessagePassing):
         assert total is not None, "a stage without input got silence above"
         return total
 
-    def _process(self, stage: Stage, signal: Tensor, graph: MixGraph, energies: list[Tensor]) -> Tensor:
+    def _response(
+        self, index: int, stage: Stage, incoming: Tensor, graph: MixGraph, known: Responses | None
+    ) -> Tensor | None:
+        """Frequency response of an LTI stage, None for others."""
+        processor = self.rack.get(stage.kind)
+        if not isinstance(processor, LTIProcessor):
+            return None
+        n_fft = 2 * (incoming.size(-1) - 1)
+        response = None if known is None else known.get((index, n_fft))
+        if response is None:
+            response = processor.response(graph.params[stage.kind].index_select(0, stage.rows), n_fft)
+            if known is not None:
+                known[index, n_fft] = response
+        return response
+
+    def matrix(self, stage: Stage, graph: MixGraph) -> Tensor | None:
+        """Matrices of a stage with dry/wet folded in, [nodes, 2, 2]; None where a stage is no matrix."""
+        processor = self.rack.get(stage.kind)
+        if not isinstance(processor, MatrixProcessor):
+            return None
+        matrix = processor.matrix(graph.params[stage.kind].index_select(0, stage.rows))
+        eye = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
+        return torch.lerp(eye, matrix, graph.wet.index_select(0, stage.nodes)[:, None, None].to(matrix.dtype))
+
+    def process(
+        self, stage: Stage, signal: Tensor, graph: MixGraph, response: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the nodes of a stage make of what comes in; with the energies (wet, dry) of nodes that are staged.
+
+        Args:
+            stage: of the graph's plan.
+            signal: what comes in, [nodes * inlets, 2, samples or bins].
+            graph: parameters and weights.
+            response: of an LTI stage, at the bins of the signal.
+
+        Returns:
+            What leaves, [nodes * outlets, 2, samples or bins], and energies [nodes, 2] or None.
+        """
         if stage.kind in ("mix", "out"):
-            return signal
+            return signal, None
+        matrix = self.matrix(stage, graph)
+        if matrix is not None:
+            return multiply(matrix, signal), None
         processor = self.rack[stage.kind]
-        params = graph.params[stage.kind].index_select(0, stage.rows)
         wet = graph.wet.index_select(0, stage.nodes)
+        if isinstance(processor, LTIProcessor):
+            assert response is not None, "LTI stages work on spectra"
+            if stage.outlets > 1:
+                return (signal[:, None] * response).flatten(0, 1), None
+            signal, energy = apply_response(signal, response, wet, 2 * (signal.size(-1) - 1))
+            return signal, energy if processor.gain_staged else None
+        params = graph.params[stage.kind].index_select(0, stage.rows)
         if stage.inlets > 1:
             signal = signal.unflatten(0, (-1, stage.inlets))
-        if isinstance(processor, LTIProcessor):
-            assert stage.island is not None, "LTI stages work on spectra"
-            n_bins = signal.size(-1)
-            n_fft = 2 * (n_bins - 1)
-            response = processor.response(params, n_fft)
-            if stage.outlets > 1:
-                return (signal[:, None] * response).flatten(0, 1)
-            signal, energy = apply_response(signal, response, wet, n_fft)
-            if processor.gain_staged:
-                energies.append(energy)
-            return signal
-        if isinstance(processor, MatrixProcessor):
-            matrix = processor.matrix(params)
-            eye = torch.eye(2, dtype=matrix.dtype, device=matrix.device)
-            return _multiply(torch.lerp(eye, matrix, wet[:, None, None].to(matrix.dtype)), signal)
-        processed = processor(signal, params)
         if stage.outlets > 1:
-            return processed.flatten(0, 1)
-        dry = signal[:, 0] if stage.inlets > 1 else signal
-        if processor.gain_staged:
-            energies.append(torch.stack([_mid_energy(processed), _mid_energy(dry)], dim=1))
-        return torch.lerp(dry, processed, wet[:, None, None].to(dry.dtype))
+            return processor(signal, params).flatten(0, 1), None
+        return processor.mix(signal, params, wet)
 
 
-def _in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
+def in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
     """The outputs of all stages of out nodes, by their rows; most methods run them as one stage."""
     if len(mixes) == 1:
         return mixes[0][1]
@@ -214,12 +261,7 @@ def _in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
     return signals.index_select(0, rows.argsort())
 
 
-def _mid_energy(signal: Tensor) -> Tensor:
-    """Energy of the mid channel, [nodes, 2, samples] -> [nodes]."""
-    return signal.mean(dim=1).square().sum(dim=1)
-
-
-def _multiply(matrix: Tensor, signal: Tensor) -> Tensor:
+def multiply(matrix: Tensor, signal: Tensor) -> Tensor:
     """Real 2×2 matrices on (left, right) of samples or spectra."""
     if not signal.is_complex():
         return matrix.to(signal.dtype) @ signal
