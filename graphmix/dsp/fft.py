@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 _LEAST_POWER_OF_TWO = 6
 """Long FFTs are up to 1.5 times slower where the length holds hardly any factor 2, such as 4 * 3 ** 10."""
 

@@ -17,8 +17,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from graphmix.dsp.dynamics import ENERGY_FLOOR as ENERGY_FLOOR
-from graphmix.dsp.dynamics import GainComputer, apply_gain_computer
+from graphmix.dsp.dynamics import ENERGY_FLOOR, GainComputer, apply_gain_computer
 from graphmix.dsp.envelope import coefficient, smooth
 from graphmix.processors.base import Processor
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec

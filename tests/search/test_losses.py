@@ -257,9 +257,7 @@ def read(path: Path) -> Tensor:
     return resample(torch.from_numpy(audio.T.copy()), rate, RATE)
 
 
-@pytest.mark.parametrize(
-    ("song", "figure"), [("mauiwowi", 1.807), ("final_step", 1.871), ("krem_kaakkuja", 0.981)]
-)
+@pytest.mark.parametrize(("song", "figure"), [("mauiwowi", 1.807), ("final_step", 1.871), ("krem_kaakkuja", 0.981)])
 def test_plain_sum_of_a_real_song_has_the_figure_measured_with_auraloss(
     loss: MixLoss, shared_audio: Path, song: str, figure: float
 ) -> None:
