@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from graphmix.dsp.mel import stereo_mels
 from graphmix.errors import SearchError
 
 FFT_SIZES = (512, 1024, 4096)
@@ -116,48 +117,25 @@ def _correlate(audio: Tensor, banded_taps: Tensor) -> Tensor:
     return (padded.unfold(-1, row, _BLOCK) @ banded_taps).flatten(-2)[..., :num_samples]
 
 
-class _StereoMelMagnitudes(torch.autograd.Function):
-    """Mel magnitudes of left, right, mid and side from stereo audio, without padding.
-
-    Shape:
-        audio [batch, 2, samples], window [n], mel_filters [n // 2 + 1, bands] -> [batch, 4, frames, bands]
-    """
+class _Stft(torch.autograd.Function):
+    """Windowed spectra without padding: audio [..., samples], window [n] -> [..., frames, n // 2 + 1]."""
 
     @staticmethod
-    def forward(ctx: Any, audio: Tensor, window: Tensor, mel_filters: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, audio: Tensor, window: Tensor) -> Tensor:
         size = window.numel()
-        spectra = torch.fft.rfft(audio.unfold(-1, size, size // _OVERLAP) * window)
-        left, right = spectra.unbind(1)
-        batch, frames, bins = left.shape
-        magnitudes = audio.new_empty(batch, 4, frames, bins)
-        # Side is squared after subtraction: from the powers and the cross-spectrum it would be rounding noise
-        # wherever the mix is nearly mono.
-        for index, signal in enumerate((left, right, left + right, left - right)):
-            power = torch.mul(signal.real, signal.real, out=magnitudes[:, index])
-            power.addcmul_(signal.imag, signal.imag)
-        magnitudes.clamp_(min=eps).sqrt_()
-        ctx.save_for_backward(spectra, magnitudes, window, mel_filters)
-        ctx.eps, ctx.num_samples = eps, audio.size(-1)
-        return magnitudes @ mel_filters
+        ctx.save_for_backward(window)
+        ctx.num_samples = audio.size(-1)
+        return torch.fft.rfft(audio.unfold(-1, size, size // _OVERLAP) * window)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        spectra, magnitudes, window, mel_filters = ctx.saved_tensors
-        left, right = spectra.unbind(1)
-        # d magnitude / d spectrum = spectrum / magnitude, and zero where the power was below its floor.
-        floor = magnitudes.new_tensor(ctx.eps).sqrt()
-        ratios = (grad @ mel_filters.t()).div_(magnitudes).mul_(magnitudes > floor)
-        of_left, of_right, of_mid, of_side = ratios.unbind(1)
-        both, cross = of_mid + of_side, of_mid - of_side
-        grad_spectra = torch.stack(
-            (left * (of_left + both) + right * cross, right * (of_right + both) + left * cross), 1
-        )
-        return _transposed_stft(grad_spectra, window, ctx.num_samples), None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (window,) = ctx.saved_tensors
+        return _transposed_stft(grad.clone(), window, ctx.num_samples), None
 
 
 def _transposed_stft(spectra: Tensor, window: Tensor, num_samples: int) -> Tensor:
-    """The gradient of audio from the gradient of its windowed ``rfft`` frames [..., frames, bins]."""
+    """The gradient of audio from that of its windowed ``rfft`` frames [..., frames, bins], which it overwrites."""
     size, frames = window.numel(), spectra.size(-2)
     hop = size // _OVERLAP
     # Each inner bin stands for two in the full transform, and irfft counts it twice: halve all in the window,
@@ -271,7 +249,7 @@ class MixLoss(nn.Module):
         for size in self.fft_sizes:
             padded = functional.pad(weighted, (size // 2, size // 2), mode="reflect")
             window, mel_filters = self.get_buffer(f"window_{size}"), self.get_buffer(f"mel_{size}")
-            mels.append(_StereoMelMagnitudes.apply(padded, window, mel_filters, self.eps))
+            mels.append(stereo_mels(_Stft.apply(padded, window), mel_filters, self.eps))
         return mels
 
     def _check(self, audio: Tensor) -> None:
