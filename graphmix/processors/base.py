@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmix.dsp.fft import good_length, irfft, place, rfft
+from graphmix.dsp.matrix import multiply
 from graphmix.spec import NodeType
 
 
@@ -110,7 +111,7 @@ class MatrixProcessor(Processor):
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""
-        return self.matrix(params).to(audio.dtype) @ audio
+        return multiply(self.matrix(params), audio)
 
 
 class LTIProcessor(Processor):

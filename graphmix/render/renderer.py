@@ -14,6 +14,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import OptPairTensor
 
 from graphmix.dsp.fft import irfft, rfft
+from graphmix.dsp.matrix import multiply
 from graphmix.dsp.response import apply_response
 from graphmix.dsp.rows import sum_rows
 from graphmix.errors import GraphError
@@ -259,11 +260,3 @@ def in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
         return mixes[0][1]
     rows, signals = (torch.cat(parts) for parts in zip(*mixes, strict=True))
     return signals.index_select(0, rows.argsort())
-
-
-def multiply(matrix: Tensor, signal: Tensor) -> Tensor:
-    """Real 2×2 matrices on (left, right) of samples or spectra."""
-    if not signal.is_complex():
-        return matrix.to(signal.dtype) @ signal
-    flat = torch.view_as_real(signal).flatten(-2)
-    return torch.view_as_complex((matrix.to(flat.dtype) @ flat).unflatten(-1, (-1, 2)))

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.fft import irfft, rfft
+from graphmix.dsp.matrix import multiply
 from graphmix.dsp.response import filter_rows
 from graphmix.dsp.rows import sum_rows
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.render.renderer import Renderer, Responses, in_node_order, multiply
+from graphmix.render.renderer import Renderer, Responses, in_node_order
 from graphmix.render.schedule import Stage
 
 
