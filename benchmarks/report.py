@@ -18,7 +18,7 @@ LABELS = {
     "torchcomp": "torchcomp",
     "pedalboard": "pedalboard",
 }
-WORDS = ("graph", "type", "contender", "computes")
+WORDS = ("graph", "type", "contender", "computes", "work", "round", "until")
 COLOURS = {
     "floor": "#b8b8b8",
     "graphmix": "#1f6f8b",
@@ -95,11 +95,7 @@ def _milliseconds(own: Row, ours: Row, job: str) -> tuple[str, str]:
 
 def save_processors(result: Row, path: Path) -> None:
     """Bars of seconds for each type, forward and with backward side by side."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    plt = _pyplot()
     types = list(result["types"])
     names = [name for name in LABELS if any(name in own for own in result["types"].values())]
     bars = sum(len(own) + 1 for own in result["types"].values())
@@ -115,10 +111,101 @@ def save_processors(result: Row, path: Path) -> None:
     plt.close(figure)
 
 
+def print_trials(result: Row) -> None:
+    """Passes and leave-one-out losses, then the rounds beside brute force by full renders."""
+    console = Console(width=150)
+    size = f"{result['song']} ({result['tracks']}, {result['subgroups']}), {result['processors']} processors"
+    heard = f"{result['segments']} of {result['of_segments']} segments"
+    table = make_table(f"{size}, {heard}", ("work", "s", "full passes as before", "full passes as now"))
+    works = {"fresh": "full pass as before", "pass": "full pass as now", "leave-one-out": "all leave-one-out losses"}
+    for job, label in works.items():
+        own = result[job]
+        text = escape(f"{own['median']:.3f} [{own['min']:.3f}, {own['max']:.3f}]")
+        table.add_row(label, text, *(f"{own['median'] / result[other]['median']:.1f}" for other in ("fresh", "pass")))
+    console.print(table)
+    columns = ("round", "s", "begin", "end", "× faster", "trials", "segments", "put back", "ρ", "L_a trials", "L_a")
+    table = make_table(f"one pruning round, τ = {result['tolerance']}, each a single run", columns)
+    fitted = result["console"]
+    table.add_row("(fitted console)", *[""] * 7, "0", f"{fitted['L_a_trials']:.4f}", f"{fitted['L_a']:.4f}")
+    for label, own in result["rounds"].items():
+        faster = f"{own['times_faster']:.1f}" if "times_faster" in own else "–"
+        seconds = [f"{own[key]:.1f}" for key in ("seconds", "begin_s", "restore_s")]
+        counts = [str(own[key]) for key in ("trials", "segments_rendered", "restored")]
+        losses = [f"{own[key]:.4f}" for key in ("L_a_trials", "L_a")]
+        table.add_row(label, *seconds, faster, *counts, f"{own['rho']:.3f}", *losses)
+    console.print(table)
+    print_conditions(result, console)
+
+
+def save_trials(result: Row, path: Path) -> None:
+    """Bars of seconds for each round, with what it came to."""
+    plt = _pyplot()
+    rounds = result["rounds"]
+    labels = [f"{label}\nρ {own['rho']:.2f}, L_a {own['L_a']:.4f}" for label, own in rounds.items()]
+    figure, axes = plt.subplots(figsize=(9, 1.5 + 0.5 * len(rounds)), layout="constrained")
+    draw_bars(axes, labels, {"graphmix": [own["seconds"] for own in rounds.values()]})
+    axes.set_title(f"one pruning round, {result['song']}, {result['processors']} processors, {_threads(result)}")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def print_mining(result: Row) -> None:
+    """Where the recipe ends, and when graphmix is there."""
+    console = Console(width=130)
+    size = f"{result['song']} ({result['tracks']}, {result['subgroups']}), {result['processors']} processors"
+    columns = ("contender", "until", "steps", "trials", "s", "× faster", "L_a", "ρ", "peak GB")
+    table = make_table(f"mining {size}", columns)
+    for name, own in _miners(result):
+        until = "its end" if own is result["grafx_exact"] else "target met" if own["reached"] else "end: NOT met"
+        faster = f"{own['times_faster']:.1f}" if own.get("times_faster") else "–"
+        numbers = [f"{own['seconds']:.1f}", faster, f"{own['L_a']:.4f}", f"{own['rho']:.3f}", f"{own['peak_gb']:.2f}"]
+        table.add_row(name, until, str(own["step"]), str(own["trials"]), *numbers)
+    console.print(table)
+    settings = result["grafx_exact"]["settings"]
+    budget = f"{settings['steps']} steps, then pruning and {settings['round_steps']} steps {settings['rounds']} times"
+    console.print(f"The recipe is scaled down: {budget}.", highlight=False)
+    print_conditions(result, console)
+
+
+def save_mining(result: Row, path: Path) -> None:
+    """L_a and pruning ratio against seconds; dotted is the target."""
+    plt = _pyplot()
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True, layout="constrained")
+    for name, own in _miners(result):
+        seconds = [point["seconds"] for point in own["course"]]
+        for axes, key in ((above, "L_a"), (below, "rho")):
+            axes.step(seconds, [point[key] for point in own["course"]], ".-", where="post", label=name)
+    for axes, key, label in ((above, "L_a", "L_a over the song"), (below, "rho", "pruning ratio")):
+        axes.axhline(result["target"][key], color="#b8b8b8", linestyle=":")
+        axes.set_ylabel(label)
+    above.set_title(f"mining {result['song']}, {_threads(result)}")
+    above.legend(frameon=False)
+    below.set_xscale("log")
+    below.set_xlabel("seconds")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _miners(result: Row) -> list[tuple[str, Row]]:
+    """The recipe, then graphmix by policy."""
+    own = [(f"graphmix, {policy}", numbers) for policy, numbers in result["graphmix"].items()]
+    return [("the paper's recipe on GRAFX, exact", result["grafx_exact"]), *own]
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
 def print_conditions(row: Row, console: Console) -> None:
     """Under what the numbers were measured."""
     packages = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
-    text = f"Medians of {row['repeats']} [min, max]; {_threads(row)}; {row['cpu']}; {packages}."
+    runs = "Single runs" if row["repeats"] == 1 else f"Medians of {row['repeats']} [min, max]"
+    text = f"{runs}; {_threads(row)}; {row['cpu']}; {packages}."
     console.print(text, markup=False, highlight=False)
 
 
@@ -132,11 +219,7 @@ def make_table(title: str, columns: Sequence[str]) -> Table:
 
 def save_steps(rows: Sequence[Row], path: Path) -> None:
     """Bars of seconds for each graph, step and forward side by side, with multiples of the floor."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    plt = _pyplot()
     names = [name for name in ("floor", *_names(rows)) if f"{name}_s" in rows[0]]
     figure, both = plt.subplots(
         1, 2, figsize=(12, 1.5 + 0.2 * (len(names) + 1) * len(rows)), sharey=True, layout="constrained"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphmix.graph.mixgraph import MixGraph
     from graphmix.graph.storage import load_graph, save_graph
     from graphmix.graph.validate import validate
+    from graphmix.memory import keep_memory
     from graphmix.plots import plot_graph
     from graphmix.processors.rack import Rack
     from graphmix.render.renderer import Renderer
@@ -45,6 +46,7 @@ _WHERE = {
     "bypass_nodes": "graph.edit",
     "fit": "search.fit",
     "from_networkx": "graph.convert",
+    "keep_memory": "memory",
     "load_graph": "graph.storage",
     "load_song": "audio.song",
     "mine": "search.mine",
@@ -74,6 +76,7 @@ __all__ = [
     "bypass_nodes",
     "fit",
     "from_networkx",
+    "keep_memory",
     "load_graph",
     "load_song",
     "mine",

@@ -108,7 +108,7 @@ def test_the_page_says_how_counts_change_with_the_sample_rate() -> None:
 
 
 def shown_value(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return str(value) if isinstance(value, str | bool) else f"{value:g}"
 
 
 def test_the_page_lists_the_settings_of_every_preset() -> None:

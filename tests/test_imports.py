@@ -15,6 +15,7 @@ BASE = {"errors", "spec"}
 ALLOWED = {
     "errors": set(),
     "spec": set(),
+    "memory": set(),
     "dsp": set(),
     "processors": BASE | {"dsp"},
     "graph": BASE,
@@ -24,7 +25,7 @@ ALLOWED = {
 ABOVE = ("render", "search", "datasets", "models", "plots", "cli")
 """Each of these may import all of :data:`ALLOWED` and those before it."""
 for i, part in enumerate(ABOVE):
-    ALLOWED[part] = {*BASE, "dsp", "processors", "graph", "audio", *ABOVE[:i]}
+    ALLOWED[part] = {*BASE, "memory", "dsp", "processors", "graph", "audio", *ABOVE[:i]}
 ENTRY = {"__init__": set(ALLOWED) - {"cli"}, "__main__": {"cli"}}
 HEAVY = ("matplotlib", "torchaudio", "ray")
 

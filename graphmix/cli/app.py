@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from graphmix.errors import GraphmixError
+from graphmix.memory import keep_memory
 
 
 class _Commands(TyperGroup):
@@ -63,6 +64,8 @@ class PolicyName(StrEnum):
     hybrid = "hybrid"
     dry_wet = "dry-wet"
     brute_force = "brute-force"
+    leave_one_out = "leave-one-out"
+    first_order = "first-order"
 
 
 Song = Annotated[Path, typer.Argument(help="A song's folder: song.json, or a mix and stems/ or dry/.")]
@@ -147,4 +150,5 @@ def main() -> None:
     """Run the program."""
     # torch's own advice to PyG's authors, not to the person at this terminal
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    keep_memory()
     app()

@@ -1,10 +1,11 @@
 """Searching graphs: losses, fitting, pruning, and mining a song from files to files."""
 
 from graphmix.search.fit import Fitted, Training, fit
+from graphmix.search.judge import Judge, Verdict
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
 from graphmix.search.mine import Mined, mine
 from graphmix.search.objective import Objective
-from graphmix.search.policies import POLICIES, BruteForce, DryWet, Hybrid, Policy
+from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 from graphmix.search.search import Listener, Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
 from graphmix.search.start import simple_answers, start_from_levels, start_graph
@@ -15,9 +16,13 @@ __all__ = [
     "POLICIES",
     "PRESETS",
     "BruteForce",
+    "Candidate",
     "DryWet",
+    "FirstOrder",
     "Fitted",
     "Hybrid",
+    "Judge",
+    "LeaveOneOut",
     "Listener",
     "LossTerms",
     "Mined",
@@ -28,6 +33,7 @@ __all__ = [
     "Search",
     "SearchSettings",
     "Training",
+    "Verdict",
     "fit",
     "gain_staging",
     "mine",

@@ -16,7 +16,7 @@ from graphmix.audio.song import Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.render.renderer import Renderer
+from graphmix.render.renderer import Renderer, Responses
 from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging
 
 SEGMENT_SECONDS = 3.8
@@ -82,27 +82,64 @@ class Objective:
         terms = self.loss(prediction=prediction, target=target)
         return StepLoss(terms.total, gain_staging(rendered.wet_energy, rendered.dry_energy))
 
-    def evaluate(self, graph: MixGraph, segments: list[EvalSegment] | None = None) -> LossTerms:
-        """Loss over the whole song (or some of its segments), without gradients."""
+    def evaluate(
+        self, graph: MixGraph, segments: list[EvalSegment] | None = None, responses: Responses | None = None
+    ) -> LossTerms:
+        """Loss over the whole song, without gradients.
+
+        Args:
+            graph: to render.
+            segments: only these of the song's.
+            responses: known frequency responses; see :meth:`graphmix.render.Renderer.run`.
+        """
         graph = graph.clone().to(self.device)
         chosen = self.segments if segments is None else segments
         total = torch.zeros(4, dtype=torch.float64)
         weight = 0
+        responses = {} if responses is None else responses
         for segment in chosen:
-            terms = self._evaluate_segment(graph, segment)
+            terms = self._evaluate_segment(graph, segment, responses)
             total += segment.weight * torch.stack([t.double().cpu() for t in terms])
             weight += segment.weight
         return LossTerms(*(total / weight))
 
     @torch.no_grad()
-    def _evaluate_segment(self, graph: MixGraph, segment: EvalSegment) -> LossTerms:
+    def _evaluate_segment(self, graph: MixGraph, segment: EvalSegment, responses: Responses) -> LossTerms:
         audio = self.song.read(segment.start, segment.length)
-        prediction = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(0, keepdim=True)
+        sources = self.stems_for(graph, audio.stems).to(self.device)
+        plan = self.renderer.plan(graph)
+        prediction = self.renderer.run(plan, graph, sources, responses=responses).mix.sum(0, keepdim=True)
         scored = slice(segment.score_from, segment.score_to)
+        return self.loss(prediction=prediction[..., scored], target=self.target(segment, audio.mix))
+
+    def first_order_importance(self, graph: MixGraph, segments: list[EvalSegment] | None = None) -> Tensor:
+        """``|w dL_a/dw|`` of each node, [nodes] in float64: how much the loss changes, to first order, if it goes.
+
+        One forward and one backward pass for each segment; gradients with respect to the dry/wet weights only.
+        """
+        chosen = self.segments if segments is None else segments
+        graph = graph.clone().to(self.device)
+        graph.wet = graph.wet.detach().requires_grad_()
+        total = torch.zeros(graph.wet.numel(), dtype=torch.float64)
+        weight = 0
+        for segment in chosen:
+            audio = self.song.read(segment.start, segment.length)
+            mix = self.renderer(graph, self.stems_for(graph, audio.stems).to(self.device)).sum(0, keepdim=True)
+            scored = slice(segment.score_from, segment.score_to)
+            loss = self.loss(prediction=mix[..., scored], target=self.target(segment, audio.mix)).total
+            (gradient,) = torch.autograd.grad(loss, graph.wet)
+            total += segment.weight * gradient.double().cpu()
+            weight += segment.weight
+        return (graph.wet.detach().double().cpu() * total / weight).abs()
+
+    def target(self, segment: EvalSegment, mix: Tensor | None = None) -> TargetFeatures:
+        """What the loss needs of the mix in a segment, [2, samples]; read from the song if it is not given."""
         target = self._features.get(segment)
         if target is None:
-            assert audio.mix is not None, "checked when the objective was made"
-            target = self.loss.features(audio.mix[None, :, scored].to(self.device))
+            mix = self.song.read(segment.start, segment.length).mix if mix is None else mix
+            assert mix is not None, "checked when the objective was made"
+            scored = slice(segment.score_from, segment.score_to)
+            target = self.loss.features(mix[None, :, scored].to(self.device))
             if len(self._features) < _CACHED_TARGETS:  # throwing out the oldest would leave nothing for the next round
                 self._features[segment] = target
-        return self.loss(prediction=prediction[..., scored], target=target)
+        return target

@@ -1,4 +1,4 @@
-"""Which processors to try to remove next: the three policies of section 3.2 of the pruning paper.
+"""Which processors to try to remove next: the three policies of section 3.2 of the pruning paper, and two more.
 
 A policy proposes candidates and hears the verdict. All of its choices follow from a seed and from what it heard,
 so that a policy which hears the same verdicts again stands where it stood: that is how a search resumes.
@@ -8,19 +8,35 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Needs = Literal["nothing", "leave-one-out", "gradient"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A processor that may be removed: its node, its type and its dry/wet weight."""
+    """A processor that may be removed.
+
+    Args:
+        node: its number.
+        kind: its type.
+        weight: its dry/wet weight.
+        importance: what the policy asked for in :attr:`Policy.needs`; 0 if nothing.
+    """
 
     node: int
     kind: str
     weight: float
+    importance: float = 0.0
 
 
 class Policy(ABC):
     """One pruning round at a time: :meth:`begin`, then :meth:`propose` and :meth:`hear` until nothing is proposed."""
+
+    needs: Needs = "nothing"
+    """Importance of the candidates: the increase of the loss when one is removed (equation 9), or the first-order
+    estimate of it from one backward pass. With the first, candidates that are clearly too important are not offered.
+    """
 
     @abstractmethod
     def begin(self, candidates: Sequence[Candidate], round_index: int, seed: int) -> None:
@@ -129,4 +145,59 @@ class Hybrid(Policy):
         return self._policy.remaining()
 
 
-POLICIES: Mapping[str, type[Policy]] = {"brute-force": BruteForce, "dry-wet": DryWet, "hybrid": Hybrid}
+class LeaveOneOut(Policy):
+    """Least important first, in growing batches; of a batch that fails, bisection finds one that has to stay.
+
+    Of what failed, the first half is tried. If it goes, the other half is what fails now: to remove it as well would be
+    to remove the batch. If it stays, the other half waits again. The one that is left in the end stays for this round,
+    and is not tried anew.
+    """
+
+    needs: Needs = "leave-one-out"
+    first_batch = 4
+
+    def begin(self, candidates: Sequence[Candidate], round_index: int, seed: int) -> None:
+        """Sort by importance."""
+        self._waiting = [c.node for c in sorted(candidates, key=lambda c: (c.importance, c.weight, c.node))]
+        self._failed: list[int] = []
+        self._size = self.first_batch
+
+    def propose(self) -> tuple[int, ...]:
+        """Half of what failed, or the next batch."""
+        return tuple(self._failed[: len(self._failed) // 2] or self._waiting[: self._size])
+
+    def hear(self, kept: bool) -> None:
+        """Grow after a batch that went, shrink after one that did not; bisect."""
+        batch = list(self.propose())
+        if self._failed:
+            rest = self._failed[len(batch) :]
+        else:
+            del self._waiting[: len(batch)]
+            self._size = 2 * len(batch) if kept else max(1, len(batch) // 2)
+            rest = []
+        if kept:
+            self._failed = rest
+        else:
+            self._failed, self._waiting = batch, rest + self._waiting
+        if len(self._failed) == 1:
+            self._failed = []
+
+    def remaining(self) -> int:
+        """As many as it takes if all succeed."""
+        return max(0, len(self._failed) - 1).bit_length() + -(-len(self._waiting) // self._size)
+
+
+class FirstOrder(LeaveOneOut):
+    """The same by first-order importance ``|w dL/dw|`` from one backward pass: cheaper, and less exact."""
+
+    needs = "gradient"
+
+
+POLICIES: Mapping[str, type[Policy]] = {
+    "brute-force": BruteForce,
+    "dry-wet": DryWet,
+    "hybrid": Hybrid,
+    "leave-one-out": LeaveOneOut,
+    "first-order": FirstOrder,
+}
+"""By name, as settings and the command line call them."""

@@ -1,7 +1,8 @@
 """Pruning a fitted console to the few processors that matter (algorithms 1 and 3 of the pruning paper).
 
 A round tries to remove candidates, one proposal of its policy after another. A removal stands if the loss over the
-song stays below the smallest loss so far plus the tolerance; then the remaining graph is trained again.
+song stays below the smallest loss so far plus the tolerance; then the remaining graph is trained again. A trial
+renders only what it touches: see :mod:`graphmix.search.judge`.
 """
 
 import time
@@ -11,6 +12,7 @@ from graphmix.audio.segments import EvalSegment
 from graphmix.errors import SearchError
 from graphmix.graph.edit import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.search.judge import Judge, hopeless_above
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Candidate, Policy
 from graphmix.search.settings import SearchSettings
@@ -31,7 +33,7 @@ def trial_segments(objective: Objective, count: int) -> list[EvalSegment]:
 
 
 class PruningRound:
-    """The trials of one round.
+    """The trials of one round: :meth:`begin`, then :meth:`advance` until it returns None.
 
     Args:
         objective: the song and its losses.
@@ -40,6 +42,7 @@ class PruningRound:
         settings: tolerance and seed.
         round_index: counts from 0.
         minimum: the smallest loss so far on the trial segments.
+        judge: of the trials; one that renders them by default.
     """
 
     def __init__(
@@ -50,17 +53,15 @@ class PruningRound:
         settings: SearchSettings,
         round_index: int,
         minimum: float,
+        judge: Judge | None = None,
     ) -> None:
         self.objective, self.graph, self.policy = objective, graph, policy
         self.settings, self.round_index, self.minimum = settings, round_index, minimum
         self.segments = trial_segments(objective, settings.trial_segments)
+        self.judge = judge or Judge(objective, graph, self.segments)
         self.kept: list[tuple[int, ...]] = []
         self.loss = minimum
         self.verdict: dict[str, Any] = {}
-        candidates = [
-            Candidate(node, graph.type_of(node).name, float(graph.wet[node])) for node in prunable_nodes(graph)
-        ]
-        policy.begin(candidates, round_index, settings.seed)
 
     @property
     def removed(self) -> list[int]:
@@ -72,13 +73,26 @@ class PruningRound:
         """Are trials judged on the whole song?"""
         return len(self.segments) == len(self.objective.segments)
 
-    def evaluate(self, graph: MixGraph) -> float:
-        """Loss on the trial segments."""
-        return float(self.objective.evaluate(graph, self.segments).total)
+    def begin(self) -> None:
+        """The loss from which the first trial's increase is counted, and the candidates as the policy needs them."""
+        self.loss = self.judge.loss()
+        nodes = prunable_nodes(self.graph)
+        importance = self._importance(nodes)
+        candidates = [
+            Candidate(node, self.graph.type_of(node).name, float(self.graph.wet[node]), value)
+            for node, value in zip(nodes, importance, strict=True)
+        ]
+        if self.policy.needs == "leave-one-out":
+            most = hopeless_above(self.loss, self.minimum + self.settings.tolerance) - self.loss
+            candidates = [c for c in candidates if c.importance <= most]
+        self.policy.begin(candidates, self.round_index, self.settings.seed)
 
-    def measure_start(self, whole: float | None = None) -> None:
-        """The loss from which the first trial's increase is counted; that over the whole song may be known."""
-        self.loss = whole if whole is not None and self.hears_all else self.evaluate(self.graph)
+    def _importance(self, nodes: list[int]) -> list[float]:
+        if self.policy.needs == "leave-one-out":
+            return self.judge.leave_one_out(nodes).tolist()
+        if self.policy.needs == "gradient":
+            return self.objective.first_order_importance(self.graph, self.segments)[nodes].tolist()
+        return [0.0] * len(nodes)
 
     def advance(self) -> dict[str, Any] | None:
         """One trial; its record, or None when the round is over."""
@@ -86,8 +100,9 @@ class PruningRound:
         if not nodes:
             return None
         started = time.perf_counter()
-        loss = self.evaluate(remove_nodes(self.graph, [*self.removed, *nodes]))
-        kept = loss < self.minimum + self.settings.tolerance
+        limit = self.minimum + self.settings.tolerance
+        verdict = self.judge.judge(nodes, limit if self.settings.race else None)
+        kept = verdict.is_whole and verdict.loss < limit
         kinds = {self.graph.type_of(node).name for node in nodes}
         record = {
             "event": "trial",
@@ -96,25 +111,26 @@ class PruningRound:
             "type": kinds.pop() if len(kinds) == 1 else None,
             "weights": [round(float(self.graph.wet[node]), 4) for node in nodes],
             "loss_before": self.loss,
-            "loss_after": loss,
-            "threshold": self.minimum + self.settings.tolerance,
+            "loss_after": verdict.loss,
+            "threshold": limit,
+            "segments": [verdict.segments, verdict.of],
             "kept": kept,
-            "seconds": round(time.perf_counter() - started, 3),
         }
-        self.hear(nodes, loss, kept)
-        return record
+        self.hear(nodes, verdict.loss, kept)
+        return record | {"seconds": round(time.perf_counter() - started, 3)}
 
     def hear(self, nodes: tuple[int, ...], loss: float, kept: bool) -> None:
         """Take a verdict, new or from a checkpoint."""
         self.verdict = {"candidates": list(nodes), "loss": loss, "kept": kept}
         if kept:
+            self.judge.remove(nodes)
             self.kept.append(nodes)
             self.minimum = min(self.minimum, loss)
             self.loss = loss
         self.policy.hear(kept)
 
     def replay(self, verdicts: list[dict[str, Any]]) -> None:
-        """Go through the trials of a checkpoint again without rendering.
+        """Go through the trials of a checkpoint again, without rendering those that failed.
 
         Raises:
             SearchError: the policy proposes something else than it did then.

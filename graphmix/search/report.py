@@ -1,20 +1,27 @@
 """The pictures of a mined song: graphs, spectrograms, the course of pruning, weight against loss increase."""
 
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.search.judge import Judge
 from graphmix.search.objective import Objective
+from graphmix.search.prune import prunable_nodes, trial_segments
 from graphmix.search.state import SearchState
+
+IMPORTANCE_SEGMENTS = 4
+"""Of the song, from which the loss increases of the console's processors are taken."""
 
 
 def draw_plots(
     folder: Path, graph: MixGraph, state: SearchState, objective: Objective, mix: Tensor, target: Tensor
 ) -> None:
-    """Write ``console.svg``, ``graph.svg``, ``spectrograms.png``, ``pruning.png`` and ``importance.png``."""
+    """Write ``console.svg``, ``graph.svg``, ``spectrograms.png``, ``pruning.png`` and ``importance.png``.
+
+    The last shows the fitted console before pruning, with exact leave-one-out losses (figure 4 of the paper).
+    """
     from graphmix import plots  # matplotlib is loaded only where something is drawn
 
     try:
@@ -31,19 +38,9 @@ def draw_plots(
     figures["graph.png"] = figures["graph.svg"]
     if any(record["event"] == "round" for record in state.trace):
         figures["pruning.png"] = plots.plot_pruning(state.trace)
-        weights, increases, types = single_trials(state.trace)
-        if weights:
-            figures["importance.png"] = plots.plot_importance(weights, increases, types)
+    if nodes := prunable_nodes(console):
+        increases = Judge(objective, console, trial_segments(objective, IMPORTANCE_SEGMENTS)).leave_one_out(nodes)
+        types = [console.type_of(node).name for node in nodes]
+        figures["importance.png"] = plots.plot_importance(console.wet[nodes].tolist(), increases.tolist(), types)
     for file, figure in figures.items():
         plots.save(figure, folder / file)
-
-
-def single_trials(trace: list[dict[str, Any]]) -> tuple[list[float], list[float], list[str]]:
-    """Weight, loss increase and type of every trial that removed one processor (equation 9)."""
-    single = [
-        record
-        for record in trace
-        if record["event"] == "trial" and len(record["weights"]) == 1 and record["type"] is not None
-    ]
-    weights = [record["weights"][0] for record in single]
-    return weights, [r["loss_after"] - r["loss_before"] for r in single], [r["type"] for r in single]

@@ -161,14 +161,10 @@ class Search:
         policy = self.policy or settings.new_policy()
         minimum = float(state.losses["minimum"])
         trials = PruningRound(self.objective, state.graphs["current"], policy, settings, state.round, minimum)
-        if state.verdicts:
-            trials.loss = float(state.losses["round_start"])
-            trials.replay(state.verdicts)
-        else:
-            trials.measure_start(float(state.losses["current"][0]))
-            state.losses["round_start"] = trials.loss
         self.listener.phase(f"pruning {state.round + 1}/{settings.rounds}", None, len(state.verdicts))
         started = time.perf_counter()
+        trials.begin()
+        trials.replay(state.verdicts)
         while (record := trials.advance()) is not None:
             started = self._clock("trials", started)
             record["candidates"] = [trials.graph.describe(node) for node in record["candidates"]]
@@ -180,6 +176,7 @@ class Search:
         if not trials.hears_all:
             restored = trials.restore(float(state.losses["whole_minimum"]))
             self._note("restored", round=state.round + 1, processors=restored)
+        self._clock("trials", started)
         state.losses["minimum"] = trials.minimum
         state.graphs["current"] = trials.result()
         state.round += 1

@@ -39,6 +39,7 @@ class SearchSettings:
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
         evaluate_every: steps between evaluations over the whole song; the best of them is kept.
         trial_segments: judge trials on so many of the song's segments, evenly spread; 0 takes the whole song.
+        race: end a trial after the segments that show it to be clearly hopeless.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -56,6 +57,7 @@ class SearchSettings:
     ramp_steps: int = 4000
     evaluate_every: int = 250
     trial_segments: int = 0
+    race: bool = False
     sample_rate: int = 30000
     seed: int = 0
 
@@ -64,6 +66,8 @@ class SearchSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise SearchError(f"{name} is {value!r}; it is a whole number.")
+        if not isinstance(self.race, bool):
+            raise SearchError(f"race is {self.race!r}; it is True or False.")
         for name in ("tolerance", "learning_rate", "final_rate", "gain_staging", "sparsity"):
             if not math.isfinite(getattr(self, name)):
                 raise SearchError(f"{name} is {getattr(self, name)}; it is a finite number.")
@@ -118,7 +122,14 @@ class SearchSettings:
 
 PAPER = SearchSettings()
 DRAFT = SearchSettings(
-    steps=200, rounds=4, round_steps=50, ramp_steps=133, final_rate=0.01, evaluate_every=50, trial_segments=8
+    steps=200,
+    rounds=4,
+    round_steps=50,
+    ramp_steps=133,
+    final_rate=0.01,
+    evaluate_every=50,
+    trial_segments=8,
+    race=True,
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}

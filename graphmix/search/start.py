@@ -96,7 +96,7 @@ def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     for segment in objective.segments:
         scored = slice(segment.score_from, segment.score_to)
 
-        def observe(stage: Stage, signal: Tensor, scored: slice = scored) -> None:
+        def observe(stage: Stage, signal: Tensor, _: Tensor, scored: slice = scored) -> None:
             if stage.kind in listeners:
                 detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
                 for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):

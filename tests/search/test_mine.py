@@ -14,14 +14,16 @@ import torch
 from small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
 from torch import Tensor
 
+from graphmix import plots
 from graphmix.audio import load_song, load_stems, read_audio
 from graphmix.errors import GraphError, GraphmixError, SearchError
+from graphmix.graph import remove_nodes
 from graphmix.graph.console import mixing_console
 from graphmix.graph.storage import load_graph
 from graphmix.graph.validate import validate
 from graphmix.processors.rack import Rack
 from graphmix.render.song import render_song
-from graphmix.search import Mined, Objective, mine, sdr, si_sdr
+from graphmix.search import Mined, Objective, mine, sdr, si_sdr, simple_answers, start_graph
 from graphmix.search.mine import choose_device
 from graphmix.search.prune import count_processors
 
@@ -121,10 +123,34 @@ def test_the_trace_holds_every_decision(mined):
     events = [record["event"] for record in records]
     assert events.count("round") == 2
     assert events.index("evaluate") < events.index("trial")
-    assert all("seconds" in record for record in records if record["event"] == "trial")
+    assert all({"seconds", "segments"} <= record.keys() for record in records if record["event"] == "trial")
     assert [record["step"] for record in records] == sorted(record["step"] for record in records)
     kept = sum(len(record["candidates"]) for record in records if record.get("kept"))
     assert kept == 10 - mined.metrics["processors_left"]
+
+
+def test_the_importance_that_is_drawn_is_what_each_processor_is_worth_to_the_console(
+    song_folder, tmp_path, monkeypatch
+):
+    """Without a step the console is as it starts."""
+    real, drawn = plots.plot_importance, []
+
+    def plot(*args: Any) -> Any:
+        drawn.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(plots, "plot_importance", plot)
+    settings = replace(SETTINGS, chain="g", steps=0, rounds=0)
+    mine(song_folder, tmp_path / "out", settings, device="cpu")
+    objective = Objective(load_song(song_folder, RATE), Rack.console("g", RATE))
+    console = mixing_console(objective.rack.types, objective.song.subgroups, "g", RATE)
+    graph = start_graph(console, objective, simple_answers(objective, with_gains=True), settings.seed)
+    before = float(objective.evaluate(graph).total)
+    gains = graph.nodes_of("gain").tolist()
+    increases = [float(objective.evaluate(remove_nodes(graph, [node])).total) - before for node in gains]
+    ((weights, shown, types),) = drawn
+    assert (weights, types) == ([1.0] * len(gains), ["gain"] * len(gains))
+    assert shown == pytest.approx(increases, abs=1e-4 * before)
 
 
 # --- again

@@ -101,6 +101,59 @@ def test_evaluating_leaves_the_graph_alone(objective, song, rack):
     assert all(a is b for a, b in zip(tensors, [graph.wet, graph.node_type, *graph.params.values()], strict=True))
 
 
+def weighted(objective: Objective) -> MixGraph:
+    """Processors that do something, at several weights; the first has none."""
+    graph = hidden_graph()
+    nodes = graph.processors.tolist()
+    graph.wet[nodes] = torch.linspace(0.0, 0.9, len(nodes))
+    return graph
+
+
+def test_first_order_importance_is_weight_times_slope(objective):
+    """Central differences of the loss in each weight; in float32, so loosely."""
+    graph, step = weighted(objective), 0.02
+    importance = objective.first_order_importance(graph)
+    assert importance.shape == (graph.num_nodes,)
+    assert importance.dtype == torch.float64
+    for node in graph.processors.tolist():
+        losses = []
+        for sign in (-1, 1):
+            moved = graph.clone()
+            moved.wet[node] += sign * step
+            losses.append(float(objective.evaluate(moved).total))
+        slope = (losses[1] - losses[0]) / (2 * step)
+        assert float(importance[node]) == pytest.approx(abs(float(graph.wet[node]) * slope), rel=0.05, abs=1e-4)
+    assert float(importance.max()) > 0.01
+
+
+def test_what_has_no_weight_has_no_first_order_importance(objective):
+    graph = weighted(objective)
+    importance = objective.first_order_importance(graph)
+    first, *others = graph.processors.tolist()
+    assert float(importance[first]) == 0
+    assert all(float(importance[node]) > 0 for node in others)
+    assert not graph.wet.requires_grad
+    plain = [node for node in range(graph.num_nodes) if node not in graph.processors.tolist()]
+    assert importance[plain].tolist() == [0.0] * len(plain)
+
+
+def test_slopes_of_segments_may_cancel_in_first_order_importance(objective):
+    graph = weighted(objective)
+    segments = objective.segments
+    assert len(segments) == 2
+    over_all = objective.first_order_importance(graph)
+    each = [objective.first_order_importance(graph, [segment]) for segment in segments]
+    bound = sum(s.weight * x for s, x in zip(segments, each, strict=True)) / sum(s.weight for s in segments)
+    assert bool((over_all <= bound + 1e-9).all()), "the size is taken of the mean slope"
+
+
+def test_known_responses_change_nothing(objective):
+    graph, responses = hidden_graph(), {}
+    losses = [objective.evaluate(graph, None, responses) for _ in range(2)]
+    assert responses
+    assert losses[0] == losses[1] == objective.evaluate(graph)
+
+
 def test_a_graph_that_takes_a_track_which_the_song_lacks_is_refused(objective, rack):
     graph = mixing_console(rack.types, {"bus": ["1_drum.wav", "kazoo.wav"]}, "", RATE)
     with pytest.raises(SearchError, match=r"takes track 'kazoo.wav', which 'small' lacks; it has: 1_drum.wav"):

@@ -1,10 +1,13 @@
 """What the policies propose, given verdicts: section 3.2 and algorithm 3 of the pruning paper, by hand."""
 
+import math
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, Hybrid, Policy
+from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 
 Verdict = Callable[[tuple[int, ...]], bool]
 
@@ -119,7 +122,152 @@ def test_hybrid_is_brute_force_in_every_fourth_round_and_dry_wet_in_the_others()
         assert (len(trials) == 40) == (round_index in (3, 7, 11))
 
 
+# --- leave-one-out and first-order
+
+
+def ranked(count: int) -> list[Candidate]:
+    """Importance rises with the node number."""
+    return [Candidate(node, "gain", 1.0, importance=node / 100) for node in range(count)]
+
+
+def sizes(trials: list[tuple[tuple[int, ...], bool]]) -> list[int]:
+    return [len(nodes) for nodes, _ in trials]
+
+
+def span(first: int, last: int) -> tuple[int, ...]:
+    return tuple(range(first, last + 1))
+
+
+def test_first_order_does_the_same_with_another_importance():
+    assert (LeaveOneOut.needs, FirstOrder.needs) == ("leave-one-out", "gradient")
+    assert all(POLICIES[name].needs == "nothing" for name in ("brute-force", "dry-wet", "hybrid"))
+    candidates, verdict = ranked(40), lambda nodes: sum(nodes) % 3 > 0
+    assert play(FirstOrder(), candidates, verdict) == play(LeaveOneOut(), candidates, verdict)
+
+
+def test_leave_one_out_tries_the_least_important_first_whatever_the_order_and_the_weights():
+    candidates = [Candidate(node, "gain", weight=node / 9, importance=-node) for node in (3, 1, 4, 0, 2)]
+    assert [node for nodes, _ in play(LeaveOneOut(), candidates, always) for node in nodes] == [4, 3, 2, 1, 0]
+
+
+def test_leave_one_out_breaks_ties_by_weight_then_node():
+    candidates = [Candidate(2, "gain", 0.5), Candidate(1, "gain", 0.5), Candidate(3, "gain", 0.1)]
+    assert play(LeaveOneOut(), candidates, always)[0][0] == (3, 1, 2)
+
+
+def test_leave_one_out_doubles_its_batch_as_long_as_it_succeeds():
+    assert sizes(play(LeaveOneOut(), ranked(100), always)) == [4, 8, 16, 32, 40]
+
+
+def test_leave_one_out_tries_all_alone_where_nothing_can_go():
+    """Bisection ends at the first one, which is tried alone; the batch is half of that before."""
+    trials = play(LeaveOneOut(), ranked(8), never)
+    assert [nodes for nodes, _ in trials] == [span(0, 3), (0, 1), (0,), (1, 2), (1,), *[(node,) for node in span(2, 7)]]
+
+
+def test_leave_one_out_finds_the_one_that_has_to_stay():
+    """Of 0 to 7 the half 4 to 7 is left, of that 6 and 7, of that 7: it is never tried alone, and 8 comes next."""
+    trials = play(LeaveOneOut(), ranked(14), lambda nodes: 11 not in nodes)
+    assert trials == [
+        (span(0, 3), True),
+        (span(4, 11), False),
+        (span(4, 7), True),
+        (span(8, 9), True),
+        ((10,), True),
+        (span(12, 13), True),
+    ]
+
+
+def test_leave_one_out_takes_up_again_what_it_cannot_tell_of():
+    """(0, 1) fails because of 0, so that nothing is known of 2 and 3: they wait again, with a smaller batch."""
+    trials = play(LeaveOneOut(), ranked(10), lambda nodes: 0 not in nodes)
+    assert trials == [
+        (span(0, 3), False),
+        (span(0, 1), False),
+        ((0,), False),
+        (span(1, 2), True),
+        (span(3, 6), True),
+        (span(7, 9), True),
+    ]
+
+
+counts = st.integers(1, 150)
+fixed = settings(max_examples=80, derandomize=True, deadline=None, database=None)
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> tuple[list[Candidate], set[int]]:
+    """Candidates of any importance, and which of them the song needs."""
+    values = draw(st.lists(st.integers(-5, 5), min_size=1, max_size=120))
+    candidates = [Candidate(node, "gain", 1.0, importance=float(value)) for node, value in enumerate(values)]
+    return candidates, draw(st.sets(st.integers(0, len(values) - 1), max_size=12))
+
+
+@fixed
+@given(rounds())
+def test_leave_one_out_removes_exactly_what_is_not_needed_in_few_trials(played) -> None:
+    """For each needed one a bisection, and batches that grow back: of the order of r log n."""
+    candidates, needed = played
+    trials = play(LeaveOneOut(), candidates, lambda nodes: not needed & set(nodes))
+    removed = [node for nodes, kept in trials if kept for node in nodes]
+    assert len(removed) == len(set(removed))
+    assert set(removed) == {c.node for c in candidates} - needed
+    assert len(trials) <= (len(needed) + 1) * (2 * math.log2(len(candidates) + 1) + 2)
+
+
+@fixed
+@given(counts, st.integers(1, 10**9))
+def test_leave_one_out_proposes_each_and_none_again_that_was_decided(count: int, salt: int) -> None:
+    """Whatever the verdicts are: what failed alone, or went, does not come back, and the round ends soon."""
+    decided: set[int] = set()
+    proposed: set[int] = set()
+
+    def verdict(nodes: tuple[int, ...]) -> bool:
+        kept = hash((nodes, salt)) % 3 == 0
+        assert nodes
+        assert not decided & set(nodes)
+        proposed.update(nodes)
+        decided.update(nodes if kept or len(nodes) == 1 else ())
+        return kept
+
+    trials = play(LeaveOneOut(), ranked(count), verdict)
+    assert proposed == set(range(count))
+    assert len(trials) <= count * (math.log2(count) + 2)
+
+
+@fixed
+@given(counts, st.integers(1, 10**9))
+def test_leave_one_out_never_tries_what_it_knows_to_fail(count: int, salt: int) -> None:
+    """All that was removed, and the proposal: no such set is judged twice."""
+    removed: set[int] = set()
+    judged: set[frozenset[int]] = set()
+
+    def verdict(nodes: tuple[int, ...]) -> bool:
+        assert frozenset(removed | set(nodes)) not in judged
+        judged.add(frozenset(removed | set(nodes)))
+        kept = hash((nodes, salt)) % 2 == 0
+        removed.update(nodes if kept else ())
+        return kept
+
+    play(LeaveOneOut(), ranked(count), verdict)
+
+
 # --- all
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_remains_is_exact_where_all_succeed_and_positive_until_the_end(name):
+    candidates = ranked(50)
+    for verdict in (always, never, lambda nodes: sum(nodes) % 3 > 0):
+        policy, left = POLICIES[name](), []
+        policy.begin(candidates, 0, 0)
+        while nodes := policy.propose():
+            left.append(policy.remaining())
+            policy.hear(verdict(nodes))
+        assert min(left) >= 1
+        assert policy.remaining() == 0
+        if verdict is always and name not in ("leave-one-out", "first-order"):
+            assert left == list(range(len(left), 0, -1))
 
 
 @pytest.mark.parametrize("name", POLICIES)

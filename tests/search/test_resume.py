@@ -19,7 +19,7 @@ from small_song import RATE, SETTINGS, same_graph
 from graphmix.audio import Song, load_song, read_audio
 from graphmix.errors import SearchError
 from graphmix.graph.storage import load_graph
-from graphmix.search import DRAFT, Mined, SearchSettings, mine
+from graphmix.search import DRAFT, Judge, Mined, SearchSettings, mine
 from graphmix.search.state import SearchState
 
 MINE = importlib.import_module("graphmix.search.mine")  # `graphmix.search.mine` itself is the function
@@ -157,6 +157,26 @@ def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         mine(song, tmp_path / "out", settings, device="cpu", listener=Interrupting(4))
     assert_same(mine(song, tmp_path / "out", settings, device="cpu"), whole)
+
+
+@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.parametrize(("policy", "kept_bytes"), [("leave-one-out", 2**32), ("leave-one-out", 0), ("first-order", 0)])
+def test_raced_trials_go_on_the_same_with_and_without_takes(song_folder, tmp_path, monkeypatch, policy, kept_bytes):
+    """Interrupted after each second trial; what was removed by then is removed again, from takes made anew."""
+    settings = replace(SETTINGS, policy=policy, race=True, tolerance=0.1, steps=0, rounds=1, round_steps=1)
+    monkeypatch.setattr(Judge.__init__, "__defaults__", (kept_bytes,))
+    whole = mine(song_folder, tmp_path / "whole", settings, device="cpu")
+    records = [json.loads(line) for line in (whole.folder / "trace.jsonl").read_text().splitlines()]
+    tried = [(r["kept"], *r["segments"]) for r in records if r["event"] == "trial"]
+    assert (True, 2, 2) in tried[1:-1], "something is removed, and then there are other trials"
+    assert (False, 1, 2) in tried, "a hopeless one"
+    for _ in range(len(tried) + 5):
+        try:
+            resumed = mine(song_folder, tmp_path / "out", settings, device="cpu", listener=Interrupting(3))
+            break
+        except KeyboardInterrupt:
+            continue
+    assert_same(resumed, whole)
 
 
 # --- checkpoints that do not fit

@@ -26,13 +26,17 @@ from graphmix.search import DRAFT, PAPER, POLICIES, PRESETS, SearchSettings
         ({"evaluate_every": 0}, "evaluate_every is 0"),
         ({"sample_rate": 0}, "sample_rate is 0"),
         ({"ramp_steps": 0}, "ramp_steps is 0"),
-        ({"policy": "random"}, "no policy 'random'; choose one of: brute-force, dry-wet, hybrid"),
+        (
+            {"policy": "random"},
+            "no policy 'random'; choose one of: brute-force, dry-wet, hybrid, leave-one-out, first-order",
+        ),
         ({"tolerance": math.nan}, "tolerance is nan; it is a finite number"),
         ({"tolerance": math.inf}, "tolerance is inf"),
         ({"learning_rate": math.inf}, "learning_rate is inf"),
         ({"steps": 2.5}, "steps is 2.5; it is a whole number"),
         ({"rounds": True}, "rounds is True"),
         ({"seed": 2**64}, "below 2"),
+        ({"race": 1}, "race is 1; it is True or False"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, message):
@@ -44,6 +48,7 @@ def test_the_defaults_are_the_papers():
     assert SearchSettings() == PAPER == PRESETS["paper"]
     assert (PAPER.steps, PAPER.rounds, PAPER.round_steps, PAPER.ramp_steps) == (6000, 12, 500, 4000)
     assert (PAPER.tolerance, PAPER.sparsity, PAPER.gain_staging, PAPER.policy) == (0.01, 1e-2, 1e-3, "hybrid")
+    assert (PAPER.trial_segments, PAPER.race) == (0, False)
     assert PAPER.rate_at(0.0) == PAPER.rate_at(0.7) == PAPER.rate_at(1.0) == PAPER.learning_rate
 
 
