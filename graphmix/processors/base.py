@@ -34,6 +34,8 @@ class Processor(nn.Module, ABC):
     node_type: NodeType
     gain_staged = False
     """True if the energy of output and input should agree (equation 5); for one outlet, and for no matrix."""
+    keeps_silence = True
+    """Silence in is silence out, with no gradient; False for a generator, which has to be rendered all the same."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
 

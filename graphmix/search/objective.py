@@ -17,6 +17,7 @@ from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer, Responses
+from graphmix.render.silence import silent_rows, without_silence
 from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging
 
 SEGMENT_SECONDS = 3.8
@@ -76,7 +77,10 @@ class Objective:
         segment = self.song.read(start, self.length)
         assert segment.mix is not None, "checked when the objective was made"
         sources = self.stems_for(graph, segment.stems).to(self.device)
-        rendered = self.renderer.render(graph, sources)
+        plan = self.renderer.plan(graph)
+        if self.device.type == "cpu":  # asking a GPU what is silent would wait for it
+            plan = without_silence(plan, self.rack, silent_rows(sources))
+        rendered = self.renderer.run(plan, graph, sources)
         prediction = rendered.mix.sum(0, keepdim=True)[..., self.warmup :]
         target = segment.mix[None, :, self.warmup :].to(self.device)
         terms = self.loss(prediction=prediction, target=target)
