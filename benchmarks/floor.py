@@ -3,9 +3,9 @@
 Counted from graphmix's plan, and timed with torch on buffers of exactly these shapes, allocated beforehand:
 
 *FFTs*
-    - where a cable crosses between samples and spectra: as many transforms as a smallest set of signals has that
-      meets every crossing cable (a signal that many read is transformed once, and so is a sum of many); forward, and
-      backward where the signal depends on a parameter;
+    - where a cable crosses between samples and spectra, or between two FFT lengths: for each length, into it and out
+      of it, as many transforms as a smallest set of signals has that meets every crossing cable (a signal that many
+      read is transformed once, and so is a sum of many); forward, and backward where the signal depends on a parameter;
     - one for each channel of each response, forward and backward; where the response is real, so that the impulse
       response is symmetric, half of the work in pieces not longer than needed for its taps (graphmix.dsp.zero_phase);
       for reverbs also the frames of the inverse STFT;
@@ -76,6 +76,7 @@ class FloorCount:
         self.plan, self.graph, self.rack, self.samples = plan, graph, rack, samples
         self.forward, self.backward = Count(), Count()
         self.cables = list(_list_cables(plan))
+        self.within = set(_list_cables(plan, crossing=False))
         self.trains = _depend_on_parameters(plan)
         self.responses = [self._response_floats(stage) for stage in plan.stages]
         self._count_crossings()
@@ -108,18 +109,19 @@ class FloorCount:
             return processor.response(self.graph.params[stage.kind][:1], length)
 
     def _count_crossings(self) -> None:
-        crossing: dict[tuple[int | None, int | None], list[Cable]] = {}
+        crossing: dict[tuple[str, str, int], list[Cable]] = {}
         for cable in self.cables:
+            if cable in self.within:
+                continue
             source, target = (self.plan.stages[end[0]].island for end in cable)
-            if source != target:
-                crossing.setdefault((source, target), []).append(cable)
-        for (source, target), cables in crossing.items():
-            trained = [cable for cable in cables if self.trains[cable[0][0]]]
             for kind, back, island in (("irfft", "rfft", source), ("rfft", "irfft", target)):
                 if island is not None:
-                    length = self.plan.n_fft(island, self.samples)
-                    self.forward.transform(kind, length, CHANNELS * _fewest_signals(cables))
-                    self.backward.transform(back, length, CHANNELS * _fewest_signals(trained))
+                    crossing.setdefault((kind, back, island), []).append(cable)
+        for (kind, back, island), cables in crossing.items():
+            trained = [cable for cable in cables if self.trains[cable[0][0]]]
+            length = self.plan.n_fft(island, self.samples)
+            self.forward.transform(kind, length, CHANNELS * _fewest_signals(cables))
+            self.backward.transform(back, length, CHANNELS * _fewest_signals(trained))
 
     def _count_responses(self) -> None:
         for stage in self.plan.stages:
@@ -141,7 +143,7 @@ class FloorCount:
                 self.backward.transform("rfft", processor.n_fft, frames)
 
     def _count_regions(self) -> None:
-        region = _regions(self.plan, self.cables)
+        region = _regions(self.plan, self.within)
         for number in sorted(set(region.values())):
             inside = [i for i, own in region.items() if own == number]
             entering = [c for c in self.cables if region.get(c[1][0]) == number != region.get(c[0][0])]
@@ -169,11 +171,13 @@ class FloorCount:
             self.backward.stage_passes.append((read + responses + written, trained + responses))
 
 
-def _list_cables(plan: Plan) -> Iterable[Cable]:
+def _list_cables(plan: Plan, crossing: bool = True) -> Iterable[Cable]:
+    """All cables, or only those that bring signals as they are."""
     for i, stage in enumerate(plan.stages):
         for cables in stage.inputs:
-            for row, target in zip(cables.rows.tolist(), cables.targets.tolist(), strict=True):
-                yield (cables.source, row), (i, target)
+            if crossing or (plan.stages[cables.source].island == stage.island and not cables.cut):
+                for row, target in zip(cables.rows.tolist(), cables.targets.tolist(), strict=True):
+                    yield (cables.source, row), (i, target)
 
 
 def _depend_on_parameters(plan: Plan) -> list[bool]:
@@ -195,14 +199,10 @@ def _fewest_signals(cables: Iterable[Cable]) -> int:
     return int((maximum_bipartite_matching(graph) >= 0).sum())
 
 
-def _regions(plan: Plan, cables: Iterable[Cable]) -> dict[int, int]:
-    """Number of the connected region of each stage of one domain; inputs and outputs belong to none."""
+def _regions(plan: Plan, within: Iterable[Cable]) -> dict[int, int]:
+    """Number of the region of each stage that no crossing divides; inputs and outputs belong to none."""
     inner = [stage.kind not in ("in", "out") for stage in plan.stages]
-    links = {
-        (a, b)
-        for (a, _), (b, _) in cables
-        if inner[a] and inner[b] and (plan.stages[a].island is None) == (plan.stages[b].island is None)
-    }
+    links = {(a, b) for (a, _), (b, _) in within if inner[a] and inner[b]}
     count = len(plan.stages)
     rows, columns = np.array(sorted(links), dtype=int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(count, count))

@@ -67,6 +67,14 @@ def test_the_notes_say_which_processors_are_gain_staged_and_start_dry() -> None:
         assert (f"starts at wet {p.start_wet:g}" in row[-1]) == (p.start_wet < 1), row
 
 
+MAPPED_TOGETHER = {
+    ("delay", "delay_ms"): "complex z",
+    ("delay", "radius"): "complex z",
+    ("gain", "gain_db"): "level, balance",
+}
+"""Parameters whose raw numbers are not those of a curve, one by one."""
+
+
 def shown_curve(parameter: ParameterSpec) -> str:
     match parameter.curve:
         case Linear(unit):
@@ -80,8 +88,7 @@ def test_the_page_lists_every_parameter_with_its_unit_range_and_neutral_value() 
     expected = []
     for p in Rack.standard():
         for q in p.node_type.parameters:
-            is_complex = p.node_type.name == "delay" and q.name in ("delay_ms", "radius")
-            raw = "complex z" if is_complex else shown_curve(q)
+            raw = MAPPED_TOGETHER.get((p.node_type.name, q.name), shown_curve(q))
             values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
             expected.append([p.node_type.name, q.name, *values])
     assert table("processors.md", "processor") == expected

@@ -11,7 +11,7 @@ Conventions: a track is named by its file, extension included; tracks stand in n
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,11 +81,19 @@ class Song:
         """Whether the decoded song is in memory; else each read decodes from disk."""
         return self._decoded is not None
 
+    def to(self, device: torch.device | str) -> "Song":
+        """The same song with its decoded samples on a device, where :meth:`read` then cuts segments.
+
+        A song that is not preloaded stays on disk, and its segments come from the host.
+        """
+        return self if self._decoded is None else replace(self, _decoded=self._decoded.to(device))
+
     def read(self, start: int, length: int) -> Segment:
         """Read [start, start + length) at the working rate; before and after the song is silence.
 
         Shape:
-            -> stems [tracks, 2, length], mix [2, length] or None; float32, the caller's own copy.
+            -> stems [tracks, 2, length], mix [2, length] or None; float32, the caller's own copy, on the
+            device of the decoded samples.
 
         Raises:
             SongError: length is negative, or a file cannot be decoded any more.
@@ -93,16 +101,15 @@ class Song:
         if length < 0:
             raise SongError(f"cannot read {length} samples of {self.name}: give 0 or more.")
         begin, end = max(start, 0), min(start + length, self.num_samples)
-        audio = torch.zeros(self.num_tracks + (self.mix is not None), 2, length)
+        device = None if self._decoded is None else self._decoded.device
+        audio = torch.zeros(self.num_tracks + (self.mix is not None), 2, length, device=device)
         if begin < end:
             inside = audio[:, :, begin - start : end - start]
             if self._decoded is not None:
                 inside.copy_(self._decoded[:, :, begin:end])
             else:
                 sources = _sources(self.tracks, self.mix)
-                parts = _on_threads(
-                    lambda info: read_audio(info, begin, end - begin, self.sample_rate), sources
-                )
+                parts = _on_threads(lambda info: read_audio(info, begin, end - begin, self.sample_rate), sources)
                 for row, part in zip(inside, parts, strict=True):
                     row.copy_(part)
         return Segment(audio[: self.num_tracks], None if self.mix is None else audio[-1])
@@ -165,12 +172,8 @@ def _load(folder: Path, layout: Layout, sample_rate: int, preload_bytes: int) ->
     notices += _silence_notices(folder, tracks, mix, peaks)
     whole = [info.path.name for info in sources if info.is_decoded_whole]
     if whole and decoded is None:
-        notices.append(
-            f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster."
-        )
-    return Song(
-        layout.name, folder, sample_rate, tracks, layout.subgroups, mix, num_samples, tuple(notices), decoded
-    )
+        notices.append(f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster.")
+    return Song(layout.name, folder, sample_rate, tracks, layout.subgroups, mix, num_samples, tuple(notices), decoded)
 
 
 def _sources(tracks: Sequence[Track], mix: AudioInfo | None) -> list[AudioInfo]:
@@ -220,9 +223,7 @@ def _silence_notices(
 ) -> Iterator[str]:
     """Say which tracks are silent, and refuse a silent mix or nothing but silence."""
     if mix and peaks[-1] < SILENT_PEAK:
-        raise SongError(
-            f"{mix.path} is silent (its peak is {peaks[-1]:.1e}): give the mix that these tracks made."
-        )
+        raise SongError(f"{mix.path} is silent (its peak is {peaks[-1]:.1e}): give the mix that these tracks made.")
     silent = [track.name for track, peak in zip(tracks, peaks, strict=False) if peak < SILENT_PEAK]
     if len(silent) == len(tracks):
         raise SongError(f"all {len(tracks)} tracks of {folder} are silent: export them again.")

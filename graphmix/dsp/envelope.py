@@ -84,7 +84,7 @@ def _toeplitz(alpha: Tensor, size: int) -> Tensor:
     """Lower-triangular powers ``alpha ** (i - j)``, [rows, size, size]."""
     lag = torch.arange(size, device=alpha.device)
     exponent = (lag[:, None] - lag[None, :]).clamp(min=0).to(alpha.dtype)
-    return torch.where(lag[:, None] >= lag[None, :], alpha[:, None, None] ** exponent, 0.0)
+    return (alpha[:, None, None] ** exponent).tril()
 
 
 def one_pole_scan(x: Tensor, alpha: Tensor) -> Tensor:

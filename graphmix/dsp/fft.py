@@ -40,49 +40,71 @@ def _edges(n_fft: int) -> slice:
     return slice(None, None, n_fft // 2) if n_fft % 2 == 0 else slice(0, 1)
 
 
+def _unroll(circle: Tensor, start: int, length: int) -> Tensor:
+    """``length`` samples of a circle, from ``start`` samples before time zero on."""
+    if start == 0:
+        return circle[..., :length]
+    return torch.cat([circle[..., circle.size(-1) - start :], circle[..., : length - start]], dim=-1)
+
+
 class _Rfft(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, n_fft: int) -> Tensor:
-        ctx.sizes = signal.size(-1), n_fft
-        return torch.fft.rfft(signal, n=n_fft)
+    def forward(ctx: Any, signal: Tensor, n_fft: int, start: int) -> Tensor:
+        ctx.sizes = signal.size(-1), n_fft, start
+        return torch.fft.rfft(place(signal, start, n_fft) if start else signal, n=n_fft)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         # irfft counts inner bins twice. Halving its result and adding the edges' other half costs less than halving
         # the bins of a copy: a signal is shorter than the transform.
-        length, n_fft = ctx.sizes
-        signal = torch.fft.irfft(grads[0], n=n_fft, norm="forward")[..., :length].mul_(0.5)
+        length, n_fft, start = ctx.sizes
+        signal = _unroll(torch.fft.irfft(grads[0], n=n_fft, norm="forward"), start, length).mul_(0.5)
         edges = grads[0][..., _edges(n_fft)].real / 2
         signal += edges[..., :1]
         if n_fft % 2 == 0:
-            signal[..., ::2] += edges[..., 1:]
-            signal[..., 1::2] -= edges[..., 1:]
-        return signal, None
+            signal[..., start % 2 :: 2] += edges[..., 1:]
+            signal[..., 1 - start % 2 :: 2] -= edges[..., 1:]
+        return signal, None, None
 
 
 class _Irfft(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, spectrum: Tensor, n_fft: int, length: int) -> Tensor:
-        ctx.n_fft = n_fft
-        return torch.fft.irfft(spectrum, n=n_fft)[..., :length]
+    def forward(ctx: Any, spectrum: Tensor, n_fft: int, length: int, start: int) -> Tensor:
+        ctx.sizes = n_fft, start
+        return _unroll(torch.fft.irfft(spectrum, n=n_fft), start, length)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        spectrum = torch.fft.rfft(grads[0] * 2, n=ctx.n_fft, norm="forward")
-        spectrum[..., _edges(ctx.n_fft)] *= 0.5
-        return spectrum, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        n_fft, start = ctx.sizes
+        doubled = grads[0] * 2
+        spectrum = torch.fft.rfft(place(doubled, start, n_fft) if start else doubled, n=n_fft, norm="forward")
+        spectrum[..., _edges(n_fft)] *= 0.5
+        return spectrum, None, None, None
 
 
-def rfft(signal: Tensor, n_fft: int) -> Tensor:
-    """Spectrum of a real signal, zero-padded to ``n_fft``: [..., samples] -> [..., n_fft // 2 + 1]."""
+def rfft(signal: Tensor, n_fft: int, start: int = 0) -> Tensor:
+    """Spectrum of a real signal, zero-padded to ``n_fft``: [..., samples] -> [..., n_fft // 2 + 1].
+
+    Args:
+        signal: from ``start`` samples before time zero on.
+        n_fft: samples of the circle on which it is laid.
+        start: how much of the signal lies before time zero, at the end of the circle.
+    """
     if signal.size(-1) > n_fft:
         raise ValueError(f"the signal has {signal.size(-1)} samples, more than n_fft = {n_fft}")
-    return _Rfft.apply(signal, n_fft)
+    return _Rfft.apply(signal, n_fft, start)
 
 
-def irfft(spectrum: Tensor, n_fft: int, length: int) -> Tensor:
-    """First ``length`` samples of the real signal with this spectrum: [..., n_fft // 2 + 1] -> [..., length]."""
-    return _Irfft.apply(spectrum, n_fft, length)
+def irfft(spectrum: Tensor, n_fft: int, length: int, start: int = 0) -> Tensor:
+    """Samples of the real signal with this spectrum: [..., n_fft // 2 + 1] -> [..., length].
+
+    Args:
+        spectrum: on a circle of ``n_fft`` samples.
+        n_fft: at least ``length``.
+        length: how many samples.
+        start: how many of them lie before time zero, at the end of the circle.
+    """
+    return _Irfft.apply(spectrum, n_fft, length, start)
 
 
 def place(impulse_response: Tensor, center: int, n_fft: int) -> Tensor:

@@ -177,10 +177,12 @@ def _by_tensors(initial: Tensor, decay: Tensor, noise: Tensor, window: Tensor, s
     frame = torch.arange(noise.size(1), device=initial.device, dtype=initial.dtype)
     mask = torch.addcmul(initial[:, :, None], decay[:, :, None], frame[:, None]).exp()
     mask = torch.cat([mask, mask[..., -1:]], dim=-1)
-    spectra, size = (noise * mask).flatten(0, 1).mT, window.size(0)
-    mid_side = torch.istft(spectra, size, size // 2, window=window, center=True, length=samples)
-    mid, side = mid_side.view(len(initial), 2, samples).chunk(2, dim=1)
-    return torch.cat([mid + side, mid - side], dim=1)
+    new, old = torch.fft.irfft(noise * mask, n=window.size(0)).chunk(2, dim=-1)
+    rise, fall = _halves(window)
+    hops = old * torch.cat([fall[:1].expand(noise.size(1) - 1, -1), fall[1:]])
+    hops[:, :, :-1] += new[:, :, 1:] * rise[0]  # torch.istft would do as much, but looks at its window on the host
+    mid, side = hops.flatten(-2)[..., :samples].unbind(1)
+    return torch.stack([mid + side, mid - side], dim=1)
 
 
 def masked_noise(initial: Tensor, decay: Tensor, noise: Tensor, window: Tensor, samples: int) -> Tensor:

@@ -6,6 +6,7 @@ with Parseval's weights c, so that the energies are those of the signals in time
 On the CPU forward and backward are one compiled pass each over memory; elsewhere they are tensor operations.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -187,6 +188,13 @@ class _ApplyResponse(torch.autograd.Function):
         return gu, gh, gw.sum(1), None
 
 
+@lru_cache(maxsize=32)
+def _weights(n_fft: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Parseval's weights, copied to a device once."""
+    with torch.inference_mode(False):  # they outlive this call, and training may use them next
+        return parseval_weights(n_fft).to(device, dtype)
+
+
 def apply_response(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
     """Filter spectra and mix with the dry ones.
 
@@ -200,7 +208,7 @@ def apply_response(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tenso
         The filtered spectra [nodes, 2, bins], and the energies (wet, dry) of the mid channel [nodes, 2].
     """
     wet = wet.to(u.real.dtype)
-    weights = parseval_weights(n_fft).to(wet)
+    weights = _weights(n_fft, wet.dtype, wet.device)
     if u.device.type == "cpu":
         return _ApplyResponse.apply(u, h, wet, weights)
     return _apply_by_tensors(u, h, wet, weights)

@@ -38,6 +38,8 @@ class Processor(nn.Module, ABC):
     """Silence in is silence out, with no gradient; False for a generator, which has to be rendered all the same."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
+    wet_rate = 1.0
+    """Step size of the dry/wet weight in a search with own rates, as a multiple of its learning rate."""
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__()
@@ -80,6 +82,10 @@ class Processor(nn.Module, ABC):
         columns = [p.curve.physical(self.get(raw, p.name)) for p in self.node_type.parameters]
         return torch.cat([raw[:, :0], *columns], dim=1)
 
+    def rates(self) -> Tensor:
+        """Step sizes of the raw numbers in a search with own rates, as multiples of its learning rate, [raw width]."""
+        return torch.ones(self.node_type.width)
+
     def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
         """Physical values from which a search starts, given neutral ones, [nodes, width]."""
         return params
@@ -100,8 +106,8 @@ class Processor(nn.Module, ABC):
         """Bring raw numbers back into their ranges, in place, after a step of the optimizer."""
         for p in self.node_type.parameters:
             columns = self.node_type.columns(p.name)
-            low, high = (p.curve.raw(torch.tensor(edge, device=raw.device)) for edge in (p.low, p.high))
-            raw[:, columns] = raw[:, columns].clamp(low, high)
+            low, high = (float(p.curve.raw(torch.tensor(edge))) for edge in (p.low, p.high))
+            raw[:, columns].clamp_(low, high)
 
 
 class MatrixProcessor(Processor):

@@ -41,6 +41,7 @@ class MultitapDelay(LTIProcessor):
 
     gain_staged = True
     start_wet = 0.0
+    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

@@ -8,6 +8,9 @@ from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
 LEVEL_RANGE_DB = (-120.0, 60.0)
 """Far beyond any fader, and still without overflow in float32."""
+LEVEL_RATE, BALANCE_RATE = 0.3, 0.03
+"""Step sizes of a gain. A level moves all that the node hears, and a balance out of tune makes a side channel, which
+counts by its share of the target's: where that is weak, a balance that wanders costs more than all else."""
 
 
 class Gain(MatrixProcessor):
@@ -15,7 +18,9 @@ class Gain(MatrixProcessor):
 
     .. math:: y[n] = \exp(p_g) \cdot u[n]
 
-    Equation 10; the parameter is the same number in dB.
+    Equation 10; the parameter is the same number in dB. Raw numbers are level and balance, the half sum and the half
+    difference of left and right: an optimizer that scales each number by its own gradient then finds a common level
+    without moving the image.
 
     Params:
         gain_db [nodes, 2]: left and right gain in dB.
@@ -32,6 +37,28 @@ class Gain(MatrixProcessor):
     def matrix(self, params: Tensor) -> Tensor:
         """Diagonal matrices, [nodes, 2, 2]."""
         return torch.diag_embed((self.get(params, "gain_db") / DB_PER_NEPER).exp())
+
+    def to_raw(self, params: Tensor) -> Tensor:
+        """Left and right to level and balance."""
+        left, right = (params / DB_PER_NEPER).unbind(1)
+        return torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
+
+    def from_raw(self, raw: Tensor) -> Tensor:
+        """Level and balance to left and right."""
+        level, balance = raw.unbind(1)
+        return torch.stack([level + balance, level - balance], dim=1) * DB_PER_NEPER
+
+    def rates(self) -> Tensor:
+        """A slow level, and a balance that is slower still."""
+        return torch.tensor([LEVEL_RATE, BALANCE_RATE])
+
+    @torch.no_grad()
+    def project(self, raw: Tensor) -> None:
+        """Bring left and right back into their range."""
+        params = self.from_raw(raw)
+        low, high = LEVEL_RANGE_DB
+        inside = ((params >= low) & (params <= high)).all(dim=1, keepdim=True)
+        raw.copy_(torch.where(inside, raw, self.to_raw(params.clamp(low, high))))
 
 
 class Imager(MatrixProcessor):

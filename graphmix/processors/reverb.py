@@ -53,6 +53,7 @@ class Reverb(LTIProcessor):
 
     gain_staged = True
     start_wet = 0.0
+    wet_rate = 0.3
     noise_stft: Tensor
     window: Tensor
 

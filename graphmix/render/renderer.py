@@ -13,7 +13,6 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import OptPairTensor
 
-from graphmix.dsp.fft import irfft, rfft
 from graphmix.dsp.matrix import multiply
 from graphmix.dsp.response import apply_response
 from graphmix.dsp.rows import sum_rows
@@ -22,6 +21,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validate import validate
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
+from graphmix.render.convert import Arrival, convert
+from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
 
@@ -70,6 +71,7 @@ class Renderer(MessagePassing):
         self.rack = rack
         self.method = method
         self._plans: dict[tuple[object, ...], Plan] = {}
+        self._read: tuple[tuple[Tensor, ...], tuple[int, ...], tuple[bytes, ...]] | None = None
 
     def message(self, x: OptPairTensor) -> Tensor:
         """A cable changes nothing, so that no message needs to be written out."""
@@ -94,16 +96,16 @@ class Renderer(MessagePassing):
 
     def render(self, graph: MixGraph, sources: Tensor) -> Rendered:
         """As :meth:`forward`, with the energies that gain-staging needs."""
-        self._check_sources(graph, sources)
-        return self.run(self.plan(graph), graph, sources)
+        plan = self.plan(graph)
+        self._check_sources(plan, graph, sources)
+        return self.run(plan, graph, sources)
 
     def plan(self, graph: MixGraph) -> Plan:
         """The (validated, kept) plan of a graph."""
-        tensors = graph.node_type, graph.edge_index, graph.edge_port
         device = graph.node_type.device
         # Shapes are part of the key, so that parameters from before an edit are refused and not misread.
         shapes = graph.wet.shape, *((name, values.shape) for name, values in graph.params.items())
-        key = (*(t.cpu().numpy().tobytes() for t in tensors), graph.types.names, shapes, device)
+        key = (*self._structure(graph), graph.types.names, shapes, device)
         if key not in self._plans:
             plan = schedule(validate(graph), self.rack, self.method).to(device)
             while len(self._plans) >= _CACHED_PLANS:
@@ -111,8 +113,19 @@ class Renderer(MessagePassing):
             self._plans[key] = plan
         return self._plans[key]
 
-    def _check_sources(self, graph: MixGraph, sources: Tensor) -> None:
-        count = int((graph.node_type == graph.types.index("in")).sum())
+    def _structure(self, graph: MixGraph) -> tuple[bytes, ...]:
+        """Nodes, cables and ports as bytes; read from another device once, as long as they are the same tensors."""
+        tensors = graph.node_type, graph.edge_index, graph.edge_port
+        if graph.node_type.device.type == "cpu":
+            return tuple(t.numpy().tobytes() for t in tensors)
+        versions = tuple(t._version for t in tensors)
+        known = self._read
+        if known is None or known[1] != versions or any(a is not b for a, b in zip(known[0], tensors, strict=True)):
+            known = self._read = tensors, versions, tuple(t.cpu().numpy().tobytes() for t in tensors)
+        return known[2]
+
+    def _check_sources(self, plan: Plan, graph: MixGraph, sources: Tensor) -> None:
+        count = sum(stage.nodes.numel() for stage in plan.stages if stage.kind == "in")
         if sources.dim() != 3 or sources.size(0) != count or sources.size(1) != 2:
             raise GraphError(
                 f"sources have shape {list(sources.shape)}, expected [{count}, 2, samples]: one stereo signal for "
@@ -153,7 +166,7 @@ class Renderer(MessagePassing):
                 every = stage.rows.numel() == sources.size(0)
                 incoming = signal = sources if every else sources.index_select(0, stage.rows)
             else:
-                incoming = self._gather(plan, stage, outputs, sources)
+                incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)
                 signal, energy = self.process(stage, incoming, graph, response)
                 energies.extend([] if energy is None else [energy])
@@ -168,32 +181,24 @@ class Renderer(MessagePassing):
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
 
-    def _gather(self, plan: Plan, stage: Stage, outputs: dict[int, Tensor], sources: Tensor) -> Tensor:
-        """What comes in, [nodes * inlets, 2, samples or bins], in the domain of the stage."""
-        samples = sources.size(-1)
-        size = stage.nodes.numel() * stage.inlets
-        sums: dict[int | None, Tensor] = {}
-        for cables in stage.inputs:
-            island = plan.stages[cables.source].island
-            x = outputs[cables.source]
-            brought = x
-            if not cables.passes_through:
-                edge_index = torch.stack([cables.rows, cables.targets])
-                brought = self.propagate(edge_index, x=(x, None), size=(x.size(0), size))
-            sums[island] = brought if island not in sums else sums[island] + brought
-        own = None if stage.kind == "out" else stage.island
-        if not sums:
-            sums[None] = sources.new_zeros(size, 2, samples)
-        total: Tensor | None = None
-        for island, signal in sums.items():
-            if island != own:
-                if island is not None:
-                    signal = irfft(signal, plan.n_fft(island, samples), samples)
-                if own is not None:
-                    signal = rfft(signal, plan.n_fft(own, samples))
-            total = signal if total is None else total + signal
-        assert total is not None, "a stage without input got silence above"
-        return total
+    def _gather(self, plan: Plan, index: int, outputs: dict[int, Tensor], sources: Tensor) -> Tensor:
+        """What comes into a stage, [nodes * inlets, 2, samples or bins], in its domain."""
+        stage, inflow = plan.stages[index], plan.inflows[index]
+        size, samples = stage.nodes.numel() * stage.inlets, sources.size(-1)
+        arrivals = []
+        for flow in inflow.flows:
+            total: Tensor | None = None
+            for cables in flow.cables:
+                brought = outputs[cables.source]
+                if not cables.passes_through:
+                    edge_index = torch.stack([cables.rows, cables.targets])
+                    brought = self.propagate(edge_index, x=(brought, None), size=(brought.size(0), flow.size))
+                total = brought if total is None else total + brought
+            assert total is not None, "a flow has cables"
+            arrivals.append(Arrival(flow.island, flow.cut, flow.rows, flow.slots, total))
+        if not arrivals:
+            arrivals.append(Arrival(None, False, None, None, sources.new_zeros(size, CHANNELS, samples)))
+        return convert(plan, stage.island, arrivals, inflow.entering, size, samples)
 
     def _response(
         self, index: int, stage: Stage, incoming: Tensor, graph: MixGraph, known: Responses | None

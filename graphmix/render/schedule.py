@@ -6,12 +6,13 @@ and FFT lengths.
 
 Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers) on
 either. A signal changes domain only where a cable crosses. Signals live on an unbounded time axis: between two
-general processors nothing is cut, and the FFT of each *island* of connected spectral stages is long enough for
-all responses in a row, so that the samples of the segment equal linear convolution.
+general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
+lengths there are, and where one is left for another, is decided in :mod:`graphmix.render.domains`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,32 +21,37 @@ from torch import Tensor
 from graphmix.dsp.fft import good_length
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.rack import Rack
+from graphmix.render.domains import CHANNELS, choose_domains
 from graphmix.render.sequence import Beam, SequenceMethod, TypeSequence, find_sequence
 from graphmix.spec import NodeType
+
+Way = tuple[int | None, bool]
+"""How a signal comes: spectra of which island, or None for samples; and whether they are cut."""
 
 
 @dataclass(frozen=True)
 class Cables:
-    """All cables from one stage into another.
+    """All cables from one stage into another that bring their signals in the same way.
 
     Args:
         source: index of the stage that sends.
         rows: rows of its output that are read, [edges].
         targets: (node, inlet) rows of the receiving stage, in rising order, [edges].
         passes_through: the output as a whole *is* the input; nothing needs to be copied.
+        cut: of these spectra only the segment and the plan's margins are kept.
     """
 
     source: int
     rows: Tensor
     targets: Tensor
     passes_through: bool
+    cut: bool
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Nodes of one type that are rendered at once.
+    """Nodes of one type and one domain that are rendered at once.
 
     Args:
         kind: name of the type.
@@ -67,32 +73,73 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """Cables into one stage whose signals are summed before they are transformed.
+
+    Args:
+        island: of the stages that send, None for samples.
+        cut: of these spectra only the segment and the plan's margins are kept.
+        rows: rows of the stage that hear them, or None for all, [size].
+        slots: the same among those rows that hear something transformed, or None for all of these, [size].
+        size: how many rows.
+        cables: by sending stage; their targets are rows of the flow.
+    """
+
+    island: int | None
+    cut: bool
+    rows: Tensor | None
+    slots: Tensor | None
+    size: int
+    cables: tuple[Cables, ...]
+
+
+@dataclass(frozen=True)
+class Inflow:
+    """All that comes into one stage.
+
+    Args:
+        entering: rows that hear something transformed, or None for all; in the time domain always None.
+        flows: by domain.
+    """
+
+    entering: Tensor | None
+    flows: tuple[Flow, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A schedule ready to render; see :func:`schedule`.
 
     Args:
         stages: in order.
-        reaches: for each island how far its responses reach in a row, in samples.
+        reaches: for each island by how much its FFT is longer than a segment, in samples.
         taps: for each island the length of its longest response, which the FFT has to hold.
+        margin: samples that a cut keeps on either side of the segment.
         sequence: how the order was found and how good it is.
     """
 
     stages: tuple[Stage, ...]
     reaches: tuple[int, ...]
     taps: tuple[int, ...]
+    margin: int
     sequence: TypeSequence
 
     def n_fft(self, island: int, samples: int) -> int:
         """FFT length of an island for a segment of so many samples."""
         return good_length(max(samples + self.reaches[island], self.taps[island]))
 
+    @cached_property
+    def inflows(self) -> tuple[Inflow, ...]:
+        """What comes into each stage, sorted by how it has to be transformed."""
+        return tuple(_sort_inputs(stage, self.stages) for stage in self.stages)
+
     def describe(self, samples: int) -> str:
         """The plan as a table: stage, nodes, domain, transforms and bytes for a segment of so many samples."""
         lines = [f"{'stage':>5}  {'type':<22}{'nodes':>6}  {'domain':<18}{'transforms':>10}{'MB':>9}"]
         transforms, total = 0, 0.0
         for i, stage in enumerate(self.stages):
-            crossing = self._crossing(stage)
-            rows = len(stage.nodes) * stage.outlets * 2
+            crossing = self._count_transforms(i)
+            rows = len(stage.nodes) * stage.outlets * CHANNELS
             if stage.island is None:
                 domain, size = "time", 4 * samples * rows
             else:
@@ -100,15 +147,23 @@ class Plan:
                 domain, size = f"spectrum {n_fft}", 8 * (n_fft // 2 + 1) * rows
             transforms, total = transforms + crossing, total + size / 1e6
             lines.append(f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}")
-        found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
-        lines.append(f"{len(self.stages)} stages ({found}), {transforms} transforms, {total:.1f} MB of signals")
+        lines.append(f"{self._count_stages()}, {transforms} transforms, {total:.1f} MB of signals")
         return "\n".join(lines)
 
-    def _crossing(self, stage: Stage) -> int:
+    def _count_stages(self) -> str:
+        """Stages by type, how good that number is, and how many they are by domain."""
+        found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
+        by_domain = f", {len(self.stages)} by domain" if len(self.stages) > len(self.sequence) else ""
+        return f"{len(self.sequence)} stages ({found}){by_domain}"
+
+    def _count_transforms(self, index: int) -> int:
         """Transforms of signals (left and right) at the inputs of a stage."""
-        crossing = [c for c in stage.inputs if self.stages[c.source].island != stage.island]
-        rows = {int(t) for c in crossing for t in c.targets}
-        return 2 * len(rows)
+        stage, inflow = self.stages[index], self.inflows[index]
+        crossing = [flow for flow in inflow.flows if flow.cut or flow.island != stage.island]
+        rows = sum(flow.size for flow in crossing if flow.island is not None)
+        if crossing and stage.island is not None:
+            rows += len(stage.nodes) * stage.inlets if inflow.entering is None else len(inflow.entering)
+        return CHANNELS * rows
 
     def __str__(self) -> str:
         return self.describe(samples=114000)
@@ -122,12 +177,67 @@ class Plan:
                 s.rows.to(device),
                 s.inlets,
                 s.outlets,
-                tuple(Cables(c.source, c.rows.to(device), c.targets.to(device), c.passes_through) for c in s.inputs),
+                tuple(replace(c, rows=c.rows.to(device), targets=c.targets.to(device)) for c in s.inputs),
                 s.island,
             )
             for s in self.stages
         )
-        return Plan(moved, self.reaches, self.taps, self.sequence)
+        return replace(self, stages=moved)
+
+
+def _sort_inputs(stage: Stage, stages: Sequence[Stage]) -> Inflow:
+    """The inputs of a stage by domain."""
+    by_way: dict[Way, list[Cables]] = {}
+    for cables in stage.inputs:
+        by_way.setdefault((stages[cables.source].island, cables.cut), []).append(cables)
+    targets = {way: torch.cat([c.targets for c in own]).cpu().numpy() for way, own in by_way.items()}
+    size, device = len(stage.nodes) * stage.inlets, stage.nodes.device
+    entering, heard = sort_rows(targets, stage.island, size)
+    flows = []
+    for way, (rows, slots) in heard.items():
+        cables_in = tuple(_into_flow(c, rows, stages[c.source]) for c in by_way[way])
+        indices = unless_all(rows, size, device), unless_all(slots, len(entering), device)
+        flows.append(Flow(*way, *indices, len(rows), cables_in))
+    return Inflow(unless_all(entering, size, device), tuple(flows))
+
+
+def sort_rows(
+    targets: Mapping[Way, np.ndarray], own: int | None, size: int
+) -> tuple[np.ndarray, dict[Way, tuple[np.ndarray, np.ndarray]]]:
+    """Which rows of a stage hear what.
+
+    Args:
+        targets: for each way the rows that hear it.
+        own: island of the stage, None in the time domain.
+        size: how many rows it has.
+
+    Returns:
+        The rows that hear something transformed (in the time domain all); and for each way the rows that hear it in
+        rising order, all if it needs no transform, and their places among the former.
+    """
+    every = np.arange(size)
+    crossing = [rows for way, rows in targets.items() if way != (own, False)]
+    entering = every if own is None or not crossing else np.unique(np.concatenate(crossing))
+    heard = {way: every if way == (own, False) else np.unique(rows) for way, rows in targets.items()}
+    return entering, {way: (rows, np.searchsorted(entering, rows)) for way, rows in heard.items()}
+
+
+def _into_flow(cables: Cables, rows: np.ndarray, source: Stage) -> Cables:
+    """Cables into a stage, as cables into those of its rows that a flow has."""
+    slots = np.searchsorted(rows, cables.targets.cpu().numpy())
+    whole = _is_whole(cables.rows.cpu().numpy(), slots, len(source.nodes) * source.outlets, len(rows))
+    return replace(cables, targets=torch.from_numpy(slots).to(cables.targets.device), passes_through=whole)
+
+
+def _is_whole(rows: np.ndarray, targets: np.ndarray, num_rows: int, num_targets: int) -> bool:
+    """Do cables bring each row to the target of the same number?"""
+    every = np.arange(num_rows)
+    return num_rows == num_targets and np.array_equal(rows, every) and np.array_equal(targets, every)
+
+
+def unless_all(rows: np.ndarray, count: int, device: torch.device) -> Tensor | None:
+    """Indices into ``count`` rows, or None if they are all of these."""
+    return None if len(rows) == count else torch.from_numpy(rows).to(device)
 
 
 def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) -> Plan:
@@ -144,33 +254,17 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     _check_rack(graph, rack)
     node_type = graph.node_type.cpu().numpy()
     edges = graph.edge_index.cpu().numpy()
-    ports = graph.edge_port.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam())
-    stages = _order_nodes([(graph.types[kind].name, np.asarray(nodes)) for kind, nodes in sequence.stages], edges)
-    stage_of, row_of = np.zeros(len(node_type), dtype=np.int64), np.zeros(len(node_type), dtype=np.int64)
-    for i, (_, nodes) in enumerate(stages):
-        stage_of[nodes], row_of[nodes] = i, np.arange(len(nodes))
-    spectral = _choose_domains([name for name, _ in stages], stage_of, edges, rack)
-    islands, reaches, taps = _islands(stages, spectral, stage_of, edges, rack)
+    domains = choose_domains(graph, rack, [node for _, nodes in sequence.stages for node in nodes])
+    stages = _order_nodes(_split(sequence, domains.islands, graph), edges)
+    inputs = _lay_cables(graph, stages, domains.cut)
     rows = graph.rows().cpu()
     result = []
-    for i, (name, nodes) in enumerate(stages):
-        node_kind = graph.types.by_letter(name)
-        mine = np.flatnonzero(stage_of[edges[1]] == i)
-        inputs = _cables(mine, edges, ports, stage_of, row_of, stages, graph, len(node_kind.inlets))
-        index = torch.from_numpy(nodes)
-        result.append(
-            Stage(
-                name,
-                index,
-                rows[index],
-                max(1, len(node_kind.inlets)),
-                len(node_kind.outlets),
-                inputs,
-                islands[i],
-            )
-        )
-    return Plan(tuple(result), reaches, taps, sequence)
+    for (kind, nodes), cables in zip(stages, inputs, strict=True):
+        index, island = torch.from_numpy(nodes), int(domains.islands[nodes[0]])
+        ports = max(1, len(kind.inlets)), len(kind.outlets)
+        result.append(Stage(kind.name, index, rows[index], *ports, cables, None if island < 0 else island))
+    return Plan(tuple(result), domains.reaches, domains.taps, domains.margin, sequence)
 
 
 def _check_rack(graph: MixGraph, rack: Rack) -> None:
@@ -193,109 +287,50 @@ def _face(kind: NodeType) -> str:
     return f"inlets {', '.join(kind.inlets)}; outlets {', '.join(kind.outlets)}; {parameters}"
 
 
-def _order_nodes(stages: Sequence[tuple[str, np.ndarray]], edges: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def _split(sequence: TypeSequence, islands: np.ndarray, graph: MixGraph) -> list[tuple[NodeType, np.ndarray]]:
+    """The nodes of each stage by domain and FFT length; they do not depend on each other."""
+    return [
+        (graph.types[stage.type], nodes[islands[nodes] == island])
+        for stage in sequence.stages
+        for nodes in (np.asarray(stage.nodes),)
+        for island in np.unique(islands[nodes])
+    ]
+
+
+def _order_nodes(stages: Sequence[tuple[NodeType, np.ndarray]], edges: np.ndarray) -> list[tuple[NodeType, np.ndarray]]:
     """Sort the nodes of each stage by where their first input lies, so that reading becomes passing through."""
     place: dict[int, tuple[int, int]] = {}
     first: dict[int, list[int]] = {}
     for source, target in edges.T.tolist():
         first.setdefault(target, []).append(source)
     result = []
-    for i, (name, nodes) in enumerate(stages):
+    for i, (kind, nodes) in enumerate(stages):
         key = {n: min((place[s] for s in first.get(n, [])), default=(-1, -1)) for n in nodes.tolist()}
-        ordered = nodes if name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
+        ordered = nodes if kind.name in ("in", "out") else np.array(sorted(nodes.tolist(), key=lambda n: (key[n], n)))
         place.update({n: (i, row) for row, n in enumerate(ordered.tolist())})
-        result.append((name, ordered.astype(np.int64)))
+        result.append((kind, ordered.astype(np.int64)))
     return result
 
 
-def _choose_domains(kinds: Sequence[str], stage_of: np.ndarray, edges: np.ndarray, rack: Rack) -> list[bool]:
-    """True for stages that work on spectra: LTI ones, and free ones that read a spectrum."""
-    sources: list[set[int]] = [set() for _ in kinds]
-    for source, target in zip(stage_of[edges[0]].tolist(), stage_of[edges[1]].tolist(), strict=True):
-        sources[target].add(source)
-    spectral: list[bool] = []
-    for i, kind in enumerate(kinds):
-        processor = rack.get(kind)
-        if isinstance(processor, LTIProcessor):
-            spectral.append(True)
-        elif kind == "in" or (isinstance(processor, Processor) and not isinstance(processor, MatrixProcessor)):
-            spectral.append(False)
-        else:
-            spectral.append(any(spectral[s] for s in sources[i]))
-    return spectral
-
-
-def _islands(
-    stages: Sequence[tuple[str, np.ndarray]],
-    spectral: Sequence[bool],
-    stage_of: np.ndarray,
-    edges: np.ndarray,
-    rack: Rack,
-) -> tuple[list[int | None], tuple[int, ...], tuple[int, ...]]:
-    """Group spectral stages that pass spectra on; how far each group's responses reach, and the longest response."""
-    parent = list(range(len(stages)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    before = np.zeros(len(stage_of), dtype=np.int64)
-    after = np.zeros(len(stage_of), dtype=np.int64)
-    incoming: dict[int, list[int]] = {}
-    for source, target in edges.T.tolist():
-        incoming.setdefault(target, []).append(source)
-    for i, (kind, nodes) in enumerate(stages):
-        if not spectral[i]:
-            continue
-        processor = rack.get(kind)
-        extent = processor.extent if isinstance(processor, LTIProcessor) else (0, 0)
-        for node in nodes.tolist():
-            previous = [s for s in incoming.get(node, []) if spectral[stage_of[s]]]
-            before[node] = extent[0] + max((before[s] for s in previous), default=0)
-            after[node] = extent[1] + max((after[s] for s in previous), default=0)
-            for s in previous:
-                parent[root(int(stage_of[s]))] = root(i)
-    reach: dict[int, int] = {}
-    taps: dict[int, int] = {}
-    for i, (kind, nodes) in enumerate(stages):
-        if spectral[i]:
-            processor = rack.get(kind)
-            longest = int(max(before[nodes].max(), after[nodes].max()))
-            reach[root(i)] = max(reach.get(root(i), 0), longest)
-            own = sum(processor.extent) + 1 if isinstance(processor, LTIProcessor) else 1
-            taps[root(i)] = max(taps.get(root(i), 1), own)
-    number = {r: j for j, r in enumerate(reach)}
-    islands = [number[root(i)] if spectral[i] else None for i in range(len(stages))]
-    return islands, tuple(reach.values()), tuple(taps.values())
-
-
-def _cables(
-    mine: np.ndarray,
-    edges: np.ndarray,
-    ports: np.ndarray,
-    stage_of: np.ndarray,
-    row_of: np.ndarray,
-    stages: Sequence[tuple[str, np.ndarray]],
-    graph: MixGraph,
-    inlets: int,
-) -> tuple[Cables, ...]:
-    """The cables ``mine`` (indices of edges) into one stage, by sending stage."""
-    result = []
-    if not len(mine):
-        return ()
-    target_stage = int(stage_of[edges[1, mine[0]]])
-    num_targets = len(stages[target_stage][1]) * max(1, inlets)
-    for source in np.unique(stage_of[edges[0, mine]]).tolist():
-        own = mine[stage_of[edges[0, mine]] == source]
-        outlets = len(graph.types.by_letter(stages[source][0]).outlets)
-        rows = row_of[edges[0, own]] * outlets + ports[own, 0]
-        targets = row_of[edges[1, own]] * max(1, inlets) + ports[own, 1]
-        order = np.lexsort((rows, targets))
-        rows, targets = rows[order], targets[order]
-        num_rows = len(stages[source][1]) * outlets
-        every = np.arange(num_rows)
-        whole = num_rows == num_targets and np.array_equal(rows, every) and np.array_equal(targets, every)
-        result.append(Cables(source, torch.from_numpy(rows), torch.from_numpy(targets), whole))
-    return tuple(result)
+def _lay_cables(
+    graph: MixGraph, stages: Sequence[tuple[NodeType, np.ndarray]], cut: np.ndarray
+) -> list[tuple[Cables, ...]]:
+    """The cables into each stage, by sending stage and by whether they are cut."""
+    edges, ports = graph.edge_index.cpu().numpy(), graph.edge_port.cpu().numpy()
+    stage_of, row_of = (np.zeros(graph.node_type.numel(), dtype=np.int64) for _ in range(2))
+    for i, (_, nodes) in enumerate(stages):
+        stage_of[nodes], row_of[nodes] = i, np.arange(len(nodes))
+    inlets = np.array([max(1, len(kind.inlets)) for kind, _ in stages], dtype=np.int64)
+    outlets = np.array([len(kind.outlets) for kind, _ in stages], dtype=np.int64)
+    (senders, receivers), (source_rows, target_rows) = stage_of[edges], row_of[edges]
+    rows, targets = source_rows * outlets[senders] + ports[:, 0], target_rows * inlets[receivers] + ports[:, 1]
+    order = np.lexsort((rows, targets, cut, senders, receivers))
+    result: list[tuple[Cables, ...]] = [() for _ in stages]
+    ways = np.stack([receivers, senders, cut])[:, order]
+    for own in np.split(order, np.flatnonzero((ways[:, 1:] != ways[:, :-1]).any(0)) + 1) if len(order) else []:
+        source, target = int(senders[own[0]]), int(receivers[own[0]])
+        sizes = len(stages[source][1]) * int(outlets[source]), len(stages[target][1]) * int(inlets[target])
+        whole = _is_whole(rows[own], targets[own], *sizes)
+        ends = torch.from_numpy(rows[own]), torch.from_numpy(targets[own])
+        result[target] += (Cables(source, *ends, whole, bool(cut[own[0]])),)
+    return result

@@ -69,4 +69,4 @@ def _restrict(
     every = np.arange(leaves.sum())
     passes = int(enters.sum()) == len(every) and np.array_equal(new_rows, every) and np.array_equal(new_targets, every)
     number = int(place[cables.source])
-    return Cables(number, torch.from_numpy(new_rows), torch.from_numpy(new_targets), bool(passes))
+    return Cables(number, torch.from_numpy(new_rows), torch.from_numpy(new_targets), bool(passes), cables.cut)

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.dsp.fft import irfft, rfft
 from graphmix.dsp.matrix import multiply
 from graphmix.dsp.response import filter_rows
 from graphmix.dsp.rows import sum_rows
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.render.convert import Arrival, convert
 from graphmix.render.renderer import Renderer, Responses, in_node_order
-from graphmix.render.schedule import Stage
+from graphmix.render.schedule import Stage, Way, sort_rows, unless_all
+
+_Arriving = tuple[int, bool, np.ndarray, np.ndarray, np.ndarray]
 
 
 class _Change(NamedTuple):
@@ -53,7 +55,7 @@ class TrialRenderer:
         self.responses: Responses = {}
         self.nodes = [stage.nodes.cpu().numpy() for stage in self.plan.stages]
         self.cables = [
-            [(c.source, c.rows.cpu().numpy(), c.targets.cpu().numpy()) for c in stage.inputs]
+            [(c.source, c.cut, c.rows.cpu().numpy(), c.targets.cpu().numpy()) for c in stage.inputs]
             for stage in self.plan.stages
         ]
         with torch.no_grad():
@@ -173,7 +175,7 @@ class Take:
         stage = self.trials.plan.stages[i]
         size = len(self.trials.nodes[i])
         arriving = self._arriving(i, changes)
-        keys = [trial * size + target // stage.inlets for _, _, trial, target in arriving]
+        keys = [trial * size + target // stage.inlets for _, _, _, trial, target in arriving]
         pairs = np.unique(np.concatenate([own[:, 0] * size + own[:, 1], *keys]))
         if not len(pairs):
             return None
@@ -182,56 +184,51 @@ class Take:
         now_gone = np.isin(pairs, own[:, 0] * size + own[:, 1]) & ~gone[rows]
         return _Change(trials, rows, comes, self._process(i, comes, rows, now_gone, gone[rows]))
 
-    def _arriving(
-        self, i: int, changes: Sequence[_Change | None]
-    ) -> list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """For each sending stage: (stage, row of its change's signal, trial, target row of the receiver)."""
+    def _arriving(self, i: int, changes: Sequence[_Change | None]) -> list[_Arriving]:
+        """For each sending stage: (stage, cut, row of its change's signal, trial, target row of the receiver)."""
         result = []
-        for source, rows, targets in self.trials.cables[i]:
+        for source, cut, rows, targets in self.trials.cables[i]:
             change = changes[source]
             if change is None:
                 continue
             outlets = self.trials.plan.stages[source].outlets
             leaving = (change.rows[:, None] * outlets + np.arange(outlets)).ravel()
             which, cable = np.nonzero(leaving[:, None] == rows)
-            result.append((source, which, change.trials[which // outlets], targets[cable]))
+            if len(which):
+                result.append((source, cut, which, change.trials[which // outlets], targets[cable]))
         return result
 
     def _gather(
         self,
         i: int,
-        arriving: Sequence[tuple[int, np.ndarray, np.ndarray, np.ndarray]],
+        arriving: Sequence[_Arriving],
         pairs: np.ndarray,
         changes: Sequence[_Change | None],
     ) -> Tensor:
-        """Sum the differences that come in, in the domain of what came in."""
+        """Sum the differences that come in, in the domain of the stage."""
         plan, base = self.trials.plan, self.incoming[i]
-        stage, size = plan.stages[i], len(self.trials.nodes[i])
-        num_rows = len(pairs) * stage.inlets
-        sums: dict[int | None, Tensor] = {}
-        for source, which, trial, target in arriving:
+        stage, device = plan.stages[i], base.device
+        size, num_rows = len(self.trials.nodes[i]), len(pairs) * stage.inlets
+        if not arriving:
+            return base.new_zeros(num_rows, *base.shape[1:])
+        by_way: dict[Way, list[tuple[Tensor, np.ndarray, np.ndarray]]] = {}
+        for source, cut, which, trial, target in arriving:
             change = changes[source]
             assert change is not None, "only stages that changed send"
-            slots = np.searchsorted(pairs, trial * size + target // stage.inlets) * stage.inlets
-            slots = slots + target % stage.inlets
-            order = np.argsort(slots, kind="stable")
-            brought = change.outgoing
-            every = np.arange(max(num_rows, len(brought)))
-            if not (np.array_equal(slots[order], every) and np.array_equal(which[order], every)):
-                index = torch.from_numpy(which[order]).to(base.device), torch.from_numpy(slots[order]).to(base.device)
-                brought = sum_rows(brought, *index, num_rows)
-            island = plan.stages[source].island
-            sums[island] = brought if island not in sums else sums[island] + brought
-        own = None if stage.kind == "out" else stage.island
-        total: Tensor | None = None
-        for island, signal in sums.items():
-            if island != own:
-                if island is not None:
-                    signal = irfft(signal, plan.n_fft(island, self.samples), self.samples)
-                if own is not None:
-                    signal = rfft(signal, plan.n_fft(own, self.samples))
-            total = signal if total is None else total + signal
-        return base.new_zeros(num_rows, *base.shape[1:]) if total is None else total
+            nodes = np.searchsorted(pairs, trial * size + target // stage.inlets)
+            way = plan.stages[source].island, cut
+            by_way.setdefault(way, []).append((change.outgoing, which, nodes * stage.inlets + target % stage.inlets))
+        targets = {way: np.concatenate([rows for _, _, rows in own]) for way, own in by_way.items()}
+        entering, heard = sort_rows(targets, stage.island, num_rows)
+        arrivals = []
+        for way, (rows, slots) in heard.items():
+            total = sum(
+                _sum_into(signal, which, np.searchsorted(rows, t), len(rows)) for signal, which, t in by_way[way]
+            )
+            assert isinstance(total, Tensor), "a way has signals"
+            indices = unless_all(rows, num_rows, device), unless_all(slots, len(entering), device)
+            arrivals.append(Arrival(*way, *indices, total))
+        return convert(plan, stage.island, arrivals, unless_all(entering, num_rows, device), num_rows, self.samples)
 
     def _process(self, i: int, comes: Tensor, rows: np.ndarray, now_gone: np.ndarray, gone: np.ndarray) -> Tensor:
         """Difference of what leaves, given that of what comes in."""
@@ -273,6 +270,16 @@ class Take:
             ports = slice(k * stage.outlets, (k + 1) * stage.outlets)
             leaves[ports] -= self.outgoing[i][row * stage.outlets : (row + 1) * stage.outlets]
         return leaves
+
+
+def _sum_into(signal: Tensor, rows: np.ndarray, slots: np.ndarray, size: int) -> Tensor:
+    """Rows of a signal, summed into the slots of a new one; the signal itself if that is the same."""
+    order = np.argsort(slots, kind="stable")
+    every = np.arange(max(size, len(signal)))
+    if np.array_equal(slots[order], every) and np.array_equal(rows[order], every):
+        return signal
+    index, target = (torch.from_numpy(i[order]).to(signal.device) for i in (rows, slots))
+    return sum_rows(signal, index, target, size)
 
 
 def _rows_of(signal: Tensor, rows: np.ndarray, ports: int) -> Tensor:

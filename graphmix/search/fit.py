@@ -24,8 +24,13 @@ from graphmix.search.settings import SearchSettings
 WEIGHT_DECAY = 0.0
 """AdamW would pull raw values towards zero; levels come from least squares and are better left there."""
 
+SECOND_BETA = 0.999
+"""Of AdamW: how slowly it forgets the size of the gradients; torch's default."""
+
 MAX_SKIPPED = 10
 """So many steps of one training may be left out because their gradient is not a number."""
+LOOK_EVERY = 10
+"""Steps from one look at the loss and at what was left out to the next: for a look the host waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,18 @@ class Training:
     ) -> None:
         self.objective, self.settings = objective, settings
         self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
-        self.raw = RawGraph(graph.clone().to(objective.device), objective.rack)
-        self.optimizer = torch.optim.AdamW(self.raw.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
+        self.raw = RawGraph(graph.clone().to(objective.device), objective.rack, settings.own_rates)
+        self.optimizer = torch.optim.AdamW(
+            self.raw.parameters(),
+            lr=settings.learning_rate,
+            betas=(settings.momentum, SECOND_BETA),
+            weight_decay=WEIGHT_DECAY,
+            fused=True,
+        )
         self.best_graph = self.raw.snapshot().cpu()
         self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
         self.last_train_loss = float("nan")
-        self.skipped = 0
+        self._skipped = torch.zeros((), device=objective.device)
         if not self.raw.params:  # an empty chain: there is nothing to train
             self.last_step = first_step
 
@@ -75,24 +86,22 @@ class Training:
         return self.step >= self.last_step
 
     def advance(self) -> LossTerms | None:
-        """One step; at every evaluation also the loss over the song, which is returned."""
+        """One step; at every evaluation also the loss over the song, which is returned.
+
+        Raises:
+            SearchError: too many steps were left out; seen at the next of every :data:`LOOK_EVERY` steps.
+        """
         settings = self.settings
         graph = self.raw.graph()
         loss = self.objective.step_loss(graph, settings.seed, self.step)
         total = loss.audio + settings.gain_staging * loss.staging
-        total = total + settings.sparsity_at(self.step) * self.raw.weights.sum()
+        total = total + settings.sparsity_at(self.step) * self.raw.wet().sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
-        if self._is_finite(total):
-            rate = settings.rate_at((self.step - self.first_step) / (self.last_step - self.first_step))
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.step()
-            self.raw.project()
-        else:
-            self._skip()
-        self.last_train_loss = float(loss.audio.detach())
+        self._move(total)
         self.step += 1
+        if self.step % LOOK_EVERY == 0 or self.done:
+            self._look(loss.audio)
         if self.step % settings.evaluate_every and not self.done:
             return None
         snapshot = self.raw.snapshot()
@@ -101,13 +110,28 @@ class Training:
             self.best_graph, self.best_loss = snapshot.cpu(), evaluated
         return evaluated
 
-    def _is_finite(self, total: Tensor) -> bool:
+    def _move(self, total: Tensor) -> None:
+        """Follow the gradients, or stay where the loss or one of them is not a number; the host does not ask which."""
         gradients = [p.grad for p in self.raw.parameters() if p.grad is not None]
-        return bool(torch.isfinite(total)) and all(bool(torch.isfinite(g).all()) for g in gradients)
+        largest = torch.nn.utils.get_total_norm([total.detach(), *gradients], norm_type=torch.inf)
+        left_out = (~largest.isfinite()).float()
+        self.optimizer.found_inf = left_out  # type: ignore[attr-defined]
+        self._skipped += left_out
+        progress = (self.step - self.first_step) / (self.last_step - self.first_step)
+        in_round = self.first_step >= self.settings.steps > 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate_at(progress, in_round=in_round)
+        self.optimizer.step()
+        self.raw.project()
 
-    def _skip(self) -> None:
-        """Leave out a step whose loss or gradient is not a number; too many of them are no accident."""
-        self.skipped += 1
+    @property
+    def skipped(self) -> int:
+        """Steps left out so far."""
+        return int(self._skipped)
+
+    def _look(self, loss: Tensor) -> None:
+        """What the last step gave; too many steps left out are no accident."""
+        self.last_train_loss = float(loss.detach())
         if self.skipped > MAX_SKIPPED:
             raise SearchError(
                 f"step {self.step}: the loss or its gradient is not a number, for the {self.skipped}th time; a lower "
@@ -130,16 +154,17 @@ class Training:
         for name, parameter in parameters.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = torch.as_tensor(value).detach()
-        return tensors, {"step": self.step, "skipped": self.skipped}
+        return tensors | {"skipped": self._skipped.clone()}, {"step": self.step}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave, into a training over the same steps."""
-        self.step, self.skipped = int(values["step"]), int(values.get("skipped", 0))
+        self.step = int(values["step"])
+        self._skipped.copy_(tensors["skipped"])
         for name, parameter in self.raw.tensors().items():
             parameter.copy_(tensors[f"raw.{name}"])
             moments = {
-                key: tensors[f"adam.{key}.{name}"].to("cpu" if key == "step" else parameter.device, copy=True)
+                key: tensors[f"adam.{key}.{name}"].to(parameter.device, copy=True)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"adam.{key}.{name}" in tensors
             }

@@ -137,8 +137,8 @@ class Judge:
         return increase / sum(s.weight for s in self.segments)
 
     def _take(self, segment: EvalSegment) -> Take:
-        stems = self.objective.song.read(segment.start, segment.length).stems
-        return self.trials.take(self.objective.stems_for(self.graph, stems).to(self.objective.device))
+        stems = self.objective.read(segment.start, segment.length).stems
+        return self.trials.take(self.objective.stems_for(self.graph, stems))
 
     def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
         take = self.takes.get(segment)

@@ -6,7 +6,7 @@ where the mix is gains and panning only; where effects have changed the phases, 
 better one. Gains are not negative.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -80,20 +80,24 @@ def with_levels(graph: MixGraph, gains: Tensor, tracks: tuple[str, ...]) -> MixG
     """The graph with these track gains on the first gain node after each input; untouched where there is none."""
     graph = graph.clone()
     gain_db = (gains.clamp(min=1e-12).log() * DB_PER_NEPER).clamp(FLOOR_DB, 40.0).float()
+    for track, node, row in nodes_after_inputs(graph, "gain", tracks):
+        graph.params["gain"][row] = gain_db[track]
+        graph.wet[node] = 1.0
+    return graph
+
+
+def nodes_after_inputs(graph: MixGraph, kind: str, tracks: tuple[str, ...]) -> Iterator[tuple[int, int, int]]:
+    """The first node of a type that each track alone goes through: (number of the track, node, row of parameters)."""
     rows = graph.rows().tolist()
     successors: dict[int, list[int]] = {}
     for source, target in graph.edge_index.t().tolist():
         successors.setdefault(source, []).append(target)
     for node in graph.nodes_of("in").tolist():
-        track = tracks.index(graph.names[node])
         current = node
         while len(successors.get(current, [])) == 1:
             current = successors[current][0]
-            kind = graph.type_of(current).name
-            if kind in ("mix", "out"):
+            name = graph.type_of(current).name
+            if name == kind:
+                yield tracks.index(graph.names[node]), current, rows[current]
+            if name in (kind, "mix", "out"):
                 break
-            if kind == "gain":
-                graph.params["gain"][rows[current]] = gain_db[track]
-                graph.wet[current] = 1.0
-                break
-    return graph

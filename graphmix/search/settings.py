@@ -32,6 +32,10 @@ class SearchSettings:
         rounds: pruning rounds; 0 leaves the console as it is.
         round_steps: gradient steps after each round.
         learning_rate: of AdamW, in raw units a step.
+        round_rate: share of the learning rate with which a round's training begins.
+        momentum: of AdamW, its first beta.
+        own_rates: let every kind of parameter move at a rate of its own, as its processor says; all move alike in the
+            paper.
         final_rate: share of the learning rate that is left at the end of each training, reached by half a cosine;
             1 keeps the rate constant, as the paper does.
         gain_staging: alpha_g of equation 6.
@@ -51,6 +55,9 @@ class SearchSettings:
     rounds: int = 12
     round_steps: int = 500
     learning_rate: float = 0.01
+    round_rate: float = 1.0
+    momentum: float = 0.9
+    own_rates: bool = False
     final_rate: float = 1.0
     gain_staging: float = 1e-3
     sparsity: float = 1e-2
@@ -66,9 +73,10 @@ class SearchSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise SearchError(f"{name} is {value!r}; it is a whole number.")
-        if not isinstance(self.race, bool):
-            raise SearchError(f"race is {self.race!r}; it is True or False.")
-        for name in ("tolerance", "learning_rate", "final_rate", "gain_staging", "sparsity"):
+        for name in ("own_rates", "race"):
+            if not isinstance(getattr(self, name), bool):
+                raise SearchError(f"{name} is {getattr(self, name)!r}; it is True or False.")
+        for name in ("tolerance", "learning_rate", "round_rate", "momentum", "final_rate", "gain_staging", "sparsity"):
             if not math.isfinite(getattr(self, name)):
                 raise SearchError(f"{name} is {getattr(self, name)}; it is a finite number.")
         if self.seed >= 2**63:
@@ -85,9 +93,11 @@ class SearchSettings:
         ):
             if getattr(self, name) < 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; it cannot be negative.")
-        for name in ("learning_rate", "final_rate", "evaluate_every", "sample_rate", "ramp_steps"):
+        for name in ("learning_rate", "round_rate", "final_rate", "evaluate_every", "sample_rate", "ramp_steps"):
             if not getattr(self, name) > 0:
                 raise SearchError(f"{name} is {getattr(self, name)}; it must be above 0.")
+        if not 0 <= self.momentum < 1:
+            raise SearchError(f"momentum is {self.momentum}; it is at least 0 and below 1.")
         if self.policy not in POLICIES:
             raise SearchError(f"there is no policy {self.policy!r}; choose one of: {', '.join(POLICIES)}.")
 
@@ -95,10 +105,11 @@ class SearchSettings:
         """A policy object for one search."""
         return POLICIES[self.policy]()
 
-    def rate_at(self, progress: float) -> float:
-        """Learning rate when a share of a training's steps is done."""
+    def rate_at(self, progress: float, in_round: bool = False) -> float:
+        """Learning rate when a share of a training's steps is done, the console's or a round's."""
         fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
-        return self.learning_rate * (self.final_rate + (1 - self.final_rate) * fall)
+        first = self.learning_rate * (self.round_rate if in_round else 1.0)
+        return first * (self.final_rate + (1 - self.final_rate) * fall)
 
     def sparsity_at(self, step: int) -> float:
         """alpha_p at a step of the whole search: 0 on the console, then a linear ramp (section 3.3)."""
@@ -126,6 +137,10 @@ DRAFT = SearchSettings(
     rounds=4,
     round_steps=50,
     ramp_steps=133,
+    learning_rate=0.07,
+    round_rate=0.4,
+    momentum=0.8,
+    own_rates=True,
     final_rate=0.01,
     evaluate_every=50,
     trial_segments=8,

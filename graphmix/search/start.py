@@ -1,7 +1,8 @@
-"""Where a search starts: a console that sounds like the levelled sum, with thresholds amid what they hear.
+"""Where a search starts: a console that sounds like the levelled and equalized sum, thresholds amid what they hear.
 
 Neutral processors are the identity; delays and reverbs, which have no neutral setting, start almost dry. The track
-levels are the best of three simple answers, judged by the loss that is to be minimised.
+levels are the best of three simple answers, judged by the loss that is to be minimised; the tracks' equalizers come
+from spectra, where that loss confirms them.
 """
 
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from graphmix.audio.song import Song
 from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import Processor
-from graphmix.processors.levels import Gain
 from graphmix.processors.rack import Rack
 from graphmix.render.schedule import Stage
 from graphmix.search.levels import power_gains, waveform_gains, with_levels
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
+from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.spec import DB_PER_NEPER
 
 _FRAME_SECONDS = 0.02
@@ -42,10 +43,7 @@ def simple_answers(objective: Objective, with_gains: bool) -> list[SimpleAnswer]
     plain = mixing_console(types, everything, "", song.sample_rate)
     answers = [SimpleAnswer("plain sum", plain, None, objective.evaluate(plain))]
     if with_gains:
-        levelled = MixGraph(types, song.sample_rate)
-        out = levelled.add("out", name="mix")
-        for track in song.track_names:
-            levelled.chain(levelled.add("in", name=track), levelled.add(Gain().node_type.letter), out)
+        levelled = _tracks_through(objective, "gain")
         for name, solve in (("waveform", waveform_gains), ("power", power_gains)):
             gains = solve(objective)
             graph = with_levels(levelled, gains, song.track_names)
@@ -54,22 +52,29 @@ def simple_answers(objective: Objective, with_gains: bool) -> list[SimpleAnswer]
 
 
 def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAnswer], seed: int) -> MixGraph:
-    """The console as a search starts with it: the best simple answer, effects ready but not yet heard."""
+    """The console as a search starts with it: the best simple answer, equalized, effects ready but not yet heard."""
+    graph = with_start_values(console, objective.rack, seed)
+    best = min(answers, key=lambda answer: float(answer.loss.total))
+    if best.gains is not None:
+        graph = with_levels(graph, best.gains, objective.song.track_names)
+    graph = _with_equalizers(graph, objective, best)
+    return with_fitted_thresholds(graph.to(objective.device), objective).cpu()
+
+
+def with_start_values(console: MixGraph, rack: Rack, seed: int) -> MixGraph:
+    """Every processor at its start value and dry/wet weight: a console that does nothing yet."""
     graph = console.clone()
     generator = torch.Generator().manual_seed(seed)
-    for processor in objective.rack:
+    for processor in rack:
         name = processor.node_type.name
         if graph.params[name].numel():
             graph.params[name] = processor.start(graph.params[name], generator)
             graph.wet[graph.nodes_of(name)] = processor.start_wet
-    best = min(answers, key=lambda answer: float(answer.loss.total))
-    if best.gains is not None:
-        graph = with_levels(graph, best.gains, objective.song.track_names)
-    return _with_fitted_thresholds(graph.to(objective.device), objective).cpu()
+    return graph
 
 
 def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 0) -> MixGraph:
-    """A console ready for :func:`graphmix.search.fit`: it sounds like the best levelled sum of the song's tracks.
+    """A console ready for :func:`graphmix.search.fit`: the best levelled sum of the song's tracks, equalized.
 
     Args:
         console: e.g. from :func:`graphmix.graph.mixing_console`; its inputs are named after the song's tracks.
@@ -82,8 +87,29 @@ def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 
     return start_graph(console, objective, simple_answers(objective, with_gains), seed)
 
 
+def _with_equalizers(graph: MixGraph, objective: Objective, answer: SimpleAnswer) -> MixGraph:
+    """The tracks' equalizers from spectra, if the loss over the song confirms them."""
+    if not graph.params.get("equalizer", torch.zeros(0)).numel():
+        return graph
+    tracks, gain_db = objective.song.track_names, equalizer_gains(objective, answer.gains)
+    alone = _tracks_through(objective, "equalizer")
+    if answer.gains is not None:
+        alone = with_levels(_tracks_through(objective, "equalizer", "gain"), answer.gains, tracks)
+    alone = with_equalizers(alone, gain_db, tracks)
+    return with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < answer.loss.total else graph
+
+
+def _tracks_through(objective: Objective, *chain: str) -> MixGraph:
+    """Each track through these processors, and their sum."""
+    graph = MixGraph(objective.rack.types, objective.song.sample_rate)
+    out = graph.add("out", name="mix")
+    for track in objective.song.track_names:
+        graph.chain(graph.add("in", name=track), *(graph.add(kind) for kind in chain), out)
+    return graph
+
+
 @torch.no_grad()
-def _with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
+def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     """Show every processor that asks the levels of what comes into its nodes."""
     listeners = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
     listeners = {name: p for name, p in listeners.items() if graph.params[name].numel()}

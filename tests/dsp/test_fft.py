@@ -78,3 +78,25 @@ def test_a_placed_response_convolves_around_its_center() -> None:
 def test_a_response_longer_than_the_circle_is_refused() -> None:
     with pytest.raises(ValueError, match="7 taps do not fit into n_fft = 6"):
         place(torch.zeros(7), 0, 6)
+
+
+@pytest.mark.parametrize("n_fft", LENGTHS)
+@pytest.mark.parametrize("start", [1, 2, 3])
+def test_what_lies_before_time_zero_is_the_end_of_the_circle(n_fft: int, start: int) -> None:
+    signal, length = noise(2, n_fft - 1), n_fft - 1
+    circle = torch.nn.functional.pad(signal, (0, 1)).roll(-start, -1)
+    mine = rfft(signal, n_fft, start)
+    torch.testing.assert_close(mine, torch.fft.rfft(circle))
+    torch.testing.assert_close(irfft(mine, n_fft, length, start), signal)
+    assert torch.autograd.gradcheck(lambda x: rfft(x, n_fft, start), signal)
+    assert torch.autograd.gradcheck(lambda x: irfft(rfft(x, n_fft, 1), n_fft, length - 2, start), signal)
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_the_gradient_of_irfft_is_the_same_wherever_its_samples_start(start: int) -> None:
+    bins, weights = spectrum(2, 6), torch.randn(2, 7, dtype=torch.float64)
+    (mine,) = torch.autograd.grad((irfft(bins, 10, 7, start) * weights).square().sum(), bins)
+    theirs = torch.fft.irfft(bins, n=10).roll(start, -1)[..., :7]
+    (expected,) = torch.autograd.grad((theirs * weights).square().sum(), bins)
+    torch.testing.assert_close(mine[:, 1:5], expected[:, 1:5])
+    torch.testing.assert_close(mine.real, expected.real)

@@ -86,6 +86,29 @@ def test_a_trial_agrees_with_the_float64_reference() -> None:
     assert float((mix - reference).abs().max() / reference.abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("kinds", [("gain", "compressor"), ("gain", "mix", "compressor", "mix"), ("gain", "equalizer")])
+def test_a_removal_counts_once_where_signals_pass_through_without_a_copy(kinds: tuple[str, ...]) -> None:
+    """What leaves a stage is then the very memory of what comes into the next one, of mixes and of outputs too."""
+    graph = MixGraph(RACK.types, RATE)
+    nodes = [graph.add(kind) for kind in kinds]
+    graph.params["gain"][:] = -6.0
+    graph.chain(graph.add("in"), *nodes, graph.add("out"))
+    trials, sources = TrialRenderer(RENDERER, graph), random_sources(0, SAMPLES, 1)
+    take = trials.take(sources)
+    removed: list[int] = []
+    for node in bypassable(graph):
+        trials.remove([node], [take])
+        removed.append(node)
+        assert_close(take.mix(), RENDERER(bypass_nodes(graph, removed), sources), float(sources.abs().max()))
+
+
+def test_the_memory_of_a_take_is_that_of_whole_tensors_each_once() -> None:
+    graph = MixGraph(RACK.types, RATE)
+    graph.chain(graph.add("in"), graph.add("mix"), graph.add("out"))
+    take = TrialRenderer(RENDERER, graph).take(random_sources(0, 1000, 1))
+    assert take.num_bytes == 2 * 1000 * 4, "all stages share the memory of the source"
+
+
 def test_a_trial_of_nothing_changes_nothing() -> None:
     graph, sources = random_console(RACK, 3, ALL, 8), random_sources(3, SAMPLES)
     take = TrialRenderer(RENDERER, graph).take(sources)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -37,6 +37,11 @@ from graphmix.search import DRAFT, PAPER, POLICIES, PRESETS, SearchSettings
         ({"rounds": True}, "rounds is True"),
         ({"seed": 2**64}, "below 2"),
         ({"race": 1}, "race is 1; it is True or False"),
+        ({"own_rates": 0}, "own_rates is 0; it is True or False"),
+        ({"round_rate": 0.0}, "round_rate is 0.0; it must be above 0"),
+        ({"momentum": 1.0}, "momentum is 1.0; it is at least 0 and below 1"),
+        ({"momentum": -0.1}, "momentum is -0.1"),
+        ({"momentum": math.nan}, "momentum is nan; it is a finite number"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, message):
@@ -49,6 +54,7 @@ def test_the_defaults_are_the_papers():
     assert (PAPER.steps, PAPER.rounds, PAPER.round_steps, PAPER.ramp_steps) == (6000, 12, 500, 4000)
     assert (PAPER.tolerance, PAPER.sparsity, PAPER.gain_staging, PAPER.policy) == (0.01, 1e-2, 1e-3, "hybrid")
     assert (PAPER.trial_segments, PAPER.race) == (0, False)
+    assert (PAPER.learning_rate, PAPER.round_rate, PAPER.momentum, PAPER.own_rates) == (0.01, 1.0, 0.9, False)
     assert PAPER.rate_at(0.0) == PAPER.rate_at(0.7) == PAPER.rate_at(1.0) == PAPER.learning_rate
 
 
@@ -65,6 +71,8 @@ def test_the_rate_falls_along_half_a_cosine_to_its_share():
     assert settings.rate_at(0.0) == pytest.approx(0.5)
     assert settings.rate_at(0.5) == pytest.approx((0.5 + 0.05) / 2)
     assert settings.rate_at(1.0) == settings.rate_at(2.0) == pytest.approx(0.05)
+    assert replace(settings, round_rate=0.4).rate_at(0.0, in_round=True) == pytest.approx(0.2)
+    assert replace(settings, round_rate=0.4).rate_at(0.0) == pytest.approx(0.5)
     rates = [settings.rate_at(i / 20) for i in range(21)]
     assert rates == sorted(rates, reverse=True)
 
