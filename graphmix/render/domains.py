@@ -192,16 +192,17 @@ class _Choice:
         own = node.extent or (0, 0)
         node.before, node.after = before + own[0], after + own[1]
         node.acausal = own[0] + max((self.nodes[s].acausal for s in node.sources), default=0)
-        merged = _Component()
-        for old in (self.components.pop(c) for c in sorted(joined)):
-            merged.nodes += old.nodes
-            merged.rows, merged.reach = merged.rows + old.rows, max(merged.reach, old.reach)
-        merged.nodes.append(index)
-        merged.rows += CHANNELS * enters + FILTER_COST * (node.extent is not None)
-        merged.reach = max(merged.reach, node.before, node.after)
-        self.components[index] = merged
-        for member in merged.nodes:
-            self.nodes[member].component = index
+        key, *others = sorted(joined, key=lambda c: -len(self.components[c].nodes)) or [index]
+        component = self.components.setdefault(key, _Component())
+        for old in (self.components.pop(c) for c in others):
+            for member in old.nodes:
+                self.nodes[member].component = key
+            component.nodes += old.nodes
+            component.rows, component.reach = component.rows + old.rows, max(component.reach, old.reach)
+        component.nodes.append(index)
+        component.rows += CHANNELS * enters + FILTER_COST * (node.extent is not None)
+        component.reach = max(component.reach, node.before, node.after)
+        node.component = key
 
     def result(self, edges: np.ndarray) -> Domains:
         """Islands out of the components, with the margins of their cuts."""
