@@ -8,11 +8,11 @@ import pytest
 import torch
 from random_consoles import random_console, random_sources
 from random_parameters import random_parameters
-from small_song import RATE, SUBGROUPS, dry_tracks, hidden_graph, mixed, write_song
+from small_song import RATE
 from torch import Tensor
 
-from graphmix.audio import Song, load_song
-from graphmix.graph import MixGraph, mixing_console
+from graphmix.audio import Song
+from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.search import Judge, Objective, SearchSettings, Training
@@ -22,27 +22,6 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 CHAIN = "ecnsgdr"
 SAMPLES = 20000
 RACK = Rack.standard(RATE)
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Song:
-    tracks = {name: audio.repeat(1, 2)[:, : 4 * RATE] for name, audio in dry_tracks().items()}
-    return load_song(write_song(tmp_path_factory.mktemp("songs") / "song", tracks, mixed(hidden_graph(), tracks)), RATE)
-
-
-@pytest.fixture(scope="module")
-def rack() -> Rack:
-    return Rack.console(CHAIN, RATE)
-
-
-@pytest.fixture(scope="module")
-def console(rack: Rack) -> MixGraph:
-    graph = mixing_console(rack.types, SUBGROUPS, CHAIN, RATE)
-    generator = torch.Generator().manual_seed(1)
-    for kind in rack.types:
-        graph.params[kind.name] = random_parameters(kind, len(graph.nodes_of(kind.name)), generator)
-    graph.wet = torch.full_like(graph.wet, 0.5)
-    return graph
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import torch
 from pretend_device import DEVICE, PretendDevice, on_device, on_host
 from random_consoles import random_console, random_sources
 from random_parameters import random_parameters
-from small_song import RATE, SUBGROUPS, dry_tracks, hidden_graph, mixed, write_song
+from small_song import RATE
 from torch import Tensor
 
 from graphmix.audio import Song, load_song
-from graphmix.graph import MixGraph, mixing_console
+from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.processors.dynamics import BallisticCompressor, BallisticGate
 from graphmix.render import Renderer
@@ -46,28 +46,6 @@ def _fused(monkeypatch: pytest.MonkeyPatch) -> None:
 def device() -> Iterator[PretendDevice]:
     with PretendDevice() as pretended:
         yield pretended
-
-
-@pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Song:
-    """Two segments long."""
-    tracks = {name: audio.repeat(1, 2)[:, : 4 * RATE] for name, audio in dry_tracks().items()}
-    return load_song(write_song(tmp_path_factory.mktemp("songs") / "song", tracks, mixed(hidden_graph(), tracks)), RATE)
-
-
-@pytest.fixture(scope="module")
-def rack() -> Rack:
-    return Rack.console(CHAIN, RATE)
-
-
-@pytest.fixture(scope="module")
-def console(rack: Rack) -> MixGraph:
-    graph = mixing_console(rack.types, SUBGROUPS, CHAIN, RATE)
-    generator = torch.Generator().manual_seed(1)
-    for kind in rack.types:
-        graph.params[kind.name] = random_parameters(kind, len(graph.nodes_of(kind.name)), generator)
-    graph.wet = torch.full_like(graph.wet, 0.5)
-    return graph
 
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
