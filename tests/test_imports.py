@@ -22,7 +22,7 @@ ALLOWED = {
     "audio": {"errors"},
 }
 """What each part may import at the top of its modules, beside itself."""
-ABOVE = ("render", "search", "datasets", "models", "plots", "cli")
+ABOVE = ("render", "search", "datasets", "models", "training", "plots", "cli")
 """Each of these may import all of :data:`ALLOWED` and those before it."""
 for i, part in enumerate(ABOVE):
     ALLOWED[part] = {*BASE, "memory", "dsp", "processors", "graph", "audio", *ABOVE[:i]}

@@ -31,7 +31,8 @@ class _Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output is gone: no error of this program
                 raise
-            _fail(f"{error}.", 2)
+            what = error.filename or "a file"  # a full disk, as compiled code is cached, names none
+            _fail(f"cannot read or write {what}: {error.strerror or error}. Check space and permissions.", 2)
 
 
 def _fail(message: str, status: int) -> None:

@@ -6,6 +6,7 @@ tracks, the subgroups and the mix; the console is written beside them for compar
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from graphmix.processors.delay import NUM_TAPS, MultitapDelay
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
 from graphmix.render.renderer import Renderer
-from graphmix.search.settings import SearchSettings
+from graphmix.search.settings import DRAFT
 
 DEMO_RATE = 30000
-DEMO_SETTINGS = SearchSettings(
-    steps=120, rounds=4, round_steps=25, ramp_steps=70, final_rate=0.01, evaluate_every=40, sample_rate=DEMO_RATE
+DEMO_SETTINGS = replace(
+    DRAFT, steps=120, rounds=4, round_steps=25, ramp_steps=70, evaluate_every=40, trial_segments=0, sample_rate=DEMO_RATE
 )
 """A search of about two minutes on two cores."""
 
