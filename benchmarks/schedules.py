@@ -3,7 +3,8 @@
 Pruned consoles: the real track and subgroup structure of `consoles.json` (838 songs) with the paper's chain
 `e c n s g d r` on every track and subgroup, of which 30 to 70 % of the processors are removed at random.
 Random graphs: 7 types, 50 to 400 nodes, each node fed by one to three of the nodes before it; of all of them
-("uniform") or of the last twelve ("window").
+("uniform") or of the last twelve ("window"). The seconds of a console are the median of some runs; the row "plan" is
+`schedule(graph, rack)` as a whole: the sequence of the default method, the domains of the nodes, all cables.
 
     python benchmarks/schedules.py --consoles consoles.json --count 838
 """
@@ -14,10 +15,14 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors import Rack
+from graphmix.render.schedule import schedule
 from graphmix.render.sequence import Beam, Exact, FixedOrder, Greedy, OneByOne, SequenceMethod, find_sequence
 
 #: Types of a console: in, the chain e c n s g d r, mix, out.
@@ -59,7 +64,39 @@ def build_random_graph(num_nodes: int, window: int, rng: np.random.Generator) ->
     return rng.integers(0, 7, num_nodes).tolist(), np.array(edges, dtype=np.int64).T
 
 
-def measure(graphs: list[Graph], methods: list[SequenceMethod], title: str, console: Console) -> None:
+def as_mixgraph(graph: Graph, rack: Rack) -> MixGraph:
+    """The same graph as graphmix has it, all settings neutral."""
+    types, edges = graph
+    result = MixGraph(rack.types)
+    names = {IN: "in", MIX: "mix", OUT: "out"} | dict(zip(CHAIN, "ecnsgdr", strict=True))
+    result.node_type = torch.tensor([result.types.index(names[kind]) for kind in types])
+    result.edge_index = torch.from_numpy(edges)
+    result.edge_port = torch.zeros(edges.shape[1], 2, dtype=torch.long)
+    result.wet = torch.ones(len(types))
+    for kind in rack.types:
+        count = int(result.nodes_of(kind.name).numel())
+        result.params[kind.name] = kind.neutral().expand(count, -1)
+    return result
+
+
+def time_plans(graphs: list[Graph], repeats: int, console: Console) -> None:
+    """Print the milliseconds of whole plans."""
+    rack = Rack.console("ecnsgdr")
+    milliseconds = []
+    for graph in graphs:
+        mixgraph, times = as_mixgraph(graph, rack), []
+        for _ in range(repeats):
+            start = perf_counter()
+            schedule(mixgraph, rack)
+            times.append(1000 * (perf_counter() - start))
+        milliseconds.append(np.median(times))
+    shown = f"median {np.median(milliseconds):.1f} ms, 99 % below {np.quantile(milliseconds, 0.99):.1f} ms"
+    console.print(f"plan, beam: {shown}, max {max(milliseconds):.1f} ms\n")
+
+
+def measure(
+    graphs: list[Graph], methods: list[SequenceMethod], title: str, console: Console, repeats: int = 1
+) -> None:
     """Print a row for each method: stages, stages above the best proven bound, proofs, milliseconds."""
     table = Table(title=title)
     for column in ("method", "mean stages", "above shortest known", "proven", "median ms", "max ms"):
@@ -69,7 +106,8 @@ def measure(graphs: list[Graph], methods: list[SequenceMethod], title: str, cons
     bound = np.array([[sequence.lower_bound for sequence in row] for row in results]).max(axis=0)
     for method, row in zip(methods, results, strict=True):
         stages = np.array([len(sequence) for sequence in row])
-        milliseconds = np.array([1000 * sequence.seconds for sequence in row])
+        again = [[find_sequence(*graph, method) for graph in graphs] for _ in range(repeats - 1)]
+        milliseconds = 1000 * np.median([[sequence.seconds for sequence in run] for run in [row, *again]], axis=0)
         proven = sum(sequence.optimal for sequence in row)
         table.add_row(
             method.name,
@@ -90,6 +128,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=838, help="how many of the consoles")
     parser.add_argument("--random", type=int, default=2, help="how many random graphs of each size and kind")
     parser.add_argument("--time-limit", type=float, default=3.0, help="seconds for an exact search")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each console, of which the median counts")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng, console, start = np.random.default_rng(options.seed), Console(width=100), perf_counter()
@@ -98,7 +137,8 @@ def main() -> None:
         songs = json.loads(options.consoles.read_text())[: options.count]
         graphs = [build_pruned_console(song, rng.uniform(0.3, 0.7), rng) for song in songs]
         fixed: list[SequenceMethod] = [OneByOne(), Greedy(), FixedOrder((IN, *CHAIN, MIX, OUT))]
-        measure(graphs, fixed + search, f"{len(graphs)} pruned consoles", console)
+        measure(graphs, fixed + search, f"{len(graphs)} pruned consoles", console, options.repeats)
+        time_plans(graphs, options.repeats, console)
     for kind, window in (("uniform", 10**9), ("window", 12)):
         for num_nodes in (50, 100, 200, 400) if options.random else ():
             graphs = [build_random_graph(num_nodes, window, rng) for _ in range(options.random)]

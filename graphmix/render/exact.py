@@ -21,6 +21,8 @@ from graphmix.render.bounds import PairBound, PathCounts, TypeDag, contract, fin
 
 #: How many sets of one length A* keeps to compare new ones with; more prune more and cost more.
 DOMINANCE_MEMORY = 48
+#: The width with which a beam is tried first.
+NARROW = 6
 #: Share of the time limit that A* gets before wider beams look for a shorter sequence.
 ASTAR_SHARE = 0.6
 
@@ -92,6 +94,8 @@ class _Moves:
 def find_by_beam(dag: TypeDag, width: int, deadline: float = float("inf")) -> Found:
     """Keep the `width` best states of each length, by h1 of what remains, then by how little remains.
 
+    A narrow beam comes first, which proves most consoles.
+
     Args:
         dag: the graph; it is contracted first.
         width: states to keep, 1 or more.
@@ -101,7 +105,9 @@ def find_by_beam(dag: TypeDag, width: int, deadline: float = float("inf")) -> Fo
         The best sequence found. Its lower bound is the smallest estimate of any state that was discarded,
         so a beam that overflows only with hopeless states proves its own result.
     """
-    return _beam(_Moves(contract(dag)), width, deadline)
+    moves = _Moves(contract(dag))
+    found = _beam(moves, min(width, NARROW), deadline)
+    return found if found.optimal or width <= NARROW else _better(found, _beam(moves, width, deadline))
 
 
 def _beam(moves: _Moves, width: int, deadline: float) -> Found:
@@ -136,7 +142,9 @@ def find_exactly(dag: TypeDag, time_limit_s: float, width: int) -> Found:
     deadline = start + time_limit_s
     dag = contract(dag)
     moves = _Moves(dag)
-    best = _beam(moves, width, deadline)
+    best = _beam(moves, min(width, NARROW), deadline)
+    if not best.optimal:
+        best = _better(best, _beam(moves, width, deadline))
     backwards = _Moves(dag.reverse()) if not best.optimal else moves
     if not best.optimal:
         best = _better(best, _reversed(_beam(backwards, width, deadline)))
