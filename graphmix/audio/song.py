@@ -136,7 +136,7 @@ def load_song(
         SongError: the folder, its description or a file cannot be used.
     """
     layout = find_layout(Path(folder), need_mix, None if mix is None else Path(mix))
-    return _load(Path(folder), layout, sample_rate, preload_bytes)
+    return load_layout(layout, folder, sample_rate, preload_bytes=preload_bytes)
 
 
 def load_stems(folder: str | Path, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES) -> Song:
@@ -147,11 +147,26 @@ def load_stems(folder: str | Path, sample_rate: int = 30000, *, preload_bytes: i
     """
     folder = Path(folder)
     layout = find_layout(folder, need_mix=False) if is_song(folder) else flat_layout(folder)
-    return _load(folder, layout, sample_rate, preload_bytes)
+    return load_layout(layout, folder, sample_rate, preload_bytes=preload_bytes)
 
 
-def _load(folder: Path, layout: Layout, sample_rate: int, preload_bytes: int) -> Song:
-    """Read all headers, then all samples once."""
+def load_layout(
+    layout: Layout, folder: str | Path, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES
+) -> Song:
+    """Load a song whose files are known already: read all headers, then check all samples once.
+
+    Args:
+        layout: its mix, tracks and subgroups, from `find_layout` or from a collection.
+        folder: the folder that the song is said to be in; no file is looked for there.
+        sample_rate: working rate in Hz; files of other rates are resampled.
+        preload_bytes: the song stays decoded if that takes at most so much; 0 always reads from disk.
+
+    Raises:
+        SongError: there is no track, or a file cannot be used.
+    """
+    folder = Path(folder)
+    if not layout.tracks:
+        raise SongError(f"{folder} has no tracks: a song needs at least one dry track.")
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
         raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
     tracks = tuple(Track(name, read_info(path)) for name, path in layout.tracks.items())

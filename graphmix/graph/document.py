@@ -4,10 +4,16 @@ The readable file format and the header of the compact one (:mod:`graphmix.graph
 Conventions: a number is the shortest decimal that is the same float32, so that reading gives the same bits; a
 parameter whose entries are all equal is one number; infinite bounds are the strings ``"inf"`` and ``"-inf"``,
 which JSON has no numbers for.
+
+A file may come from anybody. What it claims is held against the limits below before anything of that size is made.
 """
 
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +26,44 @@ from graphmix.spec import STRUCTURAL, Curve, Exponential, Linear, NodeType, Para
 
 FORMAT = "graphmix"
 SCHEMA_VERSION = 1
+MAX_NODES, MAX_EDGES = 100_000, 1_000_000
+"""Two hundred times the largest console of the paper's data."""
+MAX_VALUES = 1 << 26
+"""Parameters of a graph in all: 256 MiB."""
+MAX_TYPES, MAX_PARAMETERS, MAX_ENTRIES = 256, 256, 1 << 20
+"""Node types of a graph, parameters of a type, entries of a parameter."""
+MAX_SAMPLE_RATE = 10_000_000
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 2, 60, 60
+
+
+def check_size(nodes: int, edges: int, values: int) -> None:
+    """Refuse what no mix needs, before it is built.
+
+    Args:
+        nodes: of the graph.
+        edges: of the graph.
+        values: numbers in its parameters.
+
+    Raises:
+        GraphError: more than :data:`MAX_NODES`, :data:`MAX_EDGES` or :data:`MAX_VALUES`.
+    """
+    sizes = (("nodes", nodes, MAX_NODES), ("edges", edges, MAX_EDGES), ("parameter values", values, MAX_VALUES))
+    for what, count, limit in sizes:
+        if not 0 <= count <= limit:
+            raise GraphError(f"it has {_shown(count)} {what}; a graph file holds up to {limit}.")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, short however large or deep it is."""
+    return str(value)[:60] if isinstance(value, (str, float)) else _SHOWN.repr(value)
+
+
+def _quoted(value: Any) -> str:
+    """The same, a text in quotes."""
+    return repr(value[:60]) if isinstance(value, str) else _shown(value)
+
 
 # --- header: format, version, types
 
@@ -46,18 +90,26 @@ def info_from_header(head: Mapping[str, Any], names: Sequence[str]) -> GraphInfo
     version = take(head, "schema_version", int)
     if version > SCHEMA_VERSION:
         raise GraphError(
-            f"made by a newer graphmix, schema {version}; this one reads up to {SCHEMA_VERSION}: upgrade graphmix."
+            f"made by a newer graphmix, schema {_shown(version)}; this one reads up to {SCHEMA_VERSION}: "
+            "upgrade graphmix."
         )
-    types = tuple(type_from_plain(entry) for entry in take(head, "types", list))
+    if version < 1:
+        raise GraphError(f"its schema is {_shown(version)}; the first is 1.")
+    entries = take(head, "types", list)
+    if len(entries) > MAX_TYPES:
+        raise GraphError(f"it has {len(entries)} node types; a graph file holds up to {MAX_TYPES}.")
+    types = tuple(type_from_plain(entry) for entry in entries)
     if types[: len(STRUCTURAL)] != STRUCTURAL:
         raise GraphError("its node types do not begin with in, mix and out.")
     try:
         table = TypeTable(types)
     except ValueError as error:
-        raise GraphError(f"{error}.") from None
+        raise GraphError(f"{str(error)[:300]}.") from None
     rate = take(head, "sample_rate", int)
-    if rate <= 0:
-        raise GraphError(f"its sample rate is {rate}; it is a positive number of Hz.")
+    if not 0 < rate <= MAX_SAMPLE_RATE:
+        raise GraphError(
+            f"its sample rate is {_shown(rate)}; it is a positive number of Hz, {MAX_SAMPLE_RATE} or less."
+        )
     return GraphInfo(table, rate, tuple(names), take(head, "provenance", dict))
 
 
@@ -85,21 +137,30 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
 
 def type_from_plain(entry: Any) -> NodeType:
     """The inverse of :func:`plain_type`."""
-    parameters = []
-    for p in take(entry, "parameters", list):
-        low, high, neutral = (_number(take(p, key, (int, float, str)), key) for key in ("low", "high", "neutral"))
-        size = take(p, "size", int)
-        if size < 1:
-            raise GraphError(f"a parameter has size {size}; it has one entry or more.")
-        name, unit = take(p, "name", str), take(p, "unit", str)
-        try:
-            parameters.append(ParameterSpec(name, size, unit, low, high, neutral, _curve(take(p, "curve", dict))))
-        except ValueError as error:
-            raise GraphError(f"{error}.") from None
+    plain = take(entry, "parameters", list)
+    if len(plain) > MAX_PARAMETERS:
+        raise GraphError(f"a node type has {len(plain)} parameters; it has up to {MAX_PARAMETERS}.")
+    parameters = [_parameter_from_plain(p) for p in plain]
     ports = {side: tuple(take(entry, side, list)) for side in ("inlets", "outlets")}
     if not all(isinstance(port, str) for names in ports.values() for port in names):
         raise GraphError("its ports need to have strings as names.")
     return NodeType(take(entry, "name", str), take(entry, "letter", str), tuple(parameters), **ports)
+
+
+def _parameter_from_plain(entry: Any) -> ParameterSpec:
+    low, high, neutral = (_number(take(entry, key, (int, float, str)), key) for key in ("low", "high", "neutral"))
+    size = take(entry, "size", int)
+    if not 1 <= size <= MAX_ENTRIES:
+        raise GraphError(f"a parameter has size {_shown(size)}; it has one entry or more, up to {MAX_ENTRIES}.")
+    name, unit = take(entry, "name", str), take(entry, "unit", str)
+    for key, value in (("low", low), ("high", high), ("neutral", neutral)):
+        if _FLOAT32_MAX < abs(value) < math.inf or (key == "neutral" and math.isinf(value)):
+            raise GraphError(f"{name[:60]}: {key} is {value:g}, which is no float32.")
+    curve = _curve(take(entry, "curve", dict))
+    try:
+        return ParameterSpec(name, size, unit, low, high, neutral, curve)
+    except ValueError as error:
+        raise GraphError(f"{str(error)[:300]}.") from None
 
 
 def _plain_curve(node_type: NodeType, parameter: ParameterSpec) -> dict[str, Any]:
@@ -117,10 +178,13 @@ def _plain_curve(node_type: NodeType, parameter: ParameterSpec) -> dict[str, Any
 def _curve(entry: dict[str, Any]) -> Curve:
     kind = take(entry, "kind", str)
     if kind == "linear":
-        return Linear(float(take(entry, "unit", (int, float))))
+        unit = _number(take(entry, "unit", (int, float)), "unit")
+        if not 0 < abs(unit) <= _FLOAT32_MAX:
+            raise GraphError(f"the unit of a linear curve is {unit:g}; it is a number other than 0.")
+        return Linear(unit)
     if kind == "exponential":
         return Exponential()
-    raise GraphError(f"a parameter has the curve {kind!r}; known are linear and exponential.")
+    raise GraphError(f"a parameter has the curve {_shown(kind)!r}; known are linear and exponential.")
 
 
 def _bound(value: float) -> float | str:
@@ -133,7 +197,7 @@ def take(entry: Any, key: str, kind: type | tuple[type, ...]) -> Any:
         raise GraphError(f"an entry {key!r} is missing.")
     value = entry[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise GraphError(f"the entry {key!r} is {str(value)[:60]!r}, a {type(value).__name__}.")
+        raise GraphError(f"the entry {key!r} is {_shown(value)!r}, a {type(value).__name__}.")
     return value
 
 
@@ -181,12 +245,17 @@ def graph_from_plain(document: Any) -> MixGraph:
     if not isinstance(document, Mapping):
         raise GraphError("this is no graphmix graph: it is no JSON object.")
     info = info_from_header(document, ())
-    nodes = [_Node(entry, info.types) for entry in take(document, "nodes", list)]
+    plain_nodes, plain_edges = take(document, "nodes", list), take(document, "edges", list)
+    check_size(len(plain_nodes), len(plain_edges), 0)
+    kinds = [_kind(entry, info.types) for entry in plain_nodes]
+    makers = [_RowMaker(t) for t in info.types.types]
+    check_size(len(plain_nodes), len(plain_edges), sum(makers[kind].width for kind in kinds))
+    nodes = [_Node(entry, kind, makers[kind]) for entry, kind in zip(plain_nodes, kinds, strict=True)]
     number: dict[Any, int] = {}
     for node in nodes:
         if number.setdefault(node.id, len(number)) != len(number) - 1:
-            raise GraphError(f"two nodes have the id {node.id!r}.")
-    edges = [_edge(e, entry, nodes, number) for e, entry in enumerate(take(document, "edges", list))]
+            raise GraphError(f"two nodes have the id {_quoted(node.id)}.")
+    edges = [_edge(e, entry, nodes, number) for e, entry in enumerate(plain_edges)]
     return assemble(
         GraphInfo(info.types, info.sample_rate, tuple(node.name for node in nodes), info.provenance),
         [node.type_index for node in nodes],
@@ -210,27 +279,64 @@ def assemble(
     graph.wet = torch.tensor(list(wet), dtype=torch.float32)
     table = torch.tensor(list(edges), dtype=torch.long).reshape(-1, 4)
     graph.edge_index, graph.edge_port = table[:, :2].t().contiguous(), table[:, 2:].contiguous()
-    for index, node_type in enumerate(info.types.types):
-        rows = [v for i, v in zip(type_indices, values, strict=True) if i == index]
-        if rows and node_type.is_processor:
-            graph.params[node_type.name] = torch.stack(rows)
+    rows: dict[int, list[Tensor]] = {}
+    for index, row in zip(type_indices, values, strict=True):
+        rows.setdefault(index, []).append(row)
+    for index, own in rows.items():
+        if info.types[index].is_processor:
+            graph.params[info.types[index].name] = torch.stack(own)
     return graph
+
+
+def _kind(entry: Any, types: TypeTable) -> int:
+    """Index of the type of a node of a document."""
+    node, kind = take(entry, "id", (int, str)), take(entry, "type", str)
+    try:
+        return types.names.index(kind)
+    except ValueError:
+        known = ", ".join(types.names)[:300]
+        node = _quoted(node)
+        raise GraphError(f"node {node} has the unknown type {_quoted(kind)}; known are: {known}.") from None
 
 
 class _Node:
     """One node of a document, checked."""
 
-    def __init__(self, entry: Any, types: TypeTable) -> None:
+    def __init__(self, entry: Any, kind: int, maker: "_RowMaker") -> None:
         self.id = take(entry, "id", (int, str))
-        kind = take(entry, "type", str)
-        if kind not in types.names:
-            raise GraphError(f"node {self.id!r} has the unknown type {kind!r}; known are: {', '.join(types.names)}.")
-        self.type_index = types.names.index(kind)
-        self.type = types[self.type_index]
+        self.type_index, self.type = kind, maker.type
         self.name = take(entry, "name", str) if "name" in entry else ""
         self.wet = _number(take(entry, "wet", (int, float)), "wet") if "wet" in entry else 1.0
         parameters = take(entry, "parameters", dict) if "parameters" in entry else {}
-        self.values = parameter_row(self.type, parameters, f"node {self.id!r}")
+        self.values = maker.row(parameters, f"node {_quoted(self.id)}")
+
+
+class _RowMaker:
+    """Rows of parameters of one node type; what they share is made once."""
+
+    def __init__(self, node_type: NodeType) -> None:
+        self.type, self.width = node_type, node_type.width
+        self.specs = {p.name: p for p in node_type.parameters}
+        starts = [0, *accumulate(p.size for p in node_type.parameters)]
+        self.columns = {p.name: slice(a, b) for p, (a, b) in zip(node_type.parameters, pairwise(starts), strict=True)}
+
+    @cached_property
+    def neutral(self) -> Tensor:
+        """Neutral values, [width]."""
+        return self.type.neutral()
+
+    def row(self, parameters: Mapping[str, Any], where: str) -> Tensor:
+        """Physical values by name -> [width]."""
+        row = self.neutral.clone()
+        for name, value in parameters.items():
+            if name not in self.specs:
+                known = ", ".join(self.specs)[:300] or "none"
+                raise GraphError(f"{where}: {self.type.name} has no parameter {_quoted(name)}; it has: {known}.")
+            size, numbers = self.specs[name].size, value if isinstance(value, list) else [value]
+            if len(numbers) not in ({1, size} if isinstance(value, list) else {1}):
+                raise GraphError(f"{where}: {name} has {len(numbers)} values, but {self.type.name} takes {size}.")
+            row[self.columns[name]] = torch.tensor([_number(v, f"{where}: {name}") for v in numbers])
+        return row
 
 
 def parameter_row(node_type: NodeType, parameters: Mapping[str, Any], where: str) -> Tensor:
@@ -239,24 +345,15 @@ def parameter_row(node_type: NodeType, parameters: Mapping[str, Any], where: str
     Raises:
         GraphError: an unknown name, or a value that is neither a number nor one number for each entry.
     """
-    row = node_type.neutral()
-    for name, value in parameters.items():
-        spec = next((p for p in node_type.parameters if p.name == name), None)
-        if spec is None:
-            known = ", ".join(p.name for p in node_type.parameters) or "none"
-            raise GraphError(f"{where}: {node_type.name} has no parameter {name!r}; it has: {known}.")
-        numbers = value if isinstance(value, list) else [value]
-        if len(numbers) not in ({1, spec.size} if isinstance(value, list) else {1}):
-            raise GraphError(f"{where}: {name} has {len(numbers)} values, but {node_type.name} takes {spec.size}.")
-        row[node_type.columns(name)] = torch.tensor([_number(v, f"{where}: {name}") for v in numbers])
-    return row
+    return _RowMaker(node_type).row(parameters, where)
 
 
 def _edge(index: int, entry: Any, nodes: Sequence[_Node], number: Mapping[Any, int]) -> tuple[int, int, int, int]:
     ends = [take(entry, key, (int, str)) for key in ("from", "to")]
     for end in ends:
         if end not in number:
-            raise GraphError(f"edge {index} joins {ends[0]!r} and {ends[1]!r}, but there is no node {end!r}.")
+            first, second, missing = (_quoted(x) for x in (*ends, end))
+            raise GraphError(f"edge {index} joins {first} and {second}, but there is no node {missing}.")
     source, target = number[ends[0]], number[ends[1]]
     outlet = _port(entry, "outlet", nodes[source].type.outlets, index)
     return source, target, outlet, _port(entry, "inlet", nodes[target].type.inlets, index)
@@ -270,7 +367,8 @@ def _port(entry: Mapping[str, Any], side: str, ports: tuple[str, ...], index: in
         return ports.index(port)
     if isinstance(port, int) and 0 <= port < len(ports):
         return port
-    raise GraphError(f"edge {index} has the {side} {port!r}; known are: {', '.join(ports) or 'none'}.")
+    known = ", ".join(ports)[:300] or "none"
+    raise GraphError(f"edge {index} has the {side} {_quoted(port)}; known are: {known}.")
 
 
 # --- numbers
@@ -292,4 +390,4 @@ def _number(value: Any, where: str) -> float:
     if (isinstance(value, (int, float)) and not isinstance(value, bool)) or value in ("inf", "-inf"):
         with suppress(OverflowError):
             return float(value)
-    raise GraphError(f"{where} is {str(value)[:60]!r}, which is no number.")
+    raise GraphError(f"{where} is {_shown(value)!r}, which is no number.")

@@ -12,10 +12,16 @@
 
 Neither holds code: nothing is unpickled. Writing is atomic: the file is the old one or the new one, whatever
 happens. What somebody added to the ``Data`` object beside these fields has no place in a file, and saving says so.
+
+A file may come from anybody. Before anything is read, its size, and before anything is made, the sizes that its header
+claims are held against limits, so that no file takes more than a few seconds or about a gigabyte to load or to refuse.
 """
 
+import gc
 import json
 import os
+import stat
+import struct
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +33,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from graphmix.errors import GraphError
-from graphmix.graph.document import FORMAT, graph_from_plain, header, info_from_header, plain_graph, take
+from graphmix.graph.document import FORMAT, check_size, graph_from_plain, header, info_from_header, plain_graph, take
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validate import validate
 
@@ -40,6 +46,16 @@ _DTYPES = {
 _FIELDS = frozenset({*_DTYPES, "params", "info"})
 _LINE = 100
 """A JSON value that fits into so many characters stays on one line."""
+MAX_TENSOR_BYTES = 1 << 28
+MAX_HEADER_BYTES = 1 << 24
+MAX_JSON_BYTES = 1 << 25
+"""Largest files that are read: 256 MiB of tensors with a header of 16 MiB, or 32 MiB of JSON, which takes twenty times
+as much memory. A console of 189 chains of seven processors takes 2 and 6 MB."""
+_NAMES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+"""What torch calls the types of the file format."""
 
 
 def save_graph(graph: MixGraph, path: str | os.PathLike[str]) -> Path:
@@ -72,9 +88,30 @@ def load_graph(path: str | os.PathLike[str]) -> MixGraph:
     try:
         return validate(decode(path))
     except GraphError as error:
-        raise GraphError(f"cannot load {path}: {error}") from None
+        raise GraphError(f"cannot load {path}: {_brief(error, 1000)}") from None
     except FileNotFoundError:
         raise GraphError(f"cannot load {path}: there is no such file.") from None
+    except MemoryError:
+        raise GraphError(f"cannot load {path}: it does not fit into memory.") from None
+    except OSError as error:
+        raise GraphError(f"cannot load {path}: {error.strerror or error}.") from None
+
+
+def read_header(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The JSON header of a ``.safetensors`` graph file, without its tensors: types, names, sample rate, provenance.
+
+    Raises:
+        GraphError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        _check_tensor_file(path)
+        with safe_open(path, framework="pt") as file:
+            return _header_of(file)
+    except GraphError as error:
+        raise GraphError(f"cannot load {path}: {error}") from None
+    except SafetensorError as error:
+        raise GraphError(f"cannot load {path}: the file is damaged or cut off ({_brief(error)}).") from None
     except OSError as error:
         raise GraphError(f"cannot load {path}: {error.strerror or error}.") from None
 
@@ -114,6 +151,9 @@ def _check_storable(graph: MixGraph) -> None:
     extra = sorted(key for key in graph.keys() if key not in _FIELDS)  # noqa: SIM118, a method of Data
     if extra:
         raise GraphError(f"the graph has the attribute {extra[0]!r}, which a graph file does not hold; delete it.")
+    num_values = sum(values.numel() for values in graph.params.values())
+    check_size(graph.node_type.numel(), graph.edge_index.size(-1), num_values)
+    info_from_header(header(graph), graph.names)  # what could not be read is not written
     for name, dtype in _DTYPES.items():
         _check_dtype(name, graph[name], dtype)
     for name, values in graph.params.items():
@@ -140,13 +180,44 @@ def _encode_tensors(graph: MixGraph) -> bytes:
     return to_safetensors(tensors, {FORMAT: _dumps(head)})
 
 
+def _check_file(path: Path, limit: int) -> int:
+    """Size of a file that may be read."""
+    try:
+        status = path.stat()
+    except ValueError:  # a zero in its name
+        raise FileNotFoundError from None
+    if not stat.S_ISREG(status.st_mode):
+        raise GraphError("it is no regular file.")
+    if status.st_size > limit:
+        raise GraphError(f"the file has {status.st_size} bytes; a graph file of this kind has up to {limit}.")
+    return status.st_size
+
+
+def _check_tensor_file(path: Path) -> None:
+    size = _check_file(path, MAX_TENSOR_BYTES)
+    with open(path, "rb") as file:
+        start = file.read(8)
+    if len(start) < 8:
+        raise GraphError(f"the file is damaged or cut off: it has {size} bytes.")
+    (header_size,) = struct.unpack("<Q", start)
+    if header_size > size - 8:
+        raise GraphError(f"the file is damaged or cut off: its header should have {header_size} bytes, of {size}.")
+    if header_size > MAX_HEADER_BYTES:
+        raise GraphError(f"its header has {header_size} bytes; that of a graph file has up to {MAX_HEADER_BYTES}.")
+
+
+def _header_of(file: Any) -> Mapping[str, Any]:
+    metadata = file.metadata() or {}
+    if FORMAT not in metadata:
+        raise GraphError("this is no graphmix graph: the file holds other tensors.")
+    return _loads(metadata[FORMAT])
+
+
 def _decode_tensors(path: Path) -> MixGraph:
+    _check_tensor_file(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if FORMAT not in metadata:
-                raise GraphError("this is no graphmix graph: the file holds other tensors.")
-            head = _loads(metadata[FORMAT])
+            head = _header_of(file)
             names = take(head, "names", list)
             if not all(isinstance(name, str) for name in names):
                 raise GraphError("its node names are not all strings.")
@@ -161,15 +232,28 @@ def _decode_tensors(path: Path) -> MixGraph:
                 graph.params[t.name] = _tensor(file, stored, f"params.{t.name}", torch.float32)
             return graph
     except SafetensorError as error:
-        raise GraphError(f"the file is damaged or cut off ({error}).") from None
+        raise GraphError(f"the file is damaged or cut off ({_brief(error)}).") from None
 
 
 def _tensor(file: Any, stored: frozenset[str], name: str, dtype: torch.dtype) -> Tensor:
+    """One tensor, whose type and size are looked at before it is read."""
     if name not in stored:
-        raise GraphError(f"the tensor {name!r} is missing.")
-    value: Tensor = file.get_tensor(name).clone()
-    _check_dtype(name, value, dtype)
-    return value
+        raise GraphError(f"the tensor {name[:60]!r} is missing.")
+    found = file.get_slice(name)
+    kind, shape = _NAMES.get(found.get_dtype(), found.get_dtype()), found.get_shape()
+    if kind != _plain(dtype):
+        raise GraphError(f"{name[:60]} has type {kind}, expected {_plain(dtype)}.")
+    if len(shape) > 2 or any(size > MAX_TENSOR_BYTES for size in shape):
+        raise GraphError(f"{name[:60]} has shape {shape[:4]}, which no graph has.")
+    size = max(shape, default=0)
+    check_size(size if name in ("node_type", "wet") else 0, size if name.startswith("edge_") else 0, 0)
+    return file.get_tensor(name).clone()
+
+
+def _brief(error: Exception, length: int = 200) -> str:
+    """What an error says, however long the names are that it repeats."""
+    text = str(error)
+    return text if len(text) <= length else f"{text[:length]} …"
 
 
 # --- JSON
@@ -180,18 +264,25 @@ def _encode_json(graph: MixGraph) -> bytes:
 
 
 def _decode_json(path: Path) -> MixGraph:
+    _check_file(path, MAX_JSON_BYTES)
     try:
-        text = path.read_bytes().decode()
+        with open(path, "rb") as file:
+            text = file.read(MAX_JSON_BYTES).decode()
     except UnicodeDecodeError:
         raise GraphError("the file is damaged: it is no text.") from None
     return graph_from_plain(_loads(text))
 
 
 def _loads(text: str) -> Mapping[str, Any]:
+    collects = gc.isenabled()
+    gc.disable()  # it would go through millions of small lists again and again
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GraphError(f"the file is damaged or cut off: it is no JSON ({error}).") from None
+        raise GraphError(f"the file is damaged or cut off: it is no JSON ({_brief(error)}).") from None
+    finally:
+        if collects:
+            gc.enable()
     if not isinstance(value, dict):
         raise GraphError("this is no graphmix graph: it is no JSON object.")
     return value
@@ -202,7 +293,7 @@ def _dumps(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         is_text = not any("\ud800" <= character <= "\udfff" for character in text)
         return text if is_text else json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise GraphError(f"JSON cannot hold its types or its provenance: {error}.") from None
 
 

@@ -38,8 +38,8 @@ def _check_shapes(graph: MixGraph) -> None:
         raise GraphError(f"edge_port has shape {list(graph.edge_port.shape)}, expected [{e}, 2].")
     if len(graph.names) != n:
         raise GraphError(f"the graph has {len(graph.names)} names for {n} nodes; give each node one, '' if none.")
-    for t in types.types:
-        count = int((graph.node_type == types.index(t.name)).sum())
+    counts = torch.bincount(graph.node_type, minlength=len(types)).tolist()
+    for t, count in zip(types.types, counts, strict=True):
         if not t.is_processor:
             continue
         if t.name not in graph.params:
@@ -113,11 +113,11 @@ def _check_order(graph: MixGraph) -> None:
     if done.all():
         return
     before = {int(t): int(s) for s, t in zip(source, target, strict=True) if not done[s] and not done[t]}
-    place, walk = next(iter(before)), list[int]()
+    place, walk = next(iter(before)), dict[int, int]()
     while place not in walk:
-        walk.append(place)
+        walk[place] = len(walk)
         place = before[place]
-    cycle = [*reversed(walk[walk.index(place) :])]
+    cycle = list(walk)[: walk[place] - 1 if walk[place] else None : -1]
     shown = " -> ".join(graph.describe(i) for i in cycle[:_MAX_NAMED])
     more = f" -> … ({len(cycle)} nodes)" if len(cycle) > _MAX_NAMED else f" -> {graph.describe(cycle[0])}"
     raise GraphError(f"the graph has a cycle: {shown}{more}. Remove one of these edges; feedback cannot be rendered.")
@@ -135,16 +135,21 @@ def _check_reach(graph: MixGraph) -> None:
     reached = graph.node_type == graph.types.index("out")
     if not reached.any():
         raise GraphError("the graph has no out node; add one and connect what should be heard to it.")
-    source, target = graph.edge_index
+    source, target = graph.edge_index.cpu().numpy()
+    order = np.argsort(target, kind="stable")
+    starts = np.searchsorted(target[order], np.arange(n + 1)).tolist()
+    before = source[order].tolist()
+    heard = reached.tolist()
+    pending = [node for node in range(n) if heard[node]]
+    while pending:
+        node = pending.pop()
+        for other in before[starts[node] : starts[node + 1]]:
+            if not heard[other]:
+                heard[other] = True
+                pending.append(other)
     muted = graph.node_type == graph.types.index("in")
-    muted[source] = False
-    reached = reached | muted
-    while True:
-        new = reached.clone()
-        new[source[reached[target]]] = True
-        if bool((new == reached).all()):
-            break
-        reached = new
+    muted[graph.edge_index[0]] = False
+    reached = torch.tensor(heard, device=muted.device) | muted
     if not reached.all():
         node = int((~reached).nonzero()[0])
         raise GraphError(f"{graph.describe(node)} reaches no output; connect it towards an out node or remove it.")

@@ -26,7 +26,14 @@ from graphmix.search.settings import DRAFT
 
 DEMO_RATE = 30000
 DEMO_SETTINGS = replace(
-    DRAFT, steps=120, rounds=4, round_steps=25, ramp_steps=70, evaluate_every=40, trial_segments=0, sample_rate=DEMO_RATE
+    DRAFT,
+    steps=120,
+    rounds=4,
+    round_steps=25,
+    ramp_steps=70,
+    evaluate_every=40,
+    trial_segments=0,
+    sample_rate=DEMO_RATE,
 )
 """A search of about two minutes on two cores."""
 

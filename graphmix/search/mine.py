@@ -3,7 +3,8 @@
 The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
 ``trace.jsonl`` and ``plots/``; ``run.json`` says from the beginning which song and settings it belongs to, and
 ``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
-folder is left alone and an unfinished one is continued.
+folder is left alone and an unfinished one is continued. A process that works on a folder holds its ``.lock``, of which
+the system lets go when the process dies, however it dies.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph, write_atomically
 from graphmix.processors.rack import Rack
 from graphmix.render.song import render_song
+from graphmix.search.lock import LOCK, alone_in, not_writable
 from graphmix.search.losses import sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.prune import count_processors, pruning_ratio
@@ -35,8 +37,25 @@ from graphmix.search.state import SearchState
 
 SAVE_EVERY_SECONDS = 15.0
 """At most this much work is lost to a crash, and one step or trial."""
+FAILURE = "failure.json"
+"""Why the song of an output folder could not be mined, where a whole collection was."""
 _DIGESTED = 1 << 18
 _VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
+
+
+@dataclass(frozen=True)
+class SongSource:
+    """Where a song comes from, for those who read its metrics later.
+
+    Args:
+        song_id: unique in its collection.
+        collection: name of the collection.
+        artist: who plays.
+    """
+
+    song_id: str
+    collection: str | None = None
+    artist: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ def mine(
     *,
     device: str = "auto",
     listener: Listener | None = None,
+    source: SongSource | None = None,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or go on with it.
 
@@ -82,9 +102,11 @@ def mine(
         settings: the paper's by default; see :data:`graphmix.search.PRESETS`.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         listener: shown the progress.
+        source: of the song, for ``metrics.json`` and the graph's provenance; its name alone by default.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
+        FolderBusyError: another process is mining into the folder.
     """
     settings = settings or SearchSettings()
     chosen = choose_device(device)
@@ -94,27 +116,30 @@ def mine(
     objective = Objective(song, rack, chosen)
     console = mixing_console(rack.types, song.subgroups, settings.chain, song.sample_rate)
     folder, run = Path(out), {"song": fingerprint(song), "settings": settings.to_dict()}
-    if _is_ours(folder, run) and (folder / "metrics.json").exists():
+    if _is_done(folder, run):
         return _load_finished(folder)
-    _prepare(folder, run)
     listener = listener or Silent()
-    state = _resume(folder, run, rack) or _begin(console, objective, settings, listener)
-    saver = _Saver(folder / "checkpoint.safetensors", run)
-    saver(state)
-    Search(objective, settings, state, listener, saver).run()
-    saver.write(state)
-    return _finish(folder, objective, settings, state, listener)
+    with alone_in(folder):
+        if _is_done(folder, run):  # by another process, meanwhile
+            return _load_finished(folder)
+        _prepare(folder, run)
+        state = _resume(folder, run, rack) or _begin(console, objective, settings, listener)
+        saver = _Saver(folder / "checkpoint.safetensors", run)
+        saver(state)
+        Search(objective, settings, state, listener, saver).run()
+        saver.write(state)
+        return _finish(folder, objective, settings, state, listener, source or SongSource(song.name))
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
     """What tells one song from another: names, subgroups, and a digest of each file's ends and size."""
     assert song.mix is not None, "mining needs a mix"
-    tracks = {track.name: _digest(track.info.path) for track in song.tracks}
+    tracks = {track.name: digest_file(track.info.path) for track in song.tracks}
     subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
-    return {"name": song.name, "mix": _digest(song.mix.path), "tracks": tracks, "subgroups": subgroups}
+    return {"name": song.name, "mix": digest_file(song.mix.path), "tracks": tracks, "subgroups": subgroups}
 
 
-def _digest(path: Path) -> str:
+def digest_file(path: Path) -> str:
     """Of the size, the first and the last 256 KiB: files of one length that differ, differ there."""
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -141,12 +166,18 @@ class _Saver:
         self.last = time.monotonic()
 
 
+def _is_done(folder: Path, run: dict[str, Any]) -> bool:
+    """Whether the folder holds this very run, finished; an error if it belongs to another."""
+    return _is_ours(folder, run) and (folder / "metrics.json").exists()
+
+
 def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
     """True if the folder holds this very run, False if it is new; an error if it belongs to another."""
     path = folder / "run.json"
     try:
         if not path.exists():
-            foreign = next((p.name for p in folder.iterdir() if p not in _leftovers(folder)), None)
+            known = {folder / LOCK, folder / FAILURE, *_leftovers(folder)}
+            foreign = next((p.name for p in folder.iterdir() if p not in known), None)
             if foreign is not None:
                 raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
             return False
@@ -174,15 +205,12 @@ def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
 
 
 def _prepare(folder: Path, run: dict[str, Any]) -> None:
-    """Make the folder, show that it can be written before anything takes time, clear what a kill left over."""
+    """Show that the folder can be written before anything takes time, and clear what a kill left over."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for path in _leftovers(folder):
             path.unlink()
     except OSError as error:
-        raise SearchError(
-            f"cannot write to output folder {folder}: {error.strerror or error}. Choose another --out."
-        ) from None
+        raise not_writable(folder, error) from None
     write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
 
 
@@ -229,7 +257,12 @@ def _begin(console: MixGraph, objective: Objective, settings: SearchSettings, li
 
 
 def _finish(
-    folder: Path, objective: Objective, settings: SearchSettings, state: SearchState, listener: Listener
+    folder: Path,
+    objective: Objective,
+    settings: SearchSettings,
+    state: SearchState,
+    listener: Listener,
+    source: SongSource,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
     from graphmix.search.report import draw_plots
@@ -241,7 +274,7 @@ def _finish(
     if simple[0] <= loss[0]:
         graph, loss = state.graphs["simple"], simple
     song = objective.song
-    graph = _with_provenance(graph, song, settings, loss[0])
+    graph = _with_provenance(graph, song, settings, loss[0], source)
     mix = render_song(graph, song)
     assert song.mix is not None, "mining needs a mix"
     target = read_audio(song.mix, 0, song.num_samples, song.sample_rate)  # without the stems, which may be too many
@@ -250,12 +283,25 @@ def _finish(
     write_audio(folder / "mix.wav", mix, song.sample_rate)
     draw_plots(folder / "plots", graph, state, objective, mix, target)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = _metrics(graph, loss, objective, settings, state)
+    metrics = _metrics(graph, loss, objective, settings, state) | {"source": _describe_source(song, source)}
     metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
     metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(graph, metrics, folder)
+
+
+def _describe_source(song: Song, source: SongSource) -> dict[str, Any]:
+    """Which song it is, and which files, by absolute paths."""
+    assert song.mix is not None, "mining needs a mix"
+    return {
+        "song_id": source.song_id,
+        "collection": source.collection,
+        "artist": source.artist,
+        "mix": str(song.mix.path.absolute()),
+        "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
+        "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
+    }
 
 
 def _decibels(value: torch.Tensor) -> float | None:
@@ -293,8 +339,10 @@ def _metrics(
     }
 
 
-def _with_provenance(graph: MixGraph, song: Song, settings: SearchSettings, loss: float) -> MixGraph:
-    """The graph with a word on where it comes from."""
+def _with_provenance(
+    graph: MixGraph, song: Song, settings: SearchSettings, loss: float, source: SongSource
+) -> MixGraph:
+    """The graph with a word on where it comes from; no paths, so that a file's bytes do not depend on them."""
     graph = graph.clone()
     provenance = {
         "song": song.name,
@@ -303,6 +351,8 @@ def _with_provenance(graph: MixGraph, song: Song, settings: SearchSettings, loss
         "num_samples": song.num_samples,
         "settings": settings.to_dict(),
     }
+    known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}
+    provenance |= {key: value for key, value in known.items() if value is not None}
     info = graph.info
     graph.info = type(info)(info.types, info.sample_rate, info.names, provenance)
     return graph

@@ -1,11 +1,15 @@
 """The pictures of a mined song: graphs, spectrograms, the course of pruning, weight against loss increase."""
 
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.storage import write_atomically
 from graphmix.search.judge import Judge
 from graphmix.search.objective import Objective
 from graphmix.search.prune import prunable_nodes, trial_segments
@@ -18,7 +22,7 @@ IMPORTANCE_SEGMENTS = 4
 def draw_plots(
     folder: Path, graph: MixGraph, state: SearchState, objective: Objective, mix: Tensor, target: Tensor
 ) -> None:
-    """Write ``console.svg``, ``graph.svg``, ``spectrograms.png``, ``pruning.png`` and ``importance.png``.
+    """Write ``console.svg``, ``graph.svg``, ``spectrograms.png``, ``pruning.png``, ``importance.png`` and ``.csv``.
 
     The last shows the fitted console before pruning, with exact leave-one-out losses (figure 4 of the paper).
     """
@@ -41,6 +45,18 @@ def draw_plots(
     if nodes := prunable_nodes(console):
         increases = Judge(objective, console, trial_segments(objective, IMPORTANCE_SEGMENTS)).leave_one_out(nodes)
         types = [console.type_of(node).name for node in nodes]
-        figures["importance.png"] = plots.plot_importance(console.wet[nodes].tolist(), increases.tolist(), types)
+        weights = console.wet[nodes].tolist()
+        figures["importance.png"] = plots.plot_importance(weights, increases.tolist(), types)
+        _write_importance(folder / "importance.csv", types, weights, increases.tolist())
     for file, figure in figures.items():
         plots.save(figure, folder / file)
+
+
+def _write_importance(path: Path, types: Sequence[str], weights: Sequence[float], increases: Sequence[float]) -> None:
+    """The numbers of ``importance.png``, for statistics over many songs."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("type", "weight", "loss_increase"))
+    for row in zip(types, weights, increases, strict=True):
+        rows.writerow((row[0], f"{row[1]:.6g}", f"{row[2]:.6g}"))
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,84 @@
+"""``graphmix songbook``: write songs with known answers, show what came out."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from graphmix.datasets.songbook.settings import SongbookSettings
+
+
+def run_songbook(
+    out: Path,
+    songs: int,
+    settings: SongbookSettings,
+    *,
+    workers: int = 1,
+    loops: Path | None = None,
+    roles: Path | None = None,
+) -> None:
+    """Write a songbook and say what is in it.
+
+    Args:
+        out: its folder.
+        songs: how many songs it has in the end.
+        settings: of all of them.
+        workers: processes.
+        loops: folder of audio files in place of the synthesized parts.
+        roles: JSON file, role -> names of files in `loops`.
+
+    Raises:
+        SongError: bad settings, a folder that holds something else, loops that cannot be used.
+    """
+    from graphmix.datasets.songbook import find_loops, write_songbook
+    from graphmix.errors import SongError
+
+    if roles is not None and loops is None:
+        raise SongError(f"{roles} maps roles to loops, but no folder of loops is given: add --loops.")
+    library = None if loops is None else find_loops(loops, roles)
+    console = Console(highlight=False)
+    columns = TextColumn("songs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    started = time.perf_counter()
+    first: list[int] = []
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("songs", total=songs)
+
+        def show(done: int, wanted: int) -> None:
+            first.append(done)
+            bar.update(task, completed=done, total=wanted)
+
+        folders = write_songbook(out, songs, settings, workers=workers, loops=library, progress=show)
+    made, seconds = songs - first[0], time.perf_counter() - started
+    if made:
+        speed = f"{made} songs in {seconds:.0f} s, {seconds / made:.2f} s each with {workers} workers"
+    else:
+        speed = f"all {songs} songs were there already"
+    console.print(f"{out}: {speed}", markup=False, soft_wrap=True)
+    for line in summary(folders):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def summary(folders: list[Path]) -> list[str]:
+    """What some songs of a songbook hold, in two lines; of many, a hundred are read."""
+    from graphmix.graph.storage import load_graph
+    from graphmix.search.prune import count_processors
+
+    step = max(1, len(folders) // 100)
+    graphs = [load_graph(folder / "graph.safetensors") for folder in folders[::step]]
+    if not graphs:
+        return []
+    counts: dict[str, int] = {}
+    for graph in graphs:
+        for kind, count in count_processors(graph).items():
+            counts[kind] = counts.get(kind, 0) + count
+    tracks = sum(int(graph.nodes_of("in").numel()) for graph in graphs)
+    buses = sum(int(graph.nodes_of("mix").numel()) for graph in graphs)
+    seconds = sum(graph.provenance["num_samples"] / graph.sample_rate for graph in graphs)
+    each = ", ".join(f"{count / len(graphs):.1f} {kind}" for kind, count in counts.items())
+    of = "" if step == 1 else f" (of {len(graphs)} songs looked at)"
+    return [
+        f"a song has {tracks / len(graphs):.1f} tracks, {buses / len(graphs):.1f} subgroups, "
+        f"{seconds / len(graphs):.1f} s on average{of}",
+        f"and {sum(counts.values()) / len(graphs):.1f} processors: {each}",
+    ]

@@ -1,0 +1,129 @@
+"""``graphmix songs``: what a collection holds, and what is wrong with it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from graphmix.datasets.songs import AUTO, Collection, SongFiles, open_collection
+from graphmix.errors import GraphmixError
+
+PIPED_COLUMNS = 200
+"""Width of the table where the output is no terminal: one song a line, for grep."""
+
+
+def run_songs(
+    path: Path,
+    kind: str = AUTO,
+    as_json: bool = False,
+    tracks: str = "raw",
+    subgroups: Path | None = None,
+    metadata: Path | None = None,
+    write_subgroups: Path | None = None,
+) -> None:
+    """List the songs of a collection: tracks, subgroups, minutes, problems.
+
+    `write_subgroups` is a .csv file that receives the subgroup of every track, to be corrected and given back as
+    `subgroups`.
+
+    Raises:
+        GraphmixError: no song can be used; what was found has been printed all the same.
+        SongError: as :func:`graphmix.datasets.songs.open_collection`.
+    """
+    collection = open_collection(path, kind, tracks=tracks, subgroups=subgroups, metadata=metadata)
+    if as_json:
+        json.dump(as_plain(collection), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        _print(collection)
+    if write_subgroups is not None:
+        from graphmix.datasets.layouts.correspondence import write_correspondence
+
+        write_correspondence(write_subgroups, {song.id: song.layout.subgroups for song in collection})
+    if not collection.usable:
+        raise GraphmixError(f"none of the {len(collection)} songs of {path} can be mined: see their problems.")
+
+
+def as_plain(collection: Collection) -> dict[str, Any]:
+    """A collection as JSON has it: texts, numbers, lists, objects."""
+    return {
+        "name": collection.name,
+        "kind": collection.kind,
+        "root": str(collection.root),
+        "evidence": collection.evidence,
+        "notices": list(collection.notices),
+        "absent": list(collection.absent),
+        "songs": [_plain_song(song) for song in collection],
+    }
+
+
+def _plain_song(song: SongFiles) -> dict[str, Any]:
+    layout = song.layout
+    return {
+        "id": song.id,
+        "name": layout.name,
+        "artist": song.artist,
+        "genre": song.genre,
+        "split": song.split,
+        "has_bleed": song.has_bleed,
+        "folder": str(song.folder),
+        "mix": None if layout.mix is None else str(layout.mix),
+        "tracks": {name: str(path) for name, path in layout.tracks.items()},
+        "subgroups": {bus: list(names) for bus, names in layout.subgroups.items()},
+        "seconds": round(song.seconds, 3),
+        "size_bytes": song.size_bytes,
+        "problems": list(song.problems),
+        "notices": list(layout.notices),
+    }
+
+
+def _print(collection: Collection) -> None:
+    """The table, then problems and notices, then the sum."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PIPED_COLUMNS)
+
+    def say(line: str) -> None:
+        line = line.encode("utf-8", "replace").decode()  # names of files may be no Unicode
+        console.print(line, markup=False, soft_wrap=True)
+
+    say(f"layout: {collection.kind} ({collection.evidence})")
+    console.print(_table(collection))
+    for song in collection:
+        for problem in song.problems:
+            say(f"problem: {song.id}: {problem}")
+    for song in collection:
+        for notice in song.layout.notices:
+            say(f"note: {song.id}: {notice}")
+    for notice in collection.notices:
+        say(f"note: {notice}")
+    usable = collection.usable
+    minutes = sum(song.seconds for song in usable) / 60
+    tracks = sum(len(song.layout.tracks) for song in usable)
+    say(
+        f"{len(usable)} of {len(collection)} songs can be mined: {tracks} tracks, {minutes:.1f} minutes, "
+        f"{sum(song.size_bytes for song in usable) / 1e9:.2f} GB."
+    )
+
+
+def _table(collection: Collection) -> Table:
+    table = Table(show_header=True)
+    table.add_column("song", overflow="fold")
+    table.add_column("tracks", justify="right")
+    table.add_column("subgroups", overflow="fold")
+    table.add_column("minutes", justify="right")
+    table.add_column("problems", justify="right")
+    for song in collection:
+        buses = ", ".join(f"{bus} ({len(names)})" for bus, names in song.layout.subgroups.items())
+        table.add_row(
+            Text(song.id),
+            str(len(song.layout.tracks)),
+            Text(buses),
+            f"{song.seconds / 60:.1f}",
+            Text(str(len(song.problems)), style="red") if song.problems else "",
+        )
+    return table
