@@ -48,7 +48,7 @@ def songbook(
     max_tracks: Annotated[int | None, typer.Option(min=1, help="Most tracks; else as real ones, to 136.")] = None,
     seconds: Annotated[tuple[float, float], typer.Option(help="Shortest and longest song.")] = (10.0, 30.0),
     songs_per_artist: Annotated[int, typer.Option(min=1, help="Successive songs that share an artist.")] = 4,
-    sample_rate: Annotated[int, typer.Option(min=8000, help="In Hz.")] = 30000,
+    sample_rate: Annotated[int, typer.Option(min=16000, help="In Hz.")] = 30000,
     audio_format: Annotated[str, typer.Option(help="flac (24 bits) or wav (float).")] = "flac",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     loops: Annotated[Path | None, typer.Option(help="Folder of your own loops and stems, for the parts.")] = None,

@@ -14,6 +14,7 @@ loss, as the search does.
 """
 
 import copy
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -100,7 +101,7 @@ def _files(
     paths = [reference.path(reference.tracks[name], audio_root) for name in names]
     if with_mix and reference.mix is not None:
         paths.append(reference.path(reference.mix, audio_root))
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         raise SongError(_missing(reference, missing, len(paths)))
     infos = [read_info(path) for path in paths]

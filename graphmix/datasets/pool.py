@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
@@ -26,6 +27,8 @@ from pebble import ProcessExpired, ProcessPool
 from graphmix.datasets.song_task import Outcome, SongTask, Status, do_task
 from graphmix.datasets.worker import THREAD_VARIABLES, Progress, read_progress, start_worker, work
 
+_STARTS = 5
+"""How often to start a process for a task that ends before it has it."""
 _STOP_SECONDS = 15
 _BYTES_PER_WORKER = 4 << 30
 """Memory that a worker may come to need: a console of 16 tracks takes 2 to 3 GB."""
@@ -181,18 +184,26 @@ class _Worker(threading.Thread):
         if task.device == "auto":
             task = replace(task, device=self._device)
         started = time.perf_counter()
-        try:
-            if self._pool is None:
-                context = get_context("spawn")
-                self._pool = ProcessPool(1, initializer=start_worker, initargs=(self._threads,), context=context)
-            self._future = self._pool.schedule(work, args=(task, self._folder, self.name))
-            outcome: Outcome = self._future.result()
-            return outcome
-        except BaseException as error:  # the task itself turns its errors into outcomes
-            if not self._is_stopped:  # else the pool is being ended already
-                self._discard()
-            seconds = time.perf_counter() - started
-            return Outcome(task.song.id, Status.DIED, describe_death(error), seconds=seconds, worker=self.name)
+        for attempt in range(_STARTS):
+            try:
+                return self._ask(task)
+            except BaseException as error:  # the task itself turns its errors into outcomes
+                if not self._is_stopped:  # else the pool is being ended already
+                    self._discard()
+                # a process that died before it had the task says nothing about the song
+                if not isinstance(error, BrokenProcessPool) or self._is_stopped or attempt == _STARTS - 1:
+                    reason = describe_death(error)
+                    break
+        return Outcome(task.song.id, Status.DIED, reason, seconds=time.perf_counter() - started, worker=self.name)
+
+    def _ask(self, task: SongTask) -> Outcome:
+        """Have the process do it; start one if there is none."""
+        if self._pool is None:
+            context = get_context("spawn")
+            self._pool = ProcessPool(1, initializer=start_worker, initargs=(self._threads,), context=context)
+        self._future = self._pool.schedule(work, args=(task, self._folder, self.name))
+        outcome: Outcome = self._future.result()
+        return outcome
 
     def _discard(self) -> None:
         """Leave a pool whose process died; the next task gets a new one."""
@@ -217,6 +228,8 @@ def describe_death(error: BaseException) -> str:
             memory = " (did the machine run out of memory?)" if name == "SIGKILL" else ""
             return f"its worker was killed by {name}{memory}."
         return f"its worker ended with exit status {code}."
+    if isinstance(error, BrokenProcessPool):
+        return f"no worker could be started for it, {_STARTS} times; does `import graphmix` work in a new process?"
     return f"its worker was lost ({type(error).__name__}: {' '.join(str(error).split())})."
 
 

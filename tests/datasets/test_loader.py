@@ -1,6 +1,7 @@
 """Segments of stems and mix: the right samples of the right files, whatever the batch and the workers."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,14 @@ def test_a_missing_file_is_one_error_of_one_sentence_from_any_process(graphs: Mi
         SongError, match=r"^song song004: 1 of 3 audio files are missing, first .*1\.wav\. If .* now\.$"
     ):
         list(loader)
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_file(graphs: MinedGraphs) -> None:
+    graph = graphs[0]
+    for name in ("x" * 5000, "\ud800.wav"):
+        graph.audio = replace(graph.audio, mix=name)
+        with pytest.raises(SongError, match="1 of 2 audio files are missing"):
+            add_segment(graph, LENGTH)
 
 
 def test_a_damaged_file_is_named(graphs: MinedGraphs) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +257,29 @@ def test_deaths_are_described():
     assert "killed by SIGKILL (did the machine run out of memory?)" in describe_death(ProcessExpired("x", code=-9))
     assert "ended with exit status 3" in describe_death(ProcessExpired("x", code=3))
     assert "lost (RuntimeError: broken pipe)" in describe_death(RuntimeError("broken\npipe"))
+    assert "no worker could be started" in describe_death(BrokenProcessPool())
+
+
+def test_a_worker_that_cannot_be_started_is_told_and_ends_nothing_else(songs, tmp_path, monkeypatch):
+    from graphmix.datasets import pool
+
+    class Broken:
+        starts = 0
+
+        def __init__(self, *args, **more):
+            Broken.starts += 1
+
+        def schedule(self, *args, **more):
+            raise BrokenProcessPool("all workers expired")
+
+        def stop(self):
+            pass
+
+        def join(self):
+            pass
+
+    monkeypatch.setattr(pool, "ProcessPool", Broken)
+    standing = mine_all(songs, tmp_path / "out", TINY, workers=2, device="cpu")
+    assert len(standing.failed) == 4
+    assert all("no worker could be started for it, 5 times" in reason for reason in standing.failed.values())
+    assert Broken.starts == 4 * 5 * 2

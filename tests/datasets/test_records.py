@@ -130,7 +130,7 @@ def test_a_songbook_song_does_not_name_a_graph_outside_or_of_another_kind(tmp_pa
         read_record(folder)
 
 
-@pytest.mark.parametrize(("key", "name"), [("mix", "x" * 5000), ("mix", "\ud800"), ("stems", "x" * 5000)])
+@pytest.mark.parametrize(("key", "name"), [("mix", "\ud800"), ("stems", "x" * 5000)])
 def test_a_songbook_song_names_files_that_can_be(tmp_path: Path, key: str, name: str) -> None:
     folder = write_songbook_song(tmp_path / "1")
     text = json.loads((folder / "song.json").read_text())
