@@ -1,0 +1,85 @@
+"""The configuration of a model: what its size is and what it hears, as a pydantic model that JSON and TOML can hold.
+
+``name`` says which model it is; each has a class of its own, with its own keys. See :func:`model_config`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graphmix.errors import GraphmixError
+from graphmix.graph.console import CONSOLE_CHAIN
+
+
+class Table(BaseModel):
+    """Frozen, and without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Table):
+    """What every model has.
+
+    Args:
+        name: of the model.
+        chain: letters of the processors on each track (and bus, where there are any).
+        sample_rate: of the graphs that it proposes, in Hz; stems of other rates are resampled.
+    """
+
+    name: str
+    chain: str = CONSOLE_CHAIN
+    sample_rate: int = Field(default=30000, ge=8000, le=192000)
+
+
+class EncoderConfig(Table):
+    """What turns the sound of a track into an embedding.
+
+    Args:
+        kind: ``"vggish"`` or ``"residual"``.
+        width: channels of the first convolution; later ones have up to eight times as many.
+        embedding: numbers of an embedding.
+    """
+
+    kind: Literal["vggish", "residual"] = "vggish"
+    width: int = Field(default=12, ge=1)
+    embedding: int = Field(default=128, ge=1)
+
+
+class NeuralConfig(ModelConfig):
+    """What all models with an encoder have.
+
+    Args:
+        mels: bands of the spectrogram, 16 or more.
+        encoder: of the tracks, and of the mix.
+        components: how many numbers describe a processor's parameters; those with fewer parameters are described
+            exactly. See :class:`graphmix.models.basis.RawBasis`.
+        reverse: hear the mix as well ([stems, mix] -> graph).
+    """
+
+    mels: int = Field(default=64, ge=16)
+    encoder: EncoderConfig = EncoderConfig()
+    components: int = Field(default=16, ge=1)
+    reverse: bool = False
+
+
+def model_config(values: Mapping[str, Any]) -> ModelConfig:
+    """The configuration that plain values describe, e.g. those of a TOML table or of a JSON file.
+
+    Raises:
+        GraphmixError: an unknown name (the known ones are listed), or a key that is unknown or has a wrong value.
+    """
+    from graphmix.models import MODELS  # each model brings its own configuration
+
+    name = values.get("name")
+    if not isinstance(name, str) or name not in MODELS:
+        raise GraphmixError(f"there is no model {name!r}; give one of: {', '.join(sorted(MODELS))}.")
+    try:
+        return MODELS[name].config_type.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        message = str(first["msg"])
+        if first["type"] == "value_error":
+            raise GraphmixError(f"model {name!r}: {message.removeprefix('Value error, ')}.") from None
+        raise GraphmixError(f"model {name!r}: {key} is {first.get('input')!r}: {message}.") from None

@@ -1,0 +1,92 @@
+"""A console as a graph neural network sees it: light, without parameters, and with cables in both directions.
+
+Signals flow one way, decisions do not: what a track needs depends on what follows. So each cable becomes two edges,
+and the network is told which is which. In a console a track's sound is seven cables away from the end of its chain,
+and further from the other tracks; *shortcuts* join the head of each chain (an input or a mix) with all of its
+processors and with the sum that it ends in, also both ways. So a network of three layers sees the whole song.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch_geometric.data import Data
+
+from graphmix.graph.mixgraph import MixGraph
+
+CABLE, CABLE_BACK, SHORTCUT, SHORTCUT_BACK = range(4)
+EDGE_KINDS = 4
+LARGEST_DEPTH = 63
+"""Depths beyond it look alike; a console with the paper's chain has 17."""
+
+
+def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
+    """What a network sees of a console.
+
+    Args:
+        console: on the CPU.
+        shortcuts: see above.
+
+    Returns:
+        ``node_type`` [nodes], ``depth`` and ``height`` [nodes] (the most cables from a node without inputs, and to one
+        without outputs), ``edge_index`` [2, edges], ``edge_kind`` [edges].
+    """
+    nodes = console.node_type.numel()
+    cables = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
+    added = _shortcuts(console, cables) if shortcuts else []
+    kinds = [CABLE] * len(cables) + [CABLE_BACK] * len(cables)
+    kinds += [SHORTCUT] * len(added) + [SHORTCUT_BACK] * len(added)
+    edges = [*cables, *_turned(cables), *added, *_turned(added)]
+    return Data(
+        num_nodes=nodes,
+        node_type=console.node_type,
+        depth=torch.tensor(longest_paths(cables, nodes)).clamp(max=LARGEST_DEPTH),
+        height=torch.tensor(longest_paths(_turned(cables), nodes)).clamp(max=LARGEST_DEPTH),
+        edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t().contiguous(),
+        edge_kind=torch.tensor(kinds, dtype=torch.long),
+    )
+
+
+def _turned(edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(target, source) for source, target in edges]
+
+
+def longest_paths(edges: Sequence[tuple[int, int]], num_nodes: int) -> list[int]:
+    """For each node of a DAG the most edges of a path that ends there.
+
+    Example:
+        >>> longest_paths([(0, 1), (1, 2), (0, 2)], 4)
+        [0, 1, 2, 0]
+    """
+    after: list[list[int]] = [[] for _ in range(num_nodes)]
+    missing = [0] * num_nodes
+    for source, target in edges:
+        after[source].append(target)
+        missing[target] += 1
+    length = [0] * num_nodes
+    ready = [node for node in range(num_nodes) if not missing[node]]
+    while ready:
+        node = ready.pop()
+        for target in after[node]:
+            length[target] = max(length[target], length[node] + 1)
+            missing[target] -= 1
+            if not missing[target]:
+                ready.append(target)
+    return length
+
+
+def _shortcuts(console: MixGraph, cables: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """From each input and mix to all that its chain passes, up to where it is summed; cables are left out."""
+    after: dict[int, list[int]] = {}
+    for source, target in cables:
+        after.setdefault(source, []).append(target)
+    processor = torch.tensor([t.is_processor for t in console.types.types])[console.node_type].tolist()
+    laid, found = set(cables), list[tuple[int, int]]()
+    for head in [*console.nodes_of("in").tolist(), *console.nodes_of("mix").tolist()]:
+        node = head
+        while len(after.get(node, [])) == 1:
+            node = after[node][0]
+            if (head, node) not in laid:
+                found.append((head, node))
+            if not processor[node]:
+                break
+    return found

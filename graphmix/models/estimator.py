@@ -1,0 +1,305 @@
+"""The interface of all models that propose a mix: ``estimator(stems) -> MixGraph``.
+
+A model hears each track (:meth:`Estimator.describe`), and makes a graph of what it has heard
+(:meth:`Estimator.graphs_of`). Between the two lies an :class:`EmbeddedSong` for each song, so that a song that is too
+long to be heard at once is heard block by block (:meth:`Estimator.forward_blocks`).
+
+Laws, which hold to the last bit on one device:
+
+* Permuting the tracks permutes the proposal: the graph is the same, its inputs are found by name, and so is its mix.
+* A silent track gets a bare cable to the output, and changes nothing else.
+* One track, any number of tracks, any sample rate, and songs without subgroups work.
+
+Proposals are differentiable: gradients flow from the renderer through ``graph.params`` and ``graph.wet``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from graphmix.errors import GraphmixError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.basis import RawBasis
+from graphmix.models.canonical import CanonicalSong, EmbeddedSong, canonical_song, join_blocks
+from graphmix.models.config import ModelConfig, NeuralConfig
+from graphmix.models.encoders import build_encoder
+from graphmix.models.features import LogMel
+from graphmix.models.stems import Stems, resample
+from graphmix.models.wiring import set_console
+from graphmix.processors.rack import Rack
+from graphmix.render.renderer import Renderer
+
+Described = tuple[Tensor, Tensor | None]
+"""What a model makes of a song's sound: [active tracks, size], and of its mix [size] or None."""
+
+MODELS: dict[str, type["Estimator"]] = {}
+"""All models by the name that their configuration has."""
+Model = TypeVar("Model", bound="Estimator")
+
+
+def register(model: type[Model]) -> type[Model]:
+    """Class decorator: enter a model into :data:`MODELS` under the default of its configuration's ``name``."""
+    MODELS[str(model.config_type.model_fields["name"].default)] = model
+    return model
+
+
+def build_estimator(config: ModelConfig) -> "Estimator":
+    """An untrained model; PyTorch's random numbers make its weights.
+
+    Raises:
+        GraphmixError: a name that is unknown (the known ones are listed), or a chain that cannot be built.
+    """
+    if config.name not in MODELS:
+        raise GraphmixError(f"there is no model {config.name!r}; give one of: {', '.join(sorted(MODELS))}.")
+    return MODELS[config.name](config)
+
+
+class Estimator(nn.Module):
+    """A model that proposes a graph for the tracks of a song.
+
+    In evaluation mode a call gives the proposal, a sparse graph; in training mode, as :meth:`console`, the soft graph
+    that the audio loss is taken of. Graphs are at the model's sample rate, on the model's device. Their inputs are
+    named after the tracks, and need not be in the order of the stems: :meth:`Stems.sources` finds the signals.
+
+    Args:
+        config: its size.
+        rack: processors of your own for the letters of the chain; by default graphmix's.
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = ModelConfig
+    config: ModelConfig
+    rack: Rack
+
+    def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
+        super().__init__()
+        if not isinstance(config, self.config_type):
+            wanted, given = self.config_type.__name__, type(config).__name__
+            raise GraphmixError(f"{type(self).__name__} takes a {wanted}, not a {given}.")
+        self.config = config
+        self.rack = self.make_rack() if rack is None else rack
+        self._renderer = (Renderer(self.rack),)  # in a tuple: it has no weights of its own
+        self.register_buffer("_anchor", torch.zeros(0), persistent=False)
+
+    def make_rack(self) -> Rack:
+        """The processors of the graphs that are proposed."""
+        return Rack.console(self.config.chain, self.config.sample_rate)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the proposed graphs, in Hz."""
+        return self.config.sample_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.get_buffer("_anchor").device
+
+    # --- what a model has to say
+
+    def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
+        """What each song sounds like; nothing, unless a model listens."""
+        nothing = self.get_buffer("_anchor")
+        return [(nothing.new_zeros(len(song.names), 0), None) for song in songs]
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """Graphs from what was heard: soft consoles, or sparse proposals."""
+        raise GraphmixError(f"the model {self.config.name!r} proposes no graph; call its method mix for its sound.")
+
+    def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:
+        """Take from the true graphs of the training songs what needs no gradient; nothing, unless a model does."""
+
+    def fit_songs(self, examples: Iterable[tuple[Stems, MixGraph]]) -> None:
+        """The same from training songs (or stretches of them) and their true graphs."""
+
+    # --- what can be asked
+
+    def forward(self, stems: Stems | Sequence[Stems]) -> MixGraph | list[MixGraph]:
+        """Propose a graph for each song: sparse in evaluation mode, soft in training mode."""
+        return self._graphs(stems, soft=self.training)
+
+    def console(self, stems: Stems | Sequence[Stems]) -> MixGraph | list[MixGraph]:
+        """The soft graph: nothing is removed, each weight is its dry/wet weight times the probability that it stays."""
+        return self._graphs(stems, soft=True)
+
+    def _graphs(self, stems: Stems | Sequence[Stems], soft: bool) -> MixGraph | list[MixGraph]:
+        if isinstance(stems, Stems):
+            return self.graphs_of(self.embed([stems]), soft=soft)[0]
+        return self.graphs_of(self.embed(stems), soft=soft) if stems else []
+
+    def embed(self, songs: Sequence[Stems]) -> list[EmbeddedSong]:
+        """Hear songs, all tracks of all of them in one pass."""
+        ordered = [canonical_song(stems) for stems in songs]
+        described = self.describe(ordered)
+        return [
+            EmbeddedSong(song.names, song.digests, song.silent, song.subgroups, tracks, mix, stems.audio.size(2))
+            for song, stems, (tracks, mix) in zip(ordered, songs, described, strict=True)
+        ]
+
+    def forward_blocks(self, blocks: Iterable[Stems]) -> MixGraph:
+        """Propose a graph for one song that is heard block by block: embeddings are averaged over the blocks.
+
+        Args:
+            blocks: successive stretches of the same tracks.
+        """
+        song = join_blocks([self.embed([block])[0] for block in blocks])
+        return self.graphs_of([song], soft=self.training)[0]
+
+    def render(self, graph: MixGraph, stems: Stems) -> Tensor:
+        """The sound of a graph that this model proposed, at the model's rate, [2, samples]; differentiable."""
+        sources = stems.sources(graph).to(graph.wet.device)
+        mix: Tensor = self._renderer[0](graph, sources)
+        return mix.sum(0)
+
+    def mix(self, stems: Stems) -> Tensor:
+        """Propose a graph and render it, [2, samples] at the model's rate; differentiable."""
+        graph = self.forward(stems)
+        assert isinstance(graph, MixGraph), "one song gives one graph"
+        return self.render(graph, stems)
+
+    def outputs(self, batch: Sequence[Stems]) -> "Outputs":
+        """What the heads say of each node, for losses on parameters.
+
+        Raises:
+            GraphmixError: the model has no heads.
+        """
+        return self.outputs_of(self.embed(batch))
+
+    def outputs_of(self, songs: Sequence[EmbeddedSong]) -> "Outputs":
+        """As :meth:`outputs`, from what was heard."""
+        raise GraphmixError(f"the model {self.config.name!r} has no heads; it is trained on audio, or not at all.")
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a model says of each node of the full graphs over the active tracks of some songs.
+
+    Nodes of all songs stand one after the other, N in all.
+
+    Args:
+        consoles: a graph for each song on the CPU, with neutral parameters: what can be kept, and its names.
+        tracks: names of the active tracks of each song, in canonical order.
+        silent: names of the silent tracks of each song; they are in no console.
+        keep_logit: log odds that a node stays, [N]; 0 for inputs, mixes and outputs.
+        wet_logit: of its dry/wet weight, [N].
+        coefficients: of its parameters, {type: [nodes of the type, k]}, rows in node order.
+        bus_logits: for models that predict subgroups, of each song [active tracks, slots]; else None.
+    """
+
+    consoles: tuple[MixGraph, ...]
+    tracks: tuple[tuple[str, ...], ...]
+    silent: tuple[tuple[str, ...], ...]
+    keep_logit: Tensor
+    wet_logit: Tensor
+    coefficients: Mapping[str, Tensor]
+    bus_logits: tuple[Tensor, ...] | None = None
+
+    @property
+    def node_type(self) -> Tensor:
+        """Types of all nodes, [N], on the CPU."""
+        return torch.cat([console.node_type for console in self.consoles])
+
+    def split(self) -> Iterator["Outputs"]:
+        """The outputs of each song."""
+        sizes = [console.node_type.numel() for console in self.consoles]
+        keep, wet = self.keep_logit.split(sizes), self.wet_logit.split(sizes)
+        rows = split_rows(self.consoles, self.coefficients)
+        for i, console in enumerate(self.consoles):
+            logits = None if self.bus_logits is None else self.bus_logits[i : i + 1]
+            yield Outputs((console,), self.tracks[i : i + 1], self.silent[i : i + 1], keep[i], wet[i], rows[i], logits)
+
+
+def split_rows(consoles: Sequence[MixGraph], values: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Rows of each type by graph: {type: [nodes of all graphs, ...]} -> {type: [nodes, ...]} for each graph."""
+    parts = {name: v.split([c.params[name].size(0) for c in consoles]) for name, v in values.items()}
+    return [{name: part[i] for name, part in parts.items()} for i in range(len(consoles))]
+
+
+class NeuralEstimator(Estimator):
+    """A model with an encoder, shared by all tracks, and heads that speak in coefficients of raw parameters.
+
+    A subclass has :meth:`outputs_of`; the rest follows.
+
+    Args:
+        config: its size.
+        rack: processors of your own.
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = NeuralConfig
+    config: NeuralConfig
+
+    def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
+        super().__init__(config, rack)
+        self.log_mel = LogMel(self.config.sample_rate, self.config.mels)
+        self.encoder = build_encoder(self.config.encoder, self.config.mels)
+        self.basis = RawBasis(self.rack, self.config.components)
+
+    def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:
+        """Fit the basis of the parameters."""
+        self.basis.fit(graphs)
+
+    def features(self, stems: Stems) -> Stems:
+        """The same stems with their features, which a later call then need not compute."""
+        audio = resample(stems.audio, stems.sample_rate, self.sample_rate)
+        mix = stems.mix
+        if mix is not None:
+            mix = self.log_mel(resample(mix[None], stems.sample_rate, self.sample_rate).to(self.device))
+        return replace(stems, features=self.log_mel(audio.to(self.device)), mix_features=mix)
+
+    def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
+        """Embeddings of all tracks, and of the mixes in reverse mode."""
+        tracks = [self._features_of(song) for song in songs]
+        mixes = [self._mix_features_of(song) for song in songs] if self.config.reverse else []
+        embedded = self.encoder.encode([*tracks, *mixes])
+        heard = [mix[0] for mix in embedded[len(songs) :]]
+        return [(own, heard[i] if heard else None) for i, own in enumerate(embedded[: len(songs)])]
+
+    def _features_of(self, song: CanonicalSong) -> Tensor:
+        if song.features is None:
+            features: Tensor = self.log_mel(song.audio_at(self.sample_rate).to(self.device))
+            return features
+        if song.features.dim() != 4 or song.features.size(3) != self.config.mels:
+            raise GraphmixError(
+                f"the features of the stems have shape {list(song.features.shape)}, expected [tracks, 2, frames, "
+                f"{self.config.mels}]; compute them by the model's own method features."
+            )
+        return song.features.to(self.device)
+
+    def _mix_features_of(self, song: CanonicalSong) -> Tensor:
+        if song.mix_features is not None:
+            return song.mix_features.to(self.device)
+        mix = song.mix_at(self.sample_rate)
+        if mix is None:
+            raise GraphmixError(
+                f"the model {self.config.name!r} hears the mix as well (reverse = true) and these stems have none; "
+                "give a song with its mix, or a model without reverse."
+            )
+        features: Tensor = self.log_mel(mix.to(self.device))
+        return features
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """Graphs from what was heard."""
+        return self.graphs_from(self.outputs_of(songs), soft=soft)
+
+    def graphs_from(self, outputs: Outputs, *, soft: bool) -> list[MixGraph]:
+        """Graphs from what the heads say: soft consoles, or sparse proposals."""
+        params = split_rows(outputs.consoles, self.basis.decode_all(outputs.coefficients))
+        return [
+            set_console(
+                song.consoles[0],
+                song.silent[0],
+                params[i],
+                song.wet_logit.sigmoid(),
+                song.keep_logit.sigmoid(),
+                soft=soft,
+                model=self.config.name,
+            )
+            for i, song in enumerate(outputs.split())
+        ]
+
+
+def song_means(tracks: Sequence[Tensor]) -> Tensor:
+    """Mean over the tracks of each song, [tracks, size] each -> [songs, size]; zero for a song without tracks."""
+    return torch.stack([own.sum(0) / max(1, own.size(0)) for own in tracks])

@@ -1,0 +1,64 @@
+"""The graphs that estimators set."""
+
+import torch
+
+from graphmix.graph.validate import validate
+from graphmix.models.wiring import console_places, flat_console, full_console, set_console, with_silent
+from graphmix.processors import Rack
+
+RACK = Rack.console("eg")
+BUSES = {"x": ("a", "b"), "y": ("c",)}
+
+
+def test_places_are_those_of_the_console() -> None:
+    console = full_console(RACK.types, BUSES, "ege", 30000)
+    role, place = console_places(3, 2, 3)
+    assert role.numel() == console.num_nodes
+    letters = [console.type_of(node).letter for node in range(console.num_nodes)]
+    assert [letter for letter, own in zip(letters, role.tolist(), strict=True) if own >= 0] == ["e", "g", "e"] * 5
+    for letter, own in zip(letters, place.tolist(), strict=True):
+        assert letter == "ege"[own] if own >= 0 else letter in "imo"
+    mixes = console.nodes_of("mix").tolist()
+    assert [node for node in range(console.num_nodes) if role[node] == 1] == [m + i for m in mixes for i in (1, 2, 3)]
+
+
+def test_a_flat_console_has_a_channel_for_each_track() -> None:
+    graph = validate(flat_console(RACK.types, ("a", "b"), "eg", 30000))
+    assert [graph.type_of(node).letter for node in range(graph.num_nodes)] == list("iegiego")
+    assert graph.edge_index.t().tolist() == [[0, 1], [1, 2], [3, 4], [4, 5], [2, 6], [5, 6]]
+
+
+def test_silent_tracks_come_last_and_change_no_number() -> None:
+    console = full_console(RACK.types, BUSES, "eg", 30000)
+    more = validate(with_silent(console, ("z", "q")))
+    count = console.num_nodes
+    assert torch.equal(more.node_type[:count], console.node_type)
+    assert more.names[count:] == ["z", "q"]
+    out = int(console.nodes_of("out")[0])
+    assert more.edge_index[:, -2:].tolist() == [[count, count + 1], [out, out]]
+    assert console.num_nodes == count
+
+
+def test_without_tracks_there_is_an_output() -> None:
+    console = full_console(RACK.types, {"x": ()}, "eg", 30000)
+    assert console.num_nodes == 1
+    assert validate(with_silent(console, ("z",))).num_edges == 1
+    role, _ = console_places(0, 0, 2)
+    assert role.tolist() == [-1]
+
+
+def test_a_soft_console_is_weighted_and_a_sparse_one_pruned() -> None:
+    console = flat_console(RACK.types, ("a",), "eg", 30000)  # in 0, equalizer 1, gain 2, out 3
+    wet = torch.tensor([0.1, 0.8, 0.6, 0.1], requires_grad=True)
+    keep = torch.tensor([0.2, 0.25, 0.75, 0.2])
+    params = {"gain": torch.tensor([[-3.0, -6.0]], requires_grad=True)}
+    soft = set_console(console, ("z",), params, wet, keep, soft=True, model="test")
+    assert torch.allclose(soft.wet, torch.tensor([1.0, 0.2, 0.45, 1.0, 1.0]))
+    sparse = validate(set_console(console, ("z",), params, wet, keep, soft=False, model="test"))
+    assert [sparse.type_of(node).name for node in range(sparse.num_nodes)] == ["in", "gain", "out", "in"]
+    assert torch.allclose(sparse.wet, torch.tensor([1.0, 0.6, 1.0, 1.0]))
+    assert sparse.params["gain"].tolist() == [[-3.0, -6.0]]
+    assert sparse.provenance == {"model": "test"}
+    (sparse.wet.sum() + sparse.params["gain"].sum() + soft.wet.sum()).backward()
+    assert wet.grad is not None
+    assert wet.grad.tolist() == [0.0, 0.25, 1.75, 0.0]
