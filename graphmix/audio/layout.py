@@ -23,6 +23,8 @@ from graphmix.errors import SongError
 
 DESCRIPTION = "song.json"
 STEM_FOLDERS = ("stems", "dry")
+MAX_NAME_BYTES = 255  # of one file or folder, on every common file system
+MAX_PATH = 1024  # characters of a path inside a song's folder
 DEFAULT_BUS = "mix bus"
 UNGROUPED_BUS = "ungrouped"
 
@@ -111,6 +113,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 
     try:
         text = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
+        json.dumps(text, ensure_ascii=False).encode()  # half a surrogate pair can be written in JSON, but not named
     except SongError:
         raise
     except (ValueError, RecursionError) as error:
@@ -142,6 +145,8 @@ def _inside(folder: Path, name: str, described: Path) -> Path:
         raise SongError(
             f"{described} names {name!r}, which leads out of the song's folder: move the file into it."
         )
+    if len(name) > MAX_PATH or any(len(part.encode()) > MAX_NAME_BYTES for part in pure.parts):
+        raise SongError(f"{described} has a name of {len(name)} characters, '{name[:40]}…': give a shorter one.")
     return folder / pure
 
 

@@ -333,6 +333,9 @@ def test_missing_tracks_are_named(tmp_path):
         ('{"mix": "/tmp/mix.wav"}', r"names '/tmp/mix\.wav', which leads out"),
         ('{"stems": "a/../../b"}', r"names 'a/\.\./\.\./b', which leads out"),
         ('{"stems": "..\\\\b"}', r"which leads out"),
+        ('{"stems": "' + "x" * 300 + '"}', r"has a name of 300 characters, 'x{40}…': give a shorter one"),
+        ('{"mix": "' + "x/" * 600 + 'mix.wav"}', r"has a name of 1207 characters"),
+        ('{"name": "\\ud800"}', r"is not JSON \(.*surrogates not allowed\)"),
         ('{"stems": "C:\\\\b"}', r"which leads out"),
         ('{"subgroups": {"a": ["../mix.wav"]}}', r"names '\.\./mix\.wav', which leads out"),
         (

@@ -416,12 +416,13 @@ def _build_and_tell(root: Path, answers: Any) -> None:
 
 
 def test_processes_that_build_the_same_dataset_at_once_agree(root: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")  # forked from a process without threads, unlike this one
+    context.set_forkserver_preload(["graphmix.datasets.mined"])
     answers = context.Queue()
     processes = [context.Process(target=_build_and_tell, args=(root, answers)) for _ in range(4)]
     for process in processes:
         process.start()
-    found = {answers.get(timeout=60) for _ in processes}
+    found = {answers.get(timeout=180) for _ in processes}
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4

@@ -83,7 +83,7 @@ def test_a_song_reads_as_any_other_and_says_whose_it_is(book: Path) -> None:
         assert description["seed"] == 11
         artists.append(description["artist"])
         assert sorted(p.name for p in folder.iterdir()) == ["dry", "graph.safetensors", "mix.flac", "song.json"]
-    assert artists == ["artist_00000", "artist_00000", "artist_00001", "artist_00001"]
+    assert artists == ["artist_11_00000", "artist_11_00000", "artist_11_00001", "artist_11_00001"]
 
 
 def test_files_are_24_bit_and_mono_where_both_channels_are_equal(book: Path) -> None:

@@ -131,7 +131,7 @@ def write_song(song: BookSong, settings: SongbookSettings, out: Path) -> Path:
 def _description(song: BookSong, settings: SongbookSettings) -> dict[str, Any]:
     return {
         "name": song.name,
-        "artist": f"artist_{song.artist:05d}",
+        "artist": f"artist_{settings.seed}_{song.artist:05d}",
         "genre": song.genre,
         "mix": f"mix.{settings.audio_format}",
         "stems": "dry",
