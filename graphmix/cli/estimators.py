@@ -1,0 +1,62 @@
+"""Commands for models that propose a mix: train them, let them mix, compare them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphmix.cli.app import app
+
+_MODELS = "folders that train wrote, files, or names"
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+
+
+@app.command(epilog="Example: graphmix train graph --songs book --out trained/graph")
+def train(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a configuration of graphmix.")],
+    out: Annotated[Path, typer.Option(help="Output folder; an unfinished one is continued.")],
+    songs: Annotated[
+        list[Path] | None, typer.Option(help="Songbook or mined songs; may be repeated. Else the configuration's.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps, instead of the configuration's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Processes, each on its device, trained by DDP.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+) -> None:
+    """Train a model on songs whose graphs are known; an unfinished training goes on."""
+    from graphmix.cli.train_command import run_train
+
+    run_train(
+        config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision
+    )
+
+
+@app.command(epilog="Example: graphmix predict songs/NewSong/dry --model trained/graph -o mixed")
+def predict(
+    stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Output folder.")],
+    model: Annotated[str, typer.Option(help=f"One of: {_MODELS}.")],
+    device: Device = "auto",
+) -> None:
+    """Mix dry tracks by a model: a graph, sound, pictures."""
+    from graphmix.cli.predict_command import run_predict
+
+    run_predict(stems, model, output, device)
+
+
+@app.command(epilog="Example: graphmix evaluate trained/graph sum --songs book --held-out --out scores.csv")
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help=f"Models: {_MODELS}.")],
+    songs: Annotated[Path, typer.Option(help="A songbook, mined songs, a collection, or one song.")],
+    out: Annotated[Path | None, typer.Option(help="For every row: .csv or .json.")] = None,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Leave out songs by artists that a model was trained on.")
+    ] = False,
+    max_tracks: Annotated[int | None, typer.Option(min=1, help="Leave out songs with more tracks.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Compare models on the same songs, in one table."""
+    from graphmix.cli.evaluate_command import run_evaluate
+
+    run_evaluate(models, songs, out, held_out=held_out, max_tracks=max_tracks, device=device)

@@ -1,0 +1,39 @@
+"""``graphmix predict``: let a model mix a folder of dry tracks."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+
+def run_predict(stems: Path, model: str, output: Path, device: str = "auto") -> None:
+    """``graphmix predict``.
+
+    Args:
+        stems: a folder of dry tracks, or of a song.
+        model: a folder that ``graphmix train`` wrote, a file, or a name.
+        output: output folder.
+        device: where to compute.
+
+    Raises:
+        GraphmixError: bad input.
+    """
+    from graphmix.training.prediction import predict
+
+    console = Console(highlight=False)
+    predicted = predict(stems, model, output, device=device)
+    metrics = predicted.metrics
+    for notice in metrics["notices"]:
+        console.print(f"note: {notice}", markup=False, soft_wrap=True)
+    sound = ", ".join(f"{name.partition('_')[0]} {value:.1f}" for name, value in metrics["mix"].items())
+    lines = [
+        f"{metrics['song']}: {metrics['tracks']} tracks mixed by {model} in {sum(metrics['seconds'].values()):.1f} s",
+        f"sound: peak {metrics['peak']:.3f}, {sound} (LUFS, dB)",
+    ]
+    if metrics["processors"] is not None:
+        kinds = ", ".join(f"{count} {name}" for name, count in metrics["by_type"].items()) or "none"
+        lines.append(f"graph: {metrics['processors']} processors ({kinds})")
+    if "against_mix" in metrics:
+        lines.append(f"against the song's mix: audio loss {metrics['against_mix']['audio_loss']:.4f}")
+    lines.append(f"graph, mix, pictures, metrics: {output}/")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,242 @@
+"""A trained model on disk: ``NAME.safetensors``, its tensors, and ``NAME.json``, what they are the tensors of.
+
+The JSON object holds ``model`` (the configuration: what builds the model), ``rack`` (the node types of its graphs, for
+other versions of graphmix may have others), ``training`` (what the training said of itself) and ``versions``. The
+tensors carry a digest of the configuration, so that the one is not read with the other's. Both are written atomically,
+the description last. Nothing is unpickled.
+
+Checkpoints that come with graphmix lie in ``graphmix/models/pretrained`` and are called by their names.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+import graphmix.models
+from graphmix.errors import GraphmixError
+from graphmix.graph.document import plain_type
+from graphmix.graph.storage import write_atomically
+from graphmix.models.config import model_config
+from graphmix.models.estimator import MODELS, Estimator, build_estimator
+
+FORMAT, SCHEMA_VERSION = "graphmix-estimator", 1
+PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"
+UNTRAINED = ("sum", "loudness_sum")
+"""Models that have nothing to learn: their names are enough."""
+_MODEL = "model"
+_VERSIONS = ("graphmix", "torch", "torch_geometric")
+_SHOWN = 3
+
+
+def save_estimator(estimator: Estimator, path: str | Path, training: Mapping[str, Any] | None = None) -> Path:
+    """Write a model, and return the path of its description.
+
+    Args:
+        estimator: to be written.
+        path: of the files, without ending; their folder is there.
+        training: JSON values on how it was trained.
+
+    Raises:
+        GraphmixError: the folder is missing or not writable, or the disk is full.
+    """
+    path = Path(path)
+    config = estimator.config.model_dump(mode="json")
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in estimator.state_dict().items()}
+    description = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "model": config,
+        "rack": {"sample_rate": estimator.sample_rate, "types": _types(estimator)},
+        "training": None if training is None else dict(training),
+        "versions": {name: _version(name) for name in _VERSIONS},
+    }
+    write_atomically(_with_ending(path, ".safetensors"), save(tensors, {FORMAT: _digest(config)}))
+    described = _with_ending(path, ".json")
+    write_atomically(described, (json.dumps(description, indent=1) + "\n").encode())
+    return described
+
+
+def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Estimator:
+    """Read a model, in evaluation mode.
+
+    Args:
+        source: a folder that ``graphmix train`` wrote, a ``.json`` or ``.safetensors`` file, or the name of a model
+            that comes with graphmix.
+        device: where to put it.
+
+    Raises:
+        GraphmixError: there is no such model (the known names are listed), its files are damaged, or do not fit each
+            other or this version of graphmix.
+    """
+    path = find_checkpoint(source)
+    if path is None:
+        return build_estimator(model_config({"name": str(source)})).to(device).eval()
+    description = read_description(path)
+    estimator = _built(path, description)
+    _check_rack(path, description, estimator)
+    _load_weights(path.with_suffix(".safetensors"), estimator, description["model"])
+    return estimator.to(device).eval()
+
+
+def find_checkpoint(source: str | Path) -> Path | None:
+    """The description of a checkpoint; None for a model that has nothing to learn.
+
+    Raises:
+        GraphmixError: there is no such file, folder or name.
+    """
+    path = Path(source)
+    if path.is_dir():
+        described = path / f"{_MODEL}.json"
+        if described.is_file():
+            return described
+        raise GraphmixError(f"{path} holds no trained model ({_MODEL}.json); has its training begun?")
+    described = path.with_suffix(".json") if path.suffix == ".safetensors" else path
+    if described.suffix == ".json" and described.is_file():
+        return described
+    if path.suffix in (".safetensors", ".json"):
+        raise GraphmixError(f"there is no file {described}; a model is a pair of files, .safetensors and .json.")
+    if _with_ending(path, ".json").is_file():
+        return _with_ending(path, ".json")
+    shipped = _with_ending(PRETRAINED / path.name, ".json")
+    if path.name == str(source) and shipped.is_file():
+        return shipped
+    if str(source) in UNTRAINED:
+        return None
+    raise GraphmixError(
+        f"there is no model {str(source)!r}; give a folder that graphmix train wrote, a file, or one of: "
+        f"{', '.join(known_models())}."
+    )
+
+
+def known_models() -> list[str]:
+    """Names that need no path: models that come with graphmix, and those that have nothing to learn."""
+    shipped = sorted(path.stem for path in PRETRAINED.glob("*.json"))
+    return [*shipped, *(name for name in UNTRAINED if name in MODELS)]
+
+
+def read_description(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Args:
+        path: of its ``.json`` file.
+
+    Raises:
+        GraphmixError: the file is damaged, or describes something else.
+    """
+    try:
+        text = json.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        raise GraphmixError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise GraphmixError(f"{path} is damaged or cut off: it is no JSON ({error}).") from None
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        raise GraphmixError(f"{path} describes no model of graphmix; give the .json file that lies beside the weights.")
+    schema = text.get("schema_version")
+    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        raise GraphmixError(
+            f"{path} is of schema {schema}; this graphmix reads up to {SCHEMA_VERSION}: upgrade graphmix."
+        )
+    if not isinstance(text.get("model"), dict) or not isinstance(text.get("rack"), dict):
+        raise GraphmixError(f"{path} is damaged: it lacks the model's configuration or its rack.")
+    return text
+
+
+def _built(path: Path, description: Mapping[str, Any]) -> Estimator:
+    """The model without its weights; the random ones that it begins with are taken from nobody else's numbers."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return build_estimator(model_config(description["model"]))
+    except GraphmixError as error:
+        raise GraphmixError(f"{path}: {error}") from None
+
+
+def _types(estimator: Estimator) -> list[dict[str, Any]]:
+    return [plain_type(node_type) for node_type in estimator.rack.types]
+
+
+def _check_rack(path: Path, description: Mapping[str, Any], estimator: Estimator) -> None:
+    """The node types that the model was trained for are those that this graphmix has."""
+    theirs = description["rack"].get("types")
+    ours = json.loads(json.dumps(_types(estimator)))
+    if theirs == ours:
+        return
+    known = {t["name"]: t for t in theirs if isinstance(t, dict) and "name" in t} if isinstance(theirs, list) else {}
+    node_type = next((t for t, own in zip(estimator.rack.types, ours, strict=True) if known.get(t.name) != own), None)
+    if node_type is None:
+        raise GraphmixError(f"{path} was trained for the node types {', '.join(known)}, not {_names(estimator)}.")
+    raise GraphmixError(
+        f"{path} does not fit this graphmix's rack: its {node_type.name!r} has {_width(known.get(node_type.name))} "
+        f"values a node, or other ranges, and this one's {node_type.width}; train it again, or use the graphmix that "
+        "made it."
+    )
+
+
+def _names(estimator: Estimator) -> str:
+    return ", ".join(estimator.rack.names)
+
+
+def _width(plain: Mapping[str, Any] | None) -> str:
+    """Number of parameters of a type as a file says."""
+    try:
+        return "no" if plain is None else str(sum(p["size"] for p in plain["parameters"]))
+    except (KeyError, TypeError):
+        return "unknown"
+
+
+def _load_weights(path: Path, estimator: Estimator, config: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise GraphmixError(f"the weights {path} are missing; they belong beside {path.with_suffix('.json').name}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            digest = (file.metadata() or {}).get(FORMAT)
+            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise GraphmixError(f"{path} is damaged or cut off ({error}).") from None
+    if digest is None:
+        raise GraphmixError(f"{path} holds no model of graphmix: the file holds other tensors.")
+    if digest != _digest(config):
+        raise GraphmixError(
+            f"{path} was made with another configuration than {path.with_suffix('.json').name} has; restore the pair "
+            "that belongs together."
+        )
+    try:
+        estimator.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = _misfit(weights, estimator) or " ".join(str(error).split())[:200]
+        raise GraphmixError(f"{path} does not fit its configuration: {reason}.") from None
+
+
+def _misfit(weights: Mapping[str, Tensor], estimator: Estimator) -> str | None:
+    """The first tensor at fault."""
+    own = estimator.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            return f"the tensor {name!r} is missing"
+        if weights[name].shape != value.shape:
+            return f"{name!r} has shape {list(weights[name].shape)}, expected {list(value.shape)}"
+    extra = [name for name in weights if name not in own]
+    return f"the model has no {', '.join(map(repr, extra[:_SHOWN]))}" if extra else None
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _with_ending(path: Path, ending: str) -> Path:
+    """The path with an ending added, whatever dots its name has."""
+    return path.with_name(path.name + ending)

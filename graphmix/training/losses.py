@@ -1,0 +1,124 @@
+r"""What a proposal costs: against a true graph, node by node, and against the mix, through the renderer.
+
+.. math:: L = \lambda_a L_a + \lambda_k L_k + \lambda_w L_w + \lambda_c L_c + \lambda_b L_b + \lambda_s \bar p
+
+L_a is the audio loss of the pruning paper (equation 3) between the mix and the rendered *soft* console, each dry/wet
+weight of which is multiplied by the probability that the node stays: so the audio has a say in what is kept. L_k is the
+cross entropy of that probability, in which keeping and dropping weigh alike for each node type. L_w and L_c compare
+dry/wet weights and coefficients of raw parameters, where the true graph keeps the node. L_b is the cross entropy of the
+links from tracks to buses, where a model predicts them, and the last term a price on every processor.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
+
+from graphmix.graph.console import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.basis import RawBasis
+from graphmix.models.dmc import KEPT_LOGIT
+from graphmix.models.estimator import Outputs
+from graphmix.models.heads import COEFFICIENT_LIMIT
+from graphmix.models.stems import Stems
+from graphmix.processors.rack import Rack
+from graphmix.search.losses import mix_loss
+from graphmix.spec import STRUCTURAL
+from graphmix.training.matching import ConsoleTarget, console_target
+
+LARGEST_WEIGHT = 10.0
+"""Of a class in the cross entropy: what a processor that is kept once in twenty times or less weighs at most."""
+
+
+def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) -> Tensor:
+    """The audio loss of one segment, a 0-dim tensor.
+
+    Args:
+        prediction: [2, samples] at the rate of the model.
+        stems: with their mix, at the same rate.
+        warmup: samples at the beginning that are not scored.
+        sample_rate: in Hz.
+    """
+    assert stems.mix is not None, "songs without a mix are not trained on"
+    target = stems.mix.to(prediction.device)
+    return mix_loss(
+        prediction=prediction[None, :, warmup:].float(), target=target[None, :, warmup:], sample_rate=sample_rate
+    ).total
+
+
+def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]], rack: Rack, chain: str) -> Tensor:
+    """Weights of dropping and keeping for each node type, [types, 2], so that both weigh alike over all songs.
+
+    Args:
+        graphs: true graphs, each with the subgroups of its song.
+        rack: the processors of the chain.
+        chain: of the console that is decided on.
+    """
+    counts = torch.zeros(len(STRUCTURAL) + len(rack.names), 2)
+    for graph, subgroups in graphs:
+        console = mixing_console(rack.types, subgroups, chain, rack.sample_rate)
+        kept = console_target(graph, console).keep
+        counts.index_put_((console.node_type, kept.long()), torch.ones(kept.numel()), accumulate=True)
+    counts = counts + 1  # a type that is always kept in ten songs may be dropped in the next
+    return (0.5 * counts.sum(1, keepdim=True) / counts).clamp(max=LARGEST_WEIGHT)
+
+
+def parameter_terms(
+    outputs: Outputs, graphs: Sequence[MixGraph], basis: RawBasis, weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """``keep``, ``wet`` and ``coefficients`` of what heads say of some songs, 0-dim tensors.
+
+    Args:
+        outputs: of the songs.
+        graphs: their true graphs.
+        basis: maps the true parameters to coefficients.
+        weights: of dropping and keeping for each type, [types, 2]; all alike by default.
+    """
+    targets = [console_target(true, console) for true, console in zip(graphs, outputs.consoles, strict=True)]
+    device = outputs.keep_logit.device
+    node_type = outputs.node_type.to(device)
+    keep = torch.cat([target.keep for target in targets]).to(device)
+    processors = torch.cat([target.processors for target in targets]).to(device)
+    wet = torch.cat([target.wet for target in targets]).to(device)
+    fixed = outputs.keep_logit >= KEPT_LOGIT  # a model that drops nothing turns its processors down instead
+    compared = processors & (keep | fixed)
+    return {
+        "keep": _keep_term(outputs.keep_logit, keep, processors & ~fixed, node_type, weights),
+        "wet": _mean((outputs.wet_logit.sigmoid() - wet).abs()[compared]),
+        "coefficients": _coefficient_term(outputs, targets, keep, node_type, basis),
+    }
+
+
+def _keep_term(logits: Tensor, keep: Tensor, decided: Tensor, node_type: Tensor, weights: Tensor | None) -> Tensor:
+    """Cross entropy of the nodes that are decided on."""
+    weight = None if weights is None else weights.to(logits)[node_type, keep.long()][decided]
+    entropy = binary_cross_entropy_with_logits(logits[decided], keep[decided].to(logits), weight, reduction="none")
+    return _mean(entropy)
+
+
+def _coefficient_term(
+    outputs: Outputs, targets: Sequence[ConsoleTarget], keep: Tensor, node_type: Tensor, basis: RawBasis
+) -> Tensor:
+    """Smooth L1 of coefficients, the leading ones of a type weighing by how far they reach; mean over the types."""
+    terms = []
+    for index, name in enumerate(basis.sizes, start=len(STRUCTURAL)):
+        kept = keep[node_type == index]
+        if not bool(kept.any()):
+            continue
+        params = torch.cat([target.params[name] for target in targets]).to(kept.device)[kept]
+        wanted = basis.encode(name, params).clamp(-COEFFICIENT_LIMIT, COEFFICIENT_LIMIT)
+        spread = basis.spread(name)
+        off = smooth_l1_loss(outputs.coefficients[name][kept], wanted, reduction="none")
+        terms.append((off * (spread / spread.mean())).mean())
+    return torch.stack(terms).mean() if terms else outputs.keep_logit.sum() * 0
+
+
+def sparsity_term(outputs: Outputs) -> Tensor:
+    """Mean probability that a processor stays."""
+    return _mean(outputs.keep_logit.sigmoid()[outputs.node_type.to(outputs.keep_logit.device) >= len(STRUCTURAL)])
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean; 0 of nothing."""
+    return values.sum() / max(1, values.numel())

@@ -1,0 +1,170 @@
+"""Which node of one graph does the work of a node of another: a sparse true graph beside a full console.
+
+A console gives every track and every bus a *strip*: the processors that the signal passes one after the other before
+it is summed. Nodes correspond where they stand in the strip of the same track or bus and are of the same type; where
+a strip has several of a type, the first corresponds to the first. Tracks are the same by name; buses by name, and else
+by the tracks that they sum. What lies behind a branch or in no strip (a send, a sidechain, a chain on the master) has
+no place in a console and corresponds to nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.layout import DEFAULT_BUS, UNGROUPED_BUS
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import Strips, find_strips
+
+LEAST_OVERLAP = 0.5
+"""Share of common tracks from which two buses of different names are the same bus."""
+
+
+def match_nodes(source: MixGraph, target: MixGraph) -> Tensor:
+    """For each node of ``target`` the processor of ``source`` that does its work there, or -1; int64 [num_nodes].
+
+    Args:
+        source: e.g. a true, sparse graph.
+        target: e.g. the full console over the same tracks.
+    """
+    theirs, ours = find_strips(source), find_strips(target)
+    match = torch.full((target.node_type.numel(),), -1, dtype=torch.long)
+    pairs = [(theirs.tracks[name], strip) for name, strip in ours.tracks.items() if name in theirs.tracks]
+    for own, other in match_buses(source, target, theirs, ours).items():
+        pairs.append((theirs.buses[other], ours.buses[own]))
+    for found, wanted in pairs:
+        free: dict[str, list[int]] = {}
+        for node in found:
+            free.setdefault(source.type_of(node).name, []).append(node)
+        for node in wanted:
+            same = free.get(target.type_of(node).name)
+            if same:
+                match[node] = same.pop(0)
+    return match
+
+
+def match_buses(source: MixGraph, target: MixGraph, theirs: Strips, ours: Strips) -> dict[int, int]:
+    """Mix node of ``target`` -> that of ``source``: those of one name, then those that share the most tracks."""
+    by_name = {source.names[node]: node for node in reversed(list(theirs.buses)) if source.names[node]}
+    match = {node: by_name.pop(target.names[node]) for node in ours.buses if target.names[node] in by_name}
+    taken = set(match.values())
+    candidates = []
+    for own, members in ours.members.items():
+        for other, their_members in theirs.members.items():
+            union = len(members | their_members)
+            if own not in match and other not in taken and union:
+                candidates.append((-len(members & their_members) / union, own, other))
+    for overlap, own, other in sorted(candidates):
+        if -overlap >= LEAST_OVERLAP and own not in match and other not in taken:
+            match[own] = other
+            taken.add(other)
+    return match
+
+
+def unmatched(source: MixGraph, match: Tensor) -> list[int]:
+    """Processors of ``source`` that are heard and that no node of the target corresponds to."""
+    found = set(match.tolist())
+    heard = source.wet.tolist()
+    return [node for node in source.processors.tolist() if node not in found and heard[node] > 0]
+
+
+@dataclass(frozen=True)
+class ConsoleTarget:
+    """What a console should be set to, read off a true graph.
+
+    Args:
+        keep: bool [num_nodes], processors of the console that the true graph has and lets be heard.
+        wet: [num_nodes], their dry/wet weights; 0 elsewhere.
+        params: {type: [nodes of that type, width]}, physical; neutral where not kept.
+        processors: bool [num_nodes], which nodes can be kept or dropped at all.
+        lost: processors of the true graph that have no place in the console.
+    """
+
+    keep: Tensor
+    wet: Tensor
+    params: dict[str, Tensor]
+    processors: Tensor
+    lost: int
+
+
+def console_target(true: MixGraph, console: MixGraph) -> ConsoleTarget:
+    """What a console should be set to by a true graph over the same tracks, both on the CPU; nodes as in it."""
+    assert true.wet.device.type == console.wet.device.type == "cpu", "graphs are compared on the CPU"
+    match = match_nodes(true, console)
+    wet = true.wet.detach()[match.clamp(min=0)].masked_fill(match < 0, 0.0)
+    keep = wet > 0
+    rows = true.rows()
+    params = {}
+    for t in console.types.types:
+        if not t.is_processor:
+            continue
+        nodes = console.nodes_of(t.name)
+        values = t.neutral().expand(nodes.numel(), -1).clone()
+        chosen = match[nodes]
+        there = chosen >= 0
+        if bool(there.any()):
+            values[there] = true.params[t.name].detach()[rows[chosen[there]]]
+        params[t.name] = values
+    processors = torch.tensor([t.can_be_bypassed for t in console.types.types])[console.node_type]
+    return ConsoleTarget(keep, wet, params, processors, len(unmatched(true, match)))
+
+
+def carry_over(source: MixGraph, target: MixGraph) -> MixGraph:
+    """``target`` with the parameters and weights of the nodes of ``source`` that do the same work; others as they are.
+
+    Both graphs are on the CPU; gradients are not carried over.
+    """
+    result = target.clone()
+    match = match_nodes(source, target)
+    rows = source.rows()
+    wet = result.wet.clone()
+    there = match >= 0
+    wet[there] = source.wet.detach()[match[there]]
+    result.wet = wet
+    for t in target.types.types:
+        if not t.is_processor:
+            continue
+        nodes = target.nodes_of(t.name)
+        chosen = match[nodes]
+        matched = chosen >= 0
+        if bool(matched.any()):
+            values = result.params[t.name].clone()
+            values[matched] = source.params[t.name].detach()[rows[chosen[matched]]]
+            result.params[t.name] = values
+    return result
+
+
+def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
+    """Bus -> tracks, read off a graph: the sum that a track comes to first is its bus.
+
+    A track that comes to the output or to nothing first is on the bus ``"ungrouped"``; the names of sums without a
+    name are their numbers. Where a track is sent to several sums, its bus is the one with the fewest cables between. If
+    no track comes to a sum, all are on ``"mix bus"``, as in a song that says nothing of subgroups.
+    """
+    after: dict[int, list[int]] = {}
+    for source, target in graph.edge_index.t().tolist():
+        after.setdefault(source, []).append(target)
+    mixes = set(graph.nodes_of("mix").tolist())
+    names = graph.names
+    groups: dict[str, list[str]] = {}
+    for node in graph.nodes_of("in").tolist():
+        bus = _nearest(node, after, mixes | set(graph.nodes_of("out").tolist()))
+        name = UNGROUPED_BUS if bus is None or bus not in mixes else names[bus] or f"bus {bus}"
+        groups.setdefault(name, []).append(names[node])
+    if set(groups) == {UNGROUPED_BUS}:
+        return {DEFAULT_BUS: tuple(groups[UNGROUPED_BUS])}
+    return {name: tuple(tracks) for name, tracks in groups.items()}
+
+
+def _nearest(start: int, after: Mapping[int, list[int]], ends: set[int]) -> int | None:
+    """The first of some nodes that a signal comes to, by number of cables."""
+    level, seen = [start], {start}
+    while level:
+        following = sorted({target for node in level for target in after.get(node, [])} - seen)
+        found = next((node for node in following if node in ends), None)
+        if found is not None:
+            return found
+        seen.update(following)
+        level = following
+    return None

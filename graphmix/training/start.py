@@ -1,0 +1,103 @@
+"""A search that starts from what a model proposes: ``graphmix mine --start estimator``.
+
+A model in reverse mode has heard the tracks *and* the mix, and says in a second what the usual start finds by least
+squares, spectra and several renderings of the song. Its soft console (nothing removed, each dry/wet weight times the
+probability that the processor stays) is laid over the console of the search: nodes that do the same work take its
+parameters, others their start values.
+"""
+
+from pathlib import Path
+
+import torch
+
+from graphmix.audio.song import Song
+from graphmix.errors import GraphmixError, SearchError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.canonical import join_blocks
+from graphmix.models.estimator import Estimator, NeuralEstimator
+from graphmix.models.writer import GraphWriter
+from graphmix.processors.rack import Rack
+from graphmix.search.raw import MIN_WEIGHT
+from graphmix.search.start import with_start_values
+from graphmix.training.checkpoint import load_estimator
+from graphmix.training.matching import carry_over, match_nodes
+from graphmix.training.prediction import blocks_of
+
+DEFAULT_MODEL = "reverse"
+"""The checkpoint that ``--start estimator`` means; it comes with graphmix."""
+_WORD = "estimator"
+
+
+class EstimatorStart:
+    """A start of a search: console in, console out, set as a model says.
+
+    Args:
+        model: the model, or its name or path as :func:`graphmix.training.load_estimator` takes it.
+        name: what ``run.json`` and ``metrics.json`` call the start.
+    """
+
+    def __init__(self, model: Estimator | str | Path = DEFAULT_MODEL, name: str | None = None) -> None:
+        self.estimator = model if isinstance(model, Estimator) else load_estimator(model)
+        default = f"{_WORD}:{self.estimator.config.name if isinstance(model, Estimator) else model}"
+        self.name = default if name is None else name
+
+    @torch.no_grad()
+    def __call__(self, console: MixGraph, song: Song, rack: Rack, seed: int = 0) -> MixGraph:
+        """The console with the model's settings.
+
+        Args:
+            console: of the search, on the CPU; its inputs are named after the song's tracks.
+            song: with its mix, at the rate of the model.
+            rack: processors of the console.
+            seed: of the start values of what the model says nothing of.
+
+        Raises:
+            SearchError: the song is at another rate than the model, or the model sets nothing in this console.
+        """
+        estimator = self.estimator
+        if song.sample_rate != estimator.sample_rate:
+            raise SearchError(
+                f"the start {self.name} works at {estimator.sample_rate} Hz and the search at {song.sample_rate} Hz; "
+                f"use --sample-rate {estimator.sample_rate}, or the usual start."
+            )
+        proposal = soft_console(estimator, song)
+        start = with_start_values(console, rack, seed)
+        if not bool((match_nodes(proposal, start) >= 0).any()) and console.processors.numel():
+            raise SearchError(
+                f"the start {self.name} sets none of the processors of this console; use a model with the same chain, "
+                "or the usual start."
+            )
+        graph = carry_over(proposal, start)
+        # at zero a node would get no gradient, and what the model is nearly sure to drop may still be wanted
+        prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
+        graph.wet = torch.where(prunable, graph.wet.clamp(MIN_WEIGHT, 1.0), graph.wet)
+        return graph
+
+
+def soft_console(estimator: Estimator, song: Song) -> MixGraph:
+    """What a model would set, all nodes kept, on the CPU; a long song is heard in blocks."""
+    was_training = estimator.training
+    estimator.eval()
+    try:
+        if isinstance(estimator, NeuralEstimator) and not isinstance(estimator, GraphWriter):
+            heard = join_blocks([estimator.embed([block])[0] for block in blocks_of(song)])
+            graph = estimator.graphs_of([heard], soft=True)[0]
+        else:
+            graph = estimator.forward_blocks(blocks_of(song))
+    finally:
+        estimator.train(was_training)
+    return graph.clone().cpu()
+
+
+def parse_start(text: str) -> EstimatorStart | None:
+    """What follows ``--start``: ``"levels"``, the usual start (None), or ``"estimator"`` or ``"estimator:MODEL"``.
+
+    Raises:
+        GraphmixError: something else, or a model that is not there.
+    """
+    kind, _, model = text.partition(":")
+    if text == "levels":
+        return None
+    if kind != _WORD:
+        raise GraphmixError(f"there is no start {text!r}; give levels, estimator, or estimator:MODEL.")
+    return EstimatorStart(model or DEFAULT_MODEL)

@@ -1,0 +1,190 @@
+"""What one step of a training computes: segments of songs in, terms of the loss out.
+
+A module of its own, so that Fabric (and DDP) see one ``forward`` whose parameters are the model's. Which terms there
+are depends on what a model can say: models with heads are compared with true graphs and heard through the renderer,
+models that write graphs are told the true ones, models of sound alone are heard.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from graphmix.errors import GraphmixError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.dmc import DMC
+from graphmix.models.estimator import Estimator, NeuralEstimator, Outputs
+from graphmix.models.graph_estimator import GraphEstimator
+from graphmix.models.stems import Stems
+from graphmix.models.writer import GraphWriter
+from graphmix.spec import STRUCTURAL
+from graphmix.training.config import LossConfig
+from graphmix.training.data import Batch, Example, SongSegments
+from graphmix.training.losses import audio_loss, class_weights, parameter_terms, sparsity_term
+
+OF_NODES = ("keep", "wet", "coefficients", "sparsity")
+"""Terms that need heads."""
+Ticker = Callable[[int], object]
+"""Is told how much is done."""
+
+
+class TrainingStep(nn.Module):
+    """A model and what its proposals cost.
+
+    Args:
+        estimator: the model.
+        loss: weights of the terms.
+        feature_bytes: what kept features may take; see :attr:`Example.comes_again`.
+
+    Raises:
+        GraphmixError: a term that this model has nothing to say to.
+    """
+
+    weights: Tensor
+
+    def __init__(self, estimator: Estimator, loss: LossConfig, feature_bytes: int = 1 << 30) -> None:
+        super().__init__()
+        self.estimator, self.loss = estimator, loss
+        self.register_buffer("weights", torch.ones(len(STRUCTURAL) + len(estimator.rack.names), 2), persistent=False)
+        self.active = {name: weight for name, weight in loss.model_dump().items() if weight > 0}
+        self._room = feature_bytes
+        self._features: dict[tuple[str, int], tuple[Tensor | None, Tensor | None]] = {}
+        self._check()
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Names of what :meth:`judge` gives."""
+        return ("total", *self.active, "proposal")
+
+    @property
+    def _has_heads(self) -> bool:
+        return isinstance(self.estimator, NeuralEstimator) and not isinstance(self.estimator, GraphWriter)
+
+    def _check(self) -> None:
+        model = self.estimator
+        predicts = isinstance(model, GraphEstimator) and model.config.predict_subgroups
+        able = {"audio": True, "sequence": isinstance(model, GraphWriter), "subgroups": predicts}
+        able |= dict.fromkeys(OF_NODES, self._has_heads)
+        able |= dict.fromkeys(("keep", "sparsity"), self._has_heads and not isinstance(model, DMC))  # it drops nothing
+        wrong = next((name for name in self.active if not able[name]), None)
+        if wrong is not None:
+            raise GraphmixError(
+                f"the model {model.config.name!r} has nothing to say to the term loss.{wrong} = "
+                f"{self.active[wrong]:g}; set it to 0."
+            )
+
+    # --- before the first step
+
+    def prepare(self, songs: SongSegments, fit: bool, progress: Ticker = int) -> None:
+        """Take from the training songs what no gradient gives: bases, means, memories, class weights.
+
+        Args:
+            songs: of the training.
+            fit: whether the model is new; else only what belongs to the loss is prepared.
+            progress: told how many graphs were read.
+        """
+        for index in range(len(songs)):
+            songs.truth(index)
+            progress(index + 1)
+        if self.active.get("keep"):
+            config = self.estimator.config
+            self.weights.copy_(class_weights(songs.truths(), self.estimator.rack, config.chain))
+        if fit:
+            fit_estimator(self.estimator, songs)
+
+    # --- a step
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the loss, 0-dim; through ``"total"`` gradients flow."""
+        stems = [self._with_features(example) for example in batch]
+        terms, _ = self._terms(batch.examples, stems)
+        total = self._total(terms)
+        if not total.requires_grad:  # nothing but silence; every process needs a gradient all the same
+            total = total + 0 * next(p for p in self.estimator.parameters() if p.requires_grad).sum()
+        return {"total": total, **{name: term.detach() for name, term in terms.items()}}
+
+    @torch.no_grad()
+    def judge(self, batch: Batch) -> dict[str, float]:
+        """The terms, and ``"proposal"``: the audio loss of what is proposed when the model is used. For evaluation."""
+        stems = [self._with_features(example) for example in batch]
+        terms, outputs = self._terms(batch.examples, stems)
+        mixes = self._mixes(stems, outputs, soft=False)
+        proposal = self._audio(batch.examples, mixes)
+        numbers = {"total": self._total(terms), **terms, "proposal": proposal}
+        return {name: float(number) for name, number in numbers.items()}
+
+    def _total(self, terms: dict[str, Tensor]) -> Tensor:
+        return torch.stack([weight * terms[name].float() for name, weight in self.active.items()]).sum()
+
+    def _terms(self, examples: Sequence[Example], stems: Sequence[Stems]) -> tuple[dict[str, Tensor], Outputs | None]:
+        """The active terms, and what the heads said, if the model has any."""
+        model, graphs = self.estimator, [example.graph for example in examples]
+        outputs = model.outputs(stems) if self._has_heads else None
+        terms: dict[str, Tensor] = {}
+        if "sequence" in self.active:
+            assert isinstance(model, GraphWriter), "checked when this was made"
+            terms["sequence"] = model.writing_loss(stems, graphs)
+        with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
+            if outputs is not None:
+                terms |= self._of_nodes(outputs, stems, graphs)
+            if "audio" in self.active:
+                mixes = self._mixes(stems, outputs, soft=self._has_heads)
+                terms["audio"] = self._audio(examples, mixes)
+        return {name: terms[name] for name in self.active}, outputs
+
+    def _of_nodes(self, outputs: Outputs, stems: Sequence[Stems], graphs: Sequence[MixGraph]) -> dict[str, Tensor]:
+        model = self.estimator
+        assert isinstance(model, NeuralEstimator), "only these have heads"
+        terms: dict[str, Tensor] = {}
+        if any(name in self.active for name in ("keep", "wet", "coefficients")):
+            terms |= parameter_terms(outputs, graphs, model.basis, self.weights)
+        if "sparsity" in self.active:
+            terms["sparsity"] = sparsity_term(outputs)
+        if "subgroups" in self.active:
+            assert isinstance(model, GraphEstimator), "checked when this was made"
+            terms["subgroups"] = model.subgroup_loss(outputs, stems)
+        return terms
+
+    def _mixes(self, stems: Sequence[Stems], outputs: Outputs | None, soft: bool) -> list[Tensor]:
+        """The sound of what the model proposes for each song, [2, samples] each."""
+        model = self.estimator
+        if outputs is None:
+            return [model.mix(song) for song in stems]
+        assert isinstance(model, NeuralEstimator), "only these have heads"
+        graphs = model.graphs_from(outputs, soft=soft)
+        return [model.render(graph, song) for graph, song in zip(graphs, stems, strict=True)]
+
+    def _audio(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:
+        rate = self.estimator.sample_rate
+        losses = [audio_loss(mix, e.stems, e.warmup, rate) for mix, e in zip(mixes, examples, strict=True)]
+        return torch.stack(losses).mean()
+
+    def _with_features(self, example: Example) -> Stems:
+        """The stems of an example with their features, in all 32 bits; those that will be wanted again are kept."""
+        model, stems = self.estimator, example.stems
+        if not isinstance(model, NeuralEstimator):
+            return stems
+        if example.place not in self._features:
+            with torch.autocast(model.device.type, enabled=False):
+                seen = model.features(stems if model.config.reverse else replace(stems, mix=None))
+            kept = [None if part is None else part.cpu() for part in (seen.features, seen.mix_features)]
+            size = sum(part.numel() * part.element_size() for part in kept if part is not None)
+            if not example.comes_again or size > self._room:
+                return replace(seen, mix=stems.mix)
+            self._room -= size
+            self._features[example.place] = kept[0], kept[1]
+        features, mix_features = self._features[example.place]
+        return replace(stems, features=features, mix_features=mix_features)
+
+
+def fit_estimator(estimator: Estimator, songs: SongSegments) -> None:
+    """Fit what is fitted and not descended to: the basis of the parameters, or a whole baseline."""
+    estimator.fit_graphs(graph for graph, _ in songs.truths())
+    estimator.fit_songs(whole_songs(songs))
+
+
+def whole_songs(songs: SongSegments) -> Iterator[tuple[Stems, MixGraph]]:
+    """Each song from its beginning to its end, and its true graph."""
+    for index in range(len(songs)):
+        yield Stems.from_song(songs.song(index)), songs.truth(index)[0]

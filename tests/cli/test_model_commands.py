@@ -1,0 +1,105 @@
+"""``train``, ``predict`` and ``evaluate``: what they print and leave."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from small_song import write_tiny_song
+
+from graphmix.cli.evaluate_command import run_evaluate
+from graphmix.cli.predict_command import run_predict
+from graphmix.cli.train_command import run_train
+from graphmix.errors import GraphmixError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
+
+from tiny_songbook import write_tiny_songbook  # noqa: E402
+
+CONFIG = """
+[model]
+name = "dmc"
+chain = "g"
+mels = 16
+hidden = 8
+layers = 1
+encoder = { kind = "vggish", width = 2, embedding = 8 }
+
+[data]
+validation = 0.3
+segment_seconds = 1.0
+warmup_seconds = 0.3
+validation_segments = 1
+
+[training]
+steps = 50
+batch_size = 2
+evaluate_every = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def songbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_songbook(tmp_path_factory.mktemp("songbook"))
+
+
+@pytest.fixture(scope="module")
+def trained(songbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "tiny.toml").write_text(CONFIG)
+    run_train(str(folder / "tiny.toml"), folder / "dmc", [songbook], steps=2, device="cpu")
+    return folder / "dmc"
+
+
+def test_train_says_what_came_out_and_a_second_call_does_nothing(
+    songbook: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_train(str(trained.parent / "tiny.toml"), trained, [songbook], steps=2, device="cpu")
+    out = capsys.readouterr().out
+    assert "is finished already; nothing to do" in out
+    assert "2 steps in" in out
+    assert "best proposal" in out
+    assert f"graphmix predict STEMS --model {trained}" in out
+    config = json.loads((trained / "training.json").read_text())["config"]
+    assert config["training"]["steps"] == 2
+    assert config["data"]["songs"] == [str(songbook)]
+
+
+def test_predict_says_what_it_made(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_predict(write_tiny_song(tmp_path / "song"), str(trained), tmp_path / "out", "cpu")
+    out = capsys.readouterr().out
+    assert "tiny: 2 tracks mixed by" in out
+    assert "2 processors (2 gain)" in out
+    assert "audio loss" in out
+    assert (tmp_path / "out" / "mix.wav").exists()
+
+
+def test_evaluate_prints_a_table_and_writes_the_rows(
+    songbook: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_evaluate([str(trained), "sum"], songbook, tmp_path / "scores.json", device="cpu")
+    out = capsys.readouterr().out
+    assert "mean over 4 songs" in out
+    for text in ("audio loss", "stereo width", "keep/drop F1", "seconds a song", "--held-out"):
+        assert text in out
+    assert len(json.loads((tmp_path / "scores.json").read_text())["songs"]) == 8
+
+
+def test_evaluate_leaves_out_artists_of_the_training(
+    songbook: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = json.loads((trained / "training.json").read_text())["songs"]
+    run_evaluate([str(trained)], songbook, held_out=True, device="cpu")
+    assert f"mean over {songs['validation']} songs" in capsys.readouterr().out
+
+
+def test_bad_input_is_refused_before_the_work(songbook: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(GraphmixError, match=r"ends in .csv or .json"):
+        run_evaluate(["sum"], songbook, tmp_path / "scores.txt")
+    with pytest.raises(GraphmixError, match="there is no model 'bach'"):
+        run_evaluate(["bach"], songbook)
+    with pytest.raises(GraphmixError, match="there is no configuration 'bach'"):
+        run_train("bach", tmp_path / "out", [songbook])
+    with pytest.raises(GraphmixError, match="the options: training.steps is -1"):
+        run_train("dmc-gain", tmp_path / "out", [songbook], steps=-1)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,141 @@
+"""Mixing with a model, from files to files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from small_song import RATE, TRACKS, dry_tracks, write_song, write_tiny_song
+from tiny_songbook import GRAPH, WAVEUNET
+
+from graphmix.audio import load_song, load_stems, read_audio
+from graphmix.audio.files import write_audio
+from graphmix.errors import GraphmixError
+from graphmix.graph.storage import load_graph
+from graphmix.models.config import model_config
+from graphmix.models.estimator import Estimator, build_estimator
+from graphmix.render.song import render_song
+from graphmix.training.checkpoint import save_estimator
+from graphmix.training.prediction import blocks_of, predict, propose
+
+FILES = {"graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots"}
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphmix.training.prediction._draw", lambda *args: None)
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Estimator:
+    torch.manual_seed(0)
+    return build_estimator(model_config(GRAPH)).eval()
+
+
+@pytest.fixture
+def song_folder(tmp_path: Path) -> Path:
+    return write_tiny_song(tmp_path / "song")
+
+
+def test_a_prediction_leaves_graph_sound_metrics_and_pictures(
+    estimator: Estimator, song_folder: Path, tmp_path: Path
+) -> None:
+    save_estimator(estimator, tmp_path / "tiny")
+    predicted = predict(song_folder, tmp_path / "tiny", tmp_path / "out")
+    assert {path.name for path in predicted.folder.iterdir()} == FILES
+    assert {path.name for path in (predicted.folder / "plots").iterdir()} == {
+        "graph.svg",
+        "graph.png",
+        "spectrograms.png",
+    }
+    graph = load_graph(predicted.folder / "graph.safetensors")
+    assert graph.provenance["made_by"].endswith("predict")
+    again = render_song(graph, load_song(song_folder, RATE))
+    assert torch.allclose(again, read_audio(predicted.folder / "mix.wav"), atol=1e-6)
+    metrics = json.loads((predicted.folder / "metrics.json").read_text())
+    assert metrics == json.loads(json.dumps(predicted.metrics))
+    assert metrics["tracks"] == 2
+    assert metrics["against_mix"]["audio_loss"] > 0
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_dry_tracks_alone_are_enough(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
+    metrics = predict(song_folder / "dry", estimator, tmp_path / "out").metrics
+    assert "against_mix" not in metrics
+    assert metrics["model"] == "graph"
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_prediction_may_be_made_again(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
+    first = predict(song_folder, estimator, tmp_path / "out").metrics
+    second = predict(song_folder, estimator, tmp_path / "out").metrics
+    assert {**first, "seconds": None} == {**second, "seconds": None}
+
+
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize(("rate", "tracks"), [(48000, 3), (30000, 1), (22050, 2)])
+def test_other_rates_and_single_tracks_work(
+    estimator: Estimator, tmp_path: Path, rate: int, tracks: int
+) -> None:
+    (tmp_path / "dry").mkdir()
+    for name in TRACKS[:tracks]:
+        write_audio(tmp_path / "dry" / name, dry_tracks()[name][:, : 2 * RATE], rate)
+    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out")
+    assert soundfile.info(tmp_path / "out" / "mix.wav").samplerate == RATE
+    assert predicted.metrics["tracks"] == tracks
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_model_of_sound_alone_leaves_no_graph(song_folder: Path, tmp_path: Path) -> None:
+    predicted = predict(song_folder, build_estimator(model_config(WAVEUNET)), tmp_path / "out")
+    assert {path.name for path in predicted.folder.iterdir()} == FILES - {"graph.safetensors", "graph.json"}
+    assert predicted.metrics["processors"] is None
+
+
+def test_proposing_leaves_the_mode_of_the_model_alone(estimator: Estimator, song_folder: Path) -> None:
+    song = load_song(song_folder, RATE)
+    estimator.train()
+    before = {name: value.clone() for name, value in estimator.state_dict().items()}
+    propose(estimator, song)
+    assert estimator.training
+    assert all(torch.equal(before[name], value) for name, value in estimator.state_dict().items())
+    estimator.eval()
+
+
+def test_blocks_cover_a_song_once(tmp_path: Path) -> None:
+    song = load_stems(write_song(tmp_path / "s", dry_tracks(), next(iter(dry_tracks().values()))), RATE)
+    blocks = list(blocks_of(song, seconds=1))
+    assert [block.audio.size(2) for block in blocks] == [RATE, RATE, song.num_samples - 2 * RATE]
+    assert torch.equal(torch.cat([block.audio for block in blocks], dim=2), song.read(0, song.num_samples).stems)
+
+
+def test_a_short_song_is_one_block(song_folder: Path) -> None:
+    song = load_song(song_folder, RATE)
+    (block,) = blocks_of(song)
+    assert block.audio.size(2) == song.num_samples
+
+
+# --- bad input
+
+
+def test_a_folder_that_holds_something_else_is_refused(
+    estimator: Estimator, song_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{}")
+    with pytest.raises(GraphmixError, match=r"holds something else \('run.json'\)"):
+        predict(song_folder, estimator, tmp_path / "out")
+
+
+def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> None:
+    reverse: dict[str, Any] = {**GRAPH, "reverse": True}
+    with pytest.raises(GraphmixError, match="hears the mix as well"):
+        predict(song_folder / "dry", build_estimator(model_config(reverse)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_song_at_another_rate_is_refused(estimator: Estimator, song_folder: Path) -> None:
+    with pytest.raises(GraphmixError, match="at 44100 Hz and the model at 30000 Hz"):
+        propose(estimator, load_song(song_folder, 44100))
