@@ -314,8 +314,6 @@ def heads_by_seed(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return result
 
 
-
-
 def print_results(rows: Sequence[Row]) -> None:
     from graphmix.cli.evaluate_command import as_table
 

@@ -27,7 +27,7 @@ class _Commands(TyperGroup):
         except GraphmixError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; a search goes on from its last checkpoint when the same command is run again.", 130)
+            _fail("interrupted; the same command goes on where a search or a training stopped.", 130)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output is gone: no error of this program
                 raise
@@ -97,12 +97,16 @@ def mine(
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    start: Annotated[
+        str, typer.Option(help="levels, or estimator[:MODEL]: what sets the console before the first step.")
+    ] = "levels",
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.commands import run_mine
 
-    changes = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
-    run_mine(song, out, preset.value, steps, rounds, device, {**changes, "sample_rate": sample_rate, "seed": seed})
+    changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
+    changes |= {"sample_rate": sample_rate, "seed": seed}
+    run_mine(song, out, preset.value, steps, rounds, device, changes, start)
 
 
 @app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")

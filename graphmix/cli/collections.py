@@ -8,9 +8,7 @@ import typer
 from graphmix.cli.app import PolicyName, PresetName, app
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
-Kind = Annotated[
-    str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")
-]
+Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
 Tracks = Annotated[str, typer.Option(help="MedleyDB: take the dry tracks (raw) or the stems (stems) as tracks.")]
 Subgroups = Annotated[
     Path | None, typer.Option(help="File that says which subgroup each track belongs to, .json or .csv.")

@@ -28,20 +28,27 @@ def run_mine(
     rounds: int | None,
     device: str,
     changes: dict[str, Any],
+    start: str = "levels",
 ) -> None:
     """``graphmix mine``."""
     from graphmix.audio.song import load_song
     from graphmix.processors.rack import Rack
     from graphmix.search import PRESETS, mine
+    from graphmix.search.mine import USUAL_START
 
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
     Rack.console(settings.chain or "g", settings.sample_rate)  # a wrong letter is cheaper to hear of first
+    begin = None
+    if start != USUAL_START:
+        from graphmix.training.start import parse_start
+
+        begin = parse_start(start)
     console = _console()
     loaded = load_song(song, settings.sample_rate)
     for notice in loaded.notices:
         console.print(f"note: {notice}", markup=False, soft_wrap=True)
     with ProgressListener(console) as listener:
-        mined = mine(loaded, out, settings, device=device, listener=listener)
+        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin)
     if mined.already_done:
         console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
     console.print(_summary(mined.metrics))

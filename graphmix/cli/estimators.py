@@ -27,9 +27,7 @@ def train(
     """Train a model on songs whose graphs are known; an unfinished training goes on."""
     from graphmix.cli.train_command import run_train
 
-    run_train(
-        config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision
-    )
+    run_train(config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision)
 
 
 @app.command(epilog="Example: graphmix predict songs/NewSong/dry --model trained/graph -o mixed")

@@ -71,9 +71,7 @@ def run_evaluate(
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("songs", total=len(found) * len(loaded))
         scores = list(
-            evaluate(
-                loaded, found, trained_on=artists, progress=lambda done, total: bar.update(task, completed=done)
-            )
+            evaluate(loaded, found, trained_on=artists, progress=lambda done, total: bar.update(task, completed=done))
         )
     console.print(as_table(summarize(scores), len(found)))
     heard = sorted({score.model for score in scores if score.heard_in_training})

@@ -8,7 +8,7 @@ from graphmix.search.objective import Objective
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 from graphmix.search.search import Listener, Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
-from graphmix.search.start import simple_answers, start_from_levels, start_graph
+from graphmix.search.start import Start, simple_answers, start_from_levels, start_graph
 
 __all__ = [
     "DRAFT",
@@ -32,6 +32,7 @@ __all__ = [
     "Pruned",
     "Search",
     "SearchSettings",
+    "Start",
     "Training",
     "Verdict",
     "fit",

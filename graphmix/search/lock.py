@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 1.0
 
 
 class FolderBusyError(SearchError):
-    """Another process is mining into this output folder."""
+    """Another process is at work in this output folder."""
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=_PATIENCE_SECONDS)
     except Timeout:
-        raise FolderBusyError(f"another process is mining into {folder}; wait, or choose another --out.") from None
+        raise FolderBusyError(f"another process is at work in {folder}; wait, or choose another --out.") from None
     except OSError as error:
         raise not_writable(folder, error) from None
     try:

@@ -32,13 +32,15 @@ from graphmix.search.objective import Objective
 from graphmix.search.prune import count_processors, pruning_ratio
 from graphmix.search.search import Listener, Search, Silent
 from graphmix.search.settings import SearchSettings
-from graphmix.search.start import simple_answers, start_graph
+from graphmix.search.start import Start, simple_answers, start_graph
 from graphmix.search.state import SearchState
 
 SAVE_EVERY_SECONDS = 15.0
 """At most this much work is lost to a crash, and one step or trial."""
 FAILURE = "failure.json"
 """Why the song of an output folder could not be mined, where a whole collection was."""
+USUAL_START = "levels"
+"""What the start by least squares and spectra is called."""
 _DIGESTED = 1 << 18
 _VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
 
@@ -93,6 +95,7 @@ def mine(
     device: str = "auto",
     listener: Listener | None = None,
     source: SongSource | None = None,
+    start: Start | None = None,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or go on with it.
 
@@ -103,10 +106,11 @@ def mine(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         listener: shown the progress.
         source: of the song, for ``metrics.json`` and the graph's provenance; its name alone by default.
+        start: sets the console in place of least squares and spectra; see :class:`graphmix.training.EstimatorStart`.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
-        FolderBusyError: another process is mining into the folder.
+        FolderBusyError: another process is at work in the folder.
     """
     settings = settings or SearchSettings()
     chosen = choose_device(device)
@@ -115,7 +119,11 @@ def mine(
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
     console = mixing_console(rack.types, song.subgroups, settings.chain, song.sample_rate)
-    folder, run = Path(out), {"song": fingerprint(song), "settings": settings.to_dict()}
+    folder = Path(out)
+    run: dict[str, Any] = {"song": fingerprint(song), "settings": settings.to_dict()}
+    if start is not None:
+        start.check(console)
+        run["start"] = start.name
     if _is_done(folder, run):
         return _load_finished(folder)
     listener = listener or Silent()
@@ -123,12 +131,12 @@ def mine(
         if _is_done(folder, run):  # by another process, meanwhile
             return _load_finished(folder)
         _prepare(folder, run)
-        state = _resume(folder, run, rack) or _begin(console, objective, settings, listener)
+        state = _resume(folder, run, rack) or _begin(console, objective, rack, settings, listener, start)
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
         Search(objective, settings, state, listener, saver).run()
         saver.write(state)
-        return _finish(folder, objective, settings, state, listener, source or SongSource(song.name))
+        return _finish(folder, objective, run, settings, state, listener, source or SongSource(song.name))
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
@@ -183,6 +191,7 @@ def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
             return False
         found = json.loads(path.read_bytes())
         their_song, their_settings = dict(found["song"]), dict(found["settings"])
+        their_settings["start"] = found.get("start", USUAL_START)
     except FileNotFoundError:
         return False
     except SearchError:
@@ -194,8 +203,9 @@ def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
     if their_song != run["song"]:
         other = their_song.get("name", "?")
         raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
-    for name in (*run["settings"], *their_settings):
-        theirs, ours = their_settings.get(name), run["settings"].get(name)
+    our_settings = {**run["settings"], "start": run.get("start", USUAL_START)}
+    for name in (*our_settings, *their_settings):
+        theirs, ours = their_settings.get(name), our_settings.get(name)
         if theirs != ours:
             raise SearchError(
                 f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
@@ -239,12 +249,22 @@ def _resume(folder: Path, run: dict[str, Any], rack: Rack) -> SearchState | None
     return state
 
 
-def _begin(console: MixGraph, objective: Objective, settings: SearchSettings, listener: Listener) -> SearchState:
+def _begin(
+    console: MixGraph,
+    objective: Objective,
+    rack: Rack,
+    settings: SearchSettings,
+    listener: Listener,
+    start: Start | None,
+) -> SearchState:
     """The console and the simple answers."""
     listener.phase("finding levels", None)
     started = time.perf_counter()
-    answers = simple_answers(objective, with_gains="g" in settings.chain)
-    graph = start_graph(console, objective, answers, settings.seed)
+    answers = simple_answers(objective, with_gains="g" in settings.chain and start is None)
+    if start is None:
+        graph = start_graph(console, objective, answers, settings.seed)
+    else:
+        graph = start(console, objective.song, rack, settings.seed)
     state = SearchState(graphs={"current": graph})
     best = min(answers, key=lambda answer: float(answer.loss.total))
     state.graphs["simple"] = best.graph
@@ -259,6 +279,7 @@ def _begin(console: MixGraph, objective: Objective, settings: SearchSettings, li
 def _finish(
     folder: Path,
     objective: Objective,
+    run: dict[str, Any],
     settings: SearchSettings,
     state: SearchState,
     listener: Listener,
@@ -283,7 +304,8 @@ def _finish(
     write_audio(folder / "mix.wav", mix, song.sample_rate)
     draw_plots(folder / "plots", graph, state, objective, mix, target)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = _metrics(graph, loss, objective, settings, state) | {"source": _describe_source(song, source)}
+    metrics = _metrics(graph, loss, objective, settings, state)
+    metrics |= {"start": run.get("start", USUAL_START), "source": _describe_source(song, source)}
     metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
     metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())

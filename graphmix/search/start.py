@@ -6,6 +6,7 @@ from spectra, where that loss confirms them.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,24 @@ from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.spec import DB_PER_NEPER
 
 _FRAME_SECONDS = 0.02
+
+
+class Start(Protocol):
+    """Another start than the usual one: sets the console before the first step, and says what it is called."""
+
+    @property
+    def name(self) -> str:
+        """What ``run.json`` and ``metrics.json`` call it."""
+
+    def check(self, console: MixGraph) -> None:
+        """Refuse a console that it can do nothing for, before anything takes time.
+
+        Raises:
+            SearchError: and why.
+        """
+
+    def __call__(self, console: MixGraph, song: Song, rack: Rack, seed: int) -> MixGraph:
+        """The console, set for this song; all on the CPU."""
 
 
 @dataclass(frozen=True)

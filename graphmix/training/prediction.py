@@ -165,9 +165,7 @@ def _with_provenance(graph: MixGraph, song: Song, model: str) -> MixGraph:
     return graph
 
 
-def _metrics(
-    song: Song, name: str, estimator: Estimator, proposal: Proposal, target: Tensor | None
-) -> dict[str, Any]:
+def _metrics(song: Song, name: str, estimator: Estimator, proposal: Proposal, target: Tensor | None) -> dict[str, Any]:
     graph = proposal.graph
     metrics: dict[str, Any] = {
         "song": song.name,

@@ -41,6 +41,28 @@ class EstimatorStart:
         default = f"{_WORD}:{self.estimator.config.name if isinstance(model, Estimator) else model}"
         self.name = default if name is None else name
 
+    def check(self, console: MixGraph) -> None:
+        """Is there anything that the model can say of this console?
+
+        Raises:
+            SearchError: it is at another rate than the model, or has none of the model's processors.
+        """
+        estimator = self.estimator
+        if console.sample_rate != estimator.sample_rate:
+            raise SearchError(
+                f"the start {self.name} works at {estimator.sample_rate} Hz and the search at {console.sample_rate} "
+                f"Hz; use --sample-rate {estimator.sample_rate}, or the usual start."
+            )
+        known = any(console.nodes_of(name).numel() for name in estimator.rack.names if name in console.params)
+        if console.processors.numel() and not known:
+            raise self._useless()
+
+    def _useless(self) -> SearchError:
+        return SearchError(
+            f"the start {self.name} sets none of the processors of this console; use a model with the same chain, or "
+            "the usual start."
+        )
+
     @torch.no_grad()
     def __call__(self, console: MixGraph, song: Song, rack: Rack, seed: int = 0) -> MixGraph:
         """The console with the model's settings.
@@ -54,19 +76,11 @@ class EstimatorStart:
         Raises:
             SearchError: the song is at another rate than the model, or the model sets nothing in this console.
         """
-        estimator = self.estimator
-        if song.sample_rate != estimator.sample_rate:
-            raise SearchError(
-                f"the start {self.name} works at {estimator.sample_rate} Hz and the search at {song.sample_rate} Hz; "
-                f"use --sample-rate {estimator.sample_rate}, or the usual start."
-            )
-        proposal = soft_console(estimator, song)
+        self.check(console)
+        proposal = soft_console(self.estimator, song)
         start = with_start_values(console, rack, seed)
         if not bool((match_nodes(proposal, start) >= 0).any()) and console.processors.numel():
-            raise SearchError(
-                f"the start {self.name} sets none of the processors of this console; use a model with the same chain, "
-                "or the usual start."
-            )
+            raise self._useless()
         graph = carry_over(proposal, start)
         # at zero a node would get no gradient, and what the model is nearly sure to drop may still be wanted
         prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]

@@ -21,7 +21,7 @@ from graphmix.render.song import render_song
 from graphmix.search import Search
 
 TINY = ["--device", "cpu", "--chain", "g", "--steps", "2", "--rounds", "1"]
-COMMANDS = ["demo", "mine", "render", "plot", "show", "check"]
+COMMANDS = ["demo", "mine", "render", "plot", "show", "check", "train", "predict", "evaluate"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,7 +14,7 @@ from graphmix.errors import GraphmixError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
 
-from tiny_songbook import write_tiny_songbook  # noqa: E402
+from tiny_songbook import write_tiny_songbook
 
 CONFIG = """
 [model]
@@ -94,12 +94,12 @@ def test_evaluate_leaves_out_artists_of_the_training(
 
 
 def test_bad_input_is_refused_before_the_work(songbook: Path, trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(GraphmixError, match=r"ends in .csv or .json"):
+    with pytest.raises(GraphmixError, match=r"ends in \.csv or \.json"):
         run_evaluate(["sum"], songbook, tmp_path / "scores.txt")
     with pytest.raises(GraphmixError, match="there is no model 'bach'"):
         run_evaluate(["bach"], songbook)
     with pytest.raises(GraphmixError, match="there is no configuration 'bach'"):
         run_train("bach", tmp_path / "out", [songbook])
-    with pytest.raises(GraphmixError, match="the options: training.steps is -1"):
+    with pytest.raises(GraphmixError, match=r"the options: training\.steps is -1"):
         run_train("dmc-gain", tmp_path / "out", [songbook], steps=-1)
     assert not (tmp_path / "out").exists()

@@ -180,7 +180,7 @@ def test_a_folder_that_is_held_is_busy_and_free_afterwards(songs, tmp_path):
     with alone_in(tmp_path / "out"):
         assert is_being_mined(tmp_path / "out")
         assert do_task(task).status is Status.BUSY
-        with pytest.raises(FolderBusyError, match="another process is mining into"):
+        with pytest.raises(FolderBusyError, match="another process is at work in"):
             mine(songs / "song 0", tmp_path / "out", TINY, device="cpu")
     assert not is_being_mined(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

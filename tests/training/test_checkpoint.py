@@ -143,9 +143,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), WRONG.values(), ids=WRONG.keys())
-def test_a_checkpoint_that_does_not_fit_is_refused(
-    saved: Path, spoil: Callable[[Path], object], message: str
-) -> None:
+def test_a_checkpoint_that_does_not_fit_is_refused(saved: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(saved)
     with pytest.raises(GraphmixError, match=message) as caught:
         load_estimator(saved)

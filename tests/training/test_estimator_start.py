@@ -1,12 +1,15 @@
 """A search that starts from what a model says."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_song import RATE, write_small_song
-from tiny_songbook import CHAIN, GRAPH, WRITER
+from small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_tiny_song
+from tiny_songbook import CHAIN, DMC, GRAPH, true_graph
 
 from graphmix.audio import Song, load_song
 from graphmix.errors import GraphmixError, SearchError
@@ -14,8 +17,10 @@ from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validate import validate
 from graphmix.models.config import model_config
-from graphmix.models.estimator import build_estimator
+from graphmix.models.estimator import Estimator, build_estimator
+from graphmix.models.stems import Stems
 from graphmix.processors.rack import Rack
+from graphmix.search import Mined, mine
 from graphmix.search.raw import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.start import EstimatorStart, parse_start, soft_console
@@ -45,7 +50,8 @@ def test_the_start_is_the_console_with_the_models_settings(song: Song, rack: Rac
     for name in ("node_type", "edge_index", "edge_port"):
         assert torch.equal(start[name], console[name])
     assert start.names == console.names
-    proposal = soft_console(estimator, song)
+    with torch.no_grad():  # attention takes another way then
+        proposal = soft_console(estimator, song)
     for track in song.track_names:
         here, there = (graph.names.index(track) for graph in (start, proposal))
         first = [int(graph.edge_index[1][graph.edge_index[0] == node][0]) for graph, node in
@@ -69,12 +75,17 @@ def test_what_the_model_does_not_have_takes_its_start_value(song: Song) -> None:
     assert (start.wet[reverbs] == max(rack["reverb"].start_wet, MIN_WEIGHT)).all()
 
 
-def test_a_writer_starts_a_search_as_far_as_it_fits(song: Song, rack: Rack, console: MixGraph) -> None:
-    start = EstimatorStart(build_estimator(model_config({**WRITER, "chain": CHAIN})))
-    try:
-        validate(start(console, song, rack))
-    except SearchError as error:  # what an untrained model writes may have no place in a console at all
-        assert "sets none of the processors" in str(error)
+def test_a_graph_that_is_no_console_is_taken_over_as_far_as_it_fits(song: Song, rack: Rack, console: MixGraph) -> None:
+    class Writes(Estimator):
+        def forward_blocks(self, blocks: Iterator[Stems]) -> MixGraph:
+            return true_graph(0)
+
+    writes = Writes(model_config({"name": "sum"}))
+    writes.rack = rack
+    start = EstimatorStart(writes)(console, song, rack)
+    gains = start.params["gain"].tolist()
+    assert gains.count([-3.0, -6.0]) == len(TRACKS)
+    assert gains.count([0.0, 0.0]) == len(song.subgroups) == len(gains) - len(TRACKS)  # the true graph has none there
 
 
 def test_a_start_without_a_common_processor_is_refused(song: Song) -> None:
@@ -105,3 +116,78 @@ def test_the_option_names_the_usual_start_or_a_model(tmp_path: Path) -> None:
 def test_another_start_is_refused(text: str, message: str) -> None:
     with pytest.raises(GraphmixError, match=message):
         parse_start(text)
+
+
+# --- mining
+
+
+class Counts(EstimatorStart):
+    """Remembers how often it was asked."""
+
+    asked = 0
+
+    def __call__(self, *args: Any) -> MixGraph:
+        self.asked += 1
+        return super().__call__(*args)
+
+
+class CtrlC:
+    """A listener that presses Ctrl-C at the first step."""
+
+    def phase(self, name: str, total: int | None, done: int = 0) -> None: ...
+
+    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+
+BRIEF = replace(SETTINGS, steps=2, rounds=1, round_steps=1)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Song:
+    return load_song(write_tiny_song(tmp_path_factory.mktemp("tiny") / "song"), RATE)
+
+
+@pytest.fixture(scope="module")
+def start() -> Counts:
+    torch.manual_seed(0)
+    return Counts(build_estimator(model_config(REVERSE)))
+
+
+@pytest.fixture(scope="module")
+def mined(tiny: Song, start: Counts, tmp_path_factory: pytest.TempPathFactory) -> Mined:
+    return mine(tiny, tmp_path_factory.mktemp("mined") / "out", BRIEF, device="cpu", start=start)
+
+
+def test_mining_begins_as_the_model_says_and_tells_so(tiny: Song, start: Counts, mined: Mined) -> None:
+    assert start.asked == 1
+    assert mined.metrics["start"] == "estimator:graph"
+    assert list(mined.metrics["simple_answers"]) == ["plain sum"]
+    assert mined.metrics["audio_loss"] <= mined.metrics["simple_answers"]["plain sum"]
+    assert json.loads((mined.folder / "run.json").read_text())["start"] == "estimator:graph"
+    assert mine(tiny, mined.folder, BRIEF, device="cpu", start=start).already_done
+    assert start.asked == 1
+
+
+def test_a_folder_with_another_start_is_refused(tiny: Song, mined: Mined) -> None:
+    with pytest.raises(SearchError, match="mined with start = estimator:graph, not levels"):
+        mine(tiny, mined.folder, BRIEF, device="cpu")
+
+
+def test_a_search_that_was_interrupted_does_not_ask_again(
+    tiny: Song, start: Counts, mined: Mined, tmp_path: Path
+) -> None:
+    before = start.asked
+    with pytest.raises(KeyboardInterrupt):
+        mine(tiny, tmp_path / "out", BRIEF, device="cpu", start=start, listener=CtrlC())
+    again = mine(tiny, tmp_path / "out", BRIEF, device="cpu", start=start)
+    assert start.asked == before + 1
+    assert same_graph(again.graph, mined.graph)
+
+
+def test_a_start_of_no_use_is_refused_before_anything_is_written(tiny: Song, tmp_path: Path) -> None:
+    of_reverbs = EstimatorStart(build_estimator(model_config({**DMC, "chain": "r"})))
+    with pytest.raises(SearchError, match="sets none of the processors"):
+        mine(tiny, tmp_path / "out", BRIEF, device="cpu", start=of_reverbs)
+    assert not (tmp_path / "out").exists()

@@ -76,9 +76,7 @@ def test_a_prediction_may_be_made_again(estimator: Estimator, song_folder: Path,
 
 @pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize(("rate", "tracks"), [(48000, 3), (30000, 1), (22050, 2)])
-def test_other_rates_and_single_tracks_work(
-    estimator: Estimator, tmp_path: Path, rate: int, tracks: int
-) -> None:
+def test_other_rates_and_single_tracks_work(estimator: Estimator, tmp_path: Path, rate: int, tracks: int) -> None:
     (tmp_path / "dry").mkdir()
     for name in TRACKS[:tracks]:
         write_audio(tmp_path / "dry" / name, dry_tracks()[name][:, : 2 * RATE], rate)
@@ -120,9 +118,7 @@ def test_a_short_song_is_one_block(song_folder: Path) -> None:
 # --- bad input
 
 
-def test_a_folder_that_holds_something_else_is_refused(
-    estimator: Estimator, song_folder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_that_holds_something_else_is_refused(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text("{}")
     with pytest.raises(GraphmixError, match=r"holds something else \('run.json'\)"):
