@@ -97,6 +97,8 @@ class RunConfig(Table):
         weight_decay: of AdamW.
         warmup_steps: over which the rate grows from 0.
         final_rate: share of the rate that is left at the end, reached by half a cosine.
+        audio_after: share of the steps that learn from the true graphs alone, before sound is rendered as well; such
+            steps take a fraction of the time.
         clip: largest norm of the gradient.
         seed: of every random choice.
         evaluate_every: steps from one evaluation to the next.
@@ -114,6 +116,7 @@ class RunConfig(Table):
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=100, ge=0)
     final_rate: float = Field(default=0.05, ge=0, le=1)
+    audio_after: float = Field(default=0.0, ge=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**62)
     evaluate_every: int = Field(default=200, ge=1)
@@ -160,6 +163,16 @@ class TrainConfig(Table):
             raise ValueError(
                 f"training.batch_size is {self.training.batch_size} and device.devices {self.device.devices}; every "
                 "device takes the same number of songs, so make the first a multiple of the second"
+            )
+        if self.training.audio_after and not any(self.loss.model_dump(exclude={"audio"}).values()):
+            raise ValueError(
+                f"training.audio_after is {self.training.audio_after:g} and audio the only term of the loss, so there "
+                "is nothing to learn until then; set it to 0, or another term above 0"
+            )
+        if self.training.audio_after and not self.data.validation:
+            raise ValueError(
+                f"training.audio_after is {self.training.audio_after:g} and data.validation 0: the loss before cannot be "
+                "compared with that after; hold songs out, or set it to 0"
             )
         return self
 

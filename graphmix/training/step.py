@@ -42,6 +42,8 @@ class TrainingStep(nn.Module):
     """
 
     weights: Tensor
+    heard: bool = True
+    """Whether :meth:`forward` renders sound, where the loss has a term of it."""
 
     def __init__(self, estimator: Estimator, loss: LossConfig, feature_bytes: int = 1 << 30) -> None:
         super().__init__()
@@ -98,7 +100,7 @@ class TrainingStep(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Terms of the loss, 0-dim; through ``"total"`` gradients flow."""
         stems = [self._with_features(example) for example in batch]
-        terms, _ = self._terms(batch.examples, stems)
+        terms, _ = self._terms(batch.examples, stems, self.heard)
         total = self._total(terms)
         if not total.requires_grad:  # nothing but silence; every process needs a gradient all the same
             total = total + 0 * next(p for p in self.estimator.parameters() if p.requires_grad).sum()
@@ -108,16 +110,18 @@ class TrainingStep(nn.Module):
     def judge(self, batch: Batch) -> dict[str, float]:
         """The terms, and ``"proposal"``: the audio loss of what is proposed when the model is used. For evaluation."""
         stems = [self._with_features(example) for example in batch]
-        terms, outputs = self._terms(batch.examples, stems)
+        terms, outputs = self._terms(batch.examples, stems, heard=True)
         mixes = self._mixes(stems, outputs, soft=False)
         proposal = self._audio(batch.examples, mixes)
         numbers = {"total": self._total(terms), **terms, "proposal": proposal}
         return {name: float(number) for name, number in numbers.items()}
 
     def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        return torch.stack([weight * terms[name].float() for name, weight in self.active.items()]).sum()
+        return torch.stack([self.active[name] * term.float() for name, term in terms.items()]).sum()
 
-    def _terms(self, examples: Sequence[Example], stems: Sequence[Stems]) -> tuple[dict[str, Tensor], Outputs | None]:
+    def _terms(
+        self, examples: Sequence[Example], stems: Sequence[Stems], heard: bool
+    ) -> tuple[dict[str, Tensor], Outputs | None]:
         """The active terms, and what the heads said, if the model has any."""
         model, graphs = self.estimator, [example.graph for example in examples]
         outputs = model.outputs(stems) if self._has_heads else None
@@ -128,10 +132,10 @@ class TrainingStep(nn.Module):
         with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
             if outputs is not None:
                 terms |= self._of_nodes(outputs, stems, graphs)
-            if "audio" in self.active:
+            if heard and "audio" in self.active:
                 mixes = self._mixes(stems, outputs, soft=self._has_heads)
                 terms["audio"] = self._audio(examples, mixes)
-        return {name: terms[name] for name in self.active}, outputs
+        return {name: terms[name] for name in self.active if name in terms}, outputs
 
     def _of_nodes(self, outputs: Outputs, stems: Sequence[Stems], graphs: Sequence[MixGraph]) -> dict[str, Tensor]:
         model = self.estimator

@@ -198,6 +198,7 @@ class _Training:
         assert self.optimizer is not None, "there are steps only where something can be moved"
         seed_step(settings.seed, progress.step, self.fabric.global_rank)
         self.step.train()
+        self.step.heard = progress.step >= settings.audio_after * settings.steps
         rate = rate_at(settings, progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -60,6 +60,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"model": DMC, "training": {"batch_size": 3}, "device": {"devices": 2}},
         "make the first a multiple of the second",
     ),
+    "nothing before the sound": ({"model": DMC, "training": {"audio_after": 0.5}}, "audio the only term of the loss"),
+    "nothing held out": (
+        {"model": DMC, "loss": {"wet": 1}, "training": {"audio_after": 0.5}, "data": {"validation": 0}},
+        "hold songs out",
+    ),
 }
 
 

@@ -69,6 +69,16 @@ def test_a_training_leaves_model_log_and_result(songbook: Path, tmp_path: Path) 
     assert any(row["train/total"] for row in rows)
 
 
+def test_sound_is_rendered_after_the_share_of_the_steps_that_was_asked_for(songbook: Path, tmp_path: Path) -> None:
+    training = {"audio_after": 0.5, "log_every": 1}
+    trained = train(tiny_config(songbook, GRAPH, loss={"audio": 1, "keep": 1}, training=training), tmp_path / "out")
+    with open(tmp_path / "out" / "log" / "from_0" / "metrics.csv", newline="") as file:
+        rows = {int(row["step"]): row for row in csv.DictReader(file) if row["train/total"]}
+    assert [bool(rows[step].get("train/audio")) for step in (1, 2, 3, 4)] == [False, False, True, True]
+    assert float(rows[2]["train/total"]) == pytest.approx(float(rows[2]["train/keep"]))
+    assert all(entry["audio"] > 0 for entry in trained.facts["evaluations"])
+
+
 def test_a_training_changes_the_weights_and_lowers_the_loss(songbook: Path, tmp_path: Path) -> None:
     training = {"steps": 30, "evaluate_every": 30, "learning_rate": 0.02, "watch": "total"}
     trained = train(tiny_config(songbook, DMC, training=training), tmp_path / "out")
