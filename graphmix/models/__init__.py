@@ -14,7 +14,7 @@ from graphmix.models.baselines import (
 from graphmix.models.basis import RawBasis
 from graphmix.models.config import EncoderConfig, ModelConfig, NeuralConfig, model_config
 from graphmix.models.dmc import DMC, DMCConfig
-from graphmix.models.encoders import Encoder, ResidualEncoder, VGGish
+from graphmix.models.encoders import Encoder, ResidualEncoder, StatisticsEncoder, VGGish
 from graphmix.models.estimator import MODELS, Estimator, NeuralEstimator, Outputs, build_estimator, register
 from graphmix.models.features import LogMel
 from graphmix.models.graph_estimator import GraphEstimator, GraphEstimatorConfig
@@ -56,6 +56,7 @@ __all__ = [
     "PerTypeHeads",
     "RawBasis",
     "ResidualEncoder",
+    "StatisticsEncoder",
     "Stems",
     "SumBaseline",
     "SumConfig",

@@ -36,12 +36,13 @@ class EncoderConfig(Table):
     """What turns the sound of a track into an embedding.
 
     Args:
-        kind: ``"vggish"`` or ``"residual"``.
-        width: channels of the first convolution; later ones have up to eight times as many.
+        kind: ``"vggish"``, ``"residual"`` or ``"statistics"``.
+        width: channels of the first convolution, later ones have up to eight times as many; for ``"statistics"`` a
+            sixteenth of the hidden units.
         embedding: numbers of an embedding.
     """
 
-    kind: Literal["vggish", "residual"] = "vggish"
+    kind: Literal["vggish", "residual", "statistics"] = "vggish"
     width: int = Field(default=12, ge=1)
     embedding: int = Field(default=128, ge=1)
 

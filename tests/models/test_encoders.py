@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from graphmix.models.config import EncoderConfig
-from graphmix.models.encoders import Encoder, ResidualEncoder, VGGish, build_encoder, split_seconds
+from graphmix.models.encoders import Encoder, ResidualEncoder, StatisticsEncoder, VGGish, build_encoder, split_seconds
 from graphmix.models.features import SILENCE
 
-ENCODERS = {"vggish": VGGish, "residual": ResidualEncoder}
+ENCODERS = {"vggish": VGGish, "residual": ResidualEncoder, "statistics": StatisticsEncoder}
 MELS = 32
 
 
@@ -51,6 +51,7 @@ def test_songs_of_any_length_share_a_pass(encoder: Encoder) -> None:
         assert torch.allclose(own, encoder(song), atol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", ["vggish", "residual"], indirect=True)
 def test_statistics_learn_in_training_and_stay_in_evaluation(encoder: Encoder) -> None:
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     encoder(features(4, 100))
@@ -63,6 +64,19 @@ def test_gradients_reach_every_weight(encoder: Encoder) -> None:
     encoder.train()(features(4, 200)).square().sum().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in encoder.parameters())
     assert all(bool((p.grad != 0).any()) for p in encoder.parameters() if p.grad is not None and p.dim() == 4)
+
+
+def test_the_facts_are_what_a_meter_shows() -> None:
+    encoder = StatisticsEncoder(MELS, 2, 5)
+    seen = {}
+    encoder.dense.register_forward_pre_hook(lambda _, inputs: seen.update(facts=inputs[0]))
+    second = features(1, 100)
+    encoder(second)
+    facts = seen["facts"].reshape(4, 2, MELS + 1)
+    power = 10 ** (2.5 * second[0])  # 25 dB a unit
+    levels = torch.cat([second[0], (power.sum(-1, keepdim=True)).log10() / 2.5], dim=-1)
+    expected = [levels.mean(1), levels.std(1, correction=0), levels.amin(1), levels.amax(1)]
+    assert torch.allclose(facts, torch.stack(expected), atol=1e-4)
 
 
 def test_where_in_the_spectrum_something_lies_is_seen(encoder: Encoder) -> None:
