@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graphmix.errors import GraphmixError
 from graphmix.graph.console import CONSOLE_CHAIN
 
+_SHOWN = 60
+
 
 class Table(BaseModel):
     """Frozen, and without unknown keys."""
@@ -78,9 +80,20 @@ def model_config(values: Mapping[str, Any]) -> ModelConfig:
     try:
         return MODELS[name].config_type.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        message = str(first["msg"])
-        if first["type"] == "value_error":
-            raise GraphmixError(f"model {name!r}: {message.removeprefix('Value error, ')}.") from None
-        raise GraphmixError(f"model {name!r}: {key} is {first.get('input')!r}: {message}.") from None
+        raise GraphmixError(f"model {name!r}: {describe_error(error)}.") from None
+
+
+def describe_error(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong, in one sentence without a full stop."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the whole"
+    if first["type"] == "extra_forbidden":
+        return f"the key {key!r} is unknown; remove it, or correct its spelling"
+    if first["type"] == "missing":
+        return f"the key {key!r} is missing; add it"
+    message = str(first["msg"]).removeprefix("Value error, ").removesuffix(".")
+    if first["type"] == "value_error":
+        return message
+    shown = repr(first.get("input"))
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+    return f"{key} is {shown}: {message[:1].lower()}{message[1:]}"

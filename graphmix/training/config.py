@@ -13,11 +13,10 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from graphmix.errors import GraphmixError
-from graphmix.models.config import ModelConfig, Table
+from graphmix.models.config import ModelConfig, Table, describe_error
 from graphmix.models.config import model_config as read_model
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
-_SHOWN = 60
 
 
 class DataConfig(Table):
@@ -171,8 +170,8 @@ class TrainConfig(Table):
             )
         if self.training.audio_after and not self.data.validation:
             raise ValueError(
-                f"training.audio_after is {self.training.audio_after:g} and data.validation 0: the loss before cannot be "
-                "compared with that after; hold songs out, or set it to 0"
+                f"training.audio_after is {self.training.audio_after:g} and data.validation 0: the loss before cannot "
+                "be compared with that after; hold songs out, or set it to 0"
             )
         return self
 
@@ -240,19 +239,3 @@ def parse_config(values: Mapping[str, Any], source: str) -> TrainConfig:
         return TrainConfig.model_validate(dict(values))
     except ValidationError as error:
         raise GraphmixError(f"{source}: {describe_error(error)}.") from None
-
-
-def describe_error(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong, in one sentence without a full stop."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the whole"
-    if first["type"] == "extra_forbidden":
-        return f"the key {key!r} is unknown; remove it, or correct its spelling"
-    if first["type"] == "missing":
-        return f"the key {key!r} is missing; add it"
-    message = str(first["msg"]).removeprefix("Value error, ").removesuffix(".")
-    if first["type"] == "value_error":
-        return message
-    shown = repr(first.get("input"))
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
-    return f"{key} is {shown}: {message[:1].lower()}{message[1:]}"

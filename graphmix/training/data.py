@@ -97,7 +97,7 @@ def songs_in(folders: Sequence[str | Path], max_tracks: int | None = None) -> li
         found += records
     kept = [record for record in found if max_tracks is None or len(record.tracks) <= max_tracks]
     if not kept:
-        raise GraphmixError(f"all {len(found)} songs have more than {max_tracks} tracks; raise data.max_tracks.")
+        raise GraphmixError(f"all {len(found)} songs have more than {max_tracks} tracks; raise max_tracks.")
     return kept
 
 

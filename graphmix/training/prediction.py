@@ -178,12 +178,20 @@ def _metrics(song: Song, name: str, estimator: Estimator, proposal: Proposal, ta
         "mix": {key: round(value, 3) for key, value in describe_mix(proposal.mix, song.sample_rate).items()},
         "peak": round(float(proposal.mix.abs().max()), 4),
         "seconds": {key: round(value, 3) for key, value in proposal.seconds.items()},
-        "notices": list(song.notices),
+        "notices": [*song.notices, *_rate_notice(song)],
     }
     if target is not None and song.num_samples >= MIN_SCORED_SAMPLES:
         differences = compare_mixes(prediction=proposal.mix, target=target, sample_rate=song.sample_rate)
         metrics["against_mix"] = {key: round(value, 4) for key, value in differences.items()}
     return metrics
+
+
+def _rate_notice(song: Song) -> list[str]:
+    """A word on tracks of unequal rates, which is often a mistake, though each is resampled by itself."""
+    rates = sorted({track.info.sample_rate for track in song.tracks})
+    if len(rates) < 2:
+        return []
+    return [f"the tracks are at {', '.join(map(str, rates))} Hz; each was resampled to {song.sample_rate} Hz."]
 
 
 def _draw(folder: Path, song: Song, model: str, proposal: Proposal, target: Tensor | None) -> None:

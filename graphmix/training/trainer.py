@@ -94,12 +94,13 @@ def _run(
     listener: Listener | None,
 ) -> None:
     """What every process does."""
-    if fabric.is_global_zero:
-        prepare(folder, run)
-    fabric.barrier()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        _Training(fabric, config, folder, run, parts, state, listener or Silent()).run()
+        training = _Training(fabric, config, folder, run, parts, state, listener or Silent())
+        if fabric.is_global_zero:  # only now: what cannot be trained leaves nothing behind
+            prepare(folder, run)
+        fabric.barrier()
+        training.run()
     fabric.barrier()
 
 

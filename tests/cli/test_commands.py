@@ -129,8 +129,8 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener):
-        seen.update(settings=settings, device=device, rate=song.sample_rate)
+    def stop(song, out, settings, *, device, listener, start):
+        seen.update(settings=settings, device=device, rate=song.sample_rate, start=start)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("graphmix.search.mine", stop)
@@ -141,7 +141,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     assert (settings.chain, settings.policy, settings.tolerance) == ("egr", "dry-wet", 0.1)
     assert (settings.sample_rate, settings.seed, settings.steps, settings.rounds) == (44100, 3, 40, 2)
     assert settings.round_steps == 20
-    assert (seen["device"], seen["rate"]) == ("cpu", 44100)
+    assert (seen["device"], seen["rate"], seen["start"]) == ("cpu", 44100, None)
 
 
 def test_ctrl_c_ends_with_130_and_one_line(program, song_folder, tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
     )
-    while not (out / "checkpoint.safetensors").exists():
+    while not (out / "trace.jsonl").exists():  # written after the checkpoint
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

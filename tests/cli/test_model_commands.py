@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_song import write_tiny_song
@@ -103,3 +104,43 @@ def test_bad_input_is_refused_before_the_work(songbook: Path, trained: Path, tmp
     with pytest.raises(GraphmixError, match=r"the options: training\.steps is -1"):
         run_train("dmc-gain", tmp_path / "out", [songbook], steps=-1)
     assert not (tmp_path / "out").exists()
+
+
+# --- through the program
+
+
+def test_the_program_trains_predicts_evaluates_and_mines(
+    program: Any, songbook: Path, trained: Path, tmp_path: Path
+) -> None:
+    """Options reach the functions: each command does its work on what the last one left."""
+    options = ["--steps", 1, "--seed", 3, "--device", "cpu", "--precision", "32-true"]
+    outcome = program("train", trained.parent / "tiny.toml", "--songs", songbook, "--out", tmp_path / "dmc", *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    config = json.loads((tmp_path / "dmc" / "training.json").read_text())["config"]
+    assert (config["training"]["steps"], config["training"]["seed"]) == (1, 3)
+    outcome = program("predict", songbook / "song_0" / "dry", "--model", tmp_path / "dmc", "-o", tmp_path / "mixed")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert (tmp_path / "mixed" / "graph.safetensors").exists()
+    outcome = program(
+        "evaluate", tmp_path / "dmc", "sum", "--songs", songbook, "--held-out", "--out", tmp_path / "s.csv"
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "sum" in (tmp_path / "s.csv").read_text()
+
+
+def test_mine_takes_a_model_as_its_start(
+    program: Any, songbook: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def stop(*args: object, start: Any, **options: object) -> None:
+        seen["start"] = start
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("graphmix.search.mine", stop)
+    command = ("mine", songbook / "song_0", "--out", tmp_path / "out", "--start")
+    assert program(*command, f"estimator:{trained}").status == 130
+    assert seen["start"].name == f"estimator:{trained}"
+    outcome = program(*command, "nearest")
+    assert outcome.status == 2
+    assert outcome.err == "graphmix: there is no start 'nearest'; give levels, estimator, or estimator:MODEL.\n"

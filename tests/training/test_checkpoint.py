@@ -135,7 +135,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         "does not fit this graphmix's rack: its 'gain' has 3 values a node.* this one's 2",
     ),
     "unknown model": (lambda p: edit(p, lambda text: text["model"].update(name="dcm")), "there is no model 'dcm'"),
-    "wrong key": (lambda p: edit(p, lambda text: text["model"].update(depth=1)), "model 'dmc': depth"),
+    "wrong key": (
+        lambda p: edit(p, lambda text: text["model"].update(depth=1)),
+        "model 'dmc': the key 'depth' is unknown",
+    ),
     "newer schema": (lambda p: edit(p, lambda text: text.update(schema_version=9)), "schema 9; .* upgrade graphmix"),
     "no JSON": (lambda p: p.write_text("{"), "damaged or cut off: it is no JSON"),
     "other JSON": (lambda p: p.write_text('{"mix": 1}'), "describes no model of graphmix"),

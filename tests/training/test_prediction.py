@@ -86,6 +86,15 @@ def test_other_rates_and_single_tracks_work(estimator: Estimator, tmp_path: Path
 
 
 @pytest.mark.usefixtures("no_plots")
+def test_tracks_of_unequal_rates_are_resampled_and_told(estimator: Estimator, tmp_path: Path) -> None:
+    (tmp_path / "dry").mkdir()
+    for (name, audio), rate in zip(dry_tracks().items(), (RATE, RATE, 48000), strict=True):
+        write_audio(tmp_path / "dry" / name, audio, rate)
+    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out")
+    assert "the tracks are at 30000, 48000 Hz; each was resampled to 30000 Hz." in predicted.metrics["notices"]
+
+
+@pytest.mark.usefixtures("no_plots")
 def test_a_model_of_sound_alone_leaves_no_graph(song_folder: Path, tmp_path: Path) -> None:
     predicted = predict(song_folder, build_estimator(model_config(WAVEUNET)), tmp_path / "out")
     assert {path.name for path in predicted.folder.iterdir()} == FILES - {"graph.safetensors", "graph.json"}

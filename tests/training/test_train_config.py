@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown table": ({"model": DMC, "optimizer": {}}, "the key 'optimizer' is unknown"),
     "unknown key": ({"model": DMC, "training": {"epochs": 3}}, "the key 'training.epochs' is unknown"),
     "unknown model": ({"model": {"name": "dcm"}}, "there is no model 'dcm'; give one of: .*dmc"),
-    "unknown key of the model": ({"model": {**DMC, "depth": 3}}, "model 'dmc': depth"),
+    "unknown key of the model": ({"model": {**DMC, "depth": 3}}, "model 'dmc': the key 'depth' is unknown"),
     "wrong value of the model": ({"model": {**DMC, "hidden": 0}}, "model 'dmc': hidden is 0"),
     "negative rate": ({"model": DMC, "training": {"learning_rate": -1}}, "training.learning_rate is -1: .*greater"),
     "text for a number": ({"model": DMC, "training": {"steps": "many"}}, "training.steps is 'many'"),

@@ -217,6 +217,22 @@ def test_a_folder_that_holds_something_else_is_refused(songbook: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize(
+    ("model", "loss", "message"),
+    [
+        (DMC, {"keep": 1.0}, r"'dmc' has nothing to say to the term loss\.keep"),
+        ({**DMC, "sample_rate": 44100}, {}, "made for 30000 Hz and the model for 44100 Hz"),
+    ],
+    ids=["term", "rate"],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(
+    songbook: Path, tmp_path: Path, model: dict[str, Any], loss: dict[str, float], message: str
+) -> None:
+    with pytest.raises(GraphmixError, match=message):
+        train(tiny_config(songbook, model, loss=loss), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_device_that_is_not_there_is_refused(songbook: Path, tmp_path: Path) -> None:
     with pytest.raises(GraphmixError, match=r"device 'cuda' .*cannot be used .*try --device cpu"):
