@@ -1,5 +1,6 @@
 """Configurations: those that come with graphmix, and what is said of wrong ones."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,17 @@ import pytest
 from tiny_songbook import DMC
 
 from graphmix.errors import GraphmixError
-from graphmix.models.config import EncoderConfig
+from graphmix.models.config import EncoderConfig, Table
 from graphmix.models.dmc import DMCConfig
-from graphmix.training.config import TrainConfig, known_configs, load_config, parse_config
+from graphmix.training.config import (
+    DataConfig,
+    LossConfig,
+    RunConfig,
+    TrainConfig,
+    known_configs,
+    load_config,
+    parse_config,
+)
 
 
 @pytest.mark.parametrize("name", known_configs())
@@ -85,3 +94,29 @@ def test_a_file_that_is_no_toml_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_text("[model]\nname = \n")
     with pytest.raises(GraphmixError, match=r"broken.toml is no TOML .*line 2"):
         load_config(path)
+
+
+# --- the page
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/training.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", known_configs())
+def test_the_page_names_every_configuration(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("table", [DataConfig, LossConfig, RunConfig], ids=lambda table: table.__name__)
+def test_the_page_lists_every_key_with_its_default(table: type[Table]) -> None:
+    shown: dict[str, str] = {}
+    for keys, defaults in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]+) \|", PAGE, re.M):
+        names = re.findall(r"\w+", keys)
+        values = [defaults.strip()] if len(names) == 1 else defaults.strip().split(", ")
+        shown |= dict(zip(names, values, strict=False))
+    for name, field in table.model_fields.items():
+        assert name in shown, f"docs/training.md says nothing of {name}"
+        text = shown[name].replace("`", "")
+        if isinstance(field.default, bool | str):
+            assert text.strip('"') == str(field.default).lower(), name
+        elif isinstance(field.default, int | float):
+            assert float(text) == field.default, name
