@@ -29,14 +29,14 @@ importlib.import_module("graphmix.search.report").draw_plots = lambda *args: Non
 begin, finish = MINE._begin, MINE._finish
 
 
-def slow_or_deadly_begin(console, objective, settings, listener):
+def slow_or_deadly_begin(console, objective, *rest):
     name = objective.song.name
     mark = Path(os.environ["LOG"]).with_name(name)
     if "always deadly" in name or ("once deadly" in name and not mark.exists()):
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(os.environ.get("SLOWLY", "0")))
-    return begin(console, objective, settings, listener)
+    return begin(console, objective, *rest)
 
 
 def logged_finish(folder, *rest):

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import write_atomically
 from graphmix.search.lock import LOCK
+from graphmix.training.config import TrainConfig
 from graphmix.training.state import Progress, read_state
 
 RUN, STATE, RESULT, MODEL = "run.json", "state.safetensors", "training.json", "model"
@@ -39,7 +41,7 @@ def is_ours(folder: Path, run: Mapping[str, Any]) -> bool:
                 raise GraphmixError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
             return False
         found = json.loads(path.read_bytes())
-        theirs, songs = flatten(found["config"]), found["songs"]
+        theirs, songs = flatten(_with_defaults(found["config"])), found["songs"]
     except FileNotFoundError:
         return False
     except GraphmixError:
@@ -52,6 +54,14 @@ def is_ours(folder: Path, run: Mapping[str, Any]) -> bool:
     if songs != run["songs"]:
         raise GraphmixError(f"output folder {folder} holds a training on other songs. Choose another --out.")
     return True
+
+
+def _with_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration as this graphmix would write it: one of an older graphmix lacks keys that are new."""
+    try:
+        return TrainConfig.model_validate(dict(config)).model_dump(mode="json")
+    except (ValidationError, GraphmixError):
+        return config
 
 
 def _compare(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -99,7 +109,7 @@ def resume(folder: Path, run: Mapping[str, Any]) -> tuple[Progress, dict[str, Te
     if not path.exists():
         return Progress(), {}
     found, progress, tensors = read_state(path)
-    if found != run:
+    if {**found, "config": _with_defaults(found.get("config", {}))} != run:
         raise GraphmixError(f"{path} belongs to another run. Delete it, or choose another --out.")
     return progress, tensors
 

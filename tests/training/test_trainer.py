@@ -210,6 +210,17 @@ def test_another_configuration_is_refused(songbook: Path, tmp_path: Path) -> Non
         train(tiny_config(songbook, DMC, training={"steps": 2}), tmp_path / "out")
 
 
+def test_a_folder_of_an_older_graphmix_without_a_new_key_goes_on(songbook: Path, tmp_path: Path) -> None:
+    config = tiny_config(songbook, DMC, training={"steps": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "out", listener=Witness(interrupt_at=1))
+    path = tmp_path / "out" / "run.json"
+    run = json.loads(path.read_text())
+    del run["config"]["training"]["patience"]
+    path.write_text(json.dumps(run))
+    assert train(config, tmp_path / "out").facts["steps"] == 2
+
+
 def test_a_folder_that_holds_something_else_is_refused(songbook: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(GraphmixError, match=r"holds something else \('thesis.tex'\)"):
