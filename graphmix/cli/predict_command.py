@@ -34,6 +34,7 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto") -> 
         lines.append(f"graph: {metrics['processors']} processors ({kinds})")
     if "against_mix" in metrics:
         lines.append(f"against the song's mix: audio loss {metrics['against_mix']['audio_loss']:.4f}")
-    lines.append(f"graph, mix, pictures, metrics: {output}/")
+    made = "mix, pictures, metrics" if metrics["processors"] is None else "graph, mix, pictures, metrics"
+    lines.append(f"{made}: {output}/")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)

@@ -144,6 +144,13 @@ class CtrlC:
 BRIEF = replace(SETTINGS, steps=2, rounds=1, round_steps=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Song:
     return load_song(write_tiny_song(tmp_path_factory.mktemp("tiny") / "song"), RATE)

@@ -80,7 +80,7 @@ def test_sound_is_rendered_after_the_share_of_the_steps_that_was_asked_for(songb
 
 
 def test_a_training_changes_the_weights_and_lowers_the_loss(songbook: Path, tmp_path: Path) -> None:
-    training = {"steps": 30, "evaluate_every": 30, "learning_rate": 0.02, "watch": "total"}
+    training = {"steps": 20, "evaluate_every": 20, "learning_rate": 0.02, "watch": "total"}
     trained = train(tiny_config(songbook, DMC, training=training), tmp_path / "out")
     first, last = (entry["total"] for entry in trained.facts["evaluations"])
     assert last < first
