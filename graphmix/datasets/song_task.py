@@ -102,6 +102,8 @@ def is_finished(task: SongTask) -> bool:
         run = json.loads((task.folder / "run.json").read_bytes())
         song, layout = run["song"], task.song.layout
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
+        if "start" in run:  # by a model's proposal; mine-all takes the usual start
+            return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False
         if set(song["tracks"]) != set(layout.tracks) or song["subgroups"] != subgroups:
