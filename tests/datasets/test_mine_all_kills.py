@@ -104,7 +104,7 @@ def kill_and_restart(songs: Path, whole: dict[str, str], out: Path, drivers: Dri
         check_unchanged(out, seen)
         children = workers_of(process)
         if process.poll() is None:
-            victim = process if killed % 3 == 1 or not children else chance.choice([process, *children])
+            victim = process if killed % 3 == 0 or not children else chance.choice([process, *children])
             victim.kill()
             killed += 1
             if victim is process:
@@ -147,8 +147,8 @@ def check_unchanged(out: Path, seen: dict[Path, tuple[int, int]]) -> None:
         assert seen.setdefault(path, now) == now, f"{path} was written again"
 
 
-def test_killed_twice_at_random_it_ends_the_same(songs, whole, tmp_path, drivers):
-    kill_and_restart(songs, whole, tmp_path / "out", drivers, kills=2, workers=1)
+def test_killed_at_random_it_goes_on_and_ends_the_same(songs, whole, tmp_path, drivers):
+    kill_and_restart(songs, whole, tmp_path / "out", drivers, kills=1, workers=1)
 
 
 @pytest.mark.slow
