@@ -1,11 +1,10 @@
-"""Encoders of log-mel spectrograms: one embedding for each second, and their mean over time.
+"""Encoders of log-mel spectrograms: one embedding for each second, and their mean over time; and one of levels.
 
-All take the spectrogram apart into seconds, embed each by itself, and average (the mean of the DMC's encoder, which
+Convolutional ones take the spectrogram apart into seconds, embed each by itself, and average (the mean of the DMC's encoder, which
 weighs every second alike). Batch normalization learns its statistics in training and keeps them afterwards, so that in
 evaluation a second's embedding depends on nothing but that second.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmix.models.config import EncoderConfig
-from graphmix.models.features import FRAMES_PER_SECOND, SCALE_DB, SILENCE
+from graphmix.models.features import FRAMES_PER_SECOND, LEVELS, SILENCE, Levels, LogMel
 
 _CHANNELS = 2
 """Mid and side."""
@@ -165,32 +164,40 @@ class ResidualEncoder(Encoder):
 
 
 class StatisticsEncoder(Encoder):
-    """What an engineer reads off a meter and an analyser, and three dense layers; for few songs and few cores.
+    """Three dense layers on :class:`graphmix.models.features.Levels`; for few songs and few cores.
 
-    Of each band, and of all bands together, mean, standard deviation, least and greatest level within the second. It
-    costs next to nothing, and has no eye for shapes in time and frequency.
+    It costs next to nothing, and has no eye for shapes in time. An excerpt has one embedding, however long it is.
 
     Args:
         mels: bands of the spectrogram.
         width: a sixteenth of the units of the hidden layers.
         embedding: size of the result.
+
+    Shape:
+        features [tracks, 2, 6, mels + 1] -> [tracks, embedding]
     """
 
-    def __init__(self, mels: int = 64, width: int = 12, embedding: int = 128) -> None:
+    def __init__(self, mels: int = 64, width: int = 16, embedding: int = 128) -> None:
         super().__init__(embedding)
-        facts, hidden = 4 * _CHANNELS * (mels + 1), 16 * width
+        hidden = 16 * width
         self.dense = nn.Sequential(
-            nn.Linear(facts, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, embedding)
+            nn.Linear(_CHANNELS * LEVELS * (mels + 1), hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, embedding),
         )
 
     def embed(self, seconds: Tensor) -> Tensor:
-        """Embeddings of single seconds."""
-        scale = SCALE_DB / 10 * math.log(10)  # features are decibels, divided; their powers are to be added
-        together = (seconds * scale).logsumexp(-1, keepdim=True) / scale
-        levels = torch.cat([seconds, together], dim=-1)
-        facts = [levels.mean(2), levels.std(2, correction=0), levels.amin(2), levels.amax(2)]
-        embedded: Tensor = self.dense(torch.stack(facts, dim=1).flatten(1))
+        """Embeddings of excerpts."""
+        embedded: Tensor = self.dense(seconds.flatten(1))
         return embedded
+
+    def encode(self, songs: Sequence[Tensor]) -> list[Tensor]:
+        """Embeddings of several songs, in one pass."""
+        if not songs:
+            return []
+        return list(self.embed(torch.cat(list(songs))).split([len(song) for song in songs]))
 
 
 def build_encoder(config: EncoderConfig, mels: int) -> Encoder:
@@ -200,3 +207,8 @@ def build_encoder(config: EncoderConfig, mels: int) -> Encoder:
     if config.kind == "residual":
         return ResidualEncoder(mels, config.width, config.embedding)
     return VGGish(mels, config.width, config.embedding)
+
+
+def build_features(config: EncoderConfig, sample_rate: int, mels: int) -> LogMel | Levels:
+    """What the encoder that a configuration describes looks at; a pure function of each track."""
+    return (Levels if config.kind == "statistics" else LogMel)(sample_rate, mels)

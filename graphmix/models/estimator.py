@@ -25,8 +25,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.basis import RawBasis
 from graphmix.models.canonical import CanonicalSong, EmbeddedSong, canonical_song, join_blocks
 from graphmix.models.config import ModelConfig, NeuralConfig
-from graphmix.models.encoders import build_encoder
-from graphmix.models.features import LogMel
+from graphmix.models.encoders import build_encoder, build_features
+from graphmix.models.features import Levels
 from graphmix.models.stems import Stems, resample
 from graphmix.models.wiring import set_console
 from graphmix.processors.rack import Rack
@@ -232,7 +232,7 @@ class NeuralEstimator(Estimator):
 
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
-        self.log_mel = LogMel(self.config.sample_rate, self.config.mels)
+        self.front_end = build_features(self.config.encoder, self.config.sample_rate, self.config.mels)
         self.encoder = build_encoder(self.config.encoder, self.config.mels)
         self.basis = RawBasis(self.rack, self.config.components)
 
@@ -245,8 +245,8 @@ class NeuralEstimator(Estimator):
         audio = resample(stems.audio, stems.sample_rate, self.sample_rate)
         mix = stems.mix
         if mix is not None:
-            mix = self.log_mel(resample(mix[None], stems.sample_rate, self.sample_rate).to(self.device))
-        return replace(stems, features=self.log_mel(audio.to(self.device)), mix_features=mix)
+            mix = self.front_end(resample(mix[None], stems.sample_rate, self.sample_rate).to(self.device))
+        return replace(stems, features=self.front_end(audio.to(self.device)), mix_features=mix)
 
     def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
         """Embeddings of all tracks, and of the mixes in reverse mode."""
@@ -258,12 +258,13 @@ class NeuralEstimator(Estimator):
 
     def _features_of(self, song: CanonicalSong) -> Tensor:
         if song.features is None:
-            features: Tensor = self.log_mel(song.audio_at(self.sample_rate).to(self.device))
+            features: Tensor = self.front_end(song.audio_at(self.sample_rate).to(self.device))
             return features
-        if song.features.dim() != 4 or song.features.size(3) != self.config.mels:
+        bands = self.config.mels + isinstance(self.front_end, Levels)
+        if song.features.dim() != 4 or song.features.size(3) != bands:
             raise GraphmixError(
                 f"the features of the stems have shape {list(song.features.shape)}, expected [tracks, 2, frames, "
-                f"{self.config.mels}]; compute them by the model's own method features."
+                f"{bands}]; compute them by the model's own method features."
             )
         return song.features.to(self.device)
 
@@ -276,7 +277,7 @@ class NeuralEstimator(Estimator):
                 f"the model {self.config.name!r} hears the mix as well (reverse = true) and these stems have none; "
                 "give a song with its mix, or a model without reverse."
             )
-        features: Tensor = self.log_mel(mix.to(self.device))
+        features: Tensor = self.front_end(mix.to(self.device))
         return features
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:

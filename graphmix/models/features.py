@@ -1,4 +1,4 @@
-r"""Log-mel spectrograms of mid and side: what encoders look at.
+r"""Log-mel spectrograms of mid and side, and levels taken from them: what encoders look at.
 
 .. math:: X[f, b] = \big(10 \log_{10}(10^{-10} + \textstyle\sum_k F[k, b]\, |S[f, k]|^2) + 50\big) / 25
 
@@ -18,6 +18,9 @@ FRAMES_PER_SECOND = round(1 / HOP_SECONDS)
 LOWEST_HZ = 30.0
 FLOOR_POWER = 1e-10
 OFFSET_DB, SCALE_DB = 50.0, 25.0
+LEVELS = 6
+"""Rows of :class:`Levels`."""
+_LOUD_SHARE = 1e-3
 SILENCE = (10 * math.log10(FLOOR_POWER) + OFFSET_DB) / SCALE_DB
 """What silence looks like in all bands."""
 
@@ -74,6 +77,46 @@ class LogMel(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         levels = 10 * (power.mT @ self.filters + FLOOR_POWER).log10()
         return (levels + OFFSET_DB) / SCALE_DB
+
+
+class Levels(nn.Module):
+    r"""What a meter and an analyser show of a track over a whole excerpt: levels of each band, and of all together.
+
+    Rows are, in the units of :class:`LogMel`: the level of the mean power over the loud frames, which are within 30 dB
+    of the loudest one in mid and side together, and over all frames; the greatest level; mean and standard deviation
+    over the loud frames; the level that is exceeded nine tenths of the time, which shows what is left in pauses.
+
+    Args:
+        sample_rate: in Hz.
+        mels: number of bands.
+
+    Shape:
+        audio [tracks, 2, samples] -> [tracks, 2 (mid, side), 6, mels + 1]
+    """
+
+    def __init__(self, sample_rate: int, mels: int = 64) -> None:
+        super().__init__()
+        self.log_mel = LogMel(sample_rate, mels)
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor) -> Tensor:
+        """Track by track, without gradients."""
+        tracks = [self._levels(self.log_mel(track[None])[0]) for track in audio]
+        return torch.stack(tracks) if tracks else audio.new_zeros(0, 2, LEVELS, self.log_mel.mels + 1)
+
+    def _levels(self, features: Tensor) -> Tensor:
+        power = 10 ** ((features * SCALE_DB - OFFSET_DB) / 10)
+        power = torch.cat([power, power.sum(-1, keepdim=True)], dim=-1)
+        levels = _in_units(power)
+        overall = power[..., -1].sum(0)
+        loud = overall >= overall.amax() * _LOUD_SHARE
+        rows = [_in_units(power[:, loud].mean(1)), _in_units(power.mean(1)), levels.amax(1), levels[:, loud].mean(1)]
+        rows += [levels[:, loud].std(1, correction=0), levels.quantile(0.1, dim=1)]
+        return torch.stack(rows, dim=1)
+
+
+def _in_units(power: Tensor) -> Tensor:
+    return (10 * power.clamp(min=FLOOR_POWER).log10() + OFFSET_DB) / SCALE_DB
 
 
 def _mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:

@@ -34,6 +34,8 @@ class DataConfig(Table):
         memory_gb: what decoded songs may take; others are decoded segment by segment.
         fixed_places: let segments begin at few fixed places and not anywhere, so that their features are computed once;
             worth it where no audio is rendered.
+        hear: what the model is told of a song: the ``"segment"`` that is rendered, or the whole ``"song"``, as when it is
+            used. Features of whole songs are computed once, before the first step, and kept.
         workers: processes of each device that decode; 0 decodes in the training's own.
     """
 
@@ -47,6 +49,7 @@ class DataConfig(Table):
     validation_segments: int = Field(default=2, ge=1)
     memory_gb: float = Field(default=2.0, ge=0)
     fixed_places: bool = False
+    hear: Literal["segment", "song"] = "segment"
     workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

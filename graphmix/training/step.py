@@ -25,6 +25,9 @@ from graphmix.training.losses import audio_loss, class_weights, parameter_terms,
 
 OF_NODES = ("keep", "wet", "coefficients", "sparsity")
 """Terms that need heads."""
+_WHOLE = -1
+"""Where a whole song begins, for its features."""
+Features = tuple[Tensor | None, Tensor | None]
 Ticker = Callable[[int], object]
 """Is told how much is done."""
 
@@ -51,7 +54,8 @@ class TrainingStep(nn.Module):
         self.register_buffer("weights", torch.ones(len(STRUCTURAL) + len(estimator.rack.names), 2), persistent=False)
         self.active = {name: weight for name, weight in loss.model_dump().items() if weight > 0}
         self._room = feature_bytes
-        self._features: dict[tuple[str, int], tuple[Tensor | None, Tensor | None]] = {}
+        self._hears_songs = False
+        self._features: dict[tuple[str, int], Features] = {}
         self._check()
 
     @property
@@ -94,6 +98,30 @@ class TrainingStep(nn.Module):
             self.weights.copy_(class_weights(songs.truths(), self.estimator.rack, config.chain))
         if fit:
             fit_estimator(self.estimator, songs)
+
+    def hear(self, songs: SongSegments, progress: Ticker = int) -> None:
+        """From now on, tell the model of whole songs, not of segments; those of any other song are an error.
+
+        Args:
+            songs: whose features are computed here, and kept.
+            progress: told how many songs were heard.
+
+        Raises:
+            GraphmixError: the features take more memory than there may be.
+        """
+        if not isinstance(self.estimator, NeuralEstimator):
+            return
+        self._hears_songs = True
+        for index, record in enumerate(songs.records):
+            stems = Stems.from_song(songs.song(index))
+            self._features[str(record.graph_path), _WHOLE] = kept = self._features_of(stems)
+            self._room -= _bytes_of(kept)
+            if self._room < 0:
+                raise GraphmixError(
+                    f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set data.hear "
+                    'to "segment", or use the encoder "statistics".'
+                )
+            progress(index + 1)
 
     # --- a step
 
@@ -169,17 +197,28 @@ class TrainingStep(nn.Module):
         model, stems = self.estimator, example.stems
         if not isinstance(model, NeuralEstimator):
             return stems
-        if example.place not in self._features:
-            with torch.autocast(model.device.type, enabled=False):
-                seen = model.features(stems if model.config.reverse else replace(stems, mix=None))
-            kept = [None if part is None else part.cpu() for part in (seen.features, seen.mix_features)]
-            size = sum(part.numel() * part.element_size() for part in kept if part is not None)
-            if not example.comes_again or size > self._room:
-                return replace(seen, mix=stems.mix)
-            self._room -= size
-            self._features[example.place] = kept[0], kept[1]
-        features, mix_features = self._features[example.place]
-        return replace(stems, features=features, mix_features=mix_features)
+        place = (example.place[0], _WHOLE) if self._hears_songs else example.place
+        kept = self._features.get(place)
+        if kept is None:
+            assert not self._hears_songs, "all songs were heard before"
+            kept = self._features_of(stems)
+            if example.comes_again and _bytes_of(kept) <= self._room:
+                self._room -= _bytes_of(kept)
+                self._features[place] = kept
+        return replace(stems, features=kept[0], mix_features=kept[1])
+
+    def _features_of(self, stems: Stems) -> Features:
+        """Of the tracks and, in reverse mode, of the mix; in the memory of the CPU."""
+        model = self.estimator
+        assert isinstance(model, NeuralEstimator), "only these have features"
+        with torch.autocast(model.device.type, enabled=False):
+            seen = model.features(stems if model.config.reverse else replace(stems, mix=None))
+        tracks, mix = (None if part is None else part.cpu() for part in (seen.features, seen.mix_features))
+        return tracks, mix
+
+
+def _bytes_of(features: Features) -> int:
+    return sum(part.numel() * part.element_size() for part in features if part is not None)
 
 
 def fit_estimator(estimator: Estimator, songs: SongSegments) -> None:

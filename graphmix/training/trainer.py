@@ -126,6 +126,10 @@ class _Training:
         self.step = TrainingStep(self.estimator, config.loss)
         listener.phase("reading the graphs", len(self.songs))
         self.step.prepare(self.songs, fit=not tensors, progress=listener.progress)
+        if config.data.hear == "song":
+            for part in (self.songs, self.held_out):
+                listener.phase("hearing the songs", len(part))
+                self.step.hear(part, listener.progress)
         trainable = [p for p in self.estimator.parameters() if p.requires_grad]
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         self.optimizer = torch.optim.AdamW(trainable, lr=rate, weight_decay=decay) if trainable else None

@@ -3,7 +3,7 @@
 import torch
 from small_stems import RATE, make_stems, tone
 
-from graphmix.models.features import OFFSET_DB, SCALE_DB, SILENCE, LogMel
+from graphmix.models.features import LEVELS, OFFSET_DB, SCALE_DB, SILENCE, Levels, LogMel
 
 LOG_MEL = LogMel(RATE)
 
@@ -49,3 +49,26 @@ def test_one_sample_and_no_track_are_no_problem() -> None:
     assert LOG_MEL(torch.zeros(1, 2, 1)).shape == (1, 2, 1, 64)
     assert LOG_MEL(torch.zeros(0, 2, RATE)).shape == (0, 2, 101, 64)
     assert not LOG_MEL(make_stems(1).audio.requires_grad_()).requires_grad
+
+
+def test_levels_are_those_of_the_loud_and_of_all_frames() -> None:
+    audio = torch.zeros(2, 2, 3 * RATE)
+    audio[0] = torch.randn(2, 3 * RATE, generator=torch.Generator().manual_seed(0)) * 0.1
+    audio[1, :, : RATE // 2] = audio[0, :, : RATE // 2]  # a sixth as long, then a pause
+    steady, short = Levels(RATE, 32)(audio)
+    assert steady.shape == (2, LEVELS, 33)
+    assert torch.allclose(short[0, 0], steady[0, 0], atol=0.08)  # as loud where it sounds: 2 dB
+    lower = (steady - short)[0, 1, -1] * SCALE_DB
+    assert abs(float(lower) - 7.8) < 1.0  # a sixth of the power over all
+    assert (short[:, 5, :-1] == SILENCE).all()
+    features = LogMel(RATE, 32)(audio)[0]
+    assert torch.allclose(steady[:, 2, :-1], features.amax(1), atol=1e-5)
+    total = (10 ** ((features * SCALE_DB - OFFSET_DB) / 10)).sum(-1).mean(1)
+    assert torch.allclose(steady[:, 1, -1], (10 * total.log10() + OFFSET_DB) / SCALE_DB, atol=1e-4)
+
+
+def test_levels_of_silence_are_one_constant() -> None:
+    levels = Levels(RATE, 32)(torch.zeros(1, 2, RATE))
+    assert (levels[:, :, 4] == 0).all()
+    assert torch.allclose(levels[:, :, [0, 1, 2, 3, 5], :-1], torch.tensor(SILENCE))
+    assert Levels(RATE, 32)(torch.zeros(0, 2, RATE)).shape == (0, 2, LEVELS, 33)
