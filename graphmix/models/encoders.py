@@ -1,8 +1,8 @@
 """Encoders of log-mel spectrograms: one embedding for each second, and their mean over time; and one of levels.
 
-Convolutional ones take the spectrogram apart into seconds, embed each by itself, and average (the mean of the DMC's encoder, which
-weighs every second alike). Batch normalization learns its statistics in training and keeps them afterwards, so that in
-evaluation a second's embedding depends on nothing but that second.
+Convolutional ones take the spectrogram apart into seconds, embed each by itself, and average (the mean of the DMC's
+encoder, which weighs every second alike). Batch normalization learns its statistics in training and keeps them
+afterwards, so that in evaluation a second's embedding depends on nothing but that second.
 """
 
 from abc import ABC, abstractmethod

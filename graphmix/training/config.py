@@ -34,8 +34,8 @@ class DataConfig(Table):
         memory_gb: what decoded songs may take; others are decoded segment by segment.
         fixed_places: let segments begin at few fixed places and not anywhere, so that their features are computed once;
             worth it where no audio is rendered.
-        hear: what the model is told of a song: the ``"segment"`` that is rendered, or the whole ``"song"``, as when it is
-            used. Features of whole songs are computed once, before the first step, and kept.
+        hear: what the model is told of a song: the ``"segment"`` that is rendered, or the whole ``"song"``, as when it
+            is used. Features of whole songs are computed once, before the first step, and kept.
         workers: processes of each device that decode; 0 decodes in the training's own.
     """
 

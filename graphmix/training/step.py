@@ -118,8 +118,8 @@ class TrainingStep(nn.Module):
             self._room -= _bytes_of(kept)
             if self._room < 0:
                 raise GraphmixError(
-                    f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set data.hear "
-                    'to "segment", or use the encoder "statistics".'
+                    f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set "
+                    'data.hear to "segment", or use the encoder "statistics".'
                 )
             progress(index + 1)
 

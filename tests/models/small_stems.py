@@ -15,6 +15,7 @@ from graphmix.processors.rack import Rack
 RATE = 30000
 TINY: dict[str, Any] = {"mels": 16, "components": 3, "encoder": EncoderConfig(width=2, embedding=8)}
 TINY_RESIDUAL: dict[str, Any] = {**TINY, "encoder": EncoderConfig(kind="residual", width=2, embedding=8)}
+TINY_LEVELS: dict[str, Any] = {**TINY, "encoder": EncoderConfig(kind="statistics", width=1, embedding=8)}
 TINY_GRAPH: dict[str, Any] = {**TINY, "channels": 8, "heads": 2, "layers": 2, "head_hidden": 8}
 
 

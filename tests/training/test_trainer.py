@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_songbook import CHAIN, DMC, GRAPH, WAVEUNET, WRITER, tiny_config
+from tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
 
 from graphmix.errors import GraphmixError
 from graphmix.models.baselines import MeanParameters
@@ -77,6 +77,13 @@ def test_sound_is_rendered_after_the_share_of_the_steps_that_was_asked_for(songb
     assert [bool(rows[step].get("train/audio")) for step in (1, 2, 3, 4)] == [False, False, True, True]
     assert float(rows[2]["train/total"]) == pytest.approx(float(rows[2]["train/keep"]))
     assert all(entry["audio"] > 0 for entry in trained.facts["evaluations"])
+
+
+def test_whole_songs_are_heard_before_the_first_step(songbook: Path, tmp_path: Path) -> None:
+    witness = Witness()
+    trained = train(tiny_config(songbook, LEVELS, data={"hear": "song"}), tmp_path / "out", listener=witness)
+    assert witness.phases.count("hearing the songs") == 2
+    assert trained.facts["steps"] == 4
 
 
 def test_a_training_changes_the_weights_and_lowers_the_loss(songbook: Path, tmp_path: Path) -> None:

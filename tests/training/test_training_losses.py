@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_song import RATE
-from tiny_songbook import CHAIN, DMC, GRAPH, WAVEUNET, WRITER, tiny_config
+from tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
@@ -14,6 +14,7 @@ from graphmix.graph.edit import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.basis import RawBasis
 from graphmix.models.estimator import Outputs, build_estimator
+from graphmix.models.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, SongSegments, songs_in
@@ -216,3 +217,30 @@ def test_the_audio_loss_skips_the_warm_up(songs: SongSegments) -> None:
 def test_a_loss_needs_a_term() -> None:
     with pytest.raises(ValueError, match="nothing to minimise"):
         LossConfig(audio=0.0)
+
+
+@pytest.mark.parametrize("model", [DMC, LEVELS], ids=["vggish", "statistics"])
+def test_a_model_that_hears_whole_songs_says_the_same_of_each_segment(
+    songbook: Path, model: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainingStep(build_estimator(tiny_config(songbook, model).model), LossConfig())
+    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
+    step.hear(songs)
+    heard = []
+    outputs = step.estimator.outputs
+    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.append(stems) or outputs(stems))
+    step.eval()
+    for start in (0, 9000):
+        assert float(step(Batch([songs.cut(1, start)]))["total"].detach()) > 0
+    whole = step.estimator.features(Stems.from_song(songs.song(1)))
+    for (stems,) in heard:
+        assert stems.audio.size(2) == RATE
+        assert whole.features is not None
+        assert torch.equal(stems.features, whole.features)
+    assert not torch.equal(heard[0][0].audio, heard[1][0].audio)
+
+
+def test_features_of_whole_songs_need_room(songbook: Path) -> None:
+    step = TrainingStep(build_estimator(tiny_config(songbook, DMC).model), LossConfig(), feature_bytes=100)
+    with pytest.raises(GraphmixError, match=r"the features of 1 of 4 songs take all .* set data.hear to"):
+        step.hear(SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3))

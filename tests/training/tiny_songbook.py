@@ -17,6 +17,7 @@ CHAIN = "eg"
 ARTISTS = ("ann", "ann", "bob", "cyd")
 ENCODER = {"kind": "vggish", "width": 2, "embedding": 8}
 DMC: dict[str, Any] = {"name": "dmc", "chain": "g", "mels": 16, "hidden": 8, "layers": 1, "encoder": ENCODER}
+LEVELS: dict[str, Any] = {**DMC, "encoder": {"kind": "statistics", "width": 1, "embedding": 8}}
 GRAPH: dict[str, Any] = {
     "name": "graph",
     "chain": CHAIN,
