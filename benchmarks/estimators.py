@@ -35,7 +35,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from report import make_table
+from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
 
@@ -350,19 +350,7 @@ def as_json(rows: Sequence[Row]) -> Row:
     }
 
 
-# --- the log
-
-
-def read_log(path: Path | None) -> list[Row]:
-    if path is None or not path.exists():
-        return []
-    rows = []
-    for text in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(text))
-        except ValueError:  # cut off by a kill
-            continue
-    return rows
+# --- the whole
 
 
 def measure(options: argparse.Namespace) -> list[Row]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from report import make_table
+from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
 
@@ -150,18 +150,6 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_nan(entry) for key, entry in value.items()}
     return None if isinstance(value, float) and value != value else value
-
-
-def read_log(path: Path | None) -> list[Row]:
-    if path is None or not path.exists():
-        return []
-    lines = []
-    for text in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:  # cut off by a kill
-            continue
-    return lines
 
 
 def measure(options: argparse.Namespace) -> list[Row]:

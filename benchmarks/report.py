@@ -1,5 +1,6 @@
-"""The benchmarks' results as text and as a picture."""
+"""The benchmarks' results as text and as a picture, and their logs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ COLOURS = {
     "torchcomp": "#8d6fb0",
     "pedalboard": "#5b5b5b",
 }
+
+
+def read_log(path: Path | None) -> list[dict[str, Any]]:
+    """The lines of a log of JSON; none where there is no log, and without one that a kill cut off."""
+    if path is None or not path.exists():
+        return []
+    rows = []
+    for text in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(text))
+        except ValueError:
+            continue
+    return rows
 
 
 def print_steps(rows: Sequence[Row]) -> None:

@@ -111,7 +111,7 @@ class Levels(nn.Module):
         overall = power[..., -1].sum(0)
         loud = overall >= overall.amax() * _LOUD_SHARE
         rows = [_in_units(power[:, loud].mean(1)), _in_units(power.mean(1)), levels.amax(1), levels[:, loud].mean(1)]
-        rows += [levels[:, loud].std(1, correction=0), levels.quantile(0.1, dim=1)]
+        rows += [levels[:, loud].std(1, correction=0), levels.kthvalue(1 + levels.size(1) // 10, dim=1).values]
         return torch.stack(rows, dim=1)
 
 
