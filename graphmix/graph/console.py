@@ -5,6 +5,7 @@ same chain, and all go to the output. The chain is a string of letters, e.g. ``"
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
@@ -42,20 +43,29 @@ def mixing_console(
     twice = next((track for track in tracks if tracks.count(track) > 1), None)
     if twice is not None:
         raise GraphError(f"track {twice!r} is in two subgroups; give it to one.")
-    inputs = {track: graph.add("in", name=track) for track in tracks}
-    ends = {track: _add_chain(graph, inputs[track], chain) for track in tracks}
+    kinds, names, cables = ["in"] * len(tracks), list(tracks), list[tuple[int, int]]()
+
+    def add_chain(start: int) -> int:
+        """The last node of a new chain behind a node."""
+        nodes = [start, *range(len(kinds), len(kinds) + len(chain))]
+        kinds.extend(chain)
+        names.extend([""] * len(chain))
+        cables.extend(pairwise(nodes))
+        return nodes[-1]
+
+    ends = {track: add_chain(node) for node, track in enumerate(tracks)}
     buses = []
     for bus, members in subgroups.items():
         if not members:
             continue
-        mix = graph.add("mix", name=bus)
-        for track in members:
-            graph.connect(ends[track], mix)
-        buses.append(_add_chain(graph, mix, chain))
-    out = graph.add("out", name="mix")
-    for bus_end in buses:
-        graph.connect(bus_end, out)
-    return graph
+        mix = len(kinds)
+        kinds.append("mix")
+        names.append(bus)
+        cables.extend((ends[track], mix) for track in members)
+        buses.append(add_chain(mix))
+    out = len(kinds)
+    cables.extend((end, out) for end in buses)
+    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], cables, [*names, "mix"], sample_rate)
 
 
 def _check_chain(graph: MixGraph, chain: str) -> None:
@@ -65,8 +75,3 @@ def _check_chain(graph: MixGraph, chain: str) -> None:
             known = ", ".join(f"{t.letter} {t.name}" for t in usable.values())
             raise GraphError(f"letter {letter!r} at place {position + 1} of chain {chain!r} is none of: {known}.")
 
-
-def _add_chain(graph: MixGraph, start: int, chain: str) -> int:
-    nodes = [start, *(graph.add(letter) for letter in chain)]
-    graph.chain(*nodes)
-    return nodes[-1]

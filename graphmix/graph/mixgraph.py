@@ -155,7 +155,41 @@ class MixGraph(Data):
         name = self.names[node]
         return f"{self.type_of(node).name} {node}" + (f" {name!r}" if name else "")
 
-    # --- building by hand
+    # --- building
+
+    @classmethod
+    def from_lists(
+        cls,
+        types: Iterable[NodeType],
+        kinds: Sequence[str],
+        cables: Sequence[tuple[int, int]],
+        names: Sequence[str],
+        sample_rate: int = 30000,
+    ) -> "MixGraph":
+        """A graph in one go, which :meth:`add` and :meth:`connect` build node by node: neutral and all wet.
+
+        Args:
+            types: processor types, e.g. ``rack.types``.
+            kinds: name or letter of the type of each node.
+            cables: (source, target) of each, from the first outlet to the first inlet.
+            names: a label for each node.
+            sample_rate: in Hz.
+        """
+        graph = cls(types, sample_rate)
+        table = graph.types
+        number = {kind: table.index(kind) for kind in set(kinds)}
+        graph.node_type = torch.tensor([number[kind] for kind in kinds], dtype=torch.long)
+        graph.edge_index = torch.tensor(cables, dtype=torch.long).reshape(-1, 2).t().contiguous()
+        graph.edge_port = torch.zeros(len(cables), 2, dtype=torch.long)
+        counts = torch.bincount(graph.node_type, minlength=len(table)).tolist()
+        graph.params = {
+            t.name: t.neutral().expand(count, -1).clone()
+            for t, count in zip(table.types, counts, strict=True)
+            if t.is_processor
+        }
+        graph.wet = torch.ones(len(kinds))
+        graph.info = replace(graph.info, names=tuple(names))
+        return graph
 
     def add(self, kind: str, name: str = "", wet: float = 1.0, **parameters: Sequence[float] | float) -> int:
         """Add a node and return its index.

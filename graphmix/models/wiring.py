@@ -35,16 +35,14 @@ def flat_console(types: Iterable[NodeType], tracks: Sequence[str], chain: str, s
 
     Nodes are numbered track by track: its input, then its chain; the output is the last.
     """
-    graph = MixGraph(types, sample_rate)
-    ends = []
-    for track in tracks:
-        nodes = [graph.add("in", name=track), *(graph.add(letter) for letter in chain)]
-        graph.chain(*nodes)
-        ends.append(nodes[-1])
-    out = graph.add("out", name="mix")
-    for end in ends:
-        graph.connect(end, out)
-    return graph
+    width = len(chain) + 1
+    out = width * len(tracks)
+    starts = range(0, out, width)
+    cables = [(node, node + 1) for start in starts for node in range(start, start + len(chain))]
+    cables += [(start + len(chain), out) for start in starts]
+    kinds = [*("in", *chain) * len(tracks), "out"]
+    names = [label for track in tracks for label in (track, *[""] * len(chain))]
+    return MixGraph.from_lists(types, kinds, cables, [*names, "mix"], sample_rate)
 
 
 def console_places(num_tracks: int, num_buses: int, chain_length: int) -> tuple[Tensor, Tensor]:

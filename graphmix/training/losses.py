@@ -65,17 +65,16 @@ def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]]
 
 
 def parameter_terms(
-    outputs: Outputs, graphs: Sequence[MixGraph], basis: RawBasis, weights: Tensor | None = None
+    outputs: Outputs, targets: Sequence[ConsoleTarget], basis: RawBasis, weights: Tensor | None = None
 ) -> dict[str, Tensor]:
     """``keep``, ``wet`` and ``coefficients`` of what heads say of some songs, 0-dim tensors.
 
     Args:
         outputs: of the songs.
-        graphs: their true graphs.
+        targets: what their consoles should be set to.
         basis: maps the true parameters to coefficients.
         weights: of dropping and keeping for each type, [types, 2]; all alike by default.
     """
-    targets = [console_target(true, console) for true, console in zip(graphs, outputs.consoles, strict=True)]
     device = outputs.keep_logit.device
     node_type = outputs.node_type.to(device)
     keep = torch.cat([target.keep for target in targets]).to(device)

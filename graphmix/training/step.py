@@ -22,6 +22,7 @@ from graphmix.spec import STRUCTURAL
 from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, Example, SongSegments
 from graphmix.training.losses import audio_loss, class_weights, parameter_terms, sparsity_term
+from graphmix.training.matching import ConsoleTarget, console_target
 
 OF_NODES = ("keep", "wet", "coefficients", "sparsity")
 """Terms that need heads."""
@@ -56,6 +57,7 @@ class TrainingStep(nn.Module):
         self._room = feature_bytes
         self._hears_songs = False
         self._features: dict[tuple[str, int], Features] = {}
+        self._targets: dict[tuple[str, tuple[str, ...]], ConsoleTarget] = {}
         self._check()
 
     @property
@@ -159,24 +161,35 @@ class TrainingStep(nn.Module):
             terms["sequence"] = model.writing_loss(stems, graphs)
         with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
             if outputs is not None:
-                terms |= self._of_nodes(outputs, stems, graphs)
+                terms |= self._of_nodes(outputs, stems, examples)
             if heard and "audio" in self.active:
                 mixes = self._mixes(stems, outputs, soft=self._has_heads)
                 terms["audio"] = self._audio(examples, mixes)
         return {name: terms[name] for name in self.active if name in terms}, outputs
 
-    def _of_nodes(self, outputs: Outputs, stems: Sequence[Stems], graphs: Sequence[MixGraph]) -> dict[str, Tensor]:
+    def _of_nodes(
+        self, outputs: Outputs, stems: Sequence[Stems], examples: Sequence[Example]
+    ) -> dict[str, Tensor]:
         model = self.estimator
         assert isinstance(model, NeuralEstimator), "only these have heads"
         terms: dict[str, Tensor] = {}
         if any(name in self.active for name in ("keep", "wet", "coefficients")):
-            terms |= parameter_terms(outputs, graphs, model.basis, self.weights)
+            pairs = zip(examples, outputs.consoles, strict=True)
+            targets = [self._target(example, console) for example, console in pairs]
+            terms |= parameter_terms(outputs, targets, model.basis, self.weights)
         if "sparsity" in self.active:
             terms["sparsity"] = sparsity_term(outputs)
         if "subgroups" in self.active:
             assert isinstance(model, GraphEstimator), "checked when this was made"
             terms["subgroups"] = model.subgroup_loss(outputs, stems)
         return terms
+
+    def _target(self, example: Example, console: MixGraph) -> ConsoleTarget:
+        """What a console should be set to; kept, for a song has few consoles: one for each set of silent tracks."""
+        key = example.place[0], tuple(console.names)
+        if key not in self._targets:
+            self._targets[key] = console_target(example.graph, console)
+        return self._targets[key]
 
     def _mixes(self, stems: Sequence[Stems], outputs: Outputs | None, soft: bool) -> list[Tensor]:
         """The sound of what the model proposes for each song, [2, samples] each."""

@@ -56,7 +56,7 @@ def right_answer(console: MixGraph, true: MixGraph, basis: RawBasis) -> Outputs:
 
 def test_the_right_answer_costs_nothing(rack: Rack, console: MixGraph, true: MixGraph) -> None:
     basis = RawBasis(rack, 4)
-    terms = parameter_terms(right_answer(console, true, basis), [true], basis)
+    terms = parameter_terms(right_answer(console, true, basis), [console_target(true, console)], basis)
     assert set(terms) == {"keep", "wet", "coefficients"}
     for name, term in terms.items():
         assert float(term) == pytest.approx(0, abs=1e-5), name
@@ -68,7 +68,7 @@ def test_a_wrong_answer_costs_and_pulls_towards_the_right_one(rack: Rack, consol
     keep, wet = torch.zeros(nodes, requires_grad=True), torch.zeros(nodes, requires_grad=True)
     sizes = {name: console.params[name].size(0) for name in basis.sizes}
     coefficients = {name: torch.ones(sizes[name], k, requires_grad=True) for name, k in basis.sizes.items()}
-    terms = parameter_terms(said(console, keep, wet, coefficients), [true], basis)
+    terms = parameter_terms(said(console, keep, wet, coefficients), [console_target(true, console)], basis)
     assert float(terms["keep"].detach()) == pytest.approx(0.6931, abs=1e-3)
     sum(terms.values(), torch.zeros(())).backward()
     target = console_target(true, console)
@@ -94,8 +94,9 @@ def test_two_songs_cost_what_they_cost_together(rack: Rack, console: MixGraph, t
         right.wet_logit.repeat(2),
         {name: values.repeat(2, 1) for name, values in right.coefficients.items()},
     )
-    wrong = parameter_terms(said(console, -right.keep_logit, right.wet_logit, right.coefficients), [true], basis)
-    terms = parameter_terms(both, [true, true], basis)
+    target = console_target(true, console)
+    wrong = parameter_terms(said(console, -right.keep_logit, right.wet_logit, right.coefficients), [target], basis)
+    terms = parameter_terms(both, [target, target], basis)
     assert float(terms["keep"].detach()) == pytest.approx(float(wrong["keep"]) / 2, rel=1e-4)
     assert float(terms["coefficients"]) == pytest.approx(0, abs=1e-5)
 
