@@ -81,7 +81,12 @@ def config_of(name: str, songs: Path, options: argparse.Namespace, seed: int = 0
     steps = options.steps if config.training.steps else None
     return config.changed(
         model=model,
-        data={"songs": [str(songs)], "test": TEST_SHARE, "max_tracks": options.max_tracks},
+        data={
+            "songs": [str(songs)],
+            "validation": options.validation,
+            "test": TEST_SHARE,
+            "max_tracks": options.max_tracks,
+        },
         training={"seed": seed, "steps": steps, "evaluate_every": options.evaluate_every if steps else None},
         device={"accelerator": options.device},
     )
@@ -102,7 +107,7 @@ def held_out(songs: Path, options: argparse.Namespace) -> list[EvaluationSong]:
     """The songs that no training touches: the parting of :func:`config_of`."""
     data = load_config("graph").data
     records = songs_in([songs], options.max_tracks)
-    chosen = {r.song_id for r in split_songs(records, data.validation, TEST_SHARE, data.split_seed)["test"]}
+    chosen = {r.song_id for r in split_songs(records, options.validation, TEST_SHARE, data.split_seed)["test"]}
     found = [song for song in songs_to_evaluate(songs, options.max_tracks) if song.song_id in chosen]
     return found[: options.songs] if options.songs else found
 
@@ -384,6 +389,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="of part heads")
     parser.add_argument("--steps", type=int, help="of each training, instead of the configuration's")
     parser.add_argument("--evaluate-every", type=int, help="with --steps")
+    parser.add_argument("--validation", type=float, default=0.06, help="share of the songs that trainings watch")
     parser.add_argument("--start-steps", type=int, default=50, help="of the search, in part start")
     parser.add_argument("--songs", type=int, help="of those held out, at most")
     parser.add_argument("--max-tracks", type=int, default=24)
