@@ -17,6 +17,8 @@ MIN_SCORED_SAMPLES = (
     8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
 )
 
+HEARD_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class EvalSegment:
@@ -95,3 +97,18 @@ def training_start(seed: int, step: int, num_samples: int, length: int, warmup: 
     shift = np.random.default_rng(np.random.SeedSequence((seed, 1, step))).uniform(-0.5, 0.5)
     start = round((int(order[step % count]) + shift) * hop) - warmup
     return max(-warmup, min(start, num_samples - length))
+
+
+def hearing_blocks(num_samples: int, sample_rate: int, seconds: float = HEARD_SECONDS) -> list[tuple[int, int]]:
+    """Stretches of about the same length in which a model hears a song, (start, length) each.
+
+    Lengths are whole seconds, because encoders take sound apart into these, but for the last, which ends with the song;
+    none is longer than one and a half times ``seconds`` and the second that rounding adds.
+
+    >>> hearing_blocks(num_samples=100, sample_rate=1, seconds=30)
+    [(0, 34), (34, 34), (68, 32)]
+    """
+    count = max(1, round(num_samples / (seconds * sample_rate)))
+    length = -(-num_samples // (count * sample_rate)) * sample_rate
+    starts = range(0, num_samples, length)
+    return [(start, min(length, num_samples - start)) for start in starts]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphmix.audio.files import read_audio, write_audio
-from graphmix.audio.segments import MIN_SCORED_SAMPLES
+from graphmix.audio.segments import HEARD_SECONDS, MIN_SCORED_SAMPLES, hearing_blocks
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
@@ -31,8 +31,6 @@ from graphmix.search.prune import count_processors
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.measures import compare_mixes, describe_mix
 
-HEARD_SECONDS = 10
-"""A block that is heard at once: whole seconds, because encoders take sound apart into these."""
 _MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots")
 
 
@@ -60,15 +58,10 @@ class Predicted:
     folder: Path
 
 
-def blocks_of(song: Song, seconds: int = HEARD_SECONDS) -> Iterator[Stems]:
-    """Successive stretches of a song, for a model to hear; a last one below half a second joins the one before."""
-    length = seconds * song.sample_rate
-    start = 0
-    while start < song.num_samples:
-        rest = song.num_samples - start
-        taken = rest if rest - length < song.sample_rate // 2 else length
-        yield Stems.from_song(song, start, taken)
-        start += taken
+def blocks_of(song: Song, seconds: float = HEARD_SECONDS) -> Iterator[Stems]:
+    """Successive stretches of a song, for a model to hear; see :func:`graphmix.audio.segments.hearing_blocks`."""
+    for start, length in hearing_blocks(song.num_samples, song.sample_rate, seconds):
+        yield Stems.from_song(song, start, length)
 
 
 @torch.no_grad()

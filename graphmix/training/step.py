@@ -5,12 +5,14 @@ are depends on what a model can say: models with heads are compared with true gr
 models that write graphs are told the true ones, models of sound alone are heard.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from graphmix.audio.segments import hearing_blocks
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.dmc import DMC
@@ -26,8 +28,6 @@ from graphmix.training.matching import ConsoleTarget, console_target
 
 OF_NODES = ("keep", "wet", "coefficients", "sparsity")
 """Terms that need heads."""
-_WHOLE = -1
-"""Where a whole song begins, for its features."""
 Features = tuple[Tensor | None, Tensor | None]
 Ticker = Callable[[int], object]
 """Is told how much is done."""
@@ -55,7 +55,7 @@ class TrainingStep(nn.Module):
         self.register_buffer("weights", torch.ones(len(STRUCTURAL) + len(estimator.rack.names), 2), persistent=False)
         self.active = {name: weight for name, weight in loss.model_dump().items() if weight > 0}
         self._room = feature_bytes
-        self._hears_songs = False
+        self._song_features: dict[str, list[tuple[int, Features]]] = {}
         self._features: dict[tuple[str, int], Features] = {}
         self._targets: dict[tuple[str, tuple[str, ...]], ConsoleTarget] = {}
         self._check()
@@ -104,6 +104,9 @@ class TrainingStep(nn.Module):
     def hear(self, songs: SongSegments, progress: Ticker = int) -> None:
         """From now on, tell the model of whole songs, not of segments; those of any other song are an error.
 
+        Of a long song it is told of the block in which a segment lies, one of those in which a song is heard when the
+        model is used.
+
         Args:
             songs: whose features are computed here, and kept.
             progress: told how many songs were heard.
@@ -113,11 +116,12 @@ class TrainingStep(nn.Module):
         """
         if not isinstance(self.estimator, NeuralEstimator):
             return
-        self._hears_songs = True
         for index, record in enumerate(songs.records):
-            stems = Stems.from_song(songs.song(index))
-            self._features[str(record.graph_path), _WHOLE] = kept = self._features_of(stems)
-            self._room -= _bytes_of(kept)
+            song, parts = songs.song(index), list[tuple[int, Features]]()
+            for start, length in hearing_blocks(song.num_samples, song.sample_rate):
+                parts.append((start, self._features_of(Stems.from_song(song, start, length))))
+                self._room -= _bytes_of(parts[-1][1])
+            self._song_features[str(record.graph_path)] = parts
             if self._room < 0:
                 raise GraphmixError(
                     f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set "
@@ -210,15 +214,20 @@ class TrainingStep(nn.Module):
         model, stems = self.estimator, example.stems
         if not isinstance(model, NeuralEstimator):
             return stems
-        place = (example.place[0], _WHOLE) if self._hears_songs else example.place
-        kept = self._features.get(place)
+        kept = self._heard_around(example) if self._song_features else self._features.get(example.place)
         if kept is None:
-            assert not self._hears_songs, "all songs were heard before"
             kept = self._features_of(stems)
             if example.comes_again and _bytes_of(kept) <= self._room:
                 self._room -= _bytes_of(kept)
-                self._features[place] = kept
+                self._features[example.place] = kept
         return replace(stems, features=kept[0], mix_features=kept[1])
+
+    def _heard_around(self, example: Example) -> Features:
+        """Of the block of the song in which the middle of a segment lies."""
+        path, start = example.place
+        parts = self._song_features[path]
+        middle = start + example.stems.audio.size(2) // 2
+        return parts[max(0, bisect_right(parts, middle, key=lambda part: part[0]) - 1)][1]
 
     def _features_of(self, stems: Stems) -> Features:
         """Of the tracks and, in reverse mode, of the mix; in the memory of the CPU."""

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmix.audio import MIN_SCORED_SAMPLES, evaluation_segments, training_start
+from graphmix.audio.segments import hearing_blocks
 from graphmix.errors import SearchError
 
 
@@ -118,3 +119,18 @@ def test_negative_seeds_and_steps_are_refused():
         training_start(-1, 0, 100_000, 20_000, 100)
     with pytest.raises(SearchError, match="seed is 0 and step is -4"):
         training_start(0, -4, 100_000, 20_000, 100)
+
+
+@given(st.integers(1, 10**9), st.sampled_from([8000, 30000, 48000]), st.integers(1, 60))
+def test_blocks_to_hear_tile_a_song_in_whole_seconds(num_samples: int, sample_rate: int, seconds: int) -> None:
+    blocks = hearing_blocks(num_samples, sample_rate, seconds)
+    ends = [start + length for start, length in blocks]
+    assert [start for start, _ in blocks] == [0, *ends[:-1]]
+    assert ends[-1] == num_samples
+    assert all(0 < length <= (1.5 * seconds + 1) * sample_rate for _, length in blocks)
+    assert all(length % sample_rate == 0 for _, length in blocks[:-1])
+
+
+def test_a_song_of_three_quarters_of_a_minute_is_heard_at_once() -> None:
+    assert hearing_blocks(44 * 30000, 30000) == [(0, 44 * 30000)]
+    assert len(hearing_blocks(240 * 30000, 30000)) == 8

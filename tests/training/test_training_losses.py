@@ -241,6 +241,27 @@ def test_a_model_that_hears_whole_songs_says_the_same_of_each_segment(
     assert not torch.equal(heard[0][0].audio, heard[1][0].audio)
 
 
+def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
+    songbook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = [(0, RATE), (RATE, RATE)]
+    monkeypatch.setattr("graphmix.training.step.hearing_blocks", lambda num_samples, sample_rate: halves)
+    step = TrainingStep(build_estimator(tiny_config(songbook, LEVELS).model), LossConfig())
+    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
+    step.hear(songs)
+    heard = []
+    outputs = step.estimator.outputs
+    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.append(stems) or outputs(stems))
+    step.eval()
+    starts = (-9000, RATE // 2 - 1, RATE // 2, 3 * RATE)  # a segment is as long as a block
+    for start in starts:
+        step(Batch([songs.cut(1, start)]))
+    expected = [step.estimator.features(Stems.from_song(songs.song(1), *half)).features for half in halves]
+    assert not torch.equal(*expected)
+    for (stems,), half in zip(heard, (0, 0, 1, 1), strict=True):
+        assert torch.equal(stems.features, expected[half])
+
+
 def test_features_of_whole_songs_need_room(songbook: Path) -> None:
     step = TrainingStep(build_estimator(tiny_config(songbook, DMC).model), LossConfig(), feature_bytes=100)
     with pytest.raises(GraphmixError, match=r"the features of 1 of 4 songs take all .* set data.hear to"):
