@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graphmix.errors import GraphmixError
 from graphmix.graph.console import CONSOLE_CHAIN
@@ -58,12 +58,21 @@ class NeuralConfig(ModelConfig):
         components: how many numbers describe a processor's parameters; those with fewer parameters are described
             exactly. See :class:`graphmix.models.basis.RawBasis`.
         reverse: hear the mix as well ([stems, mix] -> graph).
+        responses: in reverse mode, be told how much of each track is in the mix, band by band; see
+            :class:`graphmix.models.responses.Responses`. For the encoder ``"statistics"``.
     """
 
     mels: int = Field(default=64, ge=16)
     encoder: EncoderConfig = EncoderConfig()
     components: int = Field(default=16, ge=1)
     reverse: bool = False
+    responses: bool = False
+
+    @model_validator(mode="after")
+    def _check_responses(self) -> Self:
+        if self.responses and not (self.reverse and self.encoder.kind == "statistics"):
+            raise ValueError('responses are known in reverse mode, by the encoder "statistics"; set both, or neither')
+        return self
 
 
 def model_config(values: Mapping[str, Any]) -> ModelConfig:

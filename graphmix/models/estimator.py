@@ -26,7 +26,8 @@ from graphmix.models.basis import RawBasis
 from graphmix.models.canonical import CanonicalSong, EmbeddedSong, canonical_song, join_blocks
 from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.encoders import build_encoder, build_features
-from graphmix.models.features import Levels
+from graphmix.models.features import LEVELS, SILENCE, Levels
+from graphmix.models.responses import RESPONSES, ResponseEncoder, Responses
 from graphmix.models.stems import Stems, resample
 from graphmix.models.wiring import set_console
 from graphmix.processors.rack import Rack
@@ -235,6 +236,10 @@ class NeuralEstimator(Estimator):
         self.front_end = build_features(self.config.encoder, self.config.sample_rate, self.config.mels)
         self.encoder = build_encoder(self.config.encoder, self.config.mels)
         self.basis = RawBasis(self.rack, self.config.components)
+        if self.config.responses:
+            encoder, mels = self.config.encoder, self.config.mels
+            self.responses = Responses(self.config.sample_rate, mels)
+            self.response_encoder = ResponseEncoder(mels, 16 * encoder.width, encoder.embedding)
 
     def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:
         """Fit the basis of the parameters."""
@@ -242,28 +247,47 @@ class NeuralEstimator(Estimator):
 
     def features(self, stems: Stems) -> Stems:
         """The same stems with their features, which a later call then need not compute."""
+        if self.config.responses:
+            return self._features_of_all(stems)
         audio = resample(stems.audio, stems.sample_rate, self.sample_rate)
         mix = stems.mix
         if mix is not None:
             mix = self.front_end(resample(mix[None], stems.sample_rate, self.sample_rate).to(self.device))
         return replace(stems, features=self.front_end(audio.to(self.device)), mix_features=mix)
 
+    def _features_of_all(self, stems: Stems) -> Stems:
+        """Where they depend on the other tracks as well: of those that sound, in canonical order."""
+        song = canonical_song(replace(stems, features=None, mix_features=None))
+        own = self._features_of(song)
+        row = {name: i for i, name in enumerate(stems.names)}
+        rows = torch.tensor([row[name] for name in song.names], dtype=torch.long, device=own.device)
+        features = own.new_full((stems.num_tracks, *own.shape[1:]), SILENCE).index_copy(0, rows, own)
+        return replace(stems, features=features, mix_features=self._mix_features_of(song))
+
     def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
         """Embeddings of all tracks, and of the mixes in reverse mode."""
-        tracks = [self._features_of(song) for song in songs]
+        seen = [self._features_of(song) for song in songs]
+        tracks = [own[:, :, :LEVELS] for own in seen] if self.config.responses else seen
         mixes = [self._mix_features_of(song) for song in songs] if self.config.reverse else []
         embedded = self.encoder.encode([*tracks, *mixes])
-        heard = [mix[0] for mix in embedded[len(songs) :]]
-        return [(own, heard[i] if heard else None) for i, own in enumerate(embedded[: len(songs)])]
+        own, heard = embedded[: len(songs)], [mix[0] for mix in embedded[len(songs) :]]
+        if self.config.responses:
+            own = [part + self.response_encoder(whole[:, :, LEVELS:]) for part, whole in zip(own, seen, strict=True)]
+        return [(part, heard[i] if heard else None) for i, part in enumerate(own)]
 
     def _features_of(self, song: CanonicalSong) -> Tensor:
         if song.features is None:
-            features: Tensor = self.front_end(song.audio_at(self.sample_rate).to(self.device))
+            audio = song.audio_at(self.sample_rate).to(self.device)
+            features: Tensor = self.front_end(audio)
+            if self.config.responses:
+                features = torch.cat([features, self.responses(audio, self._mix_of(song)[0])], dim=2)
             return features
         bands = self.config.mels + isinstance(self.front_end, Levels)
-        if song.features.dim() != 4 or song.features.size(3) != bands:
+        rows = LEVELS + RESPONSES if self.config.responses else None
+        shape = song.features.shape
+        if len(shape) != 4 or shape[3] != bands or rows not in (None, shape[2]):
             raise GraphmixError(
-                f"the features of the stems have shape {list(song.features.shape)}, expected [tracks, 2, frames, "
+                f"the features of the stems have shape {list(shape)}, expected [tracks, 2, {rows or 'frames'}, "
                 f"{bands}]; compute them by the model's own method features."
             )
         return song.features.to(self.device)
@@ -271,14 +295,18 @@ class NeuralEstimator(Estimator):
     def _mix_features_of(self, song: CanonicalSong) -> Tensor:
         if song.mix_features is not None:
             return song.mix_features.to(self.device)
+        features: Tensor = self.front_end(self._mix_of(song))
+        return features
+
+    def _mix_of(self, song: CanonicalSong) -> Tensor:
+        """[1, 2, samples] at the model's rate."""
         mix = song.mix_at(self.sample_rate)
         if mix is None:
             raise GraphmixError(
                 f"the model {self.config.name!r} hears the mix as well (reverse = true) and these stems have none; "
                 "give a song with its mix, or a model without reverse."
             )
-        features: Tensor = self.front_end(mix.to(self.device))
-        return features
+        return mix.to(self.device)
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """Graphs from what was heard."""

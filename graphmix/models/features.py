@@ -51,7 +51,7 @@ class LogMel(nn.Module):
         self.n_fft = 2 ** math.ceil(math.log2(size))
         window = torch.hann_window(size)
         self.register_buffer("window", window * (2 / window.sum()), persistent=False)
-        self.register_buffer("filters", _mel_filters(sample_rate, self.n_fft, mels), persistent=False)
+        self.register_buffer("filters", mel_filters(sample_rate, self.n_fft, mels), persistent=False)
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _in_units(power: Tensor) -> Tensor:
     return (10 * power.clamp(min=FLOOR_POWER).log10() + OFFSET_DB) / SCALE_DB
 
 
-def _mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
+def mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
     """Triangles of height 1, [bins, mels]."""
     from torchaudio.functional import melscale_fbanks  # importing graphmix must not load torchaudio
 

@@ -1,0 +1,114 @@
+r"""How much of each track is in the mix, band by band: what a model in reverse mode is told, beside tracks and mix.
+
+For each of left and right and each mel band b, gains g that make the tracks' spectra X add up to the mix's Y best, by
+least squares over all frames f and over the bins k of the band, which F weighs:
+
+.. math:: \min_g \sum_{k, f} F[k, b] \Big|Y[k, f] - \sum_t g_{tb} X_t[k, f]\Big|^2 + \epsilon \sum_t P_{tb}\, g_{tb}^2
+
+P is the power of a track in the band; a little of it keeps gains near 0 where tracks cannot be told apart. Gains are
+real, because faders and equalizers (zero-phase) are. So a fader, a panorama and an equalizer can nearly be read off; the
+share of the mix that a track explains tells how far to trust them.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from graphmix.models.features import SCALE_DB, mel_filters
+
+RESPONSES = 2
+"""Rows of :class:`Responses`."""
+_N_FFT = 2048
+_BLOCK_FRAMES = 256
+"""So many frames are looked at at once."""
+_RIDGE = 1e-3
+_LEAST_POWER = 1e-9
+"""Added to each track's, in the units of a mean squared sample; it keeps gains of what is silent in a band at 0."""
+_LEAST_DB, _MOST_DB = -50.0, 30.0
+_LARGEST_SHARE = 1.5
+
+
+class Responses(nn.Module):
+    """Gain of each track in the mix, and its share of the mix's power, in mel bands and over all.
+
+    Args:
+        sample_rate: in Hz.
+        mels: number of bands.
+
+    Shape:
+        audio [tracks, 2, samples], mix [2, samples] -> [tracks, 2 (left, right), 2 (gain in units of 25 dB, share),
+        mels + 1]; the last column is that of all bands together.
+
+    Example:
+        >>> tracks = torch.randn(2, 2, 30000)
+        >>> gains = Responses(30000)(tracks, tracks[0] + 0.1 * tracks[1])[:, :, 0, -1]
+        >>> (25 * gains).round().int()
+        tensor([[  0,   0],
+                [-20, -20]], dtype=torch.int32)
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, sample_rate: int, mels: int = 64) -> None:
+        super().__init__()
+        filters = mel_filters(sample_rate, _N_FFT, mels)
+        window = torch.hann_window(_N_FFT)
+        self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
+        self.register_buffer("filters", torch.cat([filters, filters.sum(1, keepdim=True)], dim=1), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor, mix: Tensor) -> Tensor:
+        """Gains and shares of all tracks."""
+        if not audio.size(0):
+            return audio.new_zeros(0, 2, RESPONSES, self.filters.size(1))
+        sides = [self._of_channel(audio[:, channel], mix[channel]) for channel in range(2)]
+        return torch.stack(sides, dim=1)
+
+    def _of_channel(self, tracks: Tensor, mix: Tensor) -> Tensor:
+        """[tracks, samples], [samples] -> [tracks, 2, bands]."""
+        products = self._products(torch.cat([tracks, mix[None]]).to(self.window.dtype))
+        among, with_mix, of_mix = products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1]
+        power = among.diagonal(dim1=1, dim2=2)
+        gains = torch.linalg.solve(among + torch.diag_embed(_RIDGE * power + _LEAST_POWER), with_mix)
+        share = gains * with_mix / (of_mix[:, None] + _LEAST_POWER)
+        gain_db = 20 * gains.clamp(min=1e-6).log10()
+        rows = gain_db.clamp(_LEAST_DB, _MOST_DB) / SCALE_DB, share.clamp(-_LARGEST_SHARE, _LARGEST_SHARE)
+        return torch.stack([row.mT for row in rows], dim=1).to(self.window.dtype)
+
+    def _products(self, signals: Tensor) -> Tensor:
+        """Mean products of the spectra of all pairs of signals in each band, float64 [bands, signals, signals]."""
+        hop = _N_FFT // 2
+        frames = max(1, 1 + (signals.size(1) - _N_FFT) // hop)
+        missing = max(0, _N_FFT - signals.size(1))
+        windows = nn.functional.pad(signals, (0, missing)).unfold(1, _N_FFT, hop)  # [signals, frames, n_fft], a view
+        bins = self.filters.size(0)
+        total = signals.new_zeros(bins, len(signals), len(signals))
+        for block in windows.split(_BLOCK_FRAMES, dim=1):
+            spectra = torch.view_as_real(torch.fft.rfft(block * self.window))  # [signals, frames, bins, 2]
+            flat = spectra.permute(2, 0, 1, 3).flatten(2)
+            total = torch.baddbmm(total, flat, flat.mT)
+        return torch.einsum("kb,kij->bij", self.filters.double(), total.double() / frames)
+
+
+class ResponseEncoder(nn.Module):
+    """Two dense layers on :class:`Responses`; what they give is added to the embedding of the track.
+
+    Args:
+        mels: number of bands.
+        hidden: units between them.
+        embedding: size of the result.
+
+    Shape:
+        [tracks, 2, 2, mels + 1] -> [tracks, embedding]
+    """
+
+    def __init__(self, mels: int, hidden: int, embedding: int) -> None:
+        super().__init__()
+        self.dense = nn.Sequential(
+            nn.Linear(2 * RESPONSES * (mels + 1), hidden), nn.ReLU(), nn.Linear(hidden, embedding)
+        )
+
+    def forward(self, responses: Tensor) -> Tensor:
+        """Embeddings of tracks."""
+        embedded: Tensor = self.dense(responses.flatten(1))
+        return embedded
