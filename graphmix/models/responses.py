@@ -6,8 +6,8 @@ least squares over all frames f and over the bins k of the band, which F weighs:
 .. math:: \min_g \sum_{k, f} F[k, b] \Big|Y[k, f] - \sum_t g_{tb} X_t[k, f]\Big|^2 + \epsilon \sum_t P_{tb}\, g_{tb}^2
 
 P is the power of a track in the band; a little of it keeps gains near 0 where tracks cannot be told apart. Gains are
-real, because faders and equalizers (zero-phase) are. So a fader, a panorama and an equalizer can nearly be read off; the
-share of the mix that a track explains tells how far to trust them.
+real, because faders and equalizers (zero-phase) are. So a fader, a panorama and an equalizer can nearly be read off;
+the share of the mix that a track explains tells how far to trust them.
 """
 
 import torch
