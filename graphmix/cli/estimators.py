@@ -30,11 +30,11 @@ def train(
     run_train(config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision)
 
 
-@app.command(epilog="Example: graphmix predict songs/NewSong/dry --model trained/graph -o mixed")
+@app.command(epilog="Example: graphmix predict songs/NewSong/dry -o mixed")
 def predict(
     stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Output folder.")],
-    model: Annotated[str, typer.Option(help=f"One of: {_MODELS}.")],
+    model: Annotated[str, typer.Option(help="Folder that train wrote, file, or name.")] = "graph",
     device: Device = "auto",
 ) -> None:
     """Mix dry tracks by a model: a graph, sound, pictures."""
