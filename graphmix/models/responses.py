@@ -10,10 +10,13 @@ real, because faders and equalizers (zero-phase) are. So a fader, a panorama and
 the share of the mix that a track explains tells how far to trust them.
 """
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graphmix.models.features import SCALE_DB, mel_filters
+from graphmix.models.features import LOWEST_HZ, SCALE_DB, mel_filters
 
 RESPONSES = 2
 """Rows of :class:`Responses`."""
@@ -25,6 +28,9 @@ _LEAST_POWER = 1e-9
 """Added to each track's, in the units of a mean squared sample; it keeps gains of what is silent in a band at 0."""
 _LEAST_DB, _MOST_DB = -50.0, 30.0
 _LARGEST_SHARE = 1.5
+_RANGE_DB = 15.0
+_TRUSTED_SHARE = 0.1
+"""Of the mix's power in a band, from which on a track's gain there is taken as it is."""
 
 
 class Responses(nn.Module):
@@ -51,6 +57,7 @@ class Responses(nn.Module):
 
     def __init__(self, sample_rate: int, mels: int = 64) -> None:
         super().__init__()
+        self.sample_rate = sample_rate
         filters = mel_filters(sample_rate, _N_FFT, mels)
         window = torch.hann_window(_N_FFT)
         self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
@@ -59,35 +66,65 @@ class Responses(nn.Module):
     @torch.no_grad()
     def forward(self, audio: Tensor, mix: Tensor) -> Tensor:
         """Gains and shares of all tracks."""
-        if not audio.size(0):
-            return audio.new_zeros(0, 2, RESPONSES, self.filters.size(1))
-        sides = [self._of_channel(audio[:, channel], mix[channel]) for channel in range(2)]
-        return torch.stack(sides, dim=1)
+        return self.measure([(audio, mix)])
 
-    def _of_channel(self, tracks: Tensor, mix: Tensor) -> Tensor:
-        """[tracks, samples], [samples] -> [tracks, 2, bands]."""
-        products = self._products(torch.cat([tracks, mix[None]]).to(self.window.dtype))
+    @torch.no_grad()
+    def measure(self, blocks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """Of a song that is heard block by block, (tracks, mix) each; one or more."""
+        total, frames = None, 0
+        for audio, mix in blocks:
+            products, count = self._products(torch.cat([audio, mix[None]]).to(self.window.dtype))
+            total, frames = products if total is None else total + products, frames + count
+        assert total is not None, "a song has a block or more"
+        filtered = torch.einsum("kb,ckij->cbij", self.filters.double(), total.double() / frames)
+        return torch.stack([self._solve(channel) for channel in filtered], dim=1).to(self.window.dtype)
+
+    def _products(self, signals: Tensor) -> tuple[Tensor, int]:
+        """Products of the spectra of all pairs of signals, [2, bins, signals, signals], summed over so many frames."""
+        hop = _N_FFT // 2
+        missing = max(0, _N_FFT - signals.size(2))
+        windows = nn.functional.pad(signals, (0, missing)).unfold(2, _N_FFT, hop)  # [signals, 2, frames, n_fft], a view
+        total = signals.new_zeros(2, self.filters.size(0), len(signals), len(signals))
+        for block in windows.split(_BLOCK_FRAMES, dim=2):
+            for channel in range(2):
+                spectra = torch.view_as_real(torch.fft.rfft(block[:, channel] * self.window))
+                flat = spectra.permute(2, 0, 1, 3).flatten(2)  # [bins, signals, frames * 2]
+                total[channel].baddbmm_(flat, flat.mT)
+        return total, windows.size(2)
+
+    @staticmethod
+    def _solve(products: Tensor) -> Tensor:
+        """Gains and shares from the mean products of one channel, float64 [bands, tracks + 1, tracks + 1]."""
         among, with_mix, of_mix = products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1]
         power = among.diagonal(dim1=1, dim2=2)
         gains = torch.linalg.solve(among + torch.diag_embed(_RIDGE * power + _LEAST_POWER), with_mix)
         share = gains * with_mix / (of_mix[:, None] + _LEAST_POWER)
         gain_db = 20 * gains.clamp(min=1e-6).log10()
         rows = gain_db.clamp(_LEAST_DB, _MOST_DB) / SCALE_DB, share.clamp(-_LARGEST_SHARE, _LARGEST_SHARE)
-        return torch.stack([row.mT for row in rows], dim=1).to(self.window.dtype)
+        return torch.stack([row.mT for row in rows], dim=1)
 
-    def _products(self, signals: Tensor) -> Tensor:
-        """Mean products of the spectra of all pairs of signals in each band, float64 [bands, signals, signals]."""
-        hop = _N_FFT // 2
-        frames = max(1, 1 + (signals.size(1) - _N_FFT) // hop)
-        missing = max(0, _N_FFT - signals.size(1))
-        windows = nn.functional.pad(signals, (0, missing)).unfold(1, _N_FFT, hop)  # [signals, frames, n_fft], a view
-        bins = self.filters.size(0)
-        total = signals.new_zeros(bins, len(signals), len(signals))
-        for block in windows.split(_BLOCK_FRAMES, dim=1):
-            spectra = torch.view_as_real(torch.fft.rfft(block * self.window))  # [signals, frames, bins, 2]
-            flat = spectra.permute(2, 0, 1, 3).flatten(2)
-            total = torch.baddbmm(total, flat, flat.mT)
-        return torch.einsum("kb,kij->bij", self.filters.double(), total.double() / frames)
+    def read_off(self, responses: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+        """Faders, panorama and equalizers that do what was measured, were the mix made by nothing else.
+
+        Args:
+            responses: [tracks, 2, 2, mels + 1].
+            bins: of the equalizer.
+
+        Returns:
+            (gains [tracks, 2], not in dB; the equalizers' gains in dB at equally spaced frequencies from 0 to half the
+            sample rate, [tracks, bins]: 0 dB where a track has no part in the mix.)
+        """
+        gain_db, share = responses[:, :, 0] * SCALE_DB, responses[:, :, 1, :-1]
+        curves = (gain_db[:, :, :-1] - gain_db[:, :, -1:]).clamp(-_RANGE_DB, _RANGE_DB)
+        curves = (curves * (share / _TRUSTED_SHARE).clamp(0, 1)).mean(1).double().cpu().numpy()
+        edges = np.linspace(_mel(np.array(LOWEST_HZ)), _mel(np.array(self.sample_rate / 2)), curves.shape[1] + 2)
+        at = _mel(np.linspace(0, self.sample_rate / 2, bins))
+        smooth = np.stack([np.interp(at, edges[1:-1], row) for row in curves]) if len(curves) else np.zeros((0, bins))
+        return 10 ** (gain_db[:, :, -1] / 20), torch.from_numpy(smooth).to(responses)
+
+
+def _mel(frequency: np.ndarray) -> np.ndarray:
+    return 2595 * np.log10(1 + frequency / 700)
 
 
 class ResponseEncoder(nn.Module):

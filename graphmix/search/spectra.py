@@ -27,24 +27,27 @@ RANGE_DB = 15.0
 _FFT = 2048
 _BANDS = 40
 _LOWEST_HZ = 40.0
-_MAX_FRAMES = 1024
-"""Of a longer song, so many frames are compared, evenly spread."""
+MAX_FRAMES = 1024
 _FLOOR = 1e-2
 """Share of a band's mean power below which differences do not count."""
 _POWER_FLOOR = 1e-4
 """Power of a bin below which the loss hears nothing."""
-_STEPS = 150
+STEPS = 150
 _FIRST_STEP_DB = 0.9
 _SMALLNESS = _SMOOTHNESS = 0.01
 """Costs of a band 10 dB off, and of two neighbours 10 dB apart, in nepers of power."""
 
 
-def equalizer_gains(objective: Objective, gains: Tensor | None) -> Tensor:
+def equalizer_gains(
+    objective: Objective, gains: Tensor | None, steps: int = STEPS, max_frames: int = MAX_FRAMES
+) -> Tensor:
     """Gains in dB of each track's equalizer at equally spaced frequencies from 0 to half the sample rate.
 
     Args:
         objective: the song.
         gains: levels of its tracks, [tracks, 2]; those of the plain sum by default.
+        steps: of the descent.
+        max_frames: of a longer song, so many are compared, evenly spread.
 
     Shape:
         [tracks, bins] with as many bins as the rack's equalizer has.
@@ -52,8 +55,8 @@ def equalizer_gains(objective: Objective, gains: Tensor | None) -> Tensor:
     song = objective.song
     filters, centers = _mel_bands(song.sample_rate)
     gains = torch.ones(song.num_tracks, 2) if gains is None else gains.float()
-    tracks, mix = _band_powers(objective, gains, filters)
-    bands_db = _solve(tracks, mix, _POWER_FLOOR * filters.sum(0))
+    tracks, mix = _band_powers(objective, gains, filters, max_frames)
+    bands_db = _solve(tracks, mix, _POWER_FLOOR * filters.sum(0), steps)
     width = objective.rack["equalizer"].node_type.width
     at = _mel(np.linspace(0, song.sample_rate / 2, width))
     return torch.from_numpy(np.stack([np.interp(at, centers, row) for row in bands_db.numpy()])).float()
@@ -80,10 +83,10 @@ def _mel_bands(sample_rate: int) -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(triangles).float(), centers
 
 
-def _band_powers(objective: Objective, gains: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
+def _band_powers(objective: Objective, gains: Tensor, filters: Tensor, max_frames: int) -> tuple[Tensor, Tensor]:
     """Powers of the levelled tracks [tracks, 4, bands, frames] and of the mix [4, bands, frames], over the song."""
     song = objective.song
-    stride = max(1, math.ceil(2 * song.num_samples / _FFT / _MAX_FRAMES))
+    stride = max(1, math.ceil(2 * song.num_samples / _FFT / max_frames))
     tracks, mixes = [], []
     for segment in objective.segments:
         if segment.weight < _FFT:
@@ -105,14 +108,14 @@ def _powers(audio: Tensor, filters: Tensor, stride: int) -> Tensor:
 
 
 @torch.enable_grad()
-def _solve(tracks: Tensor, mix: Tensor, silence: Tensor) -> Tensor:
+def _solve(tracks: Tensor, mix: Tensor, silence: Tensor, steps: int) -> Tensor:
     """Gains in dB, [tracks, bands], from powers of tracks and mix; below ``silence`` [bands] nothing is heard."""
     floor = _FLOOR * mix.mean(-1, keepdim=True) + silence[:, None]
     target = (mix + floor).log()
     gain_db = torch.zeros(tracks.size(0), tracks.size(2), requires_grad=True)
     optimizer = torch.optim.Adam([gain_db])
-    for step in range(_STEPS):
-        optimizer.param_groups[0]["lr"] = _FIRST_STEP_DB * (1 - step / _STEPS)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = _FIRST_STEP_DB * (1 - step / steps)
         power = torch.einsum("tb,tcbf->cbf", (gain_db * (math.log(10) / 10)).exp(), tracks)
         error = ((power + floor).log() - target).abs().mean() / 2
         size, bend = (gain_db / 10).square().mean(), (gain_db.diff(dim=1) / 10).square().mean()

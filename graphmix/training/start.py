@@ -4,20 +4,29 @@ A model in reverse mode has heard the tracks *and* the mix, and says in a second
 squares, spectra and several renderings of the song. Its soft console (nothing removed, each dry/wet weight times the
 probability that the processor stays) is laid over the console of the search: nodes that do the same work take its
 parameters, others their start values.
+
+A model that is told responses (:mod:`graphmix.models.responses`) has faders and panorama of the tracks read off them;
+their equalizers are the mean of what is read off and of what :mod:`graphmix.search.spectra` finds in few steps. Whether
+the model's other processors join them is decided by the loss in one segment of the song.
 """
 
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from graphmix.audio.song import Song
 from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.canonical import join_blocks
 from graphmix.models.estimator import Estimator, NeuralEstimator
+from graphmix.models.features import LEVELS
 from graphmix.models.writer import GraphWriter
 from graphmix.processors.rack import Rack
+from graphmix.search.levels import with_levels
+from graphmix.search.objective import Objective
 from graphmix.search.raw import MIN_WEIGHT
+from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.search.start import with_start_values
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.matching import carry_over, match_nodes
@@ -26,6 +35,8 @@ from graphmix.training.prediction import blocks_of
 DEFAULT_MODEL = "reverse"
 """The checkpoint that ``--start estimator`` means; it comes with graphmix."""
 _WORD = "estimator"
+_MEASURED = ("equalizer", "imager", "gain")
+_SPECTRA_STEPS, _SPECTRA_FRAMES = 30, 256
 
 
 class EstimatorStart:
@@ -77,30 +88,65 @@ class EstimatorStart:
             SearchError: the song is at another rate than the model, or the model sets nothing in this console.
         """
         self.check(console)
-        proposal = soft_console(self.estimator, song)
+        proposal, responses = soft_console(self.estimator, song)
         start = with_start_values(console, rack, seed)
         if not bool((match_nodes(proposal, start) >= 0).any()) and console.processors.numel():
             raise self._useless()
         graph = carry_over(proposal, start)
+        if responses is not None:
+            graph = self._measured(start, graph, Objective(song, rack), responses)
         # at zero a node would get no gradient, and what the model is nearly sure to drop may still be wanted
         prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
         graph.wet = torch.where(prunable, graph.wet.clamp(MIN_WEIGHT, 1.0), graph.wet)
         return graph
 
+    def _measured(self, start: MixGraph, proposed: MixGraph, objective: Objective, responses: Tensor) -> MixGraph:
+        """Levels and equalizers of the tracks as measured: alone, or with the other effects that the model proposes."""
+        assert isinstance(self.estimator, NeuralEstimator), "checked before"
+        tracks = objective.song.track_names
+        bins = start.params["equalizer"].size(1) if "equalizer" in start.params else 0
+        gains, curves = self.estimator.responses.read_off(responses, max(1, bins))
+        graphs = [with_levels(graph, gains, tracks) for graph in (start, with_linear_of(start, proposed))]
+        if bins:
+            curves = (curves + equalizer_gains(objective, gains, _SPECTRA_STEPS, _SPECTRA_FRAMES)) / 2
+            graphs = [with_equalizers(graph, curves, tracks) for graph in graphs]
+        middle = objective.segments[len(objective.segments) // 2]
+        losses = [float(objective.evaluate(graph, [middle]).total) for graph in graphs]
+        return graphs[losses.index(min(losses))]
 
-def soft_console(estimator: Estimator, song: Song) -> MixGraph:
-    """What a model would set, all nodes kept, on the CPU; a long song is heard in blocks."""
+
+def with_linear_of(start: MixGraph, proposed: MixGraph) -> MixGraph:
+    """A proposal whose equalizers, imagers and gains are those of a start, which do nothing yet."""
+    graph = proposed.clone()
+    for name in _MEASURED:
+        if name in graph.params:
+            graph.params[name] = start.params[name].clone()
+            nodes = graph.nodes_of(name)
+            graph.wet[nodes] = start.wet[nodes]
+    return graph
+
+
+def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | None]:
+    """What a model would set, all nodes kept, and the responses of the tracks if it is told these; on the CPU.
+
+    A long song is heard in blocks, which weigh by their length.
+    """
     was_training = estimator.training
     estimator.eval()
     try:
-        if isinstance(estimator, NeuralEstimator) and not isinstance(estimator, GraphWriter):
-            heard = join_blocks([estimator.embed([block])[0] for block in blocks_of(song)])
-            graph = estimator.graphs_of([heard], soft=True)[0]
-        else:
-            graph = estimator.forward_blocks(blocks_of(song))
+        if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, GraphWriter):
+            return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
+        embedded, responses = [], torch.zeros(())
+        for block in blocks_of(song):
+            if estimator.config.responses:
+                block = estimator.features(block)
+                assert block.features is not None, "just computed"
+                responses = responses + block.features[:, :, LEVELS:].cpu() * (block.audio.size(2) / song.num_samples)
+            embedded += estimator.embed([block])
+        graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0]
+        return graph.clone().cpu(), responses if estimator.config.responses else None
     finally:
         estimator.train(was_training)
-    return graph.clone().cpu()
 
 
 def parse_start(text: str) -> EstimatorStart | None:

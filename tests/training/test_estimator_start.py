@@ -20,7 +20,7 @@ from graphmix.models.config import model_config
 from graphmix.models.estimator import Estimator, build_estimator
 from graphmix.models.stems import Stems
 from graphmix.processors.rack import Rack
-from graphmix.search import Mined, mine
+from graphmix.search import Mined, Objective, mine, simple_answers
 from graphmix.search.raw import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.start import EstimatorStart, parse_start, soft_console
@@ -51,13 +51,24 @@ def test_the_start_is_the_console_with_the_models_settings(song: Song, rack: Rac
         assert torch.equal(start[name], console[name])
     assert start.names == console.names
     with torch.no_grad():  # attention takes another way then
-        proposal = soft_console(estimator, song)
+        proposal, _ = soft_console(estimator, song)
     for track in song.track_names:
         here, there = (graph.names.index(track) for graph in (start, proposal))
         first = [int(graph.edge_index[1][graph.edge_index[0] == node][0]) for graph, node in
                  ((start, here), (proposal, there))]  # fmt: skip
         assert torch.equal(start.parameter(first[0], "gain_db"), proposal.parameter(first[1], "gain_db"))
         assert start.wet[first[0]] == max(float(proposal.wet[first[1]]), MIN_WEIGHT)
+
+
+def test_a_start_with_responses_is_closer_to_the_mix_than_the_plain_sum(
+    song: Song, rack: Rack, console: MixGraph
+) -> None:
+    responses = {**REVERSE, "responses": True, "encoder": {"kind": "statistics", "width": 1, "embedding": 8}}
+    start = validate(EstimatorStart(build_estimator(model_config(responses)))(console, song, rack))
+    objective = Objective(song, rack)
+    plain = simple_answers(objective, with_gains=False)[0]
+    assert float(objective.evaluate(start).total) < 0.5 * float(plain.loss.total)
+    assert (start.wet[start.processors] >= MIN_WEIGHT).all()
 
 
 def test_every_processor_can_be_trained(song: Song, rack: Rack, console: MixGraph) -> None:
