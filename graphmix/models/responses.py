@@ -116,10 +116,10 @@ class Responses(nn.Module):
         """
         gain_db, share = responses[:, :, 0] * SCALE_DB, responses[:, :, 1, :-1]
         curves = (gain_db[:, :, :-1] - gain_db[:, :, -1:]).clamp(-_RANGE_DB, _RANGE_DB)
-        curves = (curves * (share / _TRUSTED_SHARE).clamp(0, 1)).mean(1).double().cpu().numpy()
-        edges = np.linspace(_mel(np.array(LOWEST_HZ)), _mel(np.array(self.sample_rate / 2)), curves.shape[1] + 2)
+        rows = (curves * (share / _TRUSTED_SHARE).clamp(0, 1)).mean(1).double().cpu().numpy()
+        edges = np.linspace(_mel(np.array(LOWEST_HZ)), _mel(np.array(self.sample_rate / 2)), rows.shape[1] + 2)
         at = _mel(np.linspace(0, self.sample_rate / 2, bins))
-        smooth = np.stack([np.interp(at, edges[1:-1], row) for row in curves]) if len(curves) else np.zeros((0, bins))
+        smooth = np.stack([np.interp(at, edges[1:-1], row) for row in rows]) if len(rows) else np.zeros((0, bins))
         return 10 ** (gain_db[:, :, -1] / 20), torch.from_numpy(smooth).to(responses)
 
 
