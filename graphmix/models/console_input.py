@@ -8,7 +8,9 @@ processors and with the sum that it ends in, also both ways. So a network of thr
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmix.graph.mixgraph import MixGraph
@@ -44,6 +46,24 @@ def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
         edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t().contiguous(),
         edge_kind=torch.tensor(kinds, dtype=torch.long),
     )
+
+
+def upstream_shares(console: MixGraph) -> Tensor:
+    """For each node, which inputs come to it, each with the same share: rows add up to 1, or are 0; [nodes, inputs].
+
+    Args:
+        console: on the CPU; inputs are in node order.
+    """
+    inputs = console.nodes_of("in").tolist()
+    nodes = console.node_type.numel()
+    reached = np.zeros((nodes, len(inputs)), dtype=bool)
+    reached[inputs, range(len(inputs))] = True
+    cables = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
+    depth = longest_paths(cables, nodes)
+    for source, target in sorted(cables, key=lambda cable: depth[cable[1]]):
+        reached[target] |= reached[source]
+    counts = reached.sum(1, keepdims=True).clip(min=1)
+    return torch.from_numpy((reached / counts).astype(np.float32))
 
 
 def _turned(edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@ r"""Graph estimators: a graph neural network on the full console of a song.
 
 The console over the active tracks is the input graph. A node begins as the sum of embeddings of its type, its depth and
 its height, and of the song's context (mean of the track embeddings, number of tracks, in reverse mode the mix); input
-nodes add what their track sounds like. Layers of PyG pass messages along cables, with the direction as edge feature:
+nodes (or all) add what their tracks sound like. Layers of PyG pass messages along cables, with the direction as edge
+feature:
 
 ================  ===============================================================================================
 ``gine``          GINEConv (Hu et al. 2020), mean over neighbours
@@ -28,7 +29,7 @@ from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv, TransformerConv
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.canonical import EmbeddedSong, canonical_buses
 from graphmix.models.config import ModelConfig, NeuralConfig
-from graphmix.models.console_input import EDGE_KINDS, LARGEST_DEPTH, console_input
+from graphmix.models.console_input import EDGE_KINDS, LARGEST_DEPTH, console_input, upstream_shares
 from graphmix.models.estimator import NeuralEstimator, Outputs, register, song_means
 from graphmix.models.heads import Heads, JointHead, PerTypeHeads
 from graphmix.models.stems import Stems
@@ -52,6 +53,9 @@ class GraphEstimatorConfig(NeuralConfig):
         dropout: in training.
         head: ``"per-type"``, a decoder for each node type, or ``"joint"``, a padded one for all.
         head_hidden: units of the decoders' hidden layer.
+        heard_by: which nodes are told what their tracks sound like. ``"inputs"``, or ``"all"``: every node hears the
+            mean embedding of the tracks that come to it, and the heads are told it once more, with the song's context,
+            as the DMC's are.
         shortcuts: join the head of each chain with all of its processors, for the network's eyes.
         predict_subgroups: link tracks to buses where subgroups are unknown; else all share one bus.
         bus_slots: the most buses that can be predicted.
@@ -65,6 +69,7 @@ class GraphEstimatorConfig(NeuralConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     head: Literal["per-type", "joint"] = "per-type"
     head_hidden: int = Field(default=128, ge=1)
+    heard_by: Literal["inputs", "all"] = "inputs"
     shortcuts: bool = True
     predict_subgroups: bool = False
     bus_slots: int = Field(default=8, ge=1)
@@ -126,7 +131,7 @@ class GraphNetwork(nn.Module):
     def __init__(self, config: GraphEstimatorConfig, num_types: int, heard: int, context: int) -> None:
         super().__init__()
         channels = config.channels
-        self.global_attention = config.gnn == "gps"
+        self.global_attention, self.heard_by_all = config.gnn == "gps", config.heard_by == "all"
         self.of_type = nn.Embedding(num_types, channels)
         self.of_depth = nn.Embedding(LARGEST_DEPTH + 1, channels)
         self.of_height = nn.Embedding(LARGEST_DEPTH + 1, channels)
@@ -149,7 +154,7 @@ class GraphNetwork(nn.Module):
 
         Args:
             batch: of :func:`console_input`.
-            tracks: what the input nodes hear, in node order, [inputs, heard].
+            tracks: what the nodes hear, in node order: [inputs, heard], or of all [nodes, heard].
             context: of each song, [songs, context].
 
         Returns:
@@ -157,8 +162,9 @@ class GraphNetwork(nn.Module):
         """
         x = self.of_type(batch.node_type) + self.of_depth(batch.depth) + self.of_height(batch.height)
         x = x + self.of_song(context).to(x.dtype)[batch.batch]
+        heard = self.of_track(tracks).to(x.dtype)
         inputs = (batch.node_type == 0).nonzero().flatten()
-        x = x.index_add(0, inputs, self.of_track(tracks).to(x.dtype))
+        x = x + heard if self.heard_by_all else x.index_add(0, inputs, heard)
         edges = self.of_edge(batch.edge_kind)
         for layer in self.layers:
             if self.global_attention:
@@ -193,11 +199,11 @@ class GraphEstimator(NeuralEstimator):
         heard = self.encoder.embedding
         context = heard * (2 if self.config.reverse else 1) + 1
         self.network = GraphNetwork(self.config, len(STRUCTURAL) + len(self.rack.names), heard, context)
-        self.heads = self._make_heads()
+        self.heads = self._make_heads(heard + context if self.config.heard_by == "all" else 0)
         self.links = BusLinks(heard + context, self.config.bus_slots) if self.config.predict_subgroups else None
 
-    def _make_heads(self) -> Heads:
-        sizes, channels, hidden = self.basis.sizes, self.config.channels, self.config.head_hidden
+    def _make_heads(self, told: int) -> Heads:
+        sizes, channels, hidden = self.basis.sizes, self.config.channels + told, self.config.head_hidden
         if self.config.head == "joint":
             return JointHead(self.rack, sizes, channels, hidden)
         return PerTypeHeads(self.rack, sizes, channels, hidden)
@@ -209,8 +215,14 @@ class GraphEstimator(NeuralEstimator):
         consoles = [self._console(song, None if links is None else links[i]) for i, song in enumerate(songs)]
         inputs = [console_input(console, self.config.shortcuts) for console in consoles]
         batch: Any = Batch.from_data_list(inputs).to(self.device)
-        tracks = torch.cat([_in_node_order(song, console) for song, console in zip(songs, consoles, strict=True)])
-        said = self.heads(self.network(batch, tracks, context), batch.node_type)
+        pairs = zip(songs, consoles, strict=True)
+        if self.config.heard_by == "all":
+            heard = torch.cat([_heard_by_nodes(song, console) for song, console in pairs])
+            seen = self.network(batch, heard, context)
+            embeddings = torch.cat([seen, heard.to(seen.dtype), context.to(seen.dtype)[batch.batch]], dim=1)
+        else:
+            embeddings = self.network(batch, torch.cat([_in_node_order(*pair) for pair in pairs]), context)
+        said = self.heads(embeddings, batch.node_type)
         return Outputs(
             consoles=tuple(consoles),
             tracks=tuple(song.names for song in songs),
@@ -254,6 +266,11 @@ class GraphEstimator(NeuralEstimator):
             if stems.subgroups is not None and names
         ]
         return torch.stack(known).mean() if known else outputs.keep_logit.sum() * 0
+
+
+def _heard_by_nodes(song: EmbeddedSong, console: MixGraph) -> Tensor:
+    """Mean embedding of the tracks that come to each node, [nodes, size]."""
+    return upstream_shares(console).to(song.tracks) @ _in_node_order(song, console)
 
 
 def _in_node_order(song: EmbeddedSong, console: MixGraph) -> Tensor:

@@ -4,7 +4,15 @@ import torch
 
 from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.console_input import CABLE, CABLE_BACK, SHORTCUT, SHORTCUT_BACK, console_input, longest_paths
+from graphmix.models.console_input import (
+    CABLE,
+    CABLE_BACK,
+    SHORTCUT,
+    SHORTCUT_BACK,
+    console_input,
+    longest_paths,
+    upstream_shares,
+)
 from graphmix.processors import Rack
 
 
@@ -48,3 +56,19 @@ def test_longest_paths_count_the_longest() -> None:
     assert longest_paths([(0, 3), (0, 1), (1, 2), (2, 3)], 4) == [0, 1, 2, 3]
     assert longest_paths([(i, i + 1) for i in range(200)], 201) == list(range(201))
     assert longest_paths([], 2) == [0, 0]
+
+
+def test_shares_of_the_tracks_upstream() -> None:
+    console = mixing_console(Rack.standard().types, {"x": ("a", "b"), "y": ("c",)}, "g")
+    shares = upstream_shares(console)  # in a 0, b 1, c 2, their gains 3 to 5, mix x 6, gain 7, mix y 8, gain 9, out 10
+    expected = torch.zeros(11, 3)
+    expected[[0, 3], 0] = expected[[1, 4], 1] = expected[[2, 5, 8, 9], 2] = 1
+    expected[6:8, :2] = 0.5
+    expected[10] = 1 / 3
+    assert torch.allclose(shares, expected)
+
+
+def test_nothing_comes_to_an_output_alone() -> None:
+    console = MixGraph(Rack.standard().types)
+    console.add("out")
+    assert upstream_shares(console).shape == (1, 0)

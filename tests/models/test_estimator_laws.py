@@ -43,6 +43,8 @@ CONFIGS: dict[str, ModelConfig] = {
     "gatv2": GraphEstimatorConfig(chain="gs", gnn="gatv2", **TINY_GRAPH),
     "transformer": GraphEstimatorConfig(chain="gs", gnn="transformer", head="joint", **TINY_GRAPH),
     "gps, full chain": GraphEstimatorConfig(chain="ecnsgdr", gnn="gps", **TINY_GRAPH),
+    "heard by all": GraphEstimatorConfig(chain="eg", gnn="gps", heard_by="all", **TINY_GRAPH),
+    "heard by all, joint": GraphEstimatorConfig(chain="gs", gnn="gine", heard_by="all", head="joint", **TINY_GRAPH),
     "links": GraphEstimatorConfig(chain="gs", gnn="gps", predict_subgroups=True, bus_slots=3, **TINY_GRAPH),
     "reverse": GraphEstimatorConfig(chain="gs", gnn="gine", reverse=True, **TINY_GRAPH),
     "reverse dmc": DMCConfig(chain="g", hidden=8, reverse=True, **TINY),
