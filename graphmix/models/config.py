@@ -57,6 +57,9 @@ class NeuralConfig(ModelConfig):
         encoder: of the tracks, and of the mix.
         components: how many numbers describe a processor's parameters; those with fewer parameters are described
             exactly. See :class:`graphmix.models.basis.RawBasis`.
+        center_db: a track whose left and right gain are proposed to differ by less is put in the middle. There most
+            tracks of a mix are, exactly, and the side channel of what is all in the middle is silent; a loss that
+            compares logarithms hears the smallest error there.
         reverse: hear the mix as well ([stems, mix] -> graph).
         responses: in reverse mode, be told how much of each track is in the mix, band by band; see
             :class:`graphmix.models.responses.Responses`. For the encoder ``"statistics"``.
@@ -65,6 +68,7 @@ class NeuralConfig(ModelConfig):
     mels: int = Field(default=64, ge=16)
     encoder: EncoderConfig = EncoderConfig()
     components: int = Field(default=16, ge=1)
+    center_db: float = Field(default=2.0, ge=0)
     reverse: bool = False
     responses: bool = False
 

@@ -324,6 +324,7 @@ class NeuralEstimator(Estimator):
                 song.keep_logit.sigmoid(),
                 soft=soft,
                 model=self.config.name,
+                center_db=self.config.center_db,
             )
             for i, song in enumerate(outputs.split())
         ]

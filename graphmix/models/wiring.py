@@ -77,6 +77,7 @@ def set_console(
     *,
     soft: bool,
     model: str,
+    center_db: float = 0.0,
 ) -> MixGraph:
     """A proposal: a console over the active tracks with its settings, and the silent tracks.
 
@@ -88,7 +89,10 @@ def set_console(
         keep: probability that each node stays, [num_nodes]; only those of processors count.
         soft: keep all nodes, at ``keep`` times their weight; else remove those with less than one half.
         model: its name, for the provenance.
+        center_db: unless ``soft``, gains whose left and right differ by less become equal.
     """
+    if not soft and "gain" in params:
+        params = {**params, "gain": centered(params["gain"], center_db)}
     prunable = torch.tensor([t.can_be_bypassed for t in console.types.types])[console.node_type].to(wet.device)
     graph = with_silent(console, silent).to(wet.device)
     weights = torch.where(prunable, wet * keep if soft else wet, 1.0)
@@ -99,3 +103,9 @@ def set_console(
         return graph
     dropped = (prunable & (keep.detach() < KEEP_FROM)).nonzero().flatten()
     return remove_nodes(graph, dropped) if dropped.numel() else graph
+
+
+def centered(gain_db: Tensor, within: float) -> Tensor:
+    """Gains [nodes, 2]; left and right become their mean where they differ by less than so many dB."""
+    near = (gain_db[:, :1] - gain_db[:, 1:]).abs() < within
+    return torch.where(near, gain_db.mean(1, keepdim=True), gain_db)

@@ -174,7 +174,8 @@ class GraphWriter(NeuralEstimator):
         params = self.basis.decode_all(said.coefficients)
         wet = said.wet_logit.sigmoid()
         keep = torch.ones_like(wet)
-        return set_console(graph, song.silent, params, wet, keep, soft=False, model=self.config.name)
+        name, center_db = self.config.name, self.config.center_db
+        return set_console(graph, song.silent, params, wet, keep, soft=False, model=name, center_db=center_db)
 
     def _settings(self, places: Tensor, graph: MixGraph) -> NodeOutputs:
         """What the heads say of each node of a prototype, whose nodes are numbered as written."""

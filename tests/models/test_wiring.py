@@ -3,7 +3,7 @@
 import torch
 
 from graphmix.graph.validate import validate
-from graphmix.models.wiring import console_places, flat_console, full_console, set_console, with_silent
+from graphmix.models.wiring import centered, console_places, flat_console, full_console, set_console, with_silent
 from graphmix.processors import Rack
 
 RACK = Rack.console("eg")
@@ -62,3 +62,19 @@ def test_a_soft_console_is_weighted_and_a_sparse_one_pruned() -> None:
     (sparse.wet.sum() + sparse.params["gain"].sum() + soft.wet.sum()).backward()
     assert wet.grad is not None
     assert wet.grad.tolist() == [0.0, 0.25, 1.75, 0.0]
+
+
+def test_what_is_nearly_in_the_middle_is_put_there() -> None:
+    gains = torch.tensor([[-3.0, -4.0], [0.0, 2.0], [1.0, 1.5]], requires_grad=True)
+    middle = centered(gains, 2.0)
+    assert middle.tolist() == [[-3.5, -3.5], [0.0, 2.0], [1.25, 1.25]]
+    assert torch.equal(centered(gains, 0.0), gains)
+    middle[:, 0].sum().backward()
+    assert gains.grad is not None
+    assert gains.grad.tolist() == [[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]]
+    console = flat_console(RACK.types, ("a",), "g", 30000)
+    settings = {"gain": torch.tensor([[-3.0, -4.0]])}
+    ones = torch.ones(3)
+    for soft, expected in ((True, [-3.0, -4.0]), (False, [-3.5, -3.5])):
+        graph = set_console(console, (), settings, ones, ones, soft=soft, model="test", center_db=2.0)
+        assert graph.params["gain"].tolist() == [expected]
