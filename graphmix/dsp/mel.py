@@ -151,3 +151,8 @@ def stereo_mels(spectra: Tensor, mel_filters: Tensor, eps: float) -> Tensor:
     """
     function = _StereoMels if spectra.device.type == "cpu" else _StereoMelsByTensors
     return function.apply(spectra, mel_filters, eps)
+
+
+def hertz_to_mel(frequency: np.ndarray) -> np.ndarray:
+    """The mel scale (O'Shaughnessy 1987), on which the bands of a mel spectrum are equally spaced."""
+    return 2595 * np.log10(1 + frequency / 700)

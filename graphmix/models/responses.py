@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graphmix.dsp.mel import hertz_to_mel
 from graphmix.models.features import LOWEST_HZ, SCALE_DB, mel_filters
 
 RESPONSES = 2
@@ -117,14 +118,11 @@ class Responses(nn.Module):
         gain_db, share = responses[:, :, 0] * SCALE_DB, responses[:, :, 1, :-1]
         curves = (gain_db[:, :, :-1] - gain_db[:, :, -1:]).clamp(-_RANGE_DB, _RANGE_DB)
         rows = (curves * (share / _TRUSTED_SHARE).clamp(0, 1)).mean(1).double().cpu().numpy()
-        edges = np.linspace(_mel(np.array(LOWEST_HZ)), _mel(np.array(self.sample_rate / 2)), rows.shape[1] + 2)
-        at = _mel(np.linspace(0, self.sample_rate / 2, bins))
+        low, high = hertz_to_mel(np.array([LOWEST_HZ, self.sample_rate / 2]))
+        edges = np.linspace(low, high, rows.shape[1] + 2)
+        at = hertz_to_mel(np.linspace(0, self.sample_rate / 2, bins))
         smooth = np.stack([np.interp(at, edges[1:-1], row) for row in rows]) if len(rows) else np.zeros((0, bins))
         return 10 ** (gain_db[:, :, -1] / 20), torch.from_numpy(smooth).to(responses)
-
-
-def _mel(frequency: np.ndarray) -> np.ndarray:
-    return 2595 * np.log10(1 + frequency / 700)
 
 
 class ResponseEncoder(nn.Module):

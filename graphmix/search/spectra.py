@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.dsp.mel import hertz_to_mel
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.search.levels import nodes_after_inputs
 from graphmix.search.objective import Objective
@@ -58,7 +59,7 @@ def equalizer_gains(
     tracks, mix = _band_powers(objective, gains, filters, max_frames)
     bands_db = _solve(tracks, mix, _POWER_FLOOR * filters.sum(0), steps)
     width = objective.rack["equalizer"].node_type.width
-    at = _mel(np.linspace(0, song.sample_rate / 2, width))
+    at = hertz_to_mel(np.linspace(0, song.sample_rate / 2, width))
     return torch.from_numpy(np.stack([np.interp(at, centers, row) for row in bands_db.numpy()])).float()
 
 
@@ -71,14 +72,10 @@ def with_equalizers(graph: MixGraph, gain_db: Tensor, tracks: tuple[str, ...]) -
     return graph
 
 
-def _mel(frequency: np.ndarray) -> np.ndarray:
-    return 2595 * np.log10(1 + frequency / 700)
-
-
 def _mel_bands(sample_rate: int) -> tuple[Tensor, np.ndarray]:
     """Triangles that add up to 1 at every frequency, [bins, bands], and their centers in mel."""
-    centers = np.linspace(_mel(np.array(_LOWEST_HZ)), _mel(np.array(sample_rate / 2)), _BANDS)
-    at = _mel(np.arange(_FFT // 2 + 1) * (sample_rate / _FFT)).clip(centers[0], centers[-1])
+    centers = np.linspace(hertz_to_mel(np.array(_LOWEST_HZ)), hertz_to_mel(np.array(sample_rate / 2)), _BANDS)
+    at = hertz_to_mel(np.arange(_FFT // 2 + 1) * (sample_rate / _FFT)).clip(centers[0], centers[-1])
     triangles = (1 - np.abs(at[:, None] - centers) / (centers[1] - centers[0])).clip(min=0)
     return torch.from_numpy(triangles).float(), centers
 

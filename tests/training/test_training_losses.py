@@ -1,5 +1,6 @@
 """Losses on parameters and through the renderer: zero where the answer is right, gradients where it is not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -220,25 +221,33 @@ def test_a_loss_needs_a_term() -> None:
         LossConfig(audio=0.0)
 
 
+def whole_songs_heard(
+    songbook: Path, model: dict[str, object], starts: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> tuple[TrainingStep, SongSegments, list[Stems]]:
+    """What a model that hears whole songs is told of segments of the second song, as long as a second."""
+    step = TrainingStep(build_estimator(tiny_config(songbook, model).model), LossConfig())
+    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
+    step.hear(songs)
+    heard: list[Stems] = []
+    outputs = step.estimator.outputs
+    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.extend(stems) or outputs(stems))
+    step.eval()
+    for start in starts:
+        assert float(step(Batch([songs.cut(1, start)]))["total"].detach()) > 0
+    return step, songs, heard
+
+
 @pytest.mark.parametrize("model", [DMC, LEVELS], ids=["vggish", "statistics"])
 def test_a_model_that_hears_whole_songs_says_the_same_of_each_segment(
     songbook: Path, model: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = TrainingStep(build_estimator(tiny_config(songbook, model).model), LossConfig())
-    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
-    step.hear(songs)
-    heard = []
-    outputs = step.estimator.outputs
-    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.append(stems) or outputs(stems))
-    step.eval()
-    for start in (0, 9000):
-        assert float(step(Batch([songs.cut(1, start)]))["total"].detach()) > 0
+    step, songs, heard = whole_songs_heard(songbook, model, (0, 9000), monkeypatch)
     whole = step.estimator.features(Stems.from_song(songs.song(1)))
-    for (stems,) in heard:
+    assert whole.features is not None
+    for stems in heard:
         assert stems.audio.size(2) == RATE
-        assert whole.features is not None
         assert torch.equal(stems.features, whole.features)
-    assert not torch.equal(heard[0][0].audio, heard[1][0].audio)
+    assert not torch.equal(heard[0].audio, heard[1].audio)
 
 
 def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
@@ -246,19 +255,11 @@ def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
 ) -> None:
     halves = [(0, RATE), (RATE, RATE)]
     monkeypatch.setattr("graphmix.training.step.hearing_blocks", lambda num_samples, sample_rate: halves)
-    step = TrainingStep(build_estimator(tiny_config(songbook, LEVELS).model), LossConfig())
-    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
-    step.hear(songs)
-    heard = []
-    outputs = step.estimator.outputs
-    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.append(stems) or outputs(stems))
-    step.eval()
-    starts = (-9000, RATE // 2 - 1, RATE // 2, 3 * RATE)  # a segment is as long as a block
-    for start in starts:
-        step(Batch([songs.cut(1, start)]))
+    starts = (-9000, RATE // 2 - 1, RATE // 2, RATE)
+    step, songs, heard = whole_songs_heard(songbook, LEVELS, starts, monkeypatch)
     expected = [step.estimator.features(Stems.from_song(songs.song(1), *half)).features for half in halves]
     assert not torch.equal(*expected)
-    for (stems,), half in zip(heard, (0, 0, 1, 1), strict=True):
+    for stems, half in zip(heard, (0, 0, 1, 1), strict=True):
         assert torch.equal(stems.features, expected[half])
 
 
