@@ -1,8 +1,10 @@
-"""Integrated loudness, ITU-R BS.1770-4, by torchaudio."""
+"""Integrated loudness, ITU-R BS.1770-4, by torchaudio; and its weights by frequency."""
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LOWEST_LUFS = -70.0
@@ -24,3 +26,10 @@ def loudness(mix: Tensor, sample_rate: int) -> float:
     padded = torch.nn.functional.pad(mix * scale, (0, max(0, short)))
     measured = float(integrated(padded, sample_rate)) - 20 * math.log10(scale)
     return max(LOWEST_LUFS, measured) if math.isfinite(measured) else LOWEST_LUFS
+
+
+def k_weighting(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What BS.1770's filters do to the power at each frequency, nearly: a high shelf of 4 dB and a low cut at 38 Hz."""
+    low_cut = (hz / 38) ** 4 / (1 + (hz / 38) ** 4)
+    shelf = 10 ** (0.4 / (1 + (1500 / np.maximum(hz, 1.0)) ** 2))
+    return np.asarray(low_cut * shelf)

@@ -156,3 +156,8 @@ def stereo_mels(spectra: Tensor, mel_filters: Tensor, eps: float) -> Tensor:
 def hertz_to_mel(frequency: np.ndarray) -> np.ndarray:
     """The mel scale (O'Shaughnessy 1987), on which the bands of a mel spectrum are equally spaced."""
     return 2595 * np.log10(1 + frequency / 700)
+
+
+def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`hertz_to_mel`."""
+    return 700 * (10 ** (mel / 2595) - 1)

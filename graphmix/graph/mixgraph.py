@@ -97,6 +97,8 @@ class MixGraph(Data):
     @property
     def types(self) -> TypeTable:
         """Node types; the same for all graphs of a batch."""
+        if isinstance(self.info, GraphInfo):
+            return self.info.types
         table = self._infos[0].types
         if any(info.types != table for info in self._infos[1:]):
             raise GraphError(

@@ -40,7 +40,8 @@ def find_strips(graph: MixGraph) -> Strips:
     for source, target in graph.edge_index.t().tolist():
         after.setdefault(source, []).append(target)
         before.setdefault(target, []).append(source)
-    kinds = [graph.types[index] for index in graph.node_type.tolist()]
+    types = graph.types.types
+    kinds = [types[index] for index in graph.node_type.tolist()]
 
     def strip(start: int) -> Iterator[int]:
         node = start
@@ -53,17 +54,17 @@ def find_strips(graph: MixGraph) -> Strips:
     names = graph.names
     tracks = {names[node]: tuple(strip(node)) for node in graph.nodes_of("in").tolist()}
     mixes = graph.nodes_of("mix").tolist()
-    members = {node: frozenset(_inputs_before(node, before, graph)) for node in mixes}
+    inputs = {node: names[node] for node in graph.nodes_of("in").tolist()}
+    members = {node: frozenset(_inputs_before(node, before, inputs)) for node in mixes}
     return Strips(tracks, {node: tuple(strip(node)) for node in mixes}, members)
 
 
-def _inputs_before(node: int, before: Mapping[int, list[int]], graph: MixGraph) -> Iterator[str]:
+def _inputs_before(node: int, before: Mapping[int, list[int]], inputs: Mapping[int, str]) -> Iterator[str]:
     """Names of the inputs that lead to a node."""
-    inputs = set(graph.nodes_of("in").tolist())
     pending, seen = [node], {node}
     while pending:
         for source in before.get(pending.pop(), []):
             if source not in seen:
                 seen.add(source)
                 pending.append(source)
-    return (graph.names[found] for found in sorted(seen & inputs))
+    return (inputs[found] for found in sorted(seen & inputs.keys()))

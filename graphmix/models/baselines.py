@@ -103,7 +103,7 @@ class LoudnessSum(Estimator):
         described: list[Described] = []
         for song in songs:
             lufs = torch.tensor([loudness(track, song.sample_rate) for track in song.audio])
-            described.append((10 ** (lufs[:, None] / 10), None))
+            described.append(Described(10 ** (lufs[:, None] / 10)))
         return described
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:

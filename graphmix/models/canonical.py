@@ -37,6 +37,7 @@ class CanonicalSong:
         mix: [2, samples] or None.
         features: of the active tracks, or None; see :class:`Stems`.
         mix_features: of the mix, or None.
+        samples: how long the stems are.
     """
 
     names: tuple[str, ...]
@@ -48,6 +49,7 @@ class CanonicalSong:
     mix: Tensor | None
     features: Tensor | None
     mix_features: Tensor | None
+    samples: int
 
     def audio_at(self, sample_rate: int) -> Tensor:
         """The active tracks at a rate, [active, 2, samples]."""
@@ -75,6 +77,7 @@ def canonical_song(stems: Stems) -> CanonicalSong:
         mix=stems.mix,
         features=None if features is None else features.index_select(0, index.to(features.device)),
         mix_features=stems.mix_features,
+        samples=stems.audio.size(2),
     )
 
 
@@ -111,6 +114,8 @@ class EmbeddedSong:
         tracks: an embedding of each active track, [active, size].
         mix: an embedding of the mix, [size], or None.
         samples: how much was heard.
+        excess_db: how much louder than the standard each active track is, [active], if it was heard at the standard;
+            see :mod:`graphmix.models.gain_staging`.
     """
 
     names: tuple[str, ...]
@@ -120,6 +125,7 @@ class EmbeddedSong:
     tracks: Tensor
     mix: Tensor | None
     samples: int
+    excess_db: Tensor | None = None
 
     @property
     def num_tracks(self) -> int:
@@ -146,6 +152,7 @@ def join_blocks(blocks: Sequence[EmbeddedSong]) -> EmbeddedSong:
     if any(sorted((*block.names, *block.silent)) != everyone for block in blocks):
         raise SongError("the blocks of a song have different tracks; give each block all tracks under the same names.")
     heard: dict[str, list[tuple[int, Tensor]]] = {name: [] for name in everyone}
+    excess: dict[str, list[tuple[int, Tensor]]] = {name: [] for name in everyone}
     hashes = {name: hashlib.blake2b(digest_size=_DIGEST_BYTES) for name in everyone}
     for block in blocks:
         for name in block.silent:
@@ -153,10 +160,13 @@ def join_blocks(blocks: Sequence[EmbeddedSong]) -> EmbeddedSong:
         for row, name in enumerate(block.names):
             hashes[name].update(block.digests[row])
             heard[name].append((block.samples, block.tracks[row]))
+            if block.excess_db is not None:
+                excess[name].append((block.samples, block.excess_db[row]))
     digests = {name: hashes[name].digest() for name in everyone if heard[name]}
     names = sorted(digests, key=lambda name: (digests[name], name))
     mixes = [(block.samples, block.mix) for block in blocks if block.mix is not None]
     tracks = [_mean(heard[name]) for name in names]
+    levels = [_mean(excess[name]) for name in names if excess[name]]
     return EmbeddedSong(
         names=tuple(names),
         digests=tuple(digests[name] for name in names),
@@ -165,6 +175,7 @@ def join_blocks(blocks: Sequence[EmbeddedSong]) -> EmbeddedSong:
         tracks=torch.stack(tracks) if tracks else blocks[0].tracks,
         mix=_mean(mixes) if mixes else None,
         samples=sum(block.samples for block in blocks),
+        excess_db=torch.stack(levels) if levels else blocks[0].excess_db,
     )
 
 

@@ -42,11 +42,13 @@ class EncoderConfig(Table):
         width: channels of the first convolution, later ones have up to eight times as many; for ``"statistics"`` a
             sixteenth of the hidden units.
         embedding: numbers of an embedding.
+        dropout: in training, of what the dense layers see.
     """
 
     kind: Literal["vggish", "residual", "statistics"] = "vggish"
     width: int = Field(default=12, ge=1)
     embedding: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class NeuralConfig(ModelConfig):
@@ -60,6 +62,8 @@ class NeuralConfig(ModelConfig):
         center_db: a track whose left and right gain are proposed to differ by less is put in the middle. There most
             tracks of a mix are, exactly, and the side channel of what is all in the middle is silent; a loss that
             compares logarithms hears the smallest error there.
+        gain_staging: hear each track at a standard level, and put back what was changed into faders and thresholds; see
+            :mod:`graphmix.models.gain_staging`.
         reverse: hear the mix as well ([stems, mix] -> graph).
         responses: in reverse mode, be told how much of each track is in the mix, band by band; see
             :class:`graphmix.models.responses.Responses`. For the encoder ``"statistics"``.
@@ -69,6 +73,7 @@ class NeuralConfig(ModelConfig):
     encoder: EncoderConfig = EncoderConfig()
     components: int = Field(default=16, ge=1)
     center_db: float = Field(default=2.0, ge=0)
+    gain_staging: bool = False
     reverse: bool = False
     responses: bool = False
 

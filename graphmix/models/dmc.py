@@ -122,13 +122,15 @@ class DMC(NeuralEstimator):
             own = [soft_limit(part[:, 1:]) for part, other in zip(said, self.kinds, strict=True) if other == kind]
             nothing = wet.new_zeros(0, self.basis.sizes[kind])
             coefficients[kind] = torch.stack(own, dim=1).flatten(0, 1) if own else nothing  # track by track
+        consoles = [flat_console(self.rack.types, song.names, self.letters, self.sample_rate) for song in songs]
         return Outputs(
-            consoles=tuple(flat_console(self.rack.types, song.names, self.letters, self.sample_rate) for song in songs),
+            consoles=tuple(consoles),
             tracks=tuple(song.names for song in songs),
             silent=tuple(song.silent for song in songs),
             keep_logit=_of_nodes(torch.full_like(wet, KEPT_LOGIT), counts),
             wet_logit=_of_nodes(wet, counts),
             coefficients=coefficients,
+            offsets=self.offsets_of(consoles, songs),
         )
 
 

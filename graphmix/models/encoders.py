@@ -89,9 +89,10 @@ class VGGish(Encoder):
         mels: bands of the spectrogram.
         width: channels of the first convolution.
         embedding: size of the result.
+        dropout: of what the dense layers see.
     """
 
-    def __init__(self, mels: int = 64, width: int = 12, embedding: int = 128) -> None:
+    def __init__(self, mels: int = 64, width: int = 12, embedding: int = 128, dropout: float = 0.0) -> None:
         super().__init__(embedding)
         layers: list[nn.Module] = []
         channels = _CHANNELS
@@ -105,10 +106,11 @@ class VGGish(Encoder):
         self.dense = nn.Sequential(
             nn.Linear(channels * cells, 2 * embedding), nn.ReLU(), nn.Linear(2 * embedding, embedding)
         )
+        self.dropout = nn.Dropout(dropout)
 
     def embed(self, seconds: Tensor) -> Tensor:
         """Embeddings of single seconds."""
-        embedded: Tensor = self.dense(self.convolutions(seconds).flatten(1))
+        embedded: Tensor = self.dense(self.dropout(self.convolutions(seconds).flatten(1)))
         return embedded
 
 
@@ -141,9 +143,12 @@ class ResidualEncoder(Encoder):
         width: channels of the first group.
         embedding: size of the result.
         blocks: residual blocks in each group.
+        dropout: of what the last layer sees.
     """
 
-    def __init__(self, mels: int = 64, width: int = 12, embedding: int = 128, blocks: int = 2) -> None:
+    def __init__(
+        self, mels: int = 64, width: int = 12, embedding: int = 128, blocks: int = 2, dropout: float = 0.0
+    ) -> None:
         super().__init__(embedding)
         layers: list[nn.Module] = [_convolution(_CHANNELS, width, stride=2), nn.ReLU()]
         channels, bands = width, -(-mels // 2)
@@ -154,12 +159,13 @@ class ResidualEncoder(Encoder):
                 channels, bands = factor * width, -(-bands // stride)
         self.convolutions = nn.Sequential(*layers)
         self.dense = nn.Linear(2 * channels * bands, embedding)
+        self.dropout = nn.Dropout(dropout)
 
     def embed(self, seconds: Tensor) -> Tensor:
         """Embeddings of single seconds."""
         maps = self.convolutions(seconds)
         pooled = torch.cat([maps.mean(2), maps.amax(2)], dim=1)
-        embedded: Tensor = self.dense(pooled.flatten(1))
+        embedded: Tensor = self.dense(self.dropout(pooled.flatten(1)))
         return embedded
 
 
@@ -172,12 +178,13 @@ class StatisticsEncoder(Encoder):
         mels: bands of the spectrogram.
         width: a sixteenth of the units of the hidden layers.
         embedding: size of the result.
+        dropout: of what the second and third layer see.
 
     Shape:
         features [tracks, 2, 6, mels + 1] -> [tracks, embedding]
     """
 
-    def __init__(self, mels: int = 64, width: int = 16, embedding: int = 128) -> None:
+    def __init__(self, mels: int = 64, width: int = 16, embedding: int = 128, dropout: float = 0.0) -> None:
         super().__init__(embedding)
         hidden = 16 * width
         self.dense = nn.Sequential(
@@ -187,11 +194,16 @@ class StatisticsEncoder(Encoder):
             nn.ReLU(),
             nn.Linear(hidden, embedding),
         )
+        self.dropout = nn.Dropout(dropout)
 
     def embed(self, seconds: Tensor) -> Tensor:
         """Embeddings of excerpts."""
-        embedded: Tensor = self.dense(seconds.flatten(1))
-        return embedded
+        seen = seconds.flatten(1)
+        for layer in self.dense:
+            seen = layer(seen)
+            if isinstance(layer, nn.ReLU):
+                seen = self.dropout(seen)
+        return seen
 
     def encode(self, songs: Sequence[Tensor]) -> list[Tensor]:
         """Embeddings of several songs, in one pass."""
@@ -202,11 +214,10 @@ class StatisticsEncoder(Encoder):
 
 def build_encoder(config: EncoderConfig, mels: int) -> Encoder:
     """The encoder that a configuration describes."""
-    if config.kind == "statistics":
-        return StatisticsEncoder(mels, config.width, config.embedding)
-    if config.kind == "residual":
-        return ResidualEncoder(mels, config.width, config.embedding)
-    return VGGish(mels, config.width, config.embedding)
+    sizes = {"mels": mels, "width": config.width, "embedding": config.embedding}
+    kinds = {"statistics": StatisticsEncoder, "residual": ResidualEncoder, "vggish": VGGish}
+    encoder: Encoder = kinds[config.kind](**sizes, dropout=config.dropout)
+    return encoder
 
 
 def build_features(config: EncoderConfig, sample_rate: int, mels: int) -> LogMel | Levels:

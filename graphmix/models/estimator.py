@@ -15,7 +15,7 @@ Proposals are differentiable: gradients flow from the renderer through ``graph.p
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +26,28 @@ from graphmix.models.basis import RawBasis
 from graphmix.models.canonical import CanonicalSong, EmbeddedSong, canonical_song, join_blocks
 from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.encoders import build_encoder, build_features
-from graphmix.models.features import LEVELS, SILENCE, Levels
-from graphmix.models.responses import RESPONSES, ResponseEncoder, Responses
+from graphmix.models.features import LEVELS, SILENCE, Levels, LogMel
+from graphmix.models.gain_staging import GainStaging, Offsets, offsets_of, put_back
+from graphmix.models.responses import RESPONSES, ResponseEncoder, Responses, staged_responses
 from graphmix.models.stems import Stems, resample
 from graphmix.models.wiring import set_console
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 
-Described = tuple[Tensor, Tensor | None]
-"""What a model makes of a song's sound: [active tracks, size], and of its mix [size] or None."""
+
+class Described(NamedTuple):
+    """What a model makes of a song's sound.
+
+    Args:
+        tracks: [active tracks, size].
+        mix: [size], or None.
+        excess_db: see :class:`EmbeddedSong`.
+    """
+
+    tracks: Tensor
+    mix: Tensor | None = None
+    excess_db: Tensor | None = None
+
 
 MODELS: dict[str, type["Estimator"]] = {}
 """All models by the name that their configuration has."""
@@ -103,7 +116,7 @@ class Estimator(nn.Module):
     def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
         """What each song sounds like; nothing, unless a model listens."""
         nothing = self.get_buffer("_anchor")
-        return [(nothing.new_zeros(len(song.names), 0), None) for song in songs]
+        return [Described(nothing.new_zeros(len(song.names), 0)) for song in songs]
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """Graphs from what was heard: soft consoles, or sparse proposals."""
@@ -132,11 +145,13 @@ class Estimator(nn.Module):
 
     def embed(self, songs: Sequence[Stems]) -> list[EmbeddedSong]:
         """Hear songs, all tracks of all of them in one pass."""
-        ordered = [canonical_song(stems) for stems in songs]
-        described = self.describe(ordered)
+        return self.embed_canonical([canonical_song(stems) for stems in songs])
+
+    def embed_canonical(self, songs: Sequence[CanonicalSong]) -> list[EmbeddedSong]:
+        """The same of songs whose tracks are sorted already."""
         return [
-            EmbeddedSong(song.names, song.digests, song.silent, song.subgroups, tracks, mix, stems.audio.size(2))
-            for song, stems, (tracks, mix) in zip(ordered, songs, described, strict=True)
+            EmbeddedSong(song.names, song.digests, song.silent, song.subgroups, tracks, mix, song.samples, excess_db)
+            for song, (tracks, mix, excess_db) in zip(songs, self.describe(songs), strict=True)
         ]
 
     def forward_blocks(self, blocks: Iterable[Stems]) -> MixGraph:
@@ -187,6 +202,8 @@ class Outputs:
         wet_logit: of its dry/wet weight, [N].
         coefficients: of its parameters, {type: [nodes of the type, k]}, rows in node order.
         bus_logits: for models that predict subgroups, of each song [active tracks, slots]; else None.
+        offsets: what is added to the parameters, {type: [nodes of the type, width]}, for models that hear tracks at
+            the standard level; see :mod:`graphmix.models.gain_staging`.
     """
 
     consoles: tuple[MixGraph, ...]
@@ -196,6 +213,7 @@ class Outputs:
     wet_logit: Tensor
     coefficients: Mapping[str, Tensor]
     bus_logits: tuple[Tensor, ...] | None = None
+    offsets: Offsets | None = None
 
     @property
     def node_type(self) -> Tensor:
@@ -207,9 +225,11 @@ class Outputs:
         sizes = [console.node_type.numel() for console in self.consoles]
         keep, wet = self.keep_logit.split(sizes), self.wet_logit.split(sizes)
         rows = split_rows(self.consoles, self.coefficients)
+        offsets = None if self.offsets is None else split_rows(self.consoles, self.offsets)
         for i, console in enumerate(self.consoles):
             logits = None if self.bus_logits is None else self.bus_logits[i : i + 1]
-            yield Outputs((console,), self.tracks[i : i + 1], self.silent[i : i + 1], keep[i], wet[i], rows[i], logits)
+            parts = self.tracks[i : i + 1], self.silent[i : i + 1], keep[i], wet[i], rows[i], logits
+            yield Outputs((console,), *parts, None if offsets is None else offsets[i])
 
 
 def split_rows(consoles: Sequence[MixGraph], values: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -236,6 +256,9 @@ class NeuralEstimator(Estimator):
         self.front_end = build_features(self.config.encoder, self.config.sample_rate, self.config.mels)
         self.encoder = build_encoder(self.config.encoder, self.config.mels)
         self.basis = RawBasis(self.rack, self.config.components)
+        if self.config.gain_staging:
+            of_frames = isinstance(self.front_end, LogMel)
+            self.staging = GainStaging(self.config.sample_rate, self.config.mels, of_frames)
         if self.config.responses:
             encoder, mels = self.config.encoder, self.config.mels
             self.responses = Responses(self.config.sample_rate, mels)
@@ -257,23 +280,34 @@ class NeuralEstimator(Estimator):
 
     def _features_of_all(self, stems: Stems) -> Stems:
         """Where they depend on the other tracks as well: of those that sound, in canonical order."""
-        song = canonical_song(replace(stems, features=None, mix_features=None))
-        own = self._features_of(song)
-        row = {name: i for i, name in enumerate(stems.names)}
-        rows = torch.tensor([row[name] for name in song.names], dtype=torch.long, device=own.device)
-        features = own.new_full((stems.num_tracks, *own.shape[1:]), SILENCE).index_copy(0, rows, own)
-        return replace(stems, features=features, mix_features=self._mix_features_of(song))
+        song = self.hear(replace(stems, features=None, mix_features=None))
+        assert song.features is not None, "just computed"
+        features = by_track(song.features, song.names, stems.names)
+        return replace(stems, features=features, mix_features=song.mix_features)
+
+    def hear(self, stems: Stems) -> CanonicalSong:
+        """A song as this model hears it: the tracks that sound, in canonical order, with their features."""
+        song = canonical_song(stems)
+        mix = self._mix_features_of(song) if self.config.reverse else None
+        return replace(song, features=self._features_of(song), mix_features=mix)
 
     def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
         """Embeddings of all tracks, and of the mixes in reverse mode."""
         seen = [self._features_of(song) for song in songs]
         tracks = [own[:, :, :LEVELS] for own in seen] if self.config.responses else seen
         mixes = [self._mix_features_of(song) for song in songs] if self.config.reverse else []
+        responses = [own[:, :, LEVELS:] for own in seen] if self.config.responses else []
+        excess: list[Tensor | None] = [None] * len(songs)
+        if self.config.gain_staging:
+            levels = [self.staging.excess_db(own) for own in tracks]
+            tracks = [self.staging.staged(own, level) for own, level in zip(tracks, levels, strict=True)]
+            responses = [staged_responses(own, level) for own, level in zip(responses, levels, strict=False)]
+            excess = [*levels]
         embedded = self.encoder.encode([*tracks, *mixes])
         own, heard = embedded[: len(songs)], [mix[0] for mix in embedded[len(songs) :]]
         if self.config.responses:
-            own = [part + self.response_encoder(whole[:, :, LEVELS:]) for part, whole in zip(own, seen, strict=True)]
-        return [(part, heard[i] if heard else None) for i, part in enumerate(own)]
+            own = [part + self.response_encoder(told) for part, told in zip(own, responses, strict=True)]
+        return [Described(part, heard[i] if heard else None, excess[i]) for i, part in enumerate(own)]
 
     def _features_of(self, song: CanonicalSong) -> Tensor:
         if song.features is None:
@@ -312,9 +346,24 @@ class NeuralEstimator(Estimator):
         """Graphs from what was heard."""
         return self.graphs_from(self.outputs_of(songs), soft=soft)
 
+    def settings(self, coefficients: Mapping[str, Tensor], offsets: Offsets | None) -> dict[str, Tensor]:
+        """Physical values from what the heads say, {type: [nodes, width]}."""
+        params = self.basis.decode_all(coefficients)
+        return params if offsets is None else put_back(params, offsets, self.rack)
+
+    def offsets_of(self, consoles: Sequence[MixGraph], songs: Sequence[EmbeddedSong]) -> Offsets | None:
+        """What tracks that were heard at the standard level need to be put back; rows of all graphs, in their order."""
+        if not self.config.gain_staging:
+            return None
+        found = []
+        for console, song in zip(consoles, songs, strict=True):
+            assert song.excess_db is not None, "the model hears tracks at the standard level"
+            found.append(offsets_of(console, song.names, song.excess_db))
+        return {name: torch.cat([own[name] for own in found]) for name in self.rack.names}
+
     def graphs_from(self, outputs: Outputs, *, soft: bool) -> list[MixGraph]:
         """Graphs from what the heads say: soft consoles, or sparse proposals."""
-        params = split_rows(outputs.consoles, self.basis.decode_all(outputs.coefficients))
+        params = split_rows(outputs.consoles, self.settings(outputs.coefficients, outputs.offsets))
         return [
             set_console(
                 song.consoles[0],
@@ -328,6 +377,13 @@ class NeuralEstimator(Estimator):
             )
             for i, song in enumerate(outputs.split())
         ]
+
+
+def by_track(values: Tensor, tracks: Sequence[str], names: Sequence[str]) -> Tensor:
+    """Rows of some tracks among those of all names; the others look like silence."""
+    row = {name: i for i, name in enumerate(names)}
+    rows = torch.tensor([row[name] for name in tracks], dtype=torch.long, device=values.device)
+    return values.new_full((len(names), *values.shape[1:]), SILENCE).index_copy(0, rows, values)
 
 
 def song_means(tracks: Sequence[Tensor]) -> Tensor:

@@ -10,8 +10,12 @@ and right. Frames of 25 ms begin every 10 ms, as in VGGish (Hershey et al. 2017)
 import math
 import warnings
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from graphmix.dsp.mel import hertz_to_mel, mel_to_hertz
 
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
 FRAMES_PER_SECOND = round(1 / HOP_SECONDS)
@@ -108,11 +112,22 @@ class Levels(nn.Module):
         power = 10 ** ((features * SCALE_DB - OFFSET_DB) / 10)
         power = torch.cat([power, power.sum(-1, keepdim=True)], dim=-1)
         levels = _in_units(power)
-        overall = power[..., -1].sum(0)
-        loud = overall >= overall.amax() * _LOUD_SHARE
+        loud = loud_frames(power[..., -1])
         rows = [_in_units(power[:, loud].mean(1)), _in_units(power.mean(1)), levels.amax(1), levels[:, loud].mean(1)]
         rows += [levels[:, loud].std(1, correction=0), levels.kthvalue(1 + levels.size(1) // 10, dim=1).values]
         return torch.stack(rows, dim=1)
+
+
+def loud_frames(power: Tensor) -> Tensor:
+    """Which frames are within 30 dB of the loudest, mid and side together, [2, frames] -> bool [frames]."""
+    overall = power.sum(0)
+    return overall >= overall.amax() * _LOUD_SHARE
+
+
+def band_centers(sample_rate: int, mels: int) -> NDArray[np.float64]:
+    """Frequencies at which the triangles of :func:`mel_filters` are 1, in Hz, [mels]."""
+    low, high = hertz_to_mel(np.array([LOWEST_HZ, sample_rate / 2]))
+    return mel_to_hertz(np.linspace(low, high, mels + 2)[1:-1])
 
 
 def _in_units(power: Tensor) -> Tensor:

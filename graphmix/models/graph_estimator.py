@@ -231,6 +231,7 @@ class GraphEstimator(NeuralEstimator):
             wet_logit=said.wet_logit,
             coefficients=said.coefficients,
             bus_logits=links,
+            offsets=self.offsets_of(consoles, songs),
         )
 
     def _contexts(self, songs: Sequence[EmbeddedSong]) -> Tensor:
@@ -258,7 +259,7 @@ class GraphEstimator(NeuralEstimator):
         buses = canonical_buses(song.names, subgroups)
         return full_console(self.rack.types, buses, self.config.chain, self.sample_rate)
 
-    def subgroup_loss(self, outputs: Outputs, songs: Sequence[Stems]) -> Tensor:
+    def subgroup_loss(self, outputs: Outputs, songs: Sequence[Stems | EmbeddedSong]) -> Tensor:
         """Mean cross entropy of the predicted buses over the songs whose subgroups are known, a 0-dim tensor."""
         known = [
             link_loss(logits, names, stems.subgroups)

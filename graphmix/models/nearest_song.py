@@ -99,7 +99,7 @@ class NearestSong(Estimator):
             seen = song.features
             if seen is None:
                 seen = self.log_mel(song.audio_at(self.sample_rate).to(self.device))
-            described.append((seen.to(self.device).mean(2).flatten(1), None))
+            described.append(Described(seen.to(self.device).mean(2).flatten(1)))
         return described
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from graphmix.dsp.mel import hertz_to_mel
-from graphmix.models.features import LOWEST_HZ, SCALE_DB, mel_filters
+from graphmix.models.features import SCALE_DB, band_centers, mel_filters
 
 RESPONSES = 2
 """Rows of :class:`Responses`."""
@@ -118,10 +118,9 @@ class Responses(nn.Module):
         gain_db, share = responses[:, :, 0] * SCALE_DB, responses[:, :, 1, :-1]
         curves = (gain_db[:, :, :-1] - gain_db[:, :, -1:]).clamp(-_RANGE_DB, _RANGE_DB)
         rows = (curves * (share / _TRUSTED_SHARE).clamp(0, 1)).mean(1).double().cpu().numpy()
-        low, high = hertz_to_mel(np.array([LOWEST_HZ, self.sample_rate / 2]))
-        edges = np.linspace(low, high, rows.shape[1] + 2)
+        centers = hertz_to_mel(band_centers(self.sample_rate, rows.shape[1]))
         at = hertz_to_mel(np.linspace(0, self.sample_rate / 2, bins))
-        smooth = np.stack([np.interp(at, edges[1:-1], row) for row in rows]) if len(rows) else np.zeros((0, bins))
+        smooth = np.stack([np.interp(at, centers, row) for row in rows]) if len(rows) else np.zeros((0, bins))
         return 10 ** (gain_db[:, :, -1] / 20), torch.from_numpy(smooth).to(responses)
 
 
@@ -147,3 +146,11 @@ class ResponseEncoder(nn.Module):
         """Embeddings of tracks."""
         embedded: Tensor = self.dense(responses.flatten(1))
         return embedded
+
+
+def staged_responses(responses: Tensor, excess_db: Tensor) -> Tensor:
+    """Of the same tracks at the standard level (:mod:`.gain_staging`): a gain is higher by what they were above it."""
+    gains, share = responses.split(1, dim=2)
+    heard = gains > _LEAST_DB / SCALE_DB
+    moved = gains + excess_db[:, None, None, None] / SCALE_DB
+    return torch.cat([torch.where(heard, moved, gains), share], dim=2)

@@ -168,10 +168,9 @@ class GraphWriter(NeuralEstimator):
             return set_console(empty, song.silent, {}, nothing, nothing, soft=False, model=self.config.name)
         draft = self.write(song)
         graph = draft.to_graph(self.sample_rate)
-        names = *song.names, *[""] * (len(draft.cables) - 1), "mix"
-        graph.info = GraphInfo(self.types, self.sample_rate, names)
+        self._name_inputs(graph, song)
         said = self._settings(self.net.read(self.heard(song), draft).places, graph)
-        params = self.basis.decode_all(said.coefficients)
+        params = self.settings(said.coefficients, self.offsets_of([graph], [song]))
         wet = said.wet_logit.sigmoid()
         keep = torch.ones_like(wet)
         name, center_db = self.config.name, self.config.center_db
@@ -200,13 +199,19 @@ class GraphWriter(NeuralEstimator):
             GraphError: a graph with several outputs, without an active track, of another rate, or with processors that
                 the model does not have.
         """
+        return self.writing_loss_of(self.embed(songs), graphs, settings)
+
+    def writing_loss_of(
+        self, songs: Sequence[EmbeddedSong], graphs: Sequence[MixGraph], settings: float = 1.0
+    ) -> Tensor:
+        """As :meth:`writing_loss`, from what was heard."""
         losses = []
-        for song, graph in zip(self.embed(songs), graphs, strict=True):
+        for song, graph in zip(songs, graphs, strict=True):
             if not song.num_tracks:
                 continue
             sequence = self.sequence(graph, song.names)
             transcript = transcribe(sequence, self.room(song.num_tracks))
-            losses.append(self._loss(self.heard(song), sequence, transcript, settings))
+            losses.append(self._loss(song, sequence, transcript, settings))
         return torch.stack(losses).mean() if losses else torch.zeros((), device=self.device, requires_grad=True)
 
     def sequence(self, graph: MixGraph, names: Sequence[str]) -> GraphSequence:
@@ -228,24 +233,33 @@ class GraphWriter(NeuralEstimator):
         node_of = {part.names[node]: node for node in part.nodes_of("in").tolist()}
         return linearize(part, [node_of[name] for name in names])
 
-    def _loss(self, heard: Tensor, sequence: GraphSequence, transcript: Transcript, settings: float) -> Tensor:
+    def _loss(self, song: EmbeddedSong, sequence: GraphSequence, transcript: Transcript, settings: float) -> Tensor:
+        heard = self.heard(song)
         read = self.net.read(heard, transcript.draft)
         likelihood = self.net(heard, transcript, read)
         choices = torch.cat([likelihood.types, likelihood.cables])
         graph = sequence.to_graph()
+        self._name_inputs(graph, song)
         said = self._settings(read.places, graph)
         prunable = torch.tensor([t.can_be_bypassed for t in self.types.types])[graph.node_type].to(heard.device)
         wet_error = (said.wet_logit.sigmoid() - graph.wet.to(heard.device)).abs()[prunable]
         errors = [wet_error] if wet_error.numel() else []
-        errors += list(self._coefficient_errors(said.coefficients, graph))
+        errors += list(self._coefficient_errors(said.coefficients, graph, song))
         return torch.stack([-choices.mean(), *(settings * error.mean() for error in errors)]).sum()
 
-    def _coefficient_errors(self, said: Mapping[str, Tensor], graph: MixGraph) -> list[Tensor]:
+    def _name_inputs(self, graph: MixGraph, song: EmbeddedSong) -> None:
+        """Call the nodes of a written graph, whose inputs come first and whose output is last, by the song's tracks."""
+        nodes = graph.node_type.numel() - song.num_tracks - 1
+        graph.info = GraphInfo(self.types, self.sample_rate, (*song.names, *[""] * nodes, "mix"))
+
+    def _coefficient_errors(self, said: Mapping[str, Tensor], graph: MixGraph, song: EmbeddedSong) -> list[Tensor]:
         """Smooth absolute errors of the coefficients of each type that the graph has."""
         errors = []
+        offsets = self.offsets_of([graph], [song])
         for name, coefficients in said.items():
             if coefficients.numel():
-                wanted = self.basis.encode(name, graph.params[name].to(coefficients.device))
+                params = graph.params[name].to(coefficients.device)
+                wanted = self.basis.encode(name, params if offsets is None else params - offsets[name])
                 errors.append(functional.smooth_l1_loss(coefficients, wanted.to(coefficients), reduction="none"))
         return errors
 

@@ -40,7 +40,11 @@ _SMALLNESS = _SMOOTHNESS = 0.01
 
 
 def equalizer_gains(
-    objective: Objective, gains: Tensor | None, steps: int = STEPS, max_frames: int = MAX_FRAMES
+    objective: Objective,
+    gains: Tensor | None,
+    steps: int = STEPS,
+    max_frames: int = MAX_FRAMES,
+    first_guess: Tensor | None = None,
 ) -> Tensor:
     """Gains in dB of each track's equalizer at equally spaced frequencies from 0 to half the sample rate.
 
@@ -49,6 +53,7 @@ def equalizer_gains(
         gains: levels of its tracks, [tracks, 2]; those of the plain sum by default.
         steps: of the descent.
         max_frames: of a longer song, so many are compared, evenly spread.
+        first_guess: gains in dB from which the descent begins, [tracks, bins]; 0 dB by default.
 
     Shape:
         [tracks, bins] with as many bins as the rack's equalizer has.
@@ -57,9 +62,12 @@ def equalizer_gains(
     filters, centers = _mel_bands(song.sample_rate)
     gains = torch.ones(song.num_tracks, 2) if gains is None else gains.float()
     tracks, mix = _band_powers(objective, gains, filters, max_frames)
-    bands_db = _solve(tracks, mix, _POWER_FLOOR * filters.sum(0), steps)
     width = objective.rack["equalizer"].node_type.width
     at = hertz_to_mel(np.linspace(0, song.sample_rate / 2, width))
+    guess = None
+    if first_guess is not None:
+        guess = torch.from_numpy(np.stack([np.interp(centers, at, row) for row in first_guess.numpy()])).float()
+    bands_db = _solve(tracks, mix, _POWER_FLOOR * filters.sum(0), steps, guess)
     return torch.from_numpy(np.stack([np.interp(at, centers, row) for row in bands_db.numpy()])).float()
 
 
@@ -90,30 +98,32 @@ def _band_powers(objective: Objective, gains: Tensor, filters: Tensor, max_frame
             continue
         audio = song.read(segment.start + segment.score_to - segment.weight, segment.weight)
         assert audio.mix is not None, "an objective has a mix"
-        levelled = audio.stems * gains[:, :, None]
-        tracks.append(torch.stack([_powers(track, filters, stride) for track in levelled]))
-        mixes.append(_powers(audio.mix, filters, stride))
+        tracks.append(_powers(audio.stems * gains[:, :, None], filters, stride))
+        mixes.append(_powers(audio.mix[None], filters, stride)[0])
     return torch.cat(tracks, dim=-1), torch.cat(mixes, dim=-1)
 
 
 def _powers(audio: Tensor, filters: Tensor, stride: int) -> Tensor:
-    """Powers of left, right, mid and side in bands, [2, samples] -> [4, bands, frames]."""
-    window = torch.hann_window(_FFT)
-    left, right = torch.stft(audio, _FFT, _FFT // 2 * stride, window=window, return_complex=True)
-    power = torch.stack([left, right, left + right, left - right]).abs().square()
-    return (power.mT @ filters).mT
+    """Powers of left, right, mid and side in bands, [signals, 2, samples] -> [signals, 4, bands, frames]."""
+    windows = audio.unfold(2, _FFT, _FFT // 2 * stride)  # [signals, 2, frames, n_fft], a view
+    left, right = torch.view_as_real(torch.fft.rfft(windows * torch.hann_window(_FFT))).unbind(1)
+    power = torch.stack([x.square().sum(-1) for x in (left, right, left + right, left - right)], dim=1)
+    return (power @ filters).mT
 
 
 @torch.enable_grad()
-def _solve(tracks: Tensor, mix: Tensor, silence: Tensor, steps: int) -> Tensor:
+def _solve(tracks: Tensor, mix: Tensor, silence: Tensor, steps: int, first_guess: Tensor | None = None) -> Tensor:
     """Gains in dB, [tracks, bands], from powers of tracks and mix; below ``silence`` [bands] nothing is heard."""
     floor = _FLOOR * mix.mean(-1, keepdim=True) + silence[:, None]
+    tracks, mix, floor = (x.transpose(-3, -2).contiguous() for x in (tracks, mix, floor))  # bands before channels
     target = (mix + floor).log()
-    gain_db = torch.zeros(tracks.size(0), tracks.size(2), requires_grad=True)
+    by_band = tracks.flatten(2).transpose(0, 1).contiguous()  # [bands, tracks, channels * frames]
+    gain_db = torch.zeros(tracks.size(0), tracks.size(1)) if first_guess is None else first_guess.clone()
+    gain_db.requires_grad_()
     optimizer = torch.optim.Adam([gain_db])
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = _FIRST_STEP_DB * (1 - step / steps)
-        power = torch.einsum("tb,tcbf->cbf", (gain_db * (math.log(10) / 10)).exp(), tracks)
+        power = ((gain_db.mT[:, None] * (math.log(10) / 10)).exp() @ by_band).view_as(mix)
         error = ((power + floor).log() - target).abs().mean() / 2
         size, bend = (gain_db / 10).square().mean(), (gain_db.diff(dim=1) / 10).square().mean()
         optimizer.zero_grad()

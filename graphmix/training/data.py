@@ -40,18 +40,26 @@ class Example:
     Args:
         song: id in its collection.
         place: what tells this segment from all others: its graph file, and where it begins, in samples.
-        stems: the dry tracks of the segment and its mix.
+        stems: the dry tracks of the segment and its mix; None where no sound is asked for.
         graph: the true graph of the song, physical values.
+        length: samples of the segment.
         warmup: samples at the beginning that are not scored.
         comes_again: whether this very segment will be asked for again, so that its features are worth keeping.
     """
 
     song: str
     place: tuple[str, int]
-    stems: Stems
+    stems: Stems | None
     graph: MixGraph
+    length: int
     warmup: int
     comes_again: bool = False
+
+    @property
+    def audible(self) -> Stems:
+        """The stems, where there is sound."""
+        assert self.stems is not None, "this segment was cut without its sound"
+        return self.stems
 
 
 class Batch:
@@ -190,7 +198,11 @@ class SongSegments(Dataset[Example]):
         memory_bytes: what decoded songs may take in all.
         fixed_places: let segments begin at few fixed places, in random order, and not anywhere: a model then computes
             their features once.
+
+    With :attr:`silent` set, segments are cut without their sound, which is then not read.
     """
+
+    silent = False
 
     def __init__(
         self,
@@ -255,10 +267,10 @@ class SongSegments(Dataset[Example]):
 
     def cut(self, index: int, start: int, comes_again: bool = False) -> Example:
         """The segment of a song that begins at a sample; before and after the song is silence."""
-        stems = Stems.from_song(self.song(index), start, self.length)
+        stems = None if self.silent else Stems.from_song(self.song(index), start, self.length)
         record = self.records[index]
         place = (str(record.graph_path), start)
-        return Example(record.song_id, place, stems, self.truth(index)[0], self.warmup, comes_again)
+        return Example(record.song_id, place, stems, self.truth(index)[0], self.length, self.warmup, comes_again)
 
 
 class StepSampler(Sampler[list[Pick]]):

@@ -27,9 +27,6 @@ from graphmix.search.losses import mix_loss
 from graphmix.spec import STRUCTURAL
 from graphmix.training.matching import ConsoleTarget, console_target
 
-LARGEST_WEIGHT = 10.0
-"""Of a class in the cross entropy: what a processor that is kept once in twenty times or less weighs at most."""
-
 
 def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) -> Tensor:
     """The audio loss of one segment, a 0-dim tensor.
@@ -61,7 +58,7 @@ def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]]
         kept = console_target(graph, console).keep
         counts.index_put_((console.node_type, kept.long()), torch.ones(kept.numel()), accumulate=True)
     counts = counts + 1  # a type that is always kept in ten songs may be dropped in the next
-    return (0.5 * counts.sum(1, keepdim=True) / counts).clamp(max=LARGEST_WEIGHT)
+    return (0.5 * counts.sum(1, keepdim=True) / counts).sqrt()
 
 
 def parameter_terms(
@@ -99,18 +96,20 @@ def _keep_term(logits: Tensor, keep: Tensor, decided: Tensor, node_type: Tensor,
 def _coefficient_term(
     outputs: Outputs, targets: Sequence[ConsoleTarget], keep: Tensor, node_type: Tensor, basis: RawBasis
 ) -> Tensor:
-    """Smooth L1 of coefficients, the leading ones of a type weighing by how far they reach; mean over the types."""
+    """Smooth L1 of coefficients, the leading ones of a type weighing by how far they reach; mean over the nodes."""
     terms = []
     for index, name in enumerate(basis.sizes, start=len(STRUCTURAL)):
         kept = keep[node_type == index]
         if not bool(kept.any()):
             continue
         params = torch.cat([target.params[name] for target in targets]).to(kept.device)[kept]
+        if outputs.offsets is not None:
+            params = params - outputs.offsets[name][kept]
         wanted = basis.encode(name, params).clamp(-COEFFICIENT_LIMIT, COEFFICIENT_LIMIT)
         spread = basis.spread(name)
         off = smooth_l1_loss(outputs.coefficients[name][kept], wanted, reduction="none")
-        terms.append((off * (spread / spread.mean())).mean())
-    return torch.stack(terms).mean() if terms else outputs.keep_logit.sum() * 0
+        terms.append((off * (spread / spread.mean())).mean(1))
+    return torch.cat(terms).mean() if terms else outputs.keep_logit.sum() * 0
 
 
 def sparsity_term(outputs: Outputs) -> Tensor:

@@ -33,21 +33,30 @@ def match_nodes(source: MixGraph, target: MixGraph) -> Tensor:
     pairs = [(theirs.tracks[name], strip) for name, strip in ours.tracks.items() if name in theirs.tracks]
     for own, other in match_buses(source, target, theirs, ours).items():
         pairs.append((theirs.buses[other], ours.buses[own]))
+    their_kinds, our_kinds = kinds_of(source), kinds_of(target)
     for found, wanted in pairs:
         free: dict[str, list[int]] = {}
         for node in found:
-            free.setdefault(source.type_of(node).name, []).append(node)
+            free.setdefault(their_kinds[node], []).append(node)
         for node in wanted:
-            same = free.get(target.type_of(node).name)
+            same = free.get(our_kinds[node])
             if same:
                 match[node] = same.pop(0)
     return match
 
 
+def kinds_of(graph: MixGraph) -> list[str]:
+    """Name of the type of each node."""
+    names = graph.types.names
+    return [names[index] for index in graph.node_type.tolist()]
+
+
 def match_buses(source: MixGraph, target: MixGraph, theirs: Strips, ours: Strips) -> dict[int, int]:
     """Mix node of ``target`` -> that of ``source``: those of one name, then those that share the most tracks."""
-    by_name = {source.names[node]: node for node in reversed(list(theirs.buses)) if source.names[node]}
-    match = {node: by_name.pop(target.names[node]) for node in ours.buses if target.names[node] in by_name}
+    their_names = source.names
+    by_name = {their_names[node]: node for node in reversed(list(theirs.buses)) if their_names[node]}
+    names = target.names
+    match = {node: by_name.pop(names[node]) for node in ours.buses if names[node] in by_name}
     taken = set(match.values())
     candidates = []
     for own, members in ours.members.items():

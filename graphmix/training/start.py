@@ -17,9 +17,10 @@ from torch import Tensor
 
 from graphmix.audio.song import Song
 from graphmix.errors import GraphmixError, SearchError
+from graphmix.graph.edit import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.canonical import join_blocks
-from graphmix.models.estimator import Estimator, NeuralEstimator
+from graphmix.models.estimator import Estimator, NeuralEstimator, by_track
 from graphmix.models.features import LEVELS
 from graphmix.models.writer import GraphWriter
 from graphmix.processors.rack import Rack
@@ -37,6 +38,8 @@ DEFAULT_MODEL = "reverse"
 _WORD = "estimator"
 _MEASURED = ("equalizer", "imager", "gain")
 _SPECTRA_STEPS, _SPECTRA_FRAMES = 30, 256
+_INAUDIBLE = 0.05
+"""A processor that is less wet is left out where two starts are compared."""
 
 
 class EstimatorStart:
@@ -108,11 +111,22 @@ class EstimatorStart:
         gains, curves = self.estimator.responses.read_off(responses, max(1, bins))
         graphs = [with_levels(graph, gains, tracks) for graph in (start, with_linear_of(start, proposed))]
         if bins:
-            curves = (curves + equalizer_gains(objective, gains, _SPECTRA_STEPS, _SPECTRA_FRAMES)) / 2
+            found = equalizer_gains(objective, gains, _SPECTRA_STEPS, _SPECTRA_FRAMES)
+            curves = (curves + found) / 2
             graphs = [with_equalizers(graph, curves, tracks) for graph in graphs]
         middle = objective.segments[len(objective.segments) // 2]
-        losses = [float(objective.evaluate(graph, [middle]).total) for graph in graphs]
+        losses = [float(objective.evaluate(audible_part(graph), [middle]).total) for graph in graphs]
         return graphs[losses.index(min(losses))]
+
+
+def audible_part(graph: MixGraph) -> MixGraph:
+    """The graph without what does next to nothing: processors that are nearly dry, or as the rack made them."""
+    neutral = torch.zeros(graph.node_type.numel(), dtype=torch.bool)
+    for t in graph.types.types:
+        if t.is_processor:
+            neutral[graph.nodes_of(t.name)] = (graph.params[t.name] == t.neutral()).all(1)
+    prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
+    return remove_nodes(graph, (prunable & (neutral | (graph.wet < _INAUDIBLE))).nonzero().flatten())
 
 
 def with_linear_of(start: MixGraph, proposed: MixGraph) -> MixGraph:
@@ -138,11 +152,12 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
             return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
         embedded, responses = [], torch.zeros(())
         for block in blocks_of(song):
+            heard = estimator.hear(block)
             if estimator.config.responses:
-                block = estimator.features(block)
-                assert block.features is not None, "just computed"
-                responses = responses + block.features[:, :, LEVELS:].cpu() * (block.audio.size(2) / song.num_samples)
-            embedded += estimator.embed([block])
+                assert heard.features is not None, "just computed"
+                own = by_track(heard.features[:, :, LEVELS:].cpu(), heard.names, block.names)
+                responses = responses + own * (heard.samples / song.num_samples)
+            embedded += estimator.embed_canonical([heard])
         graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0]
         return graph.clone().cpu(), responses if estimator.config.responses else None
     finally:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from graphmix.audio.segments import hearing_blocks
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.canonical import CanonicalSong, EmbeddedSong
 from graphmix.models.dmc import DMC
 from graphmix.models.estimator import Estimator, NeuralEstimator, Outputs
 from graphmix.models.graph_estimator import GraphEstimator
@@ -55,7 +56,7 @@ class TrainingStep(nn.Module):
         self.register_buffer("weights", torch.ones(len(STRUCTURAL) + len(estimator.rack.names), 2), persistent=False)
         self.active = {name: weight for name, weight in loss.model_dump().items() if weight > 0}
         self._room = feature_bytes
-        self._song_features: dict[str, list[tuple[int, Features]]] = {}
+        self._heard_songs: dict[str, list[tuple[int, CanonicalSong]]] = {}
         self._features: dict[tuple[str, int], Features] = {}
         self._targets: dict[tuple[str, tuple[str, ...]], ConsoleTarget] = {}
         self._check()
@@ -64,6 +65,11 @@ class TrainingStep(nn.Module):
     def judged(self) -> tuple[str, ...]:
         """Names of what :meth:`judge` gives."""
         return ("total", *self.active, "proposal")
+
+    @property
+    def needs_audio(self) -> bool:
+        """Whether :meth:`forward` needs the sound of its segments, and not what was heard of their songs alone."""
+        return not self._heard_songs or (self.heard and "audio" in self.active)
 
     @property
     def _has_heads(self) -> bool:
@@ -117,11 +123,12 @@ class TrainingStep(nn.Module):
         if not isinstance(self.estimator, NeuralEstimator):
             return
         for index, record in enumerate(songs.records):
-            song, parts = songs.song(index), list[tuple[int, Features]]()
+            song, parts = songs.song(index), list[tuple[int, CanonicalSong]]()
             for start, length in hearing_blocks(song.num_samples, song.sample_rate):
-                parts.append((start, self._features_of(Stems.from_song(song, start, length))))
-                self._room -= _bytes_of(parts[-1][1])
-            self._song_features[str(record.graph_path)] = parts
+                heard = self._heard(Stems.from_song(song, start, length))
+                parts.append((start, heard))
+                self._room -= _bytes_of((heard.features, heard.mix_features))
+            self._heard_songs[str(record.graph_path)] = parts
             if self._room < 0:
                 raise GraphmixError(
                     f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set "
@@ -133,8 +140,7 @@ class TrainingStep(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Terms of the loss, 0-dim; through ``"total"`` gradients flow."""
-        stems = [self._with_features(example) for example in batch]
-        terms, _ = self._terms(batch.examples, stems, self.heard)
+        terms, _ = self._terms(batch.examples, self.heard)
         total = self._total(terms)
         if not total.requires_grad:  # nothing but silence; every process needs a gradient all the same
             total = total + 0 * next(p for p in self.estimator.parameters() if p.requires_grad).sum()
@@ -143,9 +149,8 @@ class TrainingStep(nn.Module):
     @torch.no_grad()
     def judge(self, batch: Batch) -> dict[str, float]:
         """The terms, and ``"proposal"``: the audio loss of what is proposed when the model is used. For evaluation."""
-        stems = [self._with_features(example) for example in batch]
-        terms, outputs = self._terms(batch.examples, stems, heard=True)
-        mixes = self._mixes(stems, outputs, soft=False)
+        terms, outputs = self._terms(batch.examples, heard=True)
+        mixes = self._mixes(batch.examples, outputs, soft=False)
         proposal = self._audio(batch.examples, mixes)
         numbers = {"total": self._total(terms), **terms, "proposal": proposal}
         return {name: float(number) for name, number in numbers.items()}
@@ -153,26 +158,25 @@ class TrainingStep(nn.Module):
     def _total(self, terms: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.active[name] * term.float() for name, term in terms.items()]).sum()
 
-    def _terms(
-        self, examples: Sequence[Example], stems: Sequence[Stems], heard: bool
-    ) -> tuple[dict[str, Tensor], Outputs | None]:
+    def _terms(self, examples: Sequence[Example], heard: bool) -> tuple[dict[str, Tensor], Outputs | None]:
         """The active terms, and what the heads said, if the model has any."""
-        model, graphs = self.estimator, [example.graph for example in examples]
-        outputs = model.outputs(stems) if self._has_heads else None
+        model = self.estimator
+        songs = self._embedded(examples)
+        outputs = model.outputs_of(songs) if self._has_heads else None
         terms: dict[str, Tensor] = {}
         if "sequence" in self.active:
             assert isinstance(model, GraphWriter), "checked when this was made"
-            terms["sequence"] = model.writing_loss(stems, graphs)
+            terms["sequence"] = model.writing_loss_of(songs, [example.graph for example in examples])
         with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
             if outputs is not None:
-                terms |= self._of_nodes(outputs, stems, examples)
+                terms |= self._of_nodes(outputs, songs, examples)
             if heard and "audio" in self.active:
-                mixes = self._mixes(stems, outputs, soft=self._has_heads)
+                mixes = self._mixes(examples, outputs, soft=self._has_heads)
                 terms["audio"] = self._audio(examples, mixes)
         return {name: terms[name] for name in self.active if name in terms}, outputs
 
     def _of_nodes(
-        self, outputs: Outputs, stems: Sequence[Stems], examples: Sequence[Example]
+        self, outputs: Outputs, songs: Sequence[EmbeddedSong], examples: Sequence[Example]
     ) -> dict[str, Tensor]:
         model = self.estimator
         assert isinstance(model, NeuralEstimator), "only these have heads"
@@ -185,7 +189,7 @@ class TrainingStep(nn.Module):
             terms["sparsity"] = sparsity_term(outputs)
         if "subgroups" in self.active:
             assert isinstance(model, GraphEstimator), "checked when this was made"
-            terms["subgroups"] = model.subgroup_loss(outputs, stems)
+            terms["subgroups"] = model.subgroup_loss(outputs, songs)
         return terms
 
     def _target(self, example: Example, console: MixGraph) -> ConsoleTarget:
@@ -195,26 +199,34 @@ class TrainingStep(nn.Module):
             self._targets[key] = console_target(example.graph, console)
         return self._targets[key]
 
-    def _mixes(self, stems: Sequence[Stems], outputs: Outputs | None, soft: bool) -> list[Tensor]:
+    def _mixes(self, examples: Sequence[Example], outputs: Outputs | None, soft: bool) -> list[Tensor]:
         """The sound of what the model proposes for each song, [2, samples] each."""
-        model = self.estimator
+        model, stems = self.estimator, [example.audible for example in examples]
         if outputs is None:
-            return [model.mix(song) for song in stems]
+            return [model.mix(self._with_features(example)) for example in examples]
         assert isinstance(model, NeuralEstimator), "only these have heads"
         graphs = model.graphs_from(outputs, soft=soft)
         return [model.render(graph, song) for graph, song in zip(graphs, stems, strict=True)]
 
     def _audio(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:
         rate = self.estimator.sample_rate
-        losses = [audio_loss(mix, e.stems, e.warmup, rate) for mix, e in zip(mixes, examples, strict=True)]
+        losses = [audio_loss(mix, e.audible, e.warmup, rate) for mix, e in zip(mixes, examples, strict=True)]
         return torch.stack(losses).mean()
+
+    def _embedded(self, examples: Sequence[Example]) -> list[EmbeddedSong]:
+        """What a model with an encoder hears of the songs."""
+        if not isinstance(self.estimator, NeuralEstimator):
+            return []
+        if self._heard_songs:
+            return self.estimator.embed_canonical([self._heard_around(example) for example in examples])
+        return self.estimator.embed([self._with_features(example) for example in examples])
 
     def _with_features(self, example: Example) -> Stems:
         """The stems of an example with their features, in all 32 bits; those that will be wanted again are kept."""
-        model, stems = self.estimator, example.stems
+        model, stems = self.estimator, example.audible
         if not isinstance(model, NeuralEstimator):
             return stems
-        kept = self._heard_around(example) if self._song_features else self._features.get(example.place)
+        kept = self._features.get(example.place)
         if kept is None:
             kept = self._features_of(stems)
             if example.comes_again and _bytes_of(kept) <= self._room:
@@ -222,12 +234,23 @@ class TrainingStep(nn.Module):
                 self._features[example.place] = kept
         return replace(stems, features=kept[0], mix_features=kept[1])
 
-    def _heard_around(self, example: Example) -> Features:
-        """Of the block of the song in which the middle of a segment lies."""
+    def _heard_around(self, example: Example) -> CanonicalSong:
+        """The block of the song in which the middle of a segment lies."""
         path, start = example.place
-        parts = self._song_features[path]
-        middle = start + example.stems.audio.size(2) // 2
+        parts = self._heard_songs[path]
+        middle = start + example.length // 2
         return parts[max(0, bisect_right(parts, middle, key=lambda part: part[0]) - 1)][1]
+
+    def _heard(self, stems: Stems) -> CanonicalSong:
+        """A stretch of a song as the model hears it, without its sound; in the memory of the CPU."""
+        model = self.estimator
+        assert isinstance(model, NeuralEstimator), "only these have features"
+        with torch.autocast(model.device.type, enabled=False):
+            song = model.hear(stems)
+        assert song.features is not None, "just computed"
+        mix = None if song.mix_features is None else song.mix_features.cpu()
+        nothing = song.audio.new_zeros(len(song.names), 2, 0)
+        return replace(song, audio=nothing, mix=None, features=song.features.cpu(), mix_features=mix)
 
     def _features_of(self, stems: Stems) -> Features:
         """Of the tracks and, in reverse mode, of the mix; in the memory of the CPU."""

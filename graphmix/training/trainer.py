@@ -10,7 +10,7 @@ unfinished one is continued, from what its last state says: with the same number
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,9 +169,9 @@ class _Training:
             if progress.best_step < 0:
                 self._evaluate()
                 self._save()
-            batches = None if self.done else iter(self._loader())
+            batches = self._batches()
             self.listener.phase("training", settings.steps, progress.step)
-            while batches is not None and not self.done:
+            while not self.done:
                 self._advance(next(batches))
                 due = progress.step % settings.evaluate_every == 0 or progress.step == settings.steps
                 if due:
@@ -184,9 +184,17 @@ class _Training:
                     raise KeyboardInterrupt
         self._finish()
 
-    def _loader(self) -> "DataLoader[Any]":
+    def _batches(self) -> Iterator[Batch]:
+        """What is left of the steps: first those that need no sound, for which none is read."""
+        last, after = self.settings.steps, math.ceil(self.settings.audio_after * self.settings.steps)
+        for first, end, heard in ((self.progress.step, after, False), (max(self.progress.step, after), last, True)):
+            if first < end:
+                self.step.heard = heard
+                self.songs.silent = not self.step.needs_audio
+                yield from self._loader((first, end))
+
+    def _loader(self, steps: tuple[int, int]) -> "DataLoader[Any]":
         settings, fabric = self.settings, self.fabric
-        steps = (self.progress.step, settings.steps)
         return DataLoader(
             self.songs,
             batch_sampler=StepSampler(
@@ -203,7 +211,6 @@ class _Training:
         assert self.optimizer is not None, "there are steps only where something can be moved"
         seed_step(settings.seed, progress.step, self.fabric.global_rank)
         self.step.train()
-        self.step.heard = progress.step >= settings.audio_after * settings.steps
         rate = rate_at(settings, progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -1,7 +1,6 @@
 """Writing songbooks: many songs, in parallel, resumed where a run was stopped."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +10,7 @@ from graphmix.datasets.songbook.files import is_written, open_book, write_song
 from graphmix.datasets.songbook.loops import LoopLibrary
 from graphmix.datasets.songbook.settings import SongbookSettings
 from graphmix.datasets.songbook.songs import make_song, song_name
+from graphmix.datasets.worker import start_worker
 from graphmix.errors import SongError
 
 Progress = Callable[[int, int], None]
@@ -109,7 +109,7 @@ def _run_pool(
     out: Path, left: set[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(1,))
     try:
         waiting = sorted(left, reverse=True)
         running: dict[Future[None], int] = {}
@@ -123,14 +123,3 @@ def _run_pool(
             report.one()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """One thread for each worker: they share the cores among them."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[name] = "1"
-    import numba
-    import torch
-
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)

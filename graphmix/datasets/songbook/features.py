@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from graphmix.audio.loudness import k_weighting
+
 Array = NDArray[np.float64]
 
 SILENT_DB = -100.0
@@ -90,7 +92,7 @@ class Features:
 
     def change(self, band_gain_db: Array, weighted: bool) -> float:
         """By how much an equalizer with these gains in the bands changes the level (or loudness), in dB."""
-        power = 10 ** (self.band_db / 10) * (loudness_weights(self.band_hz) if weighted else 1.0)
+        power = 10 ** (self.band_db / 10) * (k_weighting(self.band_hz) if weighted else 1.0)
         return decibels(float(np.sum(power * 10 ** (band_gain_db / 10)))) - decibels(float(np.sum(power)))
 
 
@@ -166,16 +168,9 @@ def _third_octaves(sample_rate: int) -> tuple[Array, Array]:
     return centers, np.maximum(0.0, 1 - np.abs(place - np.arange(count)[:, None]))
 
 
-def loudness_weights(hz: Array) -> Array:
-    """Power weights of BS.1770 by frequency: a high shelf of 4 dB and a low cut at 38 Hz."""
-    low_cut = (hz / 38) ** 4 / (1 + (hz / 38) ** 4)
-    shelf = 10 ** (0.4 / (1 + (1500 / np.maximum(hz, 1.0)) ** 2))
-    return np.asarray(low_cut * shelf)
-
-
 def _loudness(mid: Array, side: Array | float, sample_rate: int) -> float:
     """Gated loudness from spectra [windows, bins] of mid and side, in dB: mean power of left and right."""
-    weights = loudness_weights(np.arange(_FFT // 2 + 1) * sample_rate / _FFT)
+    weights = k_weighting(np.arange(_FFT // 2 + 1) * sample_rate / _FFT)
     power = (mid + side) @ weights
     audible = power[power > 10 ** (-7.0)]
     if audible.size == 0:
