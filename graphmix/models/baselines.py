@@ -26,7 +26,14 @@ from graphmix.models.canonical import CanonicalSong, EmbeddedSong, canonical_bus
 from graphmix.models.config import ModelConfig
 from graphmix.models.estimator import Described, Estimator, register
 from graphmix.models.stems import Stems
-from graphmix.models.wiring import console_places, flat_console, full_console, set_console, with_silent
+from graphmix.models.wiring import (
+    KEEP_FROM,
+    console_places,
+    flat_console,
+    full_console,
+    set_console,
+    with_silent,
+)
 from graphmix.processors.rack import Rack
 
 GAIN_RANGE_DB = (-60.0, 24.0)
@@ -211,4 +218,7 @@ class MeanParameters(Estimator):
             found = [self.get_buffer(f"raw_{int(place[node])}")[int(role[node])] for node in nodes]
             raw = torch.stack(found) if found else self.keep.new_zeros(0, 0)
             params[name] = physical_values(self.rack, name, raw)
-        return set_console(console, song.silent, params, wet, keep, soft=soft, model=self.config.name)
+        keep_from = 0.0 if soft else KEEP_FROM
+        return set_console(
+            console, song.silent, params, wet, keep, soft=soft, model=self.config.name, keep_from=keep_from
+        )

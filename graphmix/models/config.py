@@ -77,6 +77,12 @@ class NeuralConfig(ModelConfig):
     reverse: bool = False
     responses: bool = False
 
+    @property
+    def hearing(self) -> str:
+        """What features depend on: models of one hearing are told the same of a song."""
+        parts = self.encoder.kind == "statistics", self.mels, self.sample_rate, self.reverse, self.responses
+        return ", ".join(map(str, parts))
+
     @model_validator(mode="after")
     def _check_responses(self) -> Self:
         if self.responses and not (self.reverse and self.encoder.kind == "statistics"):

@@ -30,7 +30,7 @@ from graphmix.models.features import LEVELS, SILENCE, Levels, LogMel
 from graphmix.models.gain_staging import GainStaging, Offsets, offsets_of, put_back
 from graphmix.models.responses import RESPONSES, ResponseEncoder, Responses, staged_responses
 from graphmix.models.stems import Stems, resample
-from graphmix.models.wiring import set_console
+from graphmix.models.wiring import KEEP_FROM, set_console
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 
@@ -49,6 +49,8 @@ class Described(NamedTuple):
     excess_db: Tensor | None = None
 
 
+HEARD_FROM = 0.02
+"""Probability of staying from which a processor is rendered in training."""
 MODELS: dict[str, type["Estimator"]] = {}
 """All models by the name that their configuration has."""
 Model = TypeVar("Model", bound="Estimator")
@@ -361,8 +363,17 @@ class NeuralEstimator(Estimator):
             found.append(offsets_of(console, song.names, song.excess_db))
         return {name: torch.cat([own[name] for own in found]) for name in self.rack.names}
 
-    def graphs_from(self, outputs: Outputs, *, soft: bool) -> list[MixGraph]:
-        """Graphs from what the heads say: soft consoles, or sparse proposals."""
+    def graphs_from(self, outputs: Outputs, *, soft: bool, in_training: bool = False) -> list[MixGraph]:
+        """Graphs from what the heads say: soft consoles, or sparse proposals.
+
+        Args:
+            outputs: of some songs.
+            soft: see :meth:`console`.
+            in_training: of soft consoles, those that are rendered for a loss: without what is surely dropped, which
+                costs time and is not heard, and with tracks in the middle as they are when the model is used.
+        """
+        center_db = 0.0 if soft and not in_training else self.config.center_db
+        keep_from = KEEP_FROM if not soft else HEARD_FROM if in_training else 0.0
         params = split_rows(outputs.consoles, self.settings(outputs.coefficients, outputs.offsets))
         return [
             set_console(
@@ -373,7 +384,8 @@ class NeuralEstimator(Estimator):
                 song.keep_logit.sigmoid(),
                 soft=soft,
                 model=self.config.name,
-                center_db=self.config.center_db,
+                center_db=center_db,
+                keep_from=keep_from,
             )
             for i, song in enumerate(outputs.split())
         ]

@@ -54,7 +54,9 @@ class LogMel(nn.Module):
         self.hop = round(HOP_SECONDS * sample_rate)
         self.n_fft = 2 ** math.ceil(math.log2(size))
         window = torch.hann_window(size)
-        self.register_buffer("window", window * (2 / window.sum()), persistent=False)
+        before = (self.n_fft - size) // 2
+        window = nn.functional.pad(window * (2 / window.sum()), (before, self.n_fft - size - before))
+        self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", mel_filters(sample_rate, self.n_fft, mels), persistent=False)
 
     @torch.no_grad()
@@ -66,21 +68,16 @@ class LogMel(nn.Module):
         return torch.stack(tracks) if tracks else audio.new_zeros(0, 2, frames, self.mels)
 
     def _spectrogram(self, track: Tensor) -> Tensor:
+        return (10 * self.powers(track).log10() + OFFSET_DB) / SCALE_DB
+
+    def powers(self, track: Tensor) -> Tensor:
+        """Powers of one track in the bands, not in dB, [2, samples] -> [2, frames, mels]."""
         left, right = track.to(self.window.dtype).unbind(0)
         signal = torch.stack([(left + right) / 2, (left - right) / 2])
-        spectrum = torch.stft(
-            signal,
-            self.n_fft,
-            self.hop,
-            win_length=self.window.numel(),
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        levels = 10 * (power.mT @ self.filters + FLOOR_POWER).log10()
-        return (levels + OFFSET_DB) / SCALE_DB
+        half = self.n_fft // 2  # frames lie around their times, with silence before and after the track
+        windows = nn.functional.pad(signal, (half, half)).unfold(1, self.n_fft, self.hop)
+        spectrum = torch.view_as_real(torch.fft.rfft(windows * self.window))
+        return (spectrum[..., 0].square() + spectrum[..., 1].square()) @ self.filters + FLOOR_POWER
 
 
 class Levels(nn.Module):
@@ -88,7 +85,8 @@ class Levels(nn.Module):
 
     Rows are, in the units of :class:`LogMel`: the level of the mean power over the loud frames, which are within 30 dB
     of the loudest one in mid and side together, and over all frames; the greatest level; mean and standard deviation
-    over the loud frames; the level that is exceeded nine tenths of the time, which shows what is left in pauses.
+    over the loud frames; the level that is exceeded nine tenths of the time, which shows what is left in pauses. Frames
+    begin every 20 ms: they still overlap, and cost half as much.
 
     Args:
         sample_rate: in Hz.
@@ -101,15 +99,16 @@ class Levels(nn.Module):
     def __init__(self, sample_rate: int, mels: int = 64) -> None:
         super().__init__()
         self.log_mel = LogMel(sample_rate, mels)
+        self.log_mel.hop *= 2
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
         """Track by track, without gradients."""
-        tracks = [self._levels(self.log_mel(track[None])[0]) for track in audio]
+        with torch.autocast(audio.device.type, enabled=False):
+            tracks = [self._levels(self.log_mel.powers(track)) for track in audio]
         return torch.stack(tracks) if tracks else audio.new_zeros(0, 2, LEVELS, self.log_mel.mels + 1)
 
-    def _levels(self, features: Tensor) -> Tensor:
-        power = 10 ** ((features * SCALE_DB - OFFSET_DB) / 10)
+    def _levels(self, power: Tensor) -> Tensor:
         power = torch.cat([power, power.sum(-1, keepdim=True)], dim=-1)
         levels = _in_units(power)
         loud = loud_frames(power[..., -1])

@@ -78,6 +78,7 @@ def set_console(
     soft: bool,
     model: str,
     center_db: float = 0.0,
+    keep_from: float = KEEP_FROM,
 ) -> MixGraph:
     """A proposal: a console over the active tracks with its settings, and the silent tracks.
 
@@ -87,11 +88,12 @@ def set_console(
         params: {type: [nodes, width]}, physical; gradients flow through.
         wet: dry/wet weights, [num_nodes]; only those of processors count.
         keep: probability that each node stays, [num_nodes]; only those of processors count.
-        soft: keep all nodes, at ``keep`` times their weight; else remove those with less than one half.
+        soft: nodes have ``keep`` times their weight, else their weight.
         model: its name, for the provenance.
-        center_db: unless ``soft``, gains whose left and right differ by less become equal.
+        center_db: gains whose left and right differ by less become equal.
+        keep_from: nodes with a smaller probability are removed.
     """
-    if not soft and "gain" in params:
+    if center_db and "gain" in params:
         params = {**params, "gain": centered(params["gain"], center_db)}
     prunable = torch.tensor([t.can_be_bypassed for t in console.types.types])[console.node_type].to(wet.device)
     graph = with_silent(console, silent).to(wet.device)
@@ -99,9 +101,7 @@ def set_console(
     graph.wet = torch.cat([weights, weights.new_ones(len(silent))])
     graph.params = {**graph.params, **params}
     graph.info = replace(graph.info, provenance={"model": model})
-    if soft:
-        return graph
-    dropped = (prunable & (keep.detach() < KEEP_FROM)).nonzero().flatten()
+    dropped = (prunable & (keep.detach() < keep_from)).nonzero().flatten()
     return remove_nodes(graph, dropped) if dropped.numel() else graph
 
 

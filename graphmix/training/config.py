@@ -5,6 +5,7 @@ A file has the tables ``[model]`` (its ``name`` says which; the other keys are t
 and what is unknown is an error. Files that come with graphmix are called by their name without ``.toml``.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,8 @@ class RunConfig(Table):
         final_rate: share of the rate that is left at the end, reached by half a cosine.
         audio_after: share of the steps that learn from the true graphs alone, before sound is rendered as well; such
             steps take a fraction of the time.
+        audio_rate: share of the learning rate with which the steps begin that hear sound, where ``audio_after`` is
+            above 0; these fall along half a cosine of their own.
         clip: largest norm of the gradient.
         seed: of every random choice.
         evaluate_every: steps from one evaluation to the next.
@@ -119,6 +122,7 @@ class RunConfig(Table):
     warmup_steps: int = Field(default=100, ge=0)
     final_rate: float = Field(default=0.05, ge=0, le=1)
     audio_after: float = Field(default=0.0, ge=0, lt=1)
+    audio_rate: float = Field(default=0.3, gt=0, le=1)
     clip: float = Field(default=1.0, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**62)
     evaluate_every: int = Field(default=200, ge=1)
@@ -127,6 +131,11 @@ class RunConfig(Table):
     log_every: int = Field(default=10, ge=1)
     logs: tuple[Literal["csv", "tensorboard"], ...] = ("csv",)
     save_every_seconds: float = Field(default=60.0, ge=0)
+
+    @property
+    def silent_steps(self) -> int:
+        """How many steps learn from the true graphs alone."""
+        return math.ceil(self.audio_after * self.steps)
 
 
 class DeviceConfig(Table):

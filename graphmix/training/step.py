@@ -30,6 +30,8 @@ from graphmix.training.matching import ConsoleTarget, console_target
 OF_NODES = ("keep", "wet", "coefficients", "sparsity")
 """Terms that need heads."""
 Features = tuple[Tensor | None, Tensor | None]
+Heard = dict[tuple[str, str], list[tuple[int, CanonicalSong]]]
+"""What was heard of songs: (how, graph file) -> (first sample, what) of each block."""
 Ticker = Callable[[int], object]
 """Is told how much is done."""
 
@@ -107,7 +109,7 @@ class TrainingStep(nn.Module):
         if fit:
             fit_estimator(self.estimator, songs)
 
-    def hear(self, songs: SongSegments, progress: Ticker = int) -> None:
+    def hear(self, songs: SongSegments, progress: Ticker = int, known: Heard | None = None) -> None:
         """From now on, tell the model of whole songs, not of segments; those of any other song are an error.
 
         Of a long song it is told of the block in which a segment lies, one of those in which a song is heard when the
@@ -116,19 +118,23 @@ class TrainingStep(nn.Module):
         Args:
             songs: whose features are computed here, and kept.
             progress: told how many songs were heard.
+            known: what was heard before, which is not computed again; what is heard now is added.
 
         Raises:
             GraphmixError: the features take more memory than there may be.
         """
         if not isinstance(self.estimator, NeuralEstimator):
             return
+        known = {} if known is None else known
         for index, record in enumerate(songs.records):
-            song, parts = songs.song(index), list[tuple[int, CanonicalSong]]()
-            for start, length in hearing_blocks(song.num_samples, song.sample_rate):
-                heard = self._heard(Stems.from_song(song, start, length))
-                parts.append((start, heard))
-                self._room -= _bytes_of((heard.features, heard.mix_features))
-            self._heard_songs[str(record.graph_path)] = parts
+            path = str(record.graph_path)
+            key = self.estimator.config.hearing, path
+            if key not in known:
+                song = songs.song(index)
+                blocks = hearing_blocks(song.num_samples, song.sample_rate)
+                known[key] = [(start, self._heard(Stems.from_song(song, start, length))) for start, length in blocks]
+            self._heard_songs[path] = known[key]
+            self._room -= sum(_bytes_of((heard.features, heard.mix_features)) for _, heard in known[key])
             if self._room < 0:
                 raise GraphmixError(
                     f"the features of {index + 1} of {len(songs)} songs take all the memory for features; set "
@@ -205,7 +211,7 @@ class TrainingStep(nn.Module):
         if outputs is None:
             return [model.mix(self._with_features(example)) for example in examples]
         assert isinstance(model, NeuralEstimator), "only these have heads"
-        graphs = model.graphs_from(outputs, soft=soft)
+        graphs = model.graphs_from(outputs, soft=soft, in_training=True)
         return [model.render(graph, song) for graph, song in zip(graphs, stems, strict=True)]
 
     def _audio(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:

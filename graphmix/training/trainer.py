@@ -32,7 +32,7 @@ from graphmix.training.data import Batch, SongSegments, StepSampler, artist_of, 
 from graphmix.training.devices import heard_interrupt, ignore_interrupts, make_fabric, new_log_folder
 from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, is_ours, prepare, read_result, resume
 from graphmix.training.state import Progress, restore, save_state, seed_step
-from graphmix.training.step import TrainingStep
+from graphmix.training.step import Heard, TrainingStep
 
 MAX_SKIPPED = 20
 """So many steps may be left out because their gradient is not a number."""
@@ -55,13 +55,17 @@ class Trained:
     is_first: bool = True
 
 
-def train(config: TrainConfig, out: str | Path, *, listener: Listener | None = None) -> Trained:
+def train(
+    config: TrainConfig, out: str | Path, *, listener: Listener | None = None, heard: Heard | None = None
+) -> Trained:
     """Train a model into a folder, or go on with it.
 
     Args:
         config: model, songs, losses, budget, devices; see :func:`graphmix.training.load_config`.
         out: output folder; made if it is not there.
         listener: shown the progress, on one device.
+        heard: what other trainings, on one device, were told of whole songs, so that it need not be computed again;
+            what this one is told is added.
 
     Raises:
         GraphmixError: songs that cannot be learnt from, a device that is not there, an output folder that holds
@@ -80,7 +84,7 @@ def train(config: TrainConfig, out: str | Path, *, listener: Listener | None = N
         state = resume(folder, run)
         fabric = make_fabric(config, new_log_folder(folder, state[0].step))
         watching = listener if alone else None  # a listener does not travel to other processes
-        fabric.launch(_run, config, folder, run, parts, state, watching)
+        fabric.launch(_run, config, folder, run, parts, state, watching, heard if alone else None)
     return Trained(load_estimator(folder), read_result(folder), folder, is_first=bool(fabric.is_global_zero))
 
 
@@ -92,11 +96,12 @@ def _run(
     parts: Mapping[str, Sequence[Record]],
     state: State,
     listener: Listener | None,
+    heard: Heard | None,
 ) -> None:
     """What every process does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        training = _Training(fabric, config, folder, run, parts, state, listener or Silent())
+        training = _Training(fabric, config, folder, run, parts, state, listener or Silent(), heard)
         if fabric.is_global_zero:  # only now: what cannot be trained leaves nothing behind
             prepare(folder, run)
         fabric.barrier()
@@ -116,6 +121,7 @@ class _Training:
         parts: Mapping[str, Sequence[Record]],
         state: State,
         listener: Listener,
+        heard: Heard | None,
     ) -> None:
         self.fabric, self.config, self.settings = fabric, config, config.training
         self.folder, self.described, self.parts, self.listener = folder, run, parts, listener
@@ -129,7 +135,7 @@ class _Training:
         if config.data.hear == "song":
             for part in (self.songs, self.held_out):
                 listener.phase("hearing the songs", len(part))
-                self.step.hear(part, listener.progress)
+                self.step.hear(part, listener.progress, heard)
         trainable = [p for p in self.estimator.parameters() if p.requires_grad]
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         self.optimizer = torch.optim.AdamW(trainable, lr=rate, weight_decay=decay) if trainable else None
@@ -186,7 +192,7 @@ class _Training:
 
     def _batches(self) -> Iterator[Batch]:
         """What is left of the steps: first those that need no sound, for which none is read."""
-        last, after = self.settings.steps, math.ceil(self.settings.audio_after * self.settings.steps)
+        last, after = self.settings.steps, self.settings.silent_steps
         for first, end, heard in ((self.progress.step, after, False), (max(self.progress.step, after), last, True)):
             if first < end:
                 self.step.heard = heard
@@ -335,8 +341,14 @@ def known(number: float) -> float | None:
 
 
 def rate_at(settings: RunConfig, step: int) -> float:
-    """Learning rate of a step: a line from 0 over the warm-up, then half a cosine down to its final share."""
+    """Learning rate of a step: a line from 0 over the warm-up, then half a cosine down to its final share.
+
+    Steps that hear sound, after others that do not, begin with a share of the rate and fall by themselves.
+    """
+    silent = settings.silent_steps
+    first, last, top = settings.warmup_steps, silent or settings.steps, settings.learning_rate
+    if silent and step >= silent:
+        first, last, top = silent, settings.steps, settings.learning_rate * settings.audio_rate
     warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
-    progress = max(0, step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
-    return settings.learning_rate * warm * (settings.final_rate + (1 - settings.final_rate) * fall)
+    fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0, step - first) / max(1, last - first)))
+    return top * warm * (settings.final_rate + (1 - settings.final_rate) * fall)

@@ -49,6 +49,8 @@ CONFIGS: dict[str, ModelConfig] = {
     "reverse": GraphEstimatorConfig(chain="gs", gnn="gine", reverse=True, **TINY_GRAPH),
     "reverse dmc": DMCConfig(chain="g", hidden=8, reverse=True, **TINY),
     "levels": DMCConfig(chain="g", hidden=8, **TINY_LEVELS),
+    "gain staging": DMCConfig(chain="cg", hidden=8, gain_staging=True, **TINY_LEVELS),
+    "gain staging, graph": GraphEstimatorConfig(chain="cg", gnn="gps", gain_staging=True, **TINY_GRAPH),
 }
 NEURAL = [name for name, config in CONFIGS.items() if config.name in ("dmc", "graph")]
 LARGE = ["sum", "loudness_sum", "mean_parameters", "nearest_song", "dmc", "gine", "links"]

@@ -1,8 +1,13 @@
 """The graphs that estimators set."""
 
+from dataclasses import replace
+
 import torch
+from small_stems import TINY_GRAPH, make_stems
 
 from graphmix.graph.validate import validate
+from graphmix.models.estimator import HEARD_FROM, NeuralEstimator, build_estimator
+from graphmix.models.graph_estimator import GraphEstimatorConfig
 from graphmix.models.wiring import centered, console_places, flat_console, full_console, set_console, with_silent
 from graphmix.processors import Rack
 
@@ -52,7 +57,7 @@ def test_a_soft_console_is_weighted_and_a_sparse_one_pruned() -> None:
     wet = torch.tensor([0.1, 0.8, 0.6, 0.1], requires_grad=True)
     keep = torch.tensor([0.2, 0.25, 0.75, 0.2])
     params = {"gain": torch.tensor([[-3.0, -6.0]], requires_grad=True)}
-    soft = set_console(console, ("z",), params, wet, keep, soft=True, model="test")
+    soft = set_console(console, ("z",), params, wet, keep, soft=True, model="test", keep_from=0.0)
     assert torch.allclose(soft.wet, torch.tensor([1.0, 0.2, 0.45, 1.0, 1.0]))
     sparse = validate(set_console(console, ("z",), params, wet, keep, soft=False, model="test"))
     assert [sparse.type_of(node).name for node in range(sparse.num_nodes)] == ["in", "gain", "out", "in"]
@@ -75,6 +80,24 @@ def test_what_is_nearly_in_the_middle_is_put_there() -> None:
     console = flat_console(RACK.types, ("a",), "g", 30000)
     settings = {"gain": torch.tensor([[-3.0, -4.0]])}
     ones = torch.ones(3)
-    for soft, expected in ((True, [-3.0, -4.0]), (False, [-3.5, -3.5])):
-        graph = set_console(console, (), settings, ones, ones, soft=soft, model="test", center_db=2.0)
-        assert graph.params["gain"].tolist() == [expected]
+    for center_db, expected in ((0.0, [-3.0, -4.0]), (2.0, [-3.5, -3.5])):
+        for soft in (True, False):
+            graph = set_console(console, (), settings, ones, ones, soft=soft, model="test", center_db=center_db)
+            assert graph.params["gain"].tolist() == [expected]
+
+
+def test_a_console_for_training_lacks_what_is_surely_dropped_and_is_in_the_middle() -> None:
+    torch.manual_seed(0)
+    model = build_estimator(GraphEstimatorConfig(chain="eg", gnn="gine", **TINY_GRAPH)).eval()
+    assert isinstance(model, NeuralEstimator)
+    outputs = model.outputs([make_stems(2)])
+    keep_logit = torch.full_like(outputs.keep_logit, 0.1 * HEARD_FROM).logit()
+    keep_logit[outputs.consoles[0].nodes_of("gain")] = 0.0
+    gains = outputs.coefficients["gain"] + torch.tensor([0.01, 0.0])
+    outputs = replace(outputs, keep_logit=keep_logit, coefficients={**outputs.coefficients, "gain": gains})
+    whole, heard = (model.graphs_from(outputs, soft=True, in_training=on)[0] for on in (False, True))
+    assert whole.num_nodes == outputs.consoles[0].num_nodes
+    assert heard.params["equalizer"].size(0) == 0
+    assert torch.allclose(heard.wet[heard.nodes_of("gain")], whole.wet[whole.nodes_of("gain")])
+    assert not torch.equal(whole.params["gain"][:, 0], whole.params["gain"][:, 1])
+    assert torch.equal(heard.params["gain"][:, 0], heard.params["gain"][:, 1])

@@ -15,11 +15,13 @@ import pytest
 import torch
 from tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
 
+from graphmix.audio import Song
 from graphmix.errors import GraphmixError
 from graphmix.models.baselines import MeanParameters
 from graphmix.models.nearest_song import NearestSong
 from graphmix.training.checkpoint import load_estimator, read_description
-from graphmix.training.trainer import train
+from graphmix.training.config import RunConfig
+from graphmix.training.trainer import rate_at, train
 
 FILES = {"run.json", "model.json", "model.safetensors", "training.json", "log"}
 
@@ -338,3 +340,32 @@ def test_two_processes_train_one_model(songbook: Path, tmp_path: Path) -> None:
     # batch normalization sees the songs of its own process, so that the numbers are near and not equal
     assert facts["evaluations"][0]["total"] == pytest.approx(alone["evaluations"][0]["total"], rel=1e-4)
     assert facts["evaluations"][-1]["total"] == pytest.approx(alone["evaluations"][-1]["total"], rel=0.2)
+
+
+# --- steps without sound
+
+
+def test_the_rate_falls_once_without_sound_and_once_with_it() -> None:
+    settings = RunConfig(steps=100, warmup_steps=10, audio_after=0.6, learning_rate=1.0, final_rate=0.1, audio_rate=0.5)
+    rates = [rate_at(settings, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[59] == pytest.approx(0.1, abs=0.01)
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.05, abs=0.01)
+    for falling in (rates[10:60], rates[60:]):
+        assert falling == sorted(falling, reverse=True)
+
+
+def test_sound_is_read_only_where_it_is_heard(
+    songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Song.read
+    begun: list[int] = []
+    witness = Witness()
+    monkeypatch.setattr(Song, "read", lambda *args: begun.append(len(witness.steps)) or read(*args))
+    loss, data = {"audio": 1.0, "coefficients": 1.0}, {"hear": "song"}
+    training = {"steps": 6, "audio_after": 0.5, "evaluate_every": 6}
+    train(tiny_config(songbook, LEVELS, loss=loss, data=data, training=training), tmp_path / "out", listener=witness)
+    assert {0, 3, 4, 5} <= set(begun)  # hearing and the first evaluation; the last steps
+    assert not {1, 2} & set(begun)

@@ -14,6 +14,7 @@ from graphmix.graph.console import mixing_console
 from graphmix.graph.edit import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.basis import RawBasis
+from graphmix.models.canonical import CanonicalSong
 from graphmix.models.estimator import Outputs, build_estimator
 from graphmix.models.stems import Stems
 from graphmix.processors.rack import Rack
@@ -21,7 +22,7 @@ from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, SongSegments, songs_in
 from graphmix.training.losses import audio_loss, class_weights, parameter_terms, sparsity_term
 from graphmix.training.matching import console_target
-from graphmix.training.step import TrainingStep
+from graphmix.training.step import Heard, TrainingStep
 
 SUBGROUPS = {"band": ("a", "b", "c")}
 
@@ -102,13 +103,13 @@ def test_two_songs_cost_what_they_cost_together(rack: Rack, console: MixGraph, t
     assert float(terms["coefficients"]) == pytest.approx(0, abs=1e-5)
 
 
-def test_keeping_and_dropping_weigh_alike(rack: Rack, console: MixGraph) -> None:
+def test_what_is_rare_weighs_more(rack: Rack, console: MixGraph) -> None:
     sparse = remove_nodes(console, console.nodes_of("equalizer"))
     weights = class_weights([(sparse, SUBGROUPS), (console, SUBGROUPS)], rack, CHAIN)
     equalizer, gain = (console.types.index(name) for name in ("equalizer", "gain"))
     assert weights[equalizer].tolist() == [1.0, 1.0]
     dropped, kept = weights[gain].tolist()
-    assert dropped * 1 == pytest.approx(kept * 9)  # one is added to the counts 0 and 8
+    assert dropped**2 * 1 == pytest.approx(kept**2 * 9)  # one is added to the counts 0 and 8
 
 
 def test_sparsity_is_the_mean_probability_of_the_processors(console: MixGraph) -> None:
@@ -223,14 +224,14 @@ def test_a_loss_needs_a_term() -> None:
 
 def whole_songs_heard(
     songbook: Path, model: dict[str, object], starts: Sequence[int], monkeypatch: pytest.MonkeyPatch
-) -> tuple[TrainingStep, SongSegments, list[Stems]]:
+) -> tuple[TrainingStep, SongSegments, list[CanonicalSong]]:
     """What a model that hears whole songs is told of segments of the second song, as long as a second."""
     step = TrainingStep(build_estimator(tiny_config(songbook, model).model), LossConfig())
     songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
     step.hear(songs)
-    heard: list[Stems] = []
-    outputs = step.estimator.outputs
-    monkeypatch.setattr(step.estimator, "outputs", lambda stems: heard.extend(stems) or outputs(stems))
+    heard: list[CanonicalSong] = []
+    embed = step.estimator.embed_canonical
+    monkeypatch.setattr(step.estimator, "embed_canonical", lambda told: heard.extend(told) or embed(told))
     step.eval()
     for start in starts:
         assert float(step(Batch([songs.cut(1, start)]))["total"].detach()) > 0
@@ -242,12 +243,11 @@ def test_a_model_that_hears_whole_songs_says_the_same_of_each_segment(
     songbook: Path, model: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, songs, heard = whole_songs_heard(songbook, model, (0, 9000), monkeypatch)
-    whole = step.estimator.features(Stems.from_song(songs.song(1)))
-    assert whole.features is not None
-    for stems in heard:
-        assert stems.audio.size(2) == RATE
-        assert torch.equal(stems.features, whole.features)
-    assert not torch.equal(heard[0].audio, heard[1].audio)
+    whole = step.estimator.hear(Stems.from_song(songs.song(1)))
+    assert len(heard) == 2
+    for told in heard:
+        assert told.names == whole.names
+        assert torch.equal(told.features, whole.features)
 
 
 def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
@@ -257,10 +257,42 @@ def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
     monkeypatch.setattr("graphmix.training.step.hearing_blocks", lambda num_samples, sample_rate: halves)
     starts = (-9000, RATE // 2 - 1, RATE // 2, RATE)
     step, songs, heard = whole_songs_heard(songbook, LEVELS, starts, monkeypatch)
-    expected = [step.estimator.features(Stems.from_song(songs.song(1), *half)).features for half in halves]
+    expected = [step.estimator.hear(Stems.from_song(songs.song(1), *half)).features for half in halves]
     assert not torch.equal(*expected)
-    for stems, half in zip(heard, (0, 0, 1, 1), strict=True):
-        assert torch.equal(stems.features, expected[half])
+    for told, half in zip(heard, (0, 0, 1, 1), strict=True):
+        assert torch.equal(told.features, expected[half])
+
+
+def test_what_was_heard_before_is_not_computed_again(songbook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
+    steps = [TrainingStep(build_estimator(tiny_config(songbook, LEVELS).model), LossConfig()) for _ in range(2)]
+    known: Heard = {}
+    steps[0].hear(songs, known=known)
+    assert len(known) == len(songs)
+    monkeypatch.setattr(steps[1].estimator, "hear", lambda stems: pytest.fail("computed again"))
+    steps[1].hear(songs, known=known)
+    other = TrainingStep(build_estimator(tiny_config(songbook, {**LEVELS, "mels": 20}).model), LossConfig())
+    other.hear(songs, known=known)  # another hearing
+    assert len(known) == 2 * len(songs)
+
+
+def test_without_sound_a_step_needs_no_audio(songbook: Path) -> None:
+    loss = LossConfig(audio=1.0, coefficients=1.0)
+    step = TrainingStep(build_estimator(tiny_config(songbook, LEVELS).model), loss)
+    songs = SongSegments(songs_in([songbook]), RATE, segment_seconds=1.0, warmup_seconds=0.3)
+    step.prepare(songs, fit=True)
+    assert step.needs_audio
+    step.hear(songs)
+    assert step.needs_audio
+    step.heard = False
+    assert not step.needs_audio
+    audible = songs.cut(1, 0)
+    songs.silent = True
+    silent = songs.cut(1, 0)
+    assert silent.stems is None
+    step.eval()
+    expected, found = (float(step(Batch([example]))["total"].detach()) for example in (audible, silent))
+    assert found == expected > 0
 
 
 def test_features_of_whole_songs_need_room(songbook: Path) -> None:
