@@ -5,7 +5,7 @@ x if its thresholds move by g, and makes the same sound if its fader takes g bac
 
 .. math:: f(g\,x;\ T + g_{dB},\ G - g_{dB}) = f(x;\ T, G)
 
-So a model need not learn it from examples: features are those of the track at :data:`STANDARD_DB`, the heads speak of
+(for a fader that is wholly wet, as faders are). So a model need not learn it from examples: features are those of the track at :data:`STANDARD_DB`, the heads speak of
 that track, and thresholds before the fader and the fader itself are moved by the *excess*, the level that the track has
 above the standard. A chain without a fader has its thresholds moved all the same. Buses are left as they are.
 """
@@ -66,7 +66,7 @@ class GainStaging(nn.Module):
         return 10 * (power @ self.weights).sum().log10() - STANDARD_DB
 
     def staged(self, features: Tensor, excess_db: Tensor) -> Tensor:
-        """The features of the same tracks at the standard level; silence stays what it is."""
+        """The features of the same tracks at the standard level, none below silence."""
         moved = (features - excess_db[:, None, None, None] / SCALE_DB).clamp(min=SILENCE)
         if not self.of_frames:
             moved[:, :, _DEVIATION] = features[:, :, _DEVIATION]
