@@ -57,6 +57,7 @@ from graphmix.training.evaluation import (
     summarize,
 )
 from graphmix.training.start import EstimatorStart
+from graphmix.training.step import Heard
 from graphmix.training.trainer import train
 
 PARTS = ("gain", "console", "heads", "start", "real")
@@ -67,6 +68,8 @@ HEADS = {"per-type heads": "per-type", "joint head": "joint"}
 TEST_SHARE = 0.15
 CHAIN = "ecnsgdr"
 COURSE_EVERY = 2
+HEARD: Heard = {}
+"""What models of one hearing are told of the songs, computed once for all trainings."""
 SHOWN_OF_HEADS = ("audio_loss", "f1", "parameter_error")
 Row = dict[str, Any]
 Note = Callable[[Row], None]
@@ -95,7 +98,7 @@ def config_of(name: str, songs: Path, options: argparse.Namespace, seed: int = 0
 def trained(label: str, config: TrainConfig, options: argparse.Namespace, note: Note) -> Estimator:
     """The model of a configuration, trained if it is not yet."""
     begun = perf_counter()
-    result = train(config, options.work / label)
+    result = train(config, options.work / label, heard=HEARD)
     if not result.already_done:
         kept = ("steps", "step", "value", "seconds", "parameters", "songs", "device")
         facts = {key: result.facts[key] for key in kept}

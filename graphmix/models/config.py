@@ -62,6 +62,8 @@ class NeuralConfig(ModelConfig):
         center_db: a track whose left and right gain are proposed to differ by less is put in the middle. There most
             tracks of a mix are, exactly, and the side channel of what is all in the middle is silent; a loss that
             compares logarithms hears the smallest error there.
+        keep_from: probability from which a processor stays in a proposal. Above one half where a processor too many
+            costs more than one too few: a reverb on a track of a mix without any fills its silent side channel.
         gain_staging: hear each track at a standard level, and put back what was changed into faders and thresholds; see
             :mod:`graphmix.models.gain_staging`.
         reverse: hear the mix as well ([stems, mix] -> graph).
@@ -73,6 +75,7 @@ class NeuralConfig(ModelConfig):
     encoder: EncoderConfig = EncoderConfig()
     components: int = Field(default=16, ge=1)
     center_db: float = Field(default=2.0, ge=0)
+    keep_from: float = Field(default=0.5, ge=0, le=1)
     gain_staging: bool = False
     reverse: bool = False
     responses: bool = False

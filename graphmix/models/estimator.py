@@ -30,7 +30,7 @@ from graphmix.models.features import LEVELS, SILENCE, Levels, LogMel
 from graphmix.models.gain_staging import GainStaging, Offsets, offsets_of, put_back
 from graphmix.models.responses import RESPONSES, ResponseEncoder, Responses, staged_responses
 from graphmix.models.stems import Stems, resample
-from graphmix.models.wiring import KEEP_FROM, set_console
+from graphmix.models.wiring import set_console
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 
@@ -373,7 +373,7 @@ class NeuralEstimator(Estimator):
                 costs time and is not heard, and with tracks in the middle as they are when the model is used.
         """
         center_db = 0.0 if soft and not in_training else self.config.center_db
-        keep_from = KEEP_FROM if not soft else HEARD_FROM if in_training else 0.0
+        keep_from = self.config.keep_from if not soft else HEARD_FROM if in_training else 0.0
         params = split_rows(outputs.consoles, self.settings(outputs.coefficients, outputs.offsets))
         return [
             set_console(

@@ -5,9 +5,10 @@ x if its thresholds move by g, and makes the same sound if its fader takes g bac
 
 .. math:: f(g\,x;\ T + g_{dB},\ G - g_{dB}) = f(x;\ T, G)
 
-(for a fader that is wholly wet, as faders are). So a model need not learn it from examples: features are those of the track at :data:`STANDARD_DB`, the heads speak of
-that track, and thresholds before the fader and the fader itself are moved by the *excess*, the level that the track has
-above the standard. A chain without a fader has its thresholds moved all the same. Buses are left as they are.
+(for a fader that is wholly wet, as faders are). So a model need not learn it from examples: features are those of the
+track at :data:`STANDARD_DB`, the heads speak of that track, and thresholds before the fader and the fader itself are
+moved by the *excess*, the level that the track has above the standard. A chain without a fader has its thresholds moved
+all the same. Buses are left as they are.
 """
 
 from collections.abc import Mapping, Sequence

@@ -67,7 +67,7 @@ class LossConfig(Table):
 
     Args:
         audio: audio loss of equation 3 between the rendered proposal and the mix.
-        keep: cross entropy of keeping and dropping, classes of each type weighted alike.
+        keep: cross entropy of keeping and dropping; what is rare of a node type weighs more, by the square root.
         wet: absolute difference of dry/wet weights where the true graph keeps.
         coefficients: smooth L1 of the coefficients of raw parameters where the true graph keeps.
         subgroups: cross entropy of the predicted bus of each track, for models that predict them.

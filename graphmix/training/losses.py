@@ -4,9 +4,9 @@ r"""What a proposal costs: against a true graph, node by node, and against the m
 
 L_a is the audio loss of the pruning paper (equation 3) between the mix and the rendered *soft* console, each dry/wet
 weight of which is multiplied by the probability that the node stays: so the audio has a say in what is kept. L_k is the
-cross entropy of that probability, in which keeping and dropping weigh alike for each node type. L_w and L_c compare
-dry/wet weights and coefficients of raw parameters, where the true graph keeps the node. L_b is the cross entropy of the
-links from tracks to buses, where a model predicts them, and the last term a price on every processor.
+cross entropy of that probability, in which what is rare of a node type weighs more, by the square root. L_w and L_c
+compare dry/wet weights and coefficients of raw parameters, where the true graph keeps the node. L_b is the cross
+entropy of the links from tracks to buses, where a model predicts them, and the last term a price on every processor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) 
 
 
 def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]], rack: Rack, chain: str) -> Tensor:
-    """Weights of dropping and keeping for each node type, [types, 2], so that both weigh alike over all songs.
+    """Weights of dropping and keeping for each node type, [types, 2]: what is rare weighs more, by the square root.
 
     Args:
         graphs: true graphs, each with the subgroups of its song.
