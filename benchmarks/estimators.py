@@ -189,7 +189,7 @@ def run_heads(options: argparse.Namespace, rows: list[Row], note: Note) -> None:
     songs = held_out(options.console, options)
     for seed in range(options.seeds):
         for label, head in HEADS.items():
-            config = config_of("graph-parameters", options.console, options, seed, head=head)
+            config = config_of("graph", options.console, options, seed, head=head)
             name = f"{label}, seed {seed}"
             model = trained(f"heads-{head}-{seed}", config, options, note)
             judge("heads", {name: model}, songs, rows, note)

@@ -221,6 +221,7 @@ class SongSegments(Dataset[Example]):
         self._room = memory_bytes
         self._truths: dict[int, Truth] = {}
         self._songs: dict[int, Song] = {}
+        self.lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -246,21 +247,27 @@ class SongSegments(Dataset[Example]):
 
     def __getitem__(self, pick: Pick) -> Example:
         """A random segment of a song: always the same for the same pick."""
-        song = self.song(pick.song)
-        seed = self.seed ^ zlib.crc32(song.name.encode())
+        samples = self.num_samples(pick.song)
+        seed = self.seed ^ zlib.crc32(self.records[pick.song].song_id.encode())
         if self.fixed_places:
-            starts = self._starts(song)
+            starts = self._starts(samples)
             turn, place = divmod(pick.draw, len(starts))
             order = np.random.default_rng(np.random.SeedSequence((seed, _PLACE_STREAM, turn))).permutation(len(starts))
             return self.cut(pick.song, starts[int(order[place])], comes_again=True)
-        return self.cut(pick.song, training_start(seed, pick.draw, song.num_samples, self.length, self.warmup))
+        return self.cut(pick.song, training_start(seed, pick.draw, samples, self.length, self.warmup))
 
-    def _starts(self, song: Song) -> list[int]:
-        return [segment.start for segment in evaluation_segments(song.num_samples, self.warmup, self.length)]
+    def num_samples(self, index: int) -> int:
+        """How long a song is; of one in :attr:`lengths`, without opening it."""
+        if index not in self.lengths:
+            self.lengths[index] = self.song(index).num_samples
+        return self.lengths[index]
+
+    def _starts(self, samples: int) -> list[int]:
+        return [segment.start for segment in evaluation_segments(samples, self.warmup, self.length)]
 
     def fixed(self, index: int, count: int) -> list[Example]:
         """Up to ``count`` segments of a song, evenly spread, the same at every call."""
-        starts = self._starts(self.song(index))
+        starts = self._starts(self.num_samples(index))
         if count < len(starts):
             starts = [starts[round((i + 0.5) * len(starts) / count - 0.5)] for i in range(count)]
         return [self.cut(index, start, comes_again=True) for start in starts]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from graphmix.graph.console import mixing_console
 from graphmix.graph.mixgraph import MixGraph
@@ -26,6 +26,9 @@ from graphmix.processors.rack import Rack
 from graphmix.search.losses import mix_loss
 from graphmix.spec import STRUCTURAL
 from graphmix.training.matching import ConsoleTarget, console_target
+
+_SMALL_ERROR = 0.05
+"""Raw error, half a decibel, around which the term turns from a square into an absolute value."""
 
 
 def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) -> Tensor:
@@ -96,8 +99,12 @@ def _keep_term(logits: Tensor, keep: Tensor, decided: Tensor, node_type: Tensor,
 def _coefficient_term(
     outputs: Outputs, targets: Sequence[ConsoleTarget], keep: Tensor, node_type: Tensor, basis: RawBasis
 ) -> Tensor:
-    """Smooth L1 of coefficients, the leading ones of a type weighing by how far they reach; mean over the nodes."""
-    terms = []
+    """Root mean square of the raw error of each kept processor, mean over the processors.
+
+    A raw step is about equally audible for all parameters, so that faders, which have two of them, weigh as much as
+    equalizers, which have a thousand.
+    """
+    errors = []
     for index, name in enumerate(basis.sizes, start=len(STRUCTURAL)):
         kept = keep[node_type == index]
         if not bool(kept.any()):
@@ -106,10 +113,9 @@ def _coefficient_term(
         if outputs.offsets is not None:
             params = params - outputs.offsets[name][kept]
         wanted = basis.encode(name, params).clamp(-COEFFICIENT_LIMIT, COEFFICIENT_LIMIT)
-        spread = basis.spread(name)
-        off = smooth_l1_loss(outputs.coefficients[name][kept], wanted, reduction="none")
-        terms.append((off * (spread / spread.mean())).mean(1))
-    return torch.cat(terms).mean() if terms else outputs.keep_logit.sum() * 0
+        off = (outputs.coefficients[name][kept] - wanted) * basis.spread(name)  # along orthonormal directions
+        errors.append((off.square().sum(1) / basis.mean(name).numel() + _SMALL_ERROR**2).sqrt() - _SMALL_ERROR)
+    return torch.cat(errors).mean() if errors else outputs.keep_logit.sum() * 0
 
 
 def sparsity_term(outputs: Outputs) -> Tensor:

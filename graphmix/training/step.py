@@ -134,6 +134,7 @@ class TrainingStep(nn.Module):
                 blocks = hearing_blocks(song.num_samples, song.sample_rate)
                 known[key] = [(start, self._heard(Stems.from_song(song, start, length))) for start, length in blocks]
             self._heard_songs[path] = known[key]
+            songs.lengths[index] = sum(heard.samples for _, heard in known[key])
             self._room -= sum(_bytes_of((heard.features, heard.mix_features)) for _, heard in known[key])
             if self._room < 0:
                 raise GraphmixError(
