@@ -64,6 +64,8 @@ class NeuralConfig(ModelConfig):
             compares logarithms hears the smallest error there.
         keep_from: probability from which a processor stays in a proposal. Above one half where a processor too many
             costs more than one too few: a reverb on a track of a mix without any fills its silent side channel.
+        soften_from: if given, equalizers, compressors and gates stay from this probability on, their dry/wet weight
+            times it: half a correction costs less than a missing or a needless one, and none of them fills a silence.
         gain_staging: hear each track at a standard level, and put back what was changed into faders and thresholds; see
             :mod:`graphmix.models.gain_staging`.
         reverse: hear the mix as well ([stems, mix] -> graph).
@@ -76,6 +78,7 @@ class NeuralConfig(ModelConfig):
     components: int = Field(default=16, ge=1)
     center_db: float = Field(default=2.0, ge=0)
     keep_from: float = Field(default=0.5, ge=0, le=1)
+    soften_from: float | None = Field(default=None, ge=0, le=1)
     gain_staging: bool = False
     reverse: bool = False
     responses: bool = False

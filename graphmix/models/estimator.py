@@ -49,6 +49,8 @@ class Described(NamedTuple):
     excess_db: Tensor | None = None
 
 
+SOFTENED = ("equalizer", "compressor", "noisegate")
+"""What :attr:`NeuralConfig.soften_from` applies to."""
 HEARD_FROM = 0.02
 """Probability of staying from which a processor is rendered in training."""
 MODELS: dict[str, type["Estimator"]] = {}
@@ -353,6 +355,18 @@ class NeuralEstimator(Estimator):
         params = self.basis.decode_all(coefficients)
         return params if offsets is None else put_back(params, offsets, self.rack)
 
+    def _softened(self, outputs: Outputs) -> tuple[Tensor, Tensor]:
+        """The same of a proposal, where what the model is not sure of may be turned down, and then surely stays."""
+        wet, keep = _weights(outputs)
+        softened_from = self.config.soften_from
+        if softened_from is None:
+            return wet, keep
+        names = [t.name in SOFTENED for t in outputs.consoles[0].types.types]
+        own = torch.tensor(names)[outputs.node_type].to(keep.device)
+        stays = own & (keep >= softened_from)
+        wet = torch.where(stays, wet * keep, wet)
+        return wet, torch.where(own, stays.to(keep), keep)
+
     def offsets_of(self, consoles: Sequence[MixGraph], songs: Sequence[EmbeddedSong]) -> Offsets | None:
         """What tracks that were heard at the standard level need to be put back; rows of all graphs, in their order."""
         if not self.config.gain_staging:
@@ -380,8 +394,7 @@ class NeuralEstimator(Estimator):
                 song.consoles[0],
                 song.silent[0],
                 params[i],
-                song.wet_logit.sigmoid(),
-                song.keep_logit.sigmoid(),
+                *(_weights(song) if soft else self._softened(song)),
                 soft=soft,
                 model=self.config.name,
                 center_db=center_db,
@@ -389,6 +402,11 @@ class NeuralEstimator(Estimator):
             )
             for i, song in enumerate(outputs.split())
         ]
+
+
+def _weights(outputs: "Outputs") -> tuple[Tensor, Tensor]:
+    """Dry/wet weight of each node, and the probability that it stays."""
+    return outputs.wet_logit.sigmoid(), outputs.keep_logit.sigmoid()
 
 
 def by_track(values: Tensor, tracks: Sequence[str], names: Sequence[str]) -> Tensor:

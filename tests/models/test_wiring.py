@@ -101,3 +101,21 @@ def test_a_console_for_training_lacks_what_is_surely_dropped_and_is_in_the_middl
     assert torch.allclose(heard.wet[heard.nodes_of("gain")], whole.wet[whole.nodes_of("gain")])
     assert not torch.equal(whole.params["gain"][:, 0], whole.params["gain"][:, 1])
     assert torch.equal(heard.params["gain"][:, 0], heard.params["gain"][:, 1])
+
+
+def test_what_is_uncertain_may_be_turned_down() -> None:
+    torch.manual_seed(0)
+    config = GraphEstimatorConfig(chain="eg", gnn="gine", keep_from=0.75, soften_from=0.3, **TINY_GRAPH)
+    model = build_estimator(config).eval()
+    assert isinstance(model, NeuralEstimator)
+    outputs = model.outputs([make_stems(2)])
+    console = outputs.consoles[0]
+    keep = torch.full_like(outputs.keep_logit, 0.6)
+    keep[console.nodes_of("equalizer")[0]] = 0.2
+    outputs = replace(outputs, keep_logit=keep.logit())
+    proposal = model.graphs_from(outputs, soft=False)[0]
+    assert proposal.nodes_of("gain").numel() == 0  # 0.6 is not enough
+    equalizers = console.nodes_of("equalizer")[1:]
+    assert proposal.nodes_of("equalizer").numel() == equalizers.numel()
+    expected = 0.6 * outputs.wet_logit.sigmoid()[equalizers]
+    assert torch.allclose(proposal.wet[proposal.nodes_of("equalizer")], expected)
