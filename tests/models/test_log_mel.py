@@ -61,7 +61,7 @@ def test_levels_are_those_of_the_loud_and_of_all_frames() -> None:
     lower = (steady - short)[0, 1, -1] * SCALE_DB
     assert abs(float(lower) - 7.8) < 1.0  # a sixth of the power over all
     assert (short[:, 5, :-1] == SILENCE).all()
-    features = LogMel(RATE, 32)(audio)[0]
+    features = LogMel(RATE, 32)(audio)[0][:, ::2]  # frames every 20 ms
     assert torch.allclose(steady[:, 2, :-1], features.amax(1), atol=1e-5)
     total = (10 ** ((features * SCALE_DB - OFFSET_DB) / 10)).sum(-1).mean(1)
     assert torch.allclose(steady[:, 1, -1], (10 * total.log10() + OFFSET_DB) / SCALE_DB, atol=1e-4)
