@@ -28,6 +28,7 @@ from graphmix.models.features import (
     loud_frames,
 )
 from graphmix.processors.rack import Rack
+from graphmix.spec import NodeType
 
 STANDARD_DB = -30.0
 """Loudness, in dB re full scale, at which a track is heard: about the mean of dry tracks."""
@@ -97,11 +98,16 @@ def offsets_of(graph: MixGraph, tracks: Sequence[str], excess_db: Tensor) -> dic
         if t.is_processor:
             here, of = moved[t.name]
             own = excess_db.new_zeros(graph.params[t.name].shape)
-            for parameter, sign in ((_FADER_LEVEL, -1.0), (_THRESHOLD, 1.0)):
-                if any(p.name == parameter for p in t.parameters) and (t.name == _FADER or parameter == _THRESHOLD):
-                    own[here, t.columns(parameter)] = sign * excess_db[of, None]
+            for columns, sign in _levels(t):
+                own[here, columns] = sign * excess_db[of, None]
             offsets[t.name] = own
     return offsets
+
+
+def _levels(kind: NodeType) -> list[tuple[slice, float]]:
+    """The columns of a type that are levels, and which way each goes with the level of the track."""
+    signs = {_THRESHOLD: 1.0, **({_FADER_LEVEL: -1.0} if kind.name == _FADER else {})}
+    return [(kind.columns(p.name), signs[p.name]) for p in kind.parameters if p.name in signs]
 
 
 def put_back(params: Mapping[str, Tensor], offsets: Offsets, rack: Rack) -> dict[str, Tensor]:

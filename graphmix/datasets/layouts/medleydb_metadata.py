@@ -64,7 +64,7 @@ def read_metadata(path: Path) -> Metadata:
         content = yaml.load(text, Loader=_LOADER)  # texts, lists and dicts only
     except (yaml.YAMLError, RecursionError) as error:
         reason = str(getattr(error, "problem", None) or "too deeply nested")
-        raise SongError(f"{path} is not YAML ({reason}): copy it again.") from error
+        raise SongError(f"{path} cannot be read as YAML ({reason}): copy it again.") from error
     stems = content.get("stems") if isinstance(content, dict) else None
     if not isinstance(stems, dict) or not stems:
         raise SongError(f"{path} lists no stems: it is no MedleyDB metadata, or cut off. Copy it again.")
