@@ -63,7 +63,7 @@ from graphmix.training.trainer import train
 PARTS = ("gain", "console", "heads", "start", "real")
 GAIN_MODELS = ("dmc-gain", "mean-gain", "loudness")
 CONSOLE_MODELS = ("graph", "dmc", "mean", "nearest", "loudness")
-OTHER_MODELS = ("graph-gatv2", "graph-transformer", "graph-gine", "writer", "waveunet", "dmc-proxy")
+OTHER_MODELS = ("graph-gps", "graph-transformer", "graph-gine", "writer", "waveunet", "dmc-proxy")
 HEADS = {"per-type heads": "per-type", "joint head": "joint"}
 TEST_SHARE = 0.15
 CHAIN = "ecnsgdr"
