@@ -6,12 +6,14 @@ The rules are those of :func:`graphmix.graph.validate`, put such that a draft ca
 * the first cable of a node enters its first inlet, so that nothing is fed by a sidechain alone; no cable is laid twice;
 * the ``out`` node ends the graph, and takes a cable of every node that does not lead anywhere yet: so every track, and
   every node, is heard;
-* a draft has room for a number of nodes, and in the last place comes the ``out`` node.
+* a draft has room for a number of nodes, and in the last place comes the ``out`` node;
+* where a fan-out is given, no outlet has more cables than that: 1 forbids sends and parallel chains.
 
 A choice of a cable is one of a table [inlets, places, outlets], read row by row, or "no more cables". Cables are chosen
 in that order.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +36,7 @@ class CableChoice:
         after: the cable chosen before, or None.
         last_source: the highest place that the cable may come from.
         may_stop: whether the node may do without further cables.
+        taken: outlets that can have no further cable, as (place, outlet).
     """
 
     place: int
@@ -41,6 +44,7 @@ class CableChoice:
     after: Cable | None
     last_source: int
     may_stop: bool
+    taken: frozenset[tuple[int, int]] = frozenset()
 
 
 class Draft:
@@ -51,12 +55,15 @@ class Draft:
         num_inputs: inputs, which come first; one or more.
         room: how many nodes may be written beside the inputs, the ``out`` node included.
         muted: inputs that need not be heard.
+        fan_out: how many cables an outlet may have; any number by default.
     """
 
-    def __init__(self, types: TypeTable, num_inputs: int, room: int, muted: Iterable[int] = ()) -> None:
+    def __init__(
+        self, types: TypeTable, num_inputs: int, room: int, muted: Iterable[int] = (), fan_out: int | None = None
+    ) -> None:
         if num_inputs < 1 or room < 1:
             raise GraphError(f"a draft has 1 input and room for 1 node or more, not {num_inputs} and {room}.")
-        self.types, self.num_inputs, self.room = types, num_inputs, room
+        self.types, self.num_inputs, self.room, self.fan_out = types, num_inputs, room, fan_out
         self.node_type = [types.index("in")] * num_inputs
         self.cables: list[tuple[Cable, ...]] = []
         self.open = set(range(num_inputs)) - set(muted)
@@ -66,7 +73,7 @@ class Draft:
 
     def copy(self) -> "Draft":
         """Another draft with the same nodes."""
-        other = Draft(self.types, self.num_inputs, self.room)
+        other = Draft(self.types, self.num_inputs, self.room, fan_out=self.fan_out)
         other.node_type, other.cables, other.open = list(self.node_type), list(self.cables), set(self.open)
         return other
 
@@ -87,11 +94,18 @@ class Draft:
 
     def choice(self, kind: int, chosen: Sequence[Cable]) -> CableChoice:
         """What is allowed as the next cable of the next node, after some have been chosen."""
-        after = chosen[-1] if chosen else None
+        after, taken = chosen[-1] if chosen else None, self._taken(chosen)
         if kind != self._out:
-            return CableChoice(self.place, kind, after, self.place - 1, bool(chosen))
+            return CableChoice(self.place, kind, after, self.place - 1, bool(chosen), taken)
         missing = self.open - {cable.source for cable in chosen}
-        return CableChoice(self.place, kind, after, min(missing, default=self.place - 1), bool(chosen) and not missing)
+        last, may_stop = min(missing, default=self.place - 1), bool(chosen) and not missing
+        return CableChoice(self.place, kind, after, last, may_stop, taken)
+
+    def _taken(self, chosen: Sequence[Cable]) -> frozenset[tuple[int, int]]:
+        if self.fan_out is None:
+            return frozenset()
+        uses = Counter((cable.source, cable.outlet) for cables in (*self.cables, chosen) for cable in cables)
+        return frozenset(outlet for outlet, number in uses.items() if number >= self.fan_out)
 
     def write(self, kind: int, cables: Sequence[Cable]) -> None:
         """Write the next node.
@@ -122,7 +136,7 @@ class Draft:
             raise GraphError(
                 f"{self.types[choice.kind].name} at place {choice.place} cannot have a cable from outlet "
                 f"{cable.outlet} of place {cable.source} to inlet {cable.inlet}: it goes backwards, fits no port, is "
-                "out of order or passes over a node that leads nowhere."
+                "out of order, passes over a node that leads nowhere, or is one too many of its outlet."
             )
 
     def to_graph(self, sample_rate: int) -> MixGraph:
@@ -186,6 +200,9 @@ class Ports:
         first = torch.tensor([choice.after is None for choice in choices]).view(column)
         mask = has_outlet & (inlet < self._inlets[kinds].view(column)) & (source < before) & (source <= highest)
         mask = mask & (number > torch.tensor(latest).view(column)) & ((inlet == 0) | ~first)
+        for row, choice in zip(mask, choices, strict=True):
+            for place, taken in choice.taken:
+                row[:, place, taken] = False
         may_stop = torch.tensor([choice.may_stop for choice in choices])
         return torch.cat([mask.flatten(1), may_stop[:, None]], dim=1)
 

@@ -47,6 +47,8 @@ class WriterConfig(NeuralConfig):
         dropout: in training.
         nodes: room for so many nodes,
         nodes_per_track: and for so many more for each track.
+        fan_out: how many cables an outlet gets in what it writes; 1 for songs whose graphs have no sends and no
+            parallel chains, any number by default. What it learns from is not bound by it.
         decoding: ``"greedy"``, ``"beam"`` or ``"sample"``.
         beam: drafts that beam search keeps.
         temperature: of sampling.
@@ -62,6 +64,7 @@ class WriterConfig(NeuralConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     nodes: int = Field(default=16, ge=1)
     nodes_per_track: float = Field(default=8.0, ge=0)
+    fan_out: int | None = Field(default=None, ge=1)
     decoding: Literal["greedy", "beam", "sample"] = "greedy"
     beam: int = Field(default=4, ge=1)
     temperature: float = Field(default=1.0, gt=0)
@@ -145,7 +148,8 @@ class GraphWriter(NeuralEstimator):
 
     def write(self, song: EmbeddedSong) -> Draft:
         """A prototype for a song with active tracks, as the config's ``decoding`` says."""
-        heard, draft = self.heard(song), Draft(self.types, song.num_tracks, self.room(song.num_tracks))
+        heard, room = self.heard(song), self.room(song.num_tracks)
+        draft = Draft(self.types, song.num_tracks, room, fan_out=self.config.fan_out)
         if self.config.decoding == "beam":
             return write_by_beam(self.net, heard, draft, self.config.beam).draft
         if self.config.decoding == "sample":

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -69,10 +70,12 @@ def writer(config: WriterConfig = SMALL, seed: int = 0) -> GraphWriter:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12))
-def test_whatever_is_allowed_becomes_a_graph_that_hears_every_track(seed: int, inputs: int, room: int) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12), st.sampled_from([None, 1, 2]))
+def test_whatever_is_allowed_becomes_a_graph_that_hears_every_track(
+    seed: int, inputs: int, room: int, fan_out: int | None
+) -> None:
     rng = random.Random(seed)
-    draft = Draft(TYPES, inputs, room)
+    draft = Draft(TYPES, inputs, room, fan_out=fan_out)
     while not draft.done:
         kind = rng.choice([i for i, allowed in enumerate(draft.types_allowed()) if allowed])
         draft.write(kind, random_cables(draft, kind, rng))
@@ -80,6 +83,8 @@ def test_whatever_is_allowed_becomes_a_graph_that_hears_every_track(seed: int, i
     assert graph.node_type.numel() - inputs <= room
     assert graph.nodes_of("out").numel() == 1
     assert set(graph.nodes_of("in").tolist()) <= set(graph.edge_index[0].tolist())
+    uses = Counter((cable.source, cable.outlet) for cables in draft.cables for cable in cables)
+    assert fan_out is None or max(uses.values()) <= fan_out
     assert torch.isfinite(Renderer(RACK)(graph, 0.1 * torch.ones(inputs, 2, 50))).all()
 
 
@@ -132,6 +137,26 @@ def test_what_a_draft_refuses() -> None:
     draft.write(out, [Cable(0, 3, 0)])
     assert draft.done
     validate(draft.to_graph(30000))
+
+
+def test_an_outlet_has_no_more_cables_than_the_fan_out() -> None:
+    draft = Draft(TYPES, 2, 3, fan_out=1)
+    gain = place_of("gain")
+    draft.write(gain, [Cable(0, 0, 0)])
+    with pytest.raises(GraphError, match="one too many of its outlet"):
+        draft.copy().write(gain, [Cable(0, 0, 0)])
+    draft.write(gain, [Cable(0, 1, 0)])
+
+
+@pytest.mark.parametrize("decoding", ["greedy", "beam", "sample"])
+def test_a_writer_keeps_to_its_fan_out(decoding: str) -> None:
+    config = SMALL.model_copy(update={"decoding": decoding, "nodes": 8})
+    most = {}
+    for fan_out in (None, 1):
+        graph = writer(config.model_copy(update={"fan_out": fan_out}))(stems(4))
+        most[fan_out] = int(graph.edge_index[0].bincount().max())
+    assert most[1] == 1
+    assert most[None] > 1 or decoding == "beam"  # which finds a short graph without
 
 
 def test_a_draft_needs_an_input_and_room() -> None:
