@@ -200,9 +200,9 @@ class Ports:
         first = torch.tensor([choice.after is None for choice in choices]).view(column)
         mask = has_outlet & (inlet < self._inlets[kinds].view(column)) & (source < before) & (source <= highest)
         mask = mask & (number > torch.tensor(latest).view(column)) & ((inlet == 0) | ~first)
-        for row, choice in zip(mask, choices, strict=True):
-            for place, taken in choice.taken:
-                row[:, place, taken] = False
+        for row, choice in enumerate(choices):
+            for place, used_up in choice.taken:
+                mask[row, :, place, used_up] = False
         may_stop = torch.tensor([choice.may_stop for choice in choices])
         return torch.cat([mask.flatten(1), may_stop[:, None]], dim=1)
 
