@@ -34,12 +34,12 @@ from step import cpu_name
 from graphmix.audio import load_song
 from graphmix.audio.segments import EvalSegment
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.memory import keep_memory
+from graphmix.processes import keep_memory
 from graphmix.processors import Rack
 from graphmix.search import DRAFT, PAPER, Objective, SearchSettings, Training, simple_answers, start_graph
+from graphmix.search.initialization import with_fitted_thresholds, with_start_values
 from graphmix.search.levels import with_levels
 from graphmix.search.losses import LossTerms
-from graphmix.search.start import with_fitted_thresholds, with_start_values
 
 CHAIN = "ecnsgdr"
 SONGS = ("reggae_try", "mauiwowi", "final_step", "krem_kaakkuja")

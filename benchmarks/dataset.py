@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch_geometric.loader import DataLoader
 
-from graphmix.datasets.mined import MinedGraphs, MinedGraphsOnDisk
+from graphmix.datasets.mined_graphs import MinedGraphs, MinedGraphsOnDisk
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.processors.rack import Rack

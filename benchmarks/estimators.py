@@ -40,15 +40,8 @@ from rich.console import Console
 from step import cpu_name
 
 from graphmix.audio import Song
-from graphmix.graph import MixGraph, mixing_console
-from graphmix.memory import keep_memory
-from graphmix.models.estimator import Estimator
-from graphmix.processors import Rack
-from graphmix.search import DRAFT, Objective, SearchSettings, Training, simple_answers, start_graph
-from graphmix.training.agreement import Agreement, Counts
-from graphmix.training.config import TrainConfig, load_config
-from graphmix.training.data import songs_in, split_songs
-from graphmix.training.evaluation import (
+from graphmix.evaluation.agreement import Agreement, Counts
+from graphmix.evaluation.evaluate import (
     EvaluationSong,
     Score,
     evaluate,
@@ -56,7 +49,14 @@ from graphmix.training.evaluation import (
     songs_to_evaluate,
     summarize,
 )
-from graphmix.training.start import EstimatorStart
+from graphmix.graph import MixGraph, mixing_console
+from graphmix.models.mixing.estimator import Estimator
+from graphmix.processes import keep_memory
+from graphmix.processors import Rack
+from graphmix.search import DRAFT, Objective, SearchSettings, Training, simple_answers, start_graph
+from graphmix.training.config import TrainConfig, load_config
+from graphmix.training.data import songs_in, split_songs
+from graphmix.training.estimator_start import EstimatorStart
 from graphmix.training.step import Heard
 from graphmix.training.trainer import train
 
@@ -156,7 +156,7 @@ def as_score(row: Row) -> Score:
 
 def note_oracle(part: str, songs: Sequence[EvaluationSong], rows: list[Row], note: Note) -> None:
     """What remains of the audio loss for who knows the engineer."""
-    from graphmix.datasets.songbook import oracle_loss
+    from graphmix.songbook import oracle_loss
 
     have = {row["song"] for row in rows if row["part"] == f"{part} oracle"}
     for song in songs:

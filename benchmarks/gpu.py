@@ -42,9 +42,9 @@ from torch import Tensor
 
 from graphmix.dsp.envelope import coefficient, one_pole_scan, smooth
 from graphmix.processors import Rack
-from graphmix.render.trials import TrialRenderer
-from graphmix.search.judge import AT_ONCE
-from graphmix.search.prune import prunable_nodes
+from graphmix.render.render_cache import TrialRenderer
+from graphmix.search.rounds import prunable_nodes
+from graphmix.search.trial_losses import AT_ONCE
 
 PACKAGES = ("graphmix", "grafx", "torch", "torchaudio", "torch_geometric", "numba", "numpy")
 SIZES = ((4, 2), (8, 3), (16, 5), (32, 8))
@@ -254,7 +254,7 @@ def compare_with_cpu(device: torch.device, options: argparse.Namespace) -> Itera
 
 
 def time_cpu(device: torch.device, options: argparse.Namespace) -> Iterator[Row]:
-    from graphmix.memory import keep_memory
+    from graphmix.processes import keep_memory
 
     keep_memory()
     for size in options.sizes:

@@ -104,7 +104,7 @@ def contest(options: argparse.Namespace) -> dict[str, Any]:
 
 def write_songs(folder: Path, count: int) -> Path:
     """The demo song with several seeds."""
-    from graphmix.search.demo import write_demo_song
+    from graphmix.songbook.demo import write_demo_song
 
     for seed in range(count):
         write_demo_song(folder / f"demo {seed}", seed)
@@ -117,10 +117,10 @@ def work(task: dict[str, Any]) -> None:
 
     import torch
 
-    from graphmix.datasets.mining import mine_all
-    from graphmix.datasets.songs import open_collection
-    from graphmix.memory import keep_memory
+    from graphmix.mining.mine_collection import mine_all
+    from graphmix.processes import keep_memory
     from graphmix.search import DRAFT, mine
+    from graphmix.songs.collection import open_collection
 
     torch.set_num_threads(1)
     keep_memory()

@@ -44,10 +44,10 @@ def build(name: str, work: Mapping[str, Any], imported: Callable[[], None]) -> M
     """The one job of a contender, in its process: ``mine``."""
     from graphmix.audio import load_song
     from graphmix.graph import mixing_console
-    from graphmix.memory import keep_memory
+    from graphmix.processes import keep_memory
     from graphmix.processors import Rack
     from graphmix.search import Objective
-    from graphmix.search.prune import count_processors
+    from graphmix.search.rounds import count_processors
 
     keep_memory()
     make = make_peer if name == "grafx_exact" else make_graphmix
@@ -88,7 +88,7 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
     from dataclasses import asdict, replace
 
     from graphmix.search import DRAFT, Search, fit, simple_answers, start_graph
-    from graphmix.search.state import SearchState
+    from graphmix.search.search_state import SearchState
 
     settings = replace(DRAFT, seed=work["seed"], policy=work["policy"]).scaled(work["steps"], work["rounds"])
     fit(console, objective.song, objective.rack, replace(settings, steps=1))
@@ -123,7 +123,7 @@ class Course:
 
     def __call__(self, state: Any) -> None:
         """As ``save`` of a search."""
-        from graphmix.search.prune import pruning_ratio
+        from graphmix.search.rounds import pruning_ratio
 
         if not state.training:  # trials, whose graph is not yet evaluated
             return

@@ -27,7 +27,7 @@ KEEP_MEMORY = ("graphmix", "grafx_exact")
 
 def build(name: str, work: Mapping[str, Any], imported: Callable[[], None]) -> Mapping[str, Callable[[], object]]:
     """The jobs of a contender, in its process: ``forward TYPE`` and ``both TYPE``."""
-    from graphmix.memory import keep_memory
+    from graphmix.processes import keep_memory
 
     if name in KEEP_MEMORY:
         keep_memory()

@@ -24,11 +24,11 @@ from step import cpu_name
 from torch import Tensor
 
 from graphmix.audio import load_song
-from graphmix.memory import keep_memory
-from graphmix.models.pretraining import HELD_OUT, TRAINED_ON, ProxyTraining, Sounds, pretrain_proxy, score_proxy
-from graphmix.models.proxy import TCNProxy, load_proxy, save_proxy
-from graphmix.models.strip import STRIP_TYPE, random_settings
-from graphmix.models.tcn import DILATED, TCNConfig
+from graphmix.models.effects.pretraining import HELD_OUT, TRAINED_ON, ProxyTraining, Sounds, pretrain_proxy, score_proxy
+from graphmix.models.effects.proxy import TCNProxy, load_proxy, save_proxy
+from graphmix.models.effects.strip import STRIP_TYPE, random_settings
+from graphmix.models.effects.tcn import DILATED, TCNConfig
+from graphmix.processes import keep_memory
 from graphmix.search.losses import POWER_FLOOR
 
 BAR = 0.25

@@ -26,13 +26,13 @@ from rich.console import Console
 from step import cpu_name
 
 from graphmix.audio import load_song
-from graphmix.datasets.recovery import Recovery, TypeScore, audio_loss, combine, compare, empty_answer, full_answer
-from graphmix.datasets.songbook import SongbookSettings, write_songbook
+from graphmix.evaluation.recovery import Recovery, TypeScore, audio_loss, combine, compare, empty_answer, full_answer
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.graph.storage import load_graph
-from graphmix.memory import keep_memory
+from graphmix.processes import keep_memory
 from graphmix.processors import Rack
 from graphmix.search import DRAFT, Objective, SearchSettings, fit, prune, simple_answers, start_graph
+from graphmix.songbook import SongbookSettings, write_songbook
 
 CHAIN = "ecnsgdr"
 POLICIES = ("brute-force", "dry-wet", "hybrid", "leave-one-out", "first-order")

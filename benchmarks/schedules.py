@@ -94,9 +94,7 @@ def time_plans(graphs: list[Graph], repeats: int, console: Console) -> None:
     console.print(f"plan, beam: {shown}, max {max(milliseconds):.1f} ms\n")
 
 
-def measure(
-    graphs: list[Graph], methods: list[SequenceMethod], title: str, console: Console, repeats: int = 1
-) -> None:
+def measure(graphs: list[Graph], methods: list[SequenceMethod], title: str, console: Console, repeats: int = 1) -> None:
     """Print a row for each method: stages, stages above the best proven bound, proofs, milliseconds."""
     table = Table(title=title)
     for column in ("method", "mean stages", "above shortest known", "proven", "median ms", "max ms"):

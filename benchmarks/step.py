@@ -38,7 +38,7 @@ def build(name: str, work: Mapping[str, Any], imported: Callable[[], None]) -> M
     """The jobs of a contender, in its process."""
     from peers.work import CHAIN, SAMPLE_RATE, SAMPLES, WARMUP, make_audio, make_graph
 
-    from graphmix.memory import keep_memory
+    from graphmix.processes import keep_memory
     from graphmix.processors import Rack
 
     kept = name != "grafx" and keep_memory()

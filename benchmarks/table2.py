@@ -17,7 +17,7 @@ from graphmix.audio import load_song
 from graphmix.graph import mixing_console
 from graphmix.processors import Rack
 from graphmix.search import DRAFT, Objective, fit, prune, simple_answers, start_graph
-from graphmix.search.prune import count_processors, pruning_ratio
+from graphmix.search.rounds import count_processors, pruning_ratio
 
 RUNS = (
     ("brute-force", 0.01),
@@ -59,9 +59,7 @@ def main() -> None:
         trials = sum(record["event"] == "trial" for record in pruned.trace)
         by_type = "".join(f"{ratio[name]:8.2f}" for name in TYPES)
         loss = float(pruned.loss.total)
-        print(
-            f"{policy:<13}{tolerance:>6}{loss:8.4f}{ratio['all']:7.2f}{by_type}{trials:>8}{seconds:9.1f}", flush=True
-        )
+        print(f"{policy:<13}{tolerance:>6}{loss:8.4f}{ratio['all']:7.2f}{by_type}{trials:>8}{seconds:9.1f}", flush=True)
         if arguments.json:
             row = {"policy": policy, "tolerance": tolerance, "loss": loss, "ratio": ratio, "trials": trials}
             with arguments.json.open("a") as file:

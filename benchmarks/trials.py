@@ -69,7 +69,7 @@ class FullRenders:
 
     def judge(self, nodes: Collection[int], limit: float | None = None) -> Any:
         """Loss without some more nodes; never ends early."""
-        from graphmix.graph.edit import remove_nodes
+        from graphmix.graph.editing import remove_nodes
         from graphmix.search import Verdict
 
         assert limit is None, "full renders do not race"
@@ -84,9 +84,9 @@ class FullRenders:
 
 def build(_: str, work: Mapping[str, Any], imported: Callable[[], None]) -> Mapping[str, Callable[[], object]]:
     """The jobs, in their process: ``fresh``, ``pass``, ``leave-one-out``, and the rounds by their labels."""
-    from graphmix.memory import keep_memory
+    from graphmix.processes import keep_memory
     from graphmix.search import Judge, Objective
-    from graphmix.search.prune import count_processors, prunable_nodes, trial_segments
+    from graphmix.search.rounds import count_processors, prunable_nodes, trial_segments
 
     keep_memory()
     imported()
@@ -130,7 +130,7 @@ def write_song(folder: Path, rack: Any, work: Mapping[str, Any]) -> None:
 
     from graphmix.audio import load_song, write_audio
     from graphmix.graph import mixing_console
-    from graphmix.graph.edit import remove_nodes
+    from graphmix.graph.editing import remove_nodes
     from graphmix.render import Renderer
 
     recorded = load_song(work["stems"], SAMPLE_RATE, need_mix=False)
@@ -190,7 +190,7 @@ def run_round(objective: Any, graph: Any, how: Round, work: Mapping[str, Any]) -
     from dataclasses import replace
 
     from graphmix.search import DRAFT, POLICIES
-    from graphmix.search.prune import PruningRound, count_processors, pruning_ratio, trial_segments
+    from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
 
     tolerance, count = work["tolerance"], work["segments"]
     settings = replace(DRAFT, tolerance=tolerance, trial_segments=count, race=how.race, seed=work["seed"])

@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 import torch
-from small_song import RATE, SETTINGS, dry_tracks, write_song
 
 from graphmix.search import SearchSettings
+from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 
 TINY = replace(SETTINGS, chain="g", tolerance=0.05, rounds=1)
 """Four steps, one round of trials, two steps."""
@@ -23,9 +23,9 @@ PROGRAM = """
 import importlib, json, os, signal, sys, time
 from pathlib import Path
 
-MINE = importlib.import_module("graphmix.search.mine")
+MINE = importlib.import_module("graphmix.search.mine_song")
 MINE.SAVE_EVERY_SECONDS = 0.0
-importlib.import_module("graphmix.search.report").draw_plots = lambda *args: None
+importlib.import_module("graphmix.search.pictures").draw_plots = lambda *args: None
 begin, finish = MINE._begin, MINE._finish
 
 
@@ -49,7 +49,7 @@ def logged_finish(folder, *rest):
 MINE._begin, MINE._finish = slow_or_deadly_begin, logged_finish
 
 if __name__ == "__main__":
-    from graphmix.datasets.mining import mine_all
+    from graphmix.mining.mine_collection import mine_all
     from graphmix.search import SearchSettings
 
     what = json.loads(sys.argv[1])

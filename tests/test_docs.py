@@ -16,7 +16,7 @@ import pytest
 
 from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
 from graphmix.search import PRESETS, SearchSettings
-from graphmix.search.demo import DEMO_SETTINGS
+from graphmix.songbook.demo import DEMO_SETTINGS
 from graphmix.spec import Exponential, Linear, ParameterSpec
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.search import MixLoss, gain_staging
-from graphmix.search.raw import RawGraph
+from graphmix.search.parametrization import RawGraph
 
 from .work import GAIN_STAGING, LEARNING_RATE, SAMPLE_RATE, WARMUP
 

@@ -12,7 +12,7 @@ from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.search import MixLoss, gain_staging
-from graphmix.search.raw import RawGraph
+from graphmix.search.parametrization import RawGraph
 
 from .contest import summarize
 from .work import CHAIN, GAIN_STAGING, LEARNING_RATE, SAMPLE_RATE, WARMUP, dial, make_audio, make_console

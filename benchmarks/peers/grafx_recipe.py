@@ -26,9 +26,9 @@ from torch.func import functional_call
 
 from graphmix.audio.segments import EvalSegment
 from graphmix.graph import MixGraph
-from graphmix.graph.edit import remove_nodes
+from graphmix.graph.editing import remove_nodes
 from graphmix.search import Candidate, Objective, SearchSettings
-from graphmix.search.prune import count_processors, prunable_nodes, pruning_ratio
+from graphmix.search.rounds import count_processors, prunable_nodes, pruning_ratio
 
 from .grafx_console import GrafxConsole, PeerLoss
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.graph.edit import remove_nodes
+from graphmix.graph.editing import remove_nodes
 from graphmix.processors import Rack
 
 SAMPLE_RATE = 30000

@@ -95,9 +95,7 @@ def read_info(path: str | Path) -> AudioInfo:
     if info.num_samples == 0:
         raise SongError(f"{path} holds 0 samples: export it again, or take it out of the song.")
     if info.num_samples >= UNKNOWN_FRAMES:
-        raise SongError(
-            f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again."
-        )
+        raise SongError(f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again.")
     _refuse_cut_file(path)
     return info
 
@@ -263,9 +261,7 @@ def read_audio(
         raise SongError(f"sample_rate is {rate}: a rate is 1 Hz or more.")
     count = info.num_samples_at(rate) - start if length is None else length
     if count < 0:
-        raise SongError(
-            f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}."
-        )
+        raise SongError(f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}.")
     return _read_at(_file_reader(info), info, start, count, rate).clone()
 
 
@@ -315,9 +311,7 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
     partial = path.parent / f".{uuid.uuid4().hex}.part"
     container, subtype = WRITTEN_AS[path.suffix.lower()]
     try:
-        with soundfile.SoundFile(
-            partial, "w", sample_rate, samples.shape[1], subtype, format=container
-        ) as file:
+        with soundfile.SoundFile(partial, "w", sample_rate, samples.shape[1], subtype, format=container) as file:
             for start in range(0, len(samples), WRITE_BLOCK):
                 file.write(samples[start : start + WRITE_BLOCK])
         if read_info(partial).num_samples != len(samples):

@@ -13,9 +13,7 @@ import numpy as np
 
 from graphmix.errors import SearchError
 
-MIN_SCORED_SAMPLES = (
-    8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
-)
+MIN_SCORED_SAMPLES = 8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
 
 HEARD_SECONDS = 30.0
 
@@ -68,8 +66,7 @@ def evaluation_segments(num_samples: int, warmup: int, length: int) -> list[Eval
     if num_samples <= hop:
         return [EvalSegment(-warmup, length, warmup, warmup + num_samples, num_samples)]
     segments = [
-        EvalSegment(begin - warmup, length, warmup, length, hop)
-        for begin in range(0, num_samples - hop + 1, hop)
+        EvalSegment(begin - warmup, length, warmup, length, hop) for begin in range(0, num_samples - hop + 1, hop)
     ]
     if new := num_samples % hop:
         scored = max(new, min(MIN_SCORED_SAMPLES, num_samples))

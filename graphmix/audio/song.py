@@ -1,6 +1,6 @@
 """A song on disk: its dry tracks, their subgroups and the mix to match, at one working rate.
 
-Where the files of a song are is :mod:`graphmix.audio.layout`'s to say.
+Where the files of a song are is :mod:`graphmix.audio.song_folder`'s to say.
 
 Conventions: a track is named by its file, extension included; tracks stand in natural order ("2" before
     "10"). The song is as long as its mix (without one, as its longest track), and a track that is not is
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
-from graphmix.audio.layout import Layout, find_layout, flat_layout, is_song, some_names
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
+from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song, some_names
 from graphmix.errors import SongError
 
 PRELOAD_BYTES = 2 << 30  # decoded songs up to this size stay in memory: 30 tracks of 5 minutes at 30 kHz
@@ -126,7 +126,7 @@ def load_song(
     """Load a song's folder and check every sample; keep it decoded if that takes at most `preload_bytes`.
 
     Args:
-        folder: with `song.json`, or with a mix and `stems/` or `dry/`; see :mod:`graphmix.audio.layout`.
+        folder: with `song.json`, or with a mix and `stems/` or `dry/`; see :mod:`graphmix.audio.song_folder`.
         sample_rate: working rate in Hz; files of other rates are resampled.
         need_mix: False accepts a song without a mix; one that is there is loaded all the same.
         mix: path of the mix, instead of the song's own.

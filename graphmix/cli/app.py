@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from graphmix.errors import GraphmixError
-from graphmix.memory import keep_memory
+from graphmix.processes import keep_memory
 
 
 class _Commands(TyperGroup):

@@ -54,7 +54,7 @@ def songbook(
 ) -> None:
     """Write songs with known answers: dry tracks, mix, and the true graph of the mix."""
     from graphmix.cli.songbook_command import run_songbook
-    from graphmix.datasets.songbook import SongbookSettings
+    from graphmix.songbook import SongbookSettings
 
     settings = SongbookSettings(
         seed=seed,

@@ -34,13 +34,13 @@ def run_mine(
     from graphmix.audio.song import load_song
     from graphmix.processors.rack import Rack
     from graphmix.search import PRESETS, mine
-    from graphmix.search.mine import USUAL_START
+    from graphmix.search.mine_song import USUAL_START
 
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
     Rack.console(settings.chain or "g", settings.sample_rate)  # a wrong letter is cheaper to hear of first
     begin = None
     if start != USUAL_START:
-        from graphmix.training.start import parse_start
+        from graphmix.training.estimator_start import parse_start
 
         begin = parse_start(start)
     console = _console()
@@ -87,7 +87,7 @@ def _check_output(path: Path, endings: tuple[str, ...]) -> None:
 def run_render(graph_path: Path, stems: Path, output: Path) -> None:
     """``graphmix render``."""
     from graphmix.audio import load_stems, write_audio
-    from graphmix.render.song import render_song
+    from graphmix.render.blocks import render_song
 
     _check_output(output, (".wav", ".flac", ".ogg"))
     graph = load_graph(graph_path)
@@ -121,7 +121,7 @@ def run_plot(graph_path: Path, output: Path) -> None:
 
 def run_show(graph_path: Path) -> None:
     """``graphmix show``."""
-    from graphmix.graph.show import as_table
+    from graphmix.graph.tables import as_table
 
     graph = load_graph(graph_path)
     console = _console()
@@ -171,7 +171,7 @@ def run_check(path: Path, sample_rate: int) -> None:
 def run_demo(out: Path, seed: int) -> None:
     """``graphmix demo``."""
     from graphmix.search import mine
-    from graphmix.search.demo import DEMO_SETTINGS, write_demo_song
+    from graphmix.songbook.demo import DEMO_SETTINGS, write_demo_song
 
     settings = replace(DEMO_SETTINGS, seed=seed)
     console = _console()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmix.errors import GraphmixError
-from graphmix.training.evaluation import COLUMNS, Interval
+from graphmix.evaluation.evaluate import COLUMNS, Interval
 
 HEADINGS: Mapping[str, str] = {
     "audio_loss": "audio loss L_a",
@@ -50,9 +50,9 @@ def run_evaluate(
     Raises:
         GraphmixError: bad input.
     """
-    from graphmix.search.mine import choose_device
+    from graphmix.evaluation.evaluate import artists_of, evaluate, save_scores, songs_to_evaluate, summarize
+    from graphmix.search.mine_song import choose_device
     from graphmix.training.checkpoint import find_checkpoint, load_estimator, read_description
-    from graphmix.training.evaluation import artists_of, evaluate, save_scores, songs_to_evaluate, summarize
 
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         raise GraphmixError(f"{out}: a table of scores ends in .csv or .json, not in {out.suffix!r}.")

@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.datasets.mining import Standing, mine_all
-from graphmix.datasets.song_task import Outcome, Status
-from graphmix.datasets.songs import AUTO, open_collection
+from graphmix.mining.mine_collection import Standing, mine_all
+from graphmix.mining.song_task import Outcome, Status
 from graphmix.search.settings import PRESETS
+from graphmix.songs.collection import AUTO, open_collection
 
 SOME_FAILED = 1
 """Exit status where songs failed and the others are mined."""
@@ -46,13 +46,13 @@ def run_mine_all(
         preset: name of the settings to begin with.
         steps: as ``graphmix mine``.
         rounds: as ``graphmix mine``.
-        workers: as :func:`graphmix.datasets.mining.mine_all`, and so the next four.
+        workers: as :func:`graphmix.mining.mine_collection.mine_all`, and so the next four.
         threads: of each worker.
         ray: address of a cluster.
         device: to compute on.
         retry_failed: try again what failed.
         kind: layout of the collection.
-        reading: other arguments of :func:`graphmix.datasets.songs.open_collection`.
+        reading: other arguments of :func:`graphmix.songs.collection.open_collection`.
         changes: settings that differ from the preset's.
 
     Raises:
@@ -81,7 +81,7 @@ def run_mine_all(
 
 
 class Display:
-    """A :class:`graphmix.datasets.mining.Watcher` that draws with rich.
+    """A :class:`graphmix.mining.mine_collection.Watcher` that draws with rich.
 
     On a terminal, a table that is kept up to date below a line for each song; elsewhere the lines alone.
     """

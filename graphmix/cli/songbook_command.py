@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from graphmix.datasets.songbook.settings import SongbookSettings
+from graphmix.songbook.settings import SongbookSettings
 
 
 def run_songbook(
@@ -31,8 +31,8 @@ def run_songbook(
     Raises:
         SongError: bad settings, a folder that holds something else, loops that cannot be used.
     """
-    from graphmix.datasets.songbook import find_loops, write_songbook
     from graphmix.errors import SongError
+    from graphmix.songbook import find_loops, write_songbook
 
     if roles is not None and loops is None:
         raise SongError(f"{roles} maps roles to loops, but no folder of loops is given: add --loops.")
@@ -62,7 +62,7 @@ def run_songbook(
 def summary(folders: list[Path]) -> list[str]:
     """What some songs of a songbook hold, in two lines; of many, a hundred are read."""
     from graphmix.graph.storage import load_graph
-    from graphmix.search.prune import count_processors
+    from graphmix.search.rounds import count_processors
 
     step = max(1, len(folders) // 100)
     graphs = [load_graph(folder / "graph.safetensors") for folder in folders[::step]]

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.datasets.songs import AUTO, Collection, SongFiles, open_collection
 from graphmix.errors import GraphmixError
+from graphmix.songs.collection import AUTO, Collection, SongFiles, open_collection
 
 PIPED_COLUMNS = 200
 """Width of the table where the output is no terminal: one song a line, for grep."""
@@ -32,7 +32,7 @@ def run_songs(
 
     Raises:
         GraphmixError: no song can be used; what was found has been printed all the same.
-        SongError: as :func:`graphmix.datasets.songs.open_collection`.
+        SongError: as :func:`graphmix.songs.collection.open_collection`.
     """
     collection = open_collection(path, kind, tracks=tracks, subgroups=subgroups, metadata=metadata)
     if as_json:
@@ -41,7 +41,7 @@ def run_songs(
     else:
         _print(collection)
     if write_subgroups is not None:
-        from graphmix.datasets.layouts.correspondence import write_correspondence
+        from graphmix.songs.layouts.correspondence import write_correspondence
 
         write_correspondence(write_subgroups, {song.id: song.layout.subgroups for song in collection})
     if not collection.usable:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from graphmix.datasets.statistics import TYPE_ORDER, Table, read_runs, tables, write_statistics
+from graphmix.evaluation.statistics import TYPE_ORDER, Table, read_runs, tables, write_statistics
 
 _LETTERS = dict(zip(TYPE_ORDER, "gsercnd", strict=True))
 _NOT_SHOWN = ("runs", "tradeoff")

@@ -20,14 +20,15 @@ import torch
 from filelock import FileLock
 
 from graphmix.audio.files import read_info
-from graphmix.audio.layout import DESCRIPTION
+from graphmix.audio.song_folder import DESCRIPTION
 from graphmix.datasets.records import GRAPH, METRICS, Record, find_record_folders, read_record
 from graphmix.datasets.reference import AudioReference, refer
 from graphmix.datasets.shards import AUDIO, check_attributes, write_shard
 from graphmix.errors import GraphError, SongError
 from graphmix.graph.document import plain_type, type_from_plain
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.storage import load_graph, write_atomically
+from graphmix.graph.storage import load_graph
+from graphmix.io import write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix dataset", 1

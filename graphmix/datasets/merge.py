@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from torch_geometric.transforms import BaseTransform
 
 from graphmix.errors import GraphError
-from graphmix.graph.edit import remove_nodes
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.levels import Gain, Imager

@@ -30,7 +30,7 @@ from graphmix.datasets.reference import AudioReference, from_plain, to_plain, un
 from graphmix.errors import GraphError
 from graphmix.graph.document import MAX_TYPES, plain_type, type_from_plain
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
-from graphmix.graph.storage import write_atomically
+from graphmix.io import write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix shard", 1

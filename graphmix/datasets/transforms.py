@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.transforms import BaseTransform
 
 from graphmix.errors import GraphError
-from graphmix.graph.edit import remove_nodes
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 
 PER_INPUT = ("stems",)

@@ -1,9 +1,9 @@
 """Mixing graphs: the ``Data`` object, validation, editing, consoles, storage, networkx."""
 
-from graphmix.graph.console import CONSOLE_CHAIN, mixing_console
-from graphmix.graph.edit import bypass_nodes, keep_nodes, remove_nodes
+from graphmix.graph.consoles import CONSOLE_CHAIN, mixing_console
+from graphmix.graph.editing import bypass_nodes, keep_nodes, remove_nodes
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 
 __all__ = [
     "CONSOLE_CHAIN",

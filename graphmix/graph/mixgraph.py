@@ -59,9 +59,7 @@ class MixGraph(Data):
         2
     """
 
-    def __init__(
-        self, types: Iterable[NodeType] | None = None, sample_rate: int = 30000, **kwargs: Any
-    ) -> None:
+    def __init__(self, types: Iterable[NodeType] | None = None, sample_rate: int = 30000, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if types is None:  # PyG makes empty ones before it fills them
             return
@@ -84,7 +82,7 @@ class MixGraph(Data):
 
     def subgraph(self, subset: Tensor) -> "MixGraph":
         """Nodes of ``subset`` (mask or indices) and the cables among them, with parameters and names."""
-        from graphmix.graph.edit import keep_nodes
+        from graphmix.graph.editing import keep_nodes
 
         return keep_nodes(self, subset)
 

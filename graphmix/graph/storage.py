@@ -22,7 +22,6 @@ import json
 import os
 import stat
 import struct
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,8 @@ from torch import Tensor
 from graphmix.errors import GraphError
 from graphmix.graph.document import FORMAT, check_size, graph_from_plain, header, info_from_header, plain_graph, take
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
+from graphmix.io import write_atomically
 
 _DTYPES = {
     "node_type": torch.int64,
@@ -62,7 +62,7 @@ def save_graph(graph: MixGraph, path: str | os.PathLike[str]) -> Path:
     """Write one graph, as ``.safetensors`` or ``.json``, whichever ``path`` ends with, and return the path.
 
     Raises:
-        GraphError: a graph that :func:`graphmix.graph.validate` refuses or that a file cannot hold, another ending, a
+        GraphError: a graph that :func:`graphmix.graph.validation` refuses or that a file cannot hold, another ending, a
             folder that cannot be written, a full disk.
     """
     path = Path(path)
@@ -114,27 +114,6 @@ def read_header(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         raise GraphError(f"cannot load {path}: the file is damaged or cut off ({_brief(error)}).") from None
     except OSError as error:
         raise GraphError(f"cannot load {path}: {error.strerror or error}.") from None
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside ``path``, flush it to the disk, and put it in place of ``path`` in one step.
-
-    Raises:
-        GraphError: the folder is missing or not writable, or the disk is full; ``path`` is then as it was.
-    """
-    beside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        try:
-            with open(beside, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        finally:
-            if beside.exists():
-                beside.unlink()
-    except OSError as error:
-        raise GraphError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
 def _codec(path: Path) -> tuple[Callable[[MixGraph], bytes], Callable[[Path], MixGraph]]:

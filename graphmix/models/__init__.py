@@ -1,9 +1,16 @@
 """Models that propose a mix from dry tracks: ``estimator(stems) -> MixGraph``.
 
-All share one interface (:class:`graphmix.models.estimator.Estimator`) and are entered in :data:`MODELS` by name.
+All share one interface (:class:`graphmix.models.mixing.estimator.Estimator`) and are entered in :data:`MODELS` by name.
 """
 
-from graphmix.models.baselines import (
+from graphmix.models.config import EncoderConfig, ModelConfig, NeuralConfig, model_config
+from graphmix.models.effects.proxy import TCNProxy, load_proxy, save_proxy
+from graphmix.models.effects.strip import ChannelStrip
+from graphmix.models.encoders import Encoder, ResidualEncoder, StatisticsEncoder, VGGish
+from graphmix.models.features import LogMel
+from graphmix.models.heads import JointHead, NodeOutputs, PerTypeHeads
+from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.baselines import (
     LoudnessSum,
     LoudnessSumConfig,
     MeanParameters,
@@ -11,21 +18,14 @@ from graphmix.models.baselines import (
     SumBaseline,
     SumConfig,
 )
-from graphmix.models.basis import RawBasis
-from graphmix.models.config import EncoderConfig, ModelConfig, NeuralConfig, model_config
-from graphmix.models.dmc import DMC, DMCConfig
-from graphmix.models.encoders import Encoder, ResidualEncoder, StatisticsEncoder, VGGish
-from graphmix.models.estimator import MODELS, Estimator, NeuralEstimator, Outputs, build_estimator, register
-from graphmix.models.features import LogMel
-from graphmix.models.graph_estimator import GraphEstimator, GraphEstimatorConfig
-from graphmix.models.heads import JointHead, NodeOutputs, PerTypeHeads
-from graphmix.models.nearest_song import NearestSong, NearestSongConfig
-from graphmix.models.proxy import TCNProxy, load_proxy, save_proxy
-from graphmix.models.stems import Stems
-from graphmix.models.strip import ChannelStrip
-from graphmix.models.subgroups import BusLinks, buses_from, link_loss
-from graphmix.models.waveunet import MixWaveUNet
-from graphmix.models.writer import GraphWriter
+from graphmix.models.mixing.basis import RawBasis
+from graphmix.models.mixing.dmc import DMC, DMCConfig
+from graphmix.models.mixing.estimator import MODELS, Estimator, NeuralEstimator, Outputs, build_estimator, register
+from graphmix.models.mixing.graph_estimator import GraphEstimator, GraphEstimatorConfig
+from graphmix.models.mixing.nearest_song import NearestSong, NearestSongConfig
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.subgroups import BusLinks, buses_from, link_loss
+from graphmix.models.mixing.waveunet import MixWaveUNet
 
 __all__ = [
     "DMC",

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graphmix.errors import GraphmixError
-from graphmix.graph.console import CONSOLE_CHAIN
+from graphmix.graph.consoles import CONSOLE_CHAIN
 
 _SHOWN = 60
 
@@ -58,7 +58,7 @@ class NeuralConfig(ModelConfig):
         mels: bands of the spectrogram, 16 or more.
         encoder: of the tracks, and of the mix.
         components: how many numbers describe a processor's parameters; those with fewer parameters are described
-            exactly. See :class:`graphmix.models.basis.RawBasis`.
+            exactly. See :class:`graphmix.models.mixing.basis.RawBasis`.
         center_db: a track whose left and right gain are proposed to differ by less is put in the middle. There most
             tracks of a mix are, exactly, and the side channel of what is all in the middle is silent; a loss that
             compares logarithms hears the smallest error there.
@@ -67,10 +67,10 @@ class NeuralConfig(ModelConfig):
         soften_from: if given, equalizers, compressors and gates stay from this probability on, their dry/wet weight
             times it: half a correction costs less than a missing or a needless one, and none of them fills a silence.
         gain_staging: hear each track at a standard level, and put back what was changed into faders and thresholds; see
-            :mod:`graphmix.models.gain_staging`.
+            :mod:`graphmix.models.mixing.gain_staging`.
         reverse: hear the mix as well ([stems, mix] -> graph).
         responses: in reverse mode, be told how much of each track is in the mix, band by band; see
-            :class:`graphmix.models.responses.Responses`. For the encoder ``"statistics"``.
+            :class:`graphmix.models.mixing.responses.Responses`. For the encoder ``"statistics"``.
     """
 
     mels: int = Field(default=64, ge=16)

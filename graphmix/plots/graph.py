@@ -22,7 +22,9 @@ from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
 from graphmix.plots.labels import shortened, text_width
 from graphmix.plots.layered import layered_layout
-from graphmix.plots.layout import (
+from graphmix.plots.lines import Point, angled, curved
+from graphmix.plots.palette import color_of, ink_on, tint
+from graphmix.plots.placement import (
     PORT_PITCH,
     Cable,
     Layout,
@@ -32,8 +34,6 @@ from graphmix.plots.layout import (
     nodes_overlap,
     port_offset,
 )
-from graphmix.plots.lines import Point, angled, curved
-from graphmix.plots.palette import color_of, ink_on, tint
 from graphmix.plots.tree import is_mostly_tree, tree_layout
 
 NODE = 0.2
@@ -347,9 +347,7 @@ class _Drawing:
             items.append(("", "", "filled to its dry/wet weight"))
         return [(a, b, c, NODE + _LABEL_GAP + text_width(c, _LEGEND_POINTS) + 0.16) for a, b, c in items]
 
-    def _legend_lines(
-        self, items: Sequence[tuple[str, str, str, float]]
-    ) -> list[list[tuple[str, str, str, float]]]:
+    def _legend_lines(self, items: Sequence[tuple[str, str, str, float]]) -> list[list[tuple[str, str, str, float]]]:
         lines: list[list[tuple[str, str, str, float]]] = [[]]
         for item in items:
             if lines[-1] and sum(width for *_, width in [*lines[-1], item]) > self.width - 2 * _MARGIN:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphmix.graph import MixGraph
-from graphmix.plots.layout import Cable, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.plots.placement import Cable, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
 _PLACEHOLDER_HEIGHT = 0.55
 _SORTING_SWEEPS = 8
@@ -152,9 +152,7 @@ def _crossings(order: list[list[int]], left_of: dict[int, list[tuple[int, float]
     return total
 
 
-def _fit_rows(
-    order: list[list[int]], links: list[_Link], height: list[float]
-) -> list[float]:
+def _fit_rows(order: list[list[int]], links: list[_Link], height: list[float]) -> list[float]:
     """Rows of all items, in the given order within each column."""
     left_of, right_of = _sides(links)
     row = [0.0] * len(height)

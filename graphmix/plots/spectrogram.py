@@ -32,9 +32,7 @@ Audio = Tensor | npt.NDArray[np.floating]
 Levels = npt.NDArray[np.float64]
 
 
-def plot_match(
-    target: Audio, matches: Mapping[str, Audio], sample_rate: int, error_limit_db: float = 20.0
-) -> Figure:
+def plot_match(target: Audio, matches: Mapping[str, Audio], sample_rate: int, error_limit_db: float = 20.0) -> Figure:
     """Draw the spectrograms of a target and of mixes that should match it.
 
     Args:

@@ -1,6 +1,6 @@
 """Statistics of many mined songs: figures 3, 4, 6, 10 and 11 of the pruning paper, and its table 3 as a picture.
 
-The functions take plain records, as :mod:`graphmix.datasets.statistics` makes them; each returns a figure. Colours of
+The functions take plain records, as :mod:`graphmix.evaluation.statistics` makes them; each returns a figure. Colours of
 processor types are those of all plots; collections and policies have a set of their own (Paul Tol's "bright", which
 colour-blind eyes tell apart), in the order of their names.
 """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphmix.graph import MixGraph
-from graphmix.plots.layout import Cable, Detour, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.plots.placement import Cable, Detour, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
 GROUP_GAP = 0.45
 """Extra space between two subgroups, in rows."""
@@ -130,9 +130,7 @@ def _lanes(tree: _Tree, column: list[int]) -> dict[tuple[int, int], _Lane]:
     return lanes
 
 
-def _rows(
-    tree: _Tree, lanes: dict[tuple[int, int], _Lane]
-) -> tuple[list[float], list[tuple[float, float]]]:
+def _rows(tree: _Tree, lanes: dict[tuple[int, int], _Lane]) -> tuple[list[float], list[tuple[float, float]]]:
     """Rows of all nodes and lanes, and the bands of the subgroups."""
     n, total = tree.num_nodes, tree.num_nodes + len(lanes)
     children = [*map(list, tree.before), *([] for _ in lanes)]

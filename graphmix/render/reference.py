@@ -23,7 +23,7 @@ from scipy.signal import fftconvolve
 from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS

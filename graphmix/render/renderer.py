@@ -18,10 +18,10 @@ from graphmix.dsp.response import apply_response
 from graphmix.dsp.rows import sum_rows
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
-from graphmix.render.convert import Arrival, convert
+from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod

@@ -244,7 +244,7 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     """Plan the rendering of a graph (or batch of graphs).
 
     Args:
-        graph: a valid graph; see :func:`graphmix.graph.validate`.
+        graph: a valid graph; see :func:`graphmix.graph.validation`.
         rack: the processors.
         method: how to order the types; a beam search by default.
 

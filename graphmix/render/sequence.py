@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from graphmix.errors import GraphError
 from graphmix.render.bounds import PathCounts, TypeDag
-from graphmix.render.exact import find_by_beam, find_exactly
+from graphmix.render.exact_sequence import find_by_beam, find_exactly
 
 #: The most nodes of a cycle that an error message names.
 NAMED_NODES = 10
@@ -145,7 +145,7 @@ class FixedOrder:
 
 @dataclass(frozen=True)
 class Beam:
-    """The `width` best states of each length; see :func:`graphmix.render.exact.find_by_beam`."""
+    """The `width` best states of each length; see :func:`graphmix.render.exact_sequence.find_by_beam`."""
 
     width: int = 64
 

@@ -18,7 +18,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
-from graphmix.search.raw import RawGraph
+from graphmix.search.parametrization import RawGraph
 from graphmix.search.settings import SearchSettings
 
 WEIGHT_DECAY = 0.0

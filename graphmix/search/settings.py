@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from graphmix.errors import SearchError
-from graphmix.graph.console import CONSOLE_CHAIN
+from graphmix.graph.consoles import CONSOLE_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 
 _WHOLE = (

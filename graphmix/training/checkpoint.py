@@ -23,9 +23,9 @@ from torch import Tensor
 import graphmix.models
 from graphmix.errors import GraphmixError
 from graphmix.graph.document import plain_type
-from graphmix.graph.storage import write_atomically
+from graphmix.io import write_atomically
 from graphmix.models.config import model_config
-from graphmix.models.estimator import MODELS, Estimator, build_estimator
+from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 
 FORMAT, SCHEMA_VERSION = "graphmix-estimator", 1
 PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"

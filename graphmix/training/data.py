@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
-from graphmix.audio.layout import DESCRIPTION, Layout, find_layout
 from graphmix.audio.segments import evaluation_segments, training_start
 from graphmix.audio.song import BYTES_PER_SAMPLE, PRELOAD_BYTES, Song, load_layout
+from graphmix.audio.song_folder import DESCRIPTION, Layout, find_layout
 from graphmix.datasets.records import Record, find_records
 from graphmix.datasets.splits import artist_key, split_by_artist
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
-from graphmix.models.stems import Stems
+from graphmix.models.mixing.stems import Stems
 from graphmix.training.matching import find_subgroups
 
 PARTS = ("train", "validation", "test")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
-from graphmix.graph.storage import write_atomically
-from graphmix.search.lock import LOCK
+from graphmix.io import write_atomically
+from graphmix.locks import LOCK
 from graphmix.training.config import TrainConfig
-from graphmix.training.state import Progress, read_state
+from graphmix.training.train_state import Progress, read_state
 
 RUN, STATE, RESULT, MODEL = "run.json", "state.safetensors", "training.json", "model"
 """Which run it is; where it stands; what came out, written last; the checkpoint, without its two endings."""

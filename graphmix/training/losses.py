@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.basis import RawBasis
-from graphmix.models.dmc import KEPT_LOGIT
-from graphmix.models.estimator import Outputs
 from graphmix.models.heads import COEFFICIENT_LIMIT
-from graphmix.models.stems import Stems
+from graphmix.models.mixing.basis import RawBasis
+from graphmix.models.mixing.dmc import KEPT_LOGIT
+from graphmix.models.mixing.estimator import Outputs
+from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import mix_loss
 from graphmix.spec import STRUCTURAL

@@ -21,15 +21,16 @@ from graphmix.audio.segments import HEARD_SECONDS, MIN_SCORED_SAMPLES, hearing_b
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.storage import save_graph, write_atomically
-from graphmix.models.estimator import Estimator
-from graphmix.models.stems import Stems
-from graphmix.models.waveunet import MixWaveUNet
-from graphmix.render.song import render_song
-from graphmix.search.mine import choose_device
-from graphmix.search.prune import count_processors
+from graphmix.graph.storage import save_graph
+from graphmix.io import write_atomically
+from graphmix.models.mixing.estimator import Estimator
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.waveunet import MixWaveUNet
+from graphmix.render.blocks import render_song
+from graphmix.search.mine_song import choose_device
+from graphmix.search.mix_measures import compare_mixes, describe_mix
+from graphmix.search.rounds import count_processors
 from graphmix.training.checkpoint import load_estimator
-from graphmix.training.measures import compare_mixes, describe_mix
 
 _MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots")
 

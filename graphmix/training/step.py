@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from graphmix.audio.segments import hearing_blocks
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.canonical import CanonicalSong, EmbeddedSong
-from graphmix.models.dmc import DMC
-from graphmix.models.estimator import Estimator, NeuralEstimator, Outputs
-from graphmix.models.graph_estimator import GraphEstimator
-from graphmix.models.stems import Stems
-from graphmix.models.writer import GraphWriter
+from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong
+from graphmix.models.mixing.dmc import DMC
+from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, Outputs
+from graphmix.models.mixing.graph_estimator import GraphEstimator
+from graphmix.models.mixing.stems import Stems
 from graphmix.spec import STRUCTURAL
 from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, Example, SongSegments

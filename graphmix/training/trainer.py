@@ -22,17 +22,17 @@ from torch.utils.data import DataLoader
 
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
-from graphmix.graph.storage import write_atomically
-from graphmix.models.estimator import Estimator, build_estimator
-from graphmix.search.lock import alone_in
-from graphmix.search.search import Listener, Silent
+from graphmix.io import write_atomically
+from graphmix.locks import alone_in
+from graphmix.models.mixing.estimator import Estimator, build_estimator
+from graphmix.search.pruning import Listener, Silent
 from graphmix.training.checkpoint import load_estimator, save_estimator
 from graphmix.training.config import RunConfig, TrainConfig
 from graphmix.training.data import Batch, SongSegments, StepSampler, artist_of, songs_in, split_songs
 from graphmix.training.devices import heard_interrupt, ignore_interrupts, make_fabric, new_log_folder
 from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, is_ours, prepare, read_result, resume
-from graphmix.training.state import Progress, restore, save_state, seed_step
 from graphmix.training.step import Heard, TrainingStep
+from graphmix.training.train_state import Progress, restore, save_state, seed_step
 
 MAX_SKIPPED = 20
 """So many steps may be left out because their gradient is not a number."""

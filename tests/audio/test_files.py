@@ -40,9 +40,7 @@ def whole(path: Path, sample_rate: int) -> torch.Tensor:
     return torchaudio.functional.resample(torch.from_numpy(samples.T.copy()), rate, sample_rate)
 
 
-@pytest.mark.parametrize(
-    "ratio", [(44100, 30000), (48000, 30000), (22050, 30000), (30000, 44100), (32000, 16000)]
-)
+@pytest.mark.parametrize("ratio", [(44100, 30000), (48000, 30000), (22050, 30000), (30000, 44100), (32000, 16000)])
 @pytest.mark.parametrize("length", [1, 99, 30_011])
 def test_a_resampled_block_equals_the_slice_of_the_resampled_file(tmp_path, ratio, length):
     path = save(tmp_path / "a.wav", noise(length), ratio[0])

@@ -99,9 +99,7 @@ def test_training_starts_are_uniform_within_their_part():
 
 def test_training_starts_depend_on_seed_and_step_alone():
     forward = [training_start(7, step, 600_000, 114_000, 30_000) for step in range(20)]
-    assert forward[::-1] == [
-        training_start(7, step, 600_000, 114_000, 30_000) for step in reversed(range(20))
-    ]
+    assert forward[::-1] == [training_start(7, step, 600_000, 114_000, 30_000) for step in reversed(range(20))]
     assert forward != [training_start(8, step, 600_000, 114_000, 30_000) for step in range(20)]
     assert len(set(forward)) > 14  # the first and the last part often start at the song's ends
 

@@ -193,8 +193,7 @@ def test_shorter_tracks_are_padded_and_longer_ones_cut_with_notices(tmp_path):
         song = load_song(tmp_path, preload_bytes=preload_bytes)
         assert song.num_samples == 30000
         assert song.notices == (
-            "1 of 3 tracks are shorter than the song (1.00 s), by up to 0.500 s, and padded with silence: "
-            "1_kick.wav.",
+            "1 of 3 tracks are shorter than the song (1.00 s), by up to 0.500 s, and padded with silence: 1_kick.wav.",
             "1 of 3 tracks are longer than the song (1.00 s), by up to 2.000 s, and cut: 2_snare.wav.",
         )
         assert not song.read(15_000, 30_000).stems[0].any()
@@ -289,9 +288,7 @@ def test_several_possible_mixes_are_named(tmp_path):
     make_song(tmp_path)
     (tmp_path / "mix.wav").rename(tmp_path / "a.wav")
     save(tmp_path / "b.wav", noise(SECOND))
-    with pytest.raises(
-        SongError, match=r"has 2 files that may be the mix \(a\.wav, b\.wav\): call one mix\.wav"
-    ):
+    with pytest.raises(SongError, match=r"has 2 files that may be the mix \(a\.wav, b\.wav\): call one mix\.wav"):
         load_song(tmp_path)
     assert load_stems(tmp_path).mix is None
 
@@ -465,9 +462,7 @@ def test_the_real_mix_of_gains_and_pans_is_in_the_span_of_its_tracks(shared_audi
     for channel in (0, 1):  # each output channel by least squares on both channels of all tracks
         columns = stems.flatten(0, 1).T
         target = segment.mix[channel].double()
-        residual = (
-            target - columns @ torch.linalg.lstsq(columns, target[:, None], driver="gelsd").solution[:, 0]
-        )
+        residual = target - columns @ torch.linalg.lstsq(columns, target[:, None], driver="gelsd").solution[:, 0]
         assert 10 * torch.log10(target.square().sum() / residual.square().sum()) > 60
 
 

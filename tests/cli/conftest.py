@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from small_song import RATE, TRACKS, write_tiny_song
 
 from graphmix.cli import main
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.processors.rack import Rack
+from tests.small_song import RATE, TRACKS, write_tiny_song
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
-from small_song import RATE, TRACKS, write_tiny_song
 
 from graphmix.graph.storage import load_graph, save_graph
+from tests.small_song import RATE, TRACKS, write_tiny_song
 
 FIRST, SECOND = TRACKS[1:]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from small_song import RATE, TRACKS, same_graph
 from typer.testing import CliRunner
 
 from graphmix.audio import load_stems, read_audio
 from graphmix.cli.app import app
 from graphmix.graph.storage import load_graph, save_graph
-from graphmix.render.song import render_song
+from graphmix.render.blocks import render_song
 from graphmix.search import Search
+from tests.small_song import RATE, TRACKS, same_graph
 
 TINY = ["--device", "cpu", "--chain", "g", "--steps", "2", "--rounds", "1"]
 COMMANDS = ["demo", "mine", "render", "plot", "show", "check", "train", "predict", "evaluate"]
@@ -186,7 +186,7 @@ def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder
         pytest.fail("it began anew")
 
     monkeypatch.setattr(Search, "run", interrupt)
-    monkeypatch.setattr(importlib.import_module("graphmix.search.mine"), "_begin", begin)
+    monkeypatch.setattr(importlib.import_module("graphmix.search.mine_song"), "_begin", begin)
     assert program("mine", song_folder, "--out", out, *budget).status == 130
 
 

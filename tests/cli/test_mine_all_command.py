@@ -5,21 +5,21 @@ from typing import Any
 
 import pytest
 import typer
-from driver_processes import write_collection, write_tiny
 from rich.console import Console
 
 from graphmix.cli.mine_all_command import duration, line_on, picture, run_mine_all
 from graphmix.cli.stats_command import run_stats
-from graphmix.datasets.mining import Standing
-from graphmix.datasets.song_task import Outcome, Status
-from graphmix.datasets.worker import Progress
+from graphmix.mining.mine_collection import Standing
+from graphmix.mining.song_task import Outcome, Status
+from graphmix.mining.worker import Progress
+from tests.driver_processes import write_collection, write_tiny
 
 OPTIONS: dict[str, Any] = {"steps": 2, "rounds": 1, "workers": 0, "device": "cpu", "changes": {"chain": "g"}}
 
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+    monkeypatch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
 
 
 def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(tmp_path: Path, capsys: Any) -> None:
@@ -52,7 +52,7 @@ def test_ctrl_c_says_how_far_it_is_and_how_to_go_on(
     def interrupt(*args: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("graphmix.datasets.pool.do_task", interrupt)
+    monkeypatch.setattr("graphmix.mining.pool.do_task", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_mine_all(songs, tmp_path / "out", **OPTIONS)
     assert "stopped: 0 of 2 songs are done; the same command goes on from there." in capsys.readouterr().out

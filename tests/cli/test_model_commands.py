@@ -1,21 +1,17 @@
 """``train``, ``predict`` and ``evaluate``: what they print and leave."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_song import write_tiny_song
 
 from graphmix.cli.evaluate_command import run_evaluate
 from graphmix.cli.predict_command import run_predict
 from graphmix.cli.train_command import run_train
 from graphmix.errors import GraphmixError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
-
-from tiny_songbook import write_tiny_songbook
+from tests.small_song import write_tiny_song
+from tests.training.tiny_songbook import write_tiny_songbook
 
 CONFIG = """
 [model]

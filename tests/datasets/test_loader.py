@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from mined_folders import RATE, SAMPLES, ramp, small_graph, write_audio_of, write_collection, write_mined
 from torch_geometric.data import Batch
 
 import graphmix.audio.files
 from graphmix.datasets.loader import SegmentLoader, add_segment, stretch
-from graphmix.datasets.mined import MinedGraphs, MinedGraphsOnDisk
+from graphmix.datasets.mined_graphs import MinedGraphs, MinedGraphsOnDisk
 from graphmix.datasets.transforms import PermuteTracks
 from graphmix.errors import SongError
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
+from tests.mining.mined_folders import RATE, SAMPLES, ramp, small_graph, write_audio_of, write_collection, write_mined
 
 LENGTH = 500
 

@@ -4,22 +4,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_consoles import random_console
-from random_parameters import random_parameters
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from graphmix.datasets.merge import AbsorbRedundant, MergeGains
 from graphmix.errors import GraphError
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.processors.base import MatrixProcessor
 from graphmix.processors.levels import Gain
 from graphmix.processors.rack import Rack
 from graphmix.render.reference import render_reference
 from graphmix.render.renderer import Renderer
 from graphmix.spec import NodeType, ParameterSpec
+from tests.random_parameters import random_parameters
+from tests.render.random_consoles import random_console
 
 RATE = 30000
 RACK = Rack.standard(RATE)

@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mined_folders import small_graph
-from random_mixgraphs import random_graph
 
 from graphmix.datasets.positions import (
     AddDagPositions,
@@ -19,9 +17,11 @@ from graphmix.datasets.positions import (
 )
 from graphmix.datasets.transforms import renumber
 from graphmix.errors import GraphError
-from graphmix.graph.convert import to_networkx
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.networkx import to_networkx
 from graphmix.spec import NodeType
+from tests.graph.random_mixgraphs import random_graph
+from tests.mining.mined_folders import small_graph
 
 seeds = st.integers(0, 10**6)
 

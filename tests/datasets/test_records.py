@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mined_folders import RATE, small_graph, write_audio_of, write_collection, write_mined, write_songbook_song
 
 from graphmix.datasets.records import MAX_DESCRIPTION_BYTES, find_record_folders, find_records, read_record
 from graphmix.errors import GraphError, GraphmixError, SongError
 from graphmix.graph.storage import save_graph
+from tests.mining.mined_folders import (
+    RATE,
+    small_graph,
+    write_audio_of,
+    write_collection,
+    write_mined,
+    write_songbook_song,
+)
 
 
 def test_mined_songs_are_found_with_their_audio_in_the_order_of_their_folders(tmp_path: Path) -> None:

@@ -4,18 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mined_folders import RACK, small_graph
-from random_mixgraphs import assert_same, evaluate, random_graph
 from torch_geometric.data import Batch
 from torch_geometric.transforms import BaseTransform, Compose
 
 from graphmix.datasets.positions import AddDagPositions, AddSpectralPositions
 from graphmix.datasets.transforms import AddNodes, DropNodes, PermuteTracks, renumber
 from graphmix.errors import GraphError
-from graphmix.graph.edit import remove_nodes
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.render.renderer import Renderer
+from tests.graph.random_mixgraphs import assert_same, evaluate, random_graph
+from tests.mining.mined_folders import RACK, small_graph
 
 seeds = st.integers(0, 10**6)
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from random_mixgraphs import random_graph
 
 from graphmix.datasets.records import read_record
 from graphmix.errors import GraphError, GraphmixError
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors.rack import Rack
+from tests.graph.random_mixgraphs import random_graph
 
 MEMORY_BYTES = 3 << 29  # 1.5 GiB beyond what Python and PyTorch take
 NASTY: tuple[Any, ...] = (

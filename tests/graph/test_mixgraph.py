@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_mixgraphs import AMP, DUCK, NASTY, SPLIT, TYPES, assert_same, random_graph, random_graphs
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, validate
 from graphmix.spec import NodeType, ParameterSpec
+from tests.graph.random_mixgraphs import AMP, DUCK, NASTY, SPLIT, TYPES, assert_same, random_graph, random_graphs
 
 
 def small() -> MixGraph:

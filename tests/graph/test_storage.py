@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_mixgraphs import AMP, TYPES, assert_same, random_graph, random_graphs
 from safetensors import safe_open
 from torch_geometric.data import Batch
 
@@ -23,6 +22,7 @@ from graphmix.graph.document import graph_from_plain, plain_graph
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors import Rack
 from graphmix.spec import NodeType, ParameterSpec
+from tests.graph.random_mixgraphs import AMP, TYPES, assert_same, random_graph, random_graphs
 
 ENDINGS = (".safetensors", ".json")
 

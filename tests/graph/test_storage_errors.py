@@ -12,13 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_mixgraphs import TYPES, random_graph
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
 from graphmix.graph.storage import load_graph, save_graph
+from tests.graph.random_mixgraphs import TYPES, random_graph
 
 ENDINGS = (".safetensors", ".json")
 

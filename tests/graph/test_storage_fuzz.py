@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from fuzzed_files import MEMORY_BYTES
 
 from graphmix.errors import GraphError
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.document import MAX_NODES
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import MAX_JSON_BYTES, MAX_TENSOR_BYTES, load_graph, read_header, save_graph
 from graphmix.processors.rack import Rack
 from graphmix.spec import NodeType, ParameterSpec
+from tests.graph.fuzzed_files import MEMORY_BYTES
 
 TESTS = Path(__file__).resolve().parent.parent
 SECONDS = 30
@@ -25,7 +25,7 @@ SECONDS = 30
 
 
 def run(folder: Path, count: int, seed: int) -> dict[str, Any]:
-    path = os.pathsep.join([str(TESTS), str(TESTS / "graph"), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     command = [
         sys.executable,
         "-W",

@@ -5,10 +5,10 @@ It lies beside the tests that use it.
 
 import numpy as np
 import torch
-from random_parameters import random_parameters
 
 from graphmix.graph import MixGraph
 from graphmix.processors import Compressor, Crossover, Gain, Imager, Rack, SidechainCompressor
+from tests.random_parameters import random_parameters
 
 RACK = Rack([Gain(), Compressor(), Imager(), SidechainCompressor(), Crossover()])
 KINDS = ("mix", *RACK.names)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import EncoderConfig
-from graphmix.models.stems import Stems
+from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 
 RATE = 30000

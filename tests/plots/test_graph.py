@@ -17,7 +17,7 @@ from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
 from graphmix.plots import color_of, plot_graph
 from graphmix.plots.layered import layered_layout
-from graphmix.plots.layout import cables_of
+from graphmix.plots.placement import cables_of
 from graphmix.plots.tree import is_mostly_tree, tree_layout
 from graphmix.processors import Rack
 from graphmix.spec import NodeType

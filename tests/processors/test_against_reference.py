@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from random_parameters import random_parameters
 
 from graphmix.graph import MixGraph
 from graphmix.processors import LTIProcessor, Rack
 from graphmix.processors.base import Processor
 from graphmix.render.reference import LINEAR, Signal, render_reference
+from tests.random_parameters import random_parameters
 
 NAMES = Rack.standard().names
 RATES = (30000, 44100)
@@ -70,9 +70,7 @@ def test_every_processor_agrees_with_the_reference(name: str, rack: Rack) -> Non
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if isinstance(Rack.standard()[n], LTIProcessor)])
-def test_every_impulse_response_agrees_with_the_reference_over_its_whole_extent(
-    name: str, rack: Rack
-) -> None:
+def test_every_impulse_response_agrees_with_the_reference_over_its_whole_extent(name: str, rack: Rack) -> None:
     processor = rack[name]
     assert isinstance(processor, LTIProcessor)
     params = random_parameters(processor.node_type, 1, torch.Generator().manual_seed(4))

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from random_parameters import random_parameters
 from torch import Tensor
 
 from graphmix.processors import Compressor, Processor, Rack
 from graphmix.processors.dynamics import Dynamics, KneeDynamics
+from tests.random_parameters import random_parameters
 
 RACK = Rack.standard()
 NAMES = [name for name in RACK.names if isinstance(RACK[name], KneeDynamics)]

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from random_parameters import random_parameters
 from torch import Tensor
 
 from graphmix.dsp.fft import good_length
@@ -13,6 +12,7 @@ from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDela
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
 from graphmix.spec import ParameterSpec
+from tests.random_parameters import random_parameters
 
 RATES = (30000, 44100, 48000)
 RACKS = {rate: Rack.standard(rate) for rate in RATES}

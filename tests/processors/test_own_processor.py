@@ -17,7 +17,7 @@ from graphmix.processors import LTIProcessor, Processor, Rack
 from graphmix.render import Renderer
 from graphmix.render.reference import Array, Signal, Values, render_reference
 from graphmix.search import SearchSettings, fit
-from graphmix.search.raw import RawGraph
+from graphmix.search.parametrization import RawGraph
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_processor.md"

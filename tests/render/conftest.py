@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from random_parameters import random_parameters
-from small_song import RATE, SUBGROUPS, dry_tracks, hidden_graph, mixed, write_song
 
 from graphmix.audio import Song, load_song
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.processors import Rack
+from tests.random_parameters import random_parameters
+from tests.small_song import RATE, SUBGROUPS, dry_tracks, hidden_graph, mixed, write_song
 
 CHAIN = "ecnsgdr"
 

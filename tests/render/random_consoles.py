@@ -4,11 +4,11 @@ import random
 from collections.abc import Sequence
 
 import torch
-from random_parameters import random_parameters
 from torch import Tensor
 
 from graphmix.graph import MixGraph
 from graphmix.processors import Rack
+from tests.random_parameters import random_parameters
 
 NUM_INPUTS = 3
 

@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_consoles import random_console, random_sources
-from random_parameters import random_parameters
 from torch import Tensor
 from torch_geometric.data import Batch
 
@@ -17,7 +15,9 @@ from graphmix.processors import Rack
 from graphmix.render import Plan, Renderer, schedule
 from graphmix.render.domains import group_alike
 from graphmix.render.reference import render_reference
-from graphmix.render.trials import TrialRenderer
+from graphmix.render.render_cache import TrialRenderer
+from tests.random_parameters import random_parameters
+from tests.render.random_consoles import random_console, random_sources
 
 RATE = 30000
 SEGMENT = 114000

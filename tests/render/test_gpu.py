@@ -6,9 +6,6 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from random_consoles import random_console, random_sources
-from random_parameters import random_parameters
-from small_song import RATE
 from torch import Tensor
 
 from graphmix.audio import Song
@@ -16,7 +13,10 @@ from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.search import Judge, Objective, SearchSettings, Training
-from graphmix.search.prune import prunable_nodes
+from graphmix.search.rounds import prunable_nodes
+from tests.random_parameters import random_parameters
+from tests.render.random_consoles import random_console, random_sources
+from tests.small_song import RATE
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 CHAIN = "ecnsgdr"

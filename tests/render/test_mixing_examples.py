@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_parameters import random_parameters
 from torch import Tensor
 
 from graphmix.audio import load_song, write_audio
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.processors import Rack, Reverb
 from graphmix.render import Renderer
+from graphmix.render.blocks import memory, render_song
 from graphmix.render.reference import render_reference
-from graphmix.render.song import memory, render_song
+from tests.random_parameters import random_parameters
 
 RATE = 30000
 RACK = Rack.standard(RATE)

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from pretend_device import DEVICE, PretendDevice, on_device, on_host
-from random_consoles import random_console, random_sources
-from random_parameters import random_parameters
-from small_song import RATE
 from torch import Tensor
 
 from graphmix.audio import Song, load_song
@@ -24,7 +20,11 @@ from graphmix.render import Renderer
 from graphmix.search import Judge, Objective, SearchSettings, Training
 from graphmix.search.fit import LOOK_EVERY
 from graphmix.search.losses import LossTerms
-from graphmix.search.prune import prunable_nodes
+from graphmix.search.rounds import prunable_nodes
+from tests.pretend_device import DEVICE, PretendDevice, on_device, on_host
+from tests.random_parameters import random_parameters
+from tests.render.random_consoles import random_console, random_sources
+from tests.small_song import RATE
 
 CHAIN = "ecnsgdr"
 SAMPLES = 4000

@@ -56,9 +56,7 @@ def test_gain_of_20_db_on_the_left_is_a_factor_of_10() -> None:
 
 def test_gain_of_6_db_is_about_double() -> None:
     source = noise()
-    np.testing.assert_allclose(
-        render_reference(one_node("gain", gain_db=6.0), source), 1.9953 * source, rtol=1e-4
-    )
+    np.testing.assert_allclose(render_reference(one_node("gain", gain_db=6.0), source), 1.9953 * source, rtol=1e-4)
 
 
 def test_imager_scales_the_side_and_keeps_the_mid() -> None:
@@ -76,9 +74,7 @@ def test_neutral_parameters_are_the_identity(kind: str) -> None:
 
 def test_a_flat_equalizer_is_a_gain() -> None:
     source = noise()
-    np.testing.assert_allclose(
-        render_reference(one_node("equalizer", gain_db=20.0), source), 10 * source, atol=1e-12
-    )
+    np.testing.assert_allclose(render_reference(one_node("equalizer", gain_db=20.0), source), 10 * source, atol=1e-12)
 
 
 def test_a_zero_phase_filter_is_symmetric_and_rings_before_its_input() -> None:
@@ -111,9 +107,7 @@ def test_delay_puts_an_impulse_into_the_middle_of_each_segment() -> None:
     impulse[:, :, 0] = 1
     left, right = render_reference(one_node("delay", delay_ms=delays), impulse)[0]
     for channel, first in ((left, 750), (right, 1500)):
-        assert np.flatnonzero(np.abs(channel) > 1e-9).tolist() == [
-            first + 3000 * tap for tap in range(NUM_TAPS)
-        ]
+        assert np.flatnonzero(np.abs(channel) > 1e-9).tolist() == [first + 3000 * tap for tap in range(NUM_TAPS)]
         np.testing.assert_allclose(np.sum(channel**2), 1)
 
 
@@ -163,9 +157,7 @@ def test_equal_attack_and_release_are_the_simple_compressor() -> None:
     shape = {"threshold_db": -40.0, "ratio": 4.0, "knee_db": 6.0}
     source = noise()
     simple = render_reference(one_node("compressor", time_ms=7.0, **shape), source)
-    ballistic = render_reference(
-        one_node("ballistic_compressor", attack_ms=7.0, release_ms=7.0, **shape), source
-    )
+    ballistic = render_reference(one_node("ballistic_compressor", attack_ms=7.0, release_ms=7.0, **shape), source)
     np.testing.assert_allclose(ballistic, simple)
 
 
@@ -173,9 +165,7 @@ def test_the_detector_hears_the_mean_of_left_and_right() -> None:
     graph = one_node("compressor", threshold_db=-60.0, ratio=4.0)
     source = noise()
     source[0, 1] = -source[0, 0]
-    np.testing.assert_allclose(
-        render_reference(graph, source), source
-    )  # no mid at all: silence, no compression
+    np.testing.assert_allclose(render_reference(graph, source), source)  # no mid at all: silence, no compression
     assert ENERGY_FLOOR < 10 ** (-60 / 10)
 
 
@@ -184,9 +174,7 @@ def sidechain(connected: bool) -> MixGraph:
     voice, music = graph.add("in"), graph.add("in")
     duck = graph.add("sidechain_compressor", threshold_db=-20.0, ratio=2.0, time_ms=1.0)
     graph.chain(music, duck, graph.add("out"))
-    return (
-        graph.connect(voice, duck, inlet="sidechain") if connected else graph.chain(voice, graph.add("out"))
-    )
+    return graph.connect(voice, duck, inlet="sidechain") if connected else graph.chain(voice, graph.add("out"))
 
 
 def test_sidechain_ducks_the_music_by_the_level_of_the_voice() -> None:

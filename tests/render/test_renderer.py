@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_consoles import NUM_INPUTS, random_console, random_sources
-from random_parameters import random_parameters
 from torch import Tensor
 from torch_geometric.data import Batch
 
@@ -23,6 +21,8 @@ from graphmix.processors.filters import Crossover
 from graphmix.render import METHODS, Renderer, schedule
 from graphmix.render.reference import render_reference
 from graphmix.render.sequence import SequenceMethod
+from tests.random_parameters import random_parameters
+from tests.render.random_consoles import NUM_INPUTS, random_console, random_sources
 
 RATE = 30000
 SMALL_RATE = 3000

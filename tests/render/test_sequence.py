@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from graphmix.errors import GraphError
 from graphmix.render.bounds import PairBound, PathCounts, TypeDag, contract
-from graphmix.render.exact import find_exactly
+from graphmix.render.exact_sequence import find_exactly
 from graphmix.render.sequence import (
     METHODS,
     Beam,
@@ -40,9 +40,7 @@ def random_graph(num_nodes: int, num_types: int, seed: int) -> Graph:
     """Nodes in shuffled order, each but the first fed by one to three before it (maybe twice by one)."""
     rng = np.random.default_rng(seed)
     ids = rng.permutation(num_nodes)
-    pairs = [
-        (ids[rng.integers(0, v)], ids[v]) for v in range(1, num_nodes) for _ in range(rng.integers(1, 4))
-    ]
+    pairs = [(ids[rng.integers(0, v)], ids[v]) for v in range(1, num_nodes) for _ in range(rng.integers(1, 4))]
     return rng.integers(0, num_types, num_nodes).tolist(), to_edges(pairs)
 
 
@@ -155,9 +153,7 @@ def test_astar_agrees_where_a_narrow_beam_leaves_it_the_work(seed: int) -> None:
 @given(small_graphs())
 def test_the_contracted_graph_needs_as_many_stages(graph: Graph) -> None:
     types, edges = graph
-    order = [
-        node for stage in find_sequence(types, edges, OneByOne()).stages for node in stage.nodes.tolist()
-    ]
+    order = [node for stage in find_sequence(types, edges, OneByOne()).stages for node in stage.nodes.tolist()]
     place = {node: i for i, node in enumerate(order)}
     preds = [sorted({place[int(u)] for u in edges[0][edges[1] == node]}) for node in order]
     small = contract(TypeDag([types[node] for node in order], preds))

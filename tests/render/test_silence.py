@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_consoles import NUM_INPUTS, random_console, random_sources
 from torch import Tensor
 
 from graphmix.graph import mixing_console
@@ -15,6 +14,7 @@ from graphmix.render import Renderer
 from graphmix.render.silence import silent_rows, without_silence
 from graphmix.search import gain_staging
 from graphmix.spec import NodeType
+from tests.render.random_consoles import NUM_INPUTS, random_console, random_sources
 
 RATE = 30000
 SAMPLES = 2000

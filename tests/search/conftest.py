@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from small_song import SETTINGS, write_small_song, write_tiny_song
 
 from graphmix.audio import Song, load_song
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.search import Objective, simple_answers, start_graph
+from tests.small_song import SETTINGS, write_small_song, write_tiny_song
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time of a tiny song."""
-    monkeypatch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+    monkeypatch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
 
 
 @pytest.fixture(scope="session")

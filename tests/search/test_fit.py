@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_song import SETTINGS, hidden_graph, same_graph
 
 from graphmix.audio import Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.processors.rack import Rack
 from graphmix.search import Objective, Training, fit
 from graphmix.search.fit import MAX_SKIPPED
-from graphmix.search.raw import RawGraph
+from graphmix.search.parametrization import RawGraph
+from tests.small_song import SETTINGS, hidden_graph, same_graph
 
 
 def a_training(objective: Objective, graph: MixGraph, steps: int = 4, **changes: object) -> Training:

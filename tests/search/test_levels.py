@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_song import GAINS_DB, RATE, TRACKS, dry_tracks, hidden_graph, mixed, write_song
 from torch import Tensor
 
 from graphmix.audio import load_song
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.render.song import render_song
+from graphmix.render.blocks import render_song
 from graphmix.search import Objective, sdr
 from graphmix.search.levels import FLOOR_DB, power_gains, waveform_gains, with_levels
+from tests.small_song import GAINS_DB, RATE, TRACKS, dry_tracks, hidden_graph, mixed, write_song
 
 
 def amplitude(gains_db: dict[str, list[float]]) -> Tensor:

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from small_song import RATE, hidden_graph, write_song
 
 from graphmix.audio import Song, load_song, load_stems, training_start
 from graphmix.errors import SearchError
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.search import MixLoss, Objective, gain_staging
+from tests.small_song import RATE, hidden_graph, write_song
 
 
 def plain_sum(song: Song, rack: Rack) -> MixGraph:

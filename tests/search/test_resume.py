@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from small_song import RATE, SETTINGS, same_graph
 
 from graphmix.audio import Song, load_song, read_audio
 from graphmix.errors import SearchError
 from graphmix.graph.storage import load_graph
 from graphmix.search import DRAFT, Judge, Mined, SearchSettings, mine
-from graphmix.search.state import SearchState
+from graphmix.search.search_state import SearchState
+from tests.small_song import RATE, SETTINGS, same_graph
 
-MINE = importlib.import_module("graphmix.search.mine")  # `graphmix.search.mine` itself is the function
+MINE = importlib.import_module("graphmix.search.mine_song")
 SHORT = replace(SETTINGS, chain="g", tolerance=0.05)
 
 
@@ -56,7 +56,7 @@ def song(tiny_folder: Path) -> Song:
 def undisturbed(song: Song, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mined, Interrupting]:
     listener = Interrupting()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
         return mine(song, tmp_path_factory.mktemp("whole") / "out", SHORT, device="cpu", listener=listener), listener
 
 
@@ -227,9 +227,9 @@ def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, und
 
 PROGRAM = """
 import importlib, sys
-importlib.import_module("graphmix.search.mine").SAVE_EVERY_SECONDS = 0.0
+importlib.import_module("graphmix.search.mine_song").SAVE_EVERY_SECONDS = 0.0
 if {no_plots}:
-    importlib.import_module("graphmix.search.report").draw_plots = lambda *args: None
+    importlib.import_module("graphmix.search.pictures").draw_plots = lambda *args: None
 sys.argv[0] = "graphmix"
 importlib.import_module("graphmix.cli").main()
 """

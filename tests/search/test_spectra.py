@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_song import RATE, write_song
 from torch import Tensor
 
 from graphmix.audio import load_song
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.search import Objective, simple_answers, start_graph
 from graphmix.search.spectra import RANGE_DB, equalizer_gains, with_equalizers
+from tests.small_song import RATE, write_song
 
 RACK = Rack.console("eg", RATE)
 BINS = RACK["equalizer"].node_type.width
@@ -123,5 +123,5 @@ def test_a_start_takes_them_where_the_loss_confirms_them(tmp_path, chain):
 def test_a_start_leaves_them_where_it_does_not(tmp_path, monkeypatch):
     flat = {name: torch.zeros(BINS) for name in noises()}
     objective = an_objective(tmp_path / "song", noises(), flat)
-    monkeypatch.setattr("graphmix.search.start.equalizer_gains", lambda *_: torch.full((2, BINS), -12.0))
+    monkeypatch.setattr("graphmix.search.initialization.equalizer_gains", lambda *_: torch.full((2, BINS), -12.0))
     assert start_of(objective, "eg").params["equalizer"].abs().max() == 0

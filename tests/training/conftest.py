@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tiny_songbook import write_tiny_songbook
+
+from tests.training.tiny_songbook import write_tiny_songbook
 
 
 @pytest.fixture(scope="session")

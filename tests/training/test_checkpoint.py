@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_songbook import DMC, GRAPH
 
 from graphmix.errors import GraphmixError
 from graphmix.models.config import model_config
-from graphmix.models.estimator import Estimator, build_estimator
+from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.training import checkpoint
 from graphmix.training.checkpoint import known_models, load_estimator, read_description, save_estimator
+from tests.training.tiny_songbook import DMC, GRAPH
 
 
 @pytest.fixture

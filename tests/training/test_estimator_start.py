@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 import torch
-from small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_tiny_song
-from tiny_songbook import CHAIN, DMC, GRAPH, true_graph
 
 from graphmix.audio import Song, load_song
 from graphmix.errors import GraphmixError, SearchError
-from graphmix.graph.console import mixing_console
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.validate import validate
+from graphmix.graph.validation import validate
 from graphmix.models.config import model_config
-from graphmix.models.estimator import Estimator, build_estimator
-from graphmix.models.stems import Stems
+from graphmix.models.mixing.estimator import Estimator, build_estimator
+from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search import Mined, Objective, mine, simple_answers
-from graphmix.search.raw import MIN_WEIGHT
+from graphmix.search.parametrization import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
-from graphmix.training.start import EstimatorStart, parse_start, soft_console
+from graphmix.training.estimator_start import EstimatorStart, parse_start, soft_console
+from tests.small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_tiny_song
+from tests.training.tiny_songbook import CHAIN, DMC, GRAPH, true_graph
 
 REVERSE: dict[str, Any] = {**GRAPH, "reverse": True}
 
@@ -158,7 +158,7 @@ BRIEF = replace(SETTINGS, steps=2, rounds=1, round_steps=1)
 @pytest.fixture(scope="module", autouse=True)
 def _no_plots() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.report.draw_plots", lambda *args: None)
+        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
         yield
 
 

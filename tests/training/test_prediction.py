@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from small_song import RATE, TRACKS, dry_tracks, write_song, write_tiny_song
-from tiny_songbook import GRAPH, WAVEUNET
 
 from graphmix.audio import load_song, load_stems, read_audio
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph
 from graphmix.models.config import model_config
-from graphmix.models.estimator import Estimator, build_estimator
-from graphmix.render.song import render_song
+from graphmix.models.mixing.estimator import Estimator, build_estimator
+from graphmix.render.blocks import render_song
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.prediction import blocks_of, predict, propose
+from tests.small_song import RATE, TRACKS, dry_tracks, write_song, write_tiny_song
+from tests.training.tiny_songbook import GRAPH, WAVEUNET
 
 FILES = {"graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots"}
 

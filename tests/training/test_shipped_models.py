@@ -8,15 +8,15 @@ import torch
 from graphmix.audio import load_song
 from graphmix.graph import mixing_console, validate
 from graphmix.models import Stems
-from graphmix.models.pretraining import HELD_OUT, Sounds, score_proxy
-from graphmix.models.proxy import SHIPPED, load_proxy
-from graphmix.models.strip import random_settings
+from graphmix.models.effects.pretraining import HELD_OUT, Sounds, score_proxy
+from graphmix.models.effects.proxy import SHIPPED, load_proxy
+from graphmix.models.effects.strip import random_settings
 from graphmix.processors import Rack
 from graphmix.search import Objective
-from graphmix.search.demo import write_demo_song
+from graphmix.search.mix_measures import compare_mixes
+from graphmix.songbook.demo import write_demo_song
 from graphmix.training import EstimatorStart, load_estimator, propose
 from graphmix.training.checkpoint import PRETRAINED, known_models, read_description
-from graphmix.training.measures import compare_mixes
 
 MODELS = ("graph", "reverse")
 LARGEST = 8 * 2**20

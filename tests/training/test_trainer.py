@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
 
 from graphmix.audio import Song
 from graphmix.errors import GraphmixError
-from graphmix.models.baselines import MeanParameters
-from graphmix.models.nearest_song import NearestSong
+from graphmix.models.mixing.baselines import MeanParameters
+from graphmix.models.mixing.nearest_song import NearestSong
 from graphmix.training.checkpoint import load_estimator, read_description
 from graphmix.training.config import RunConfig
 from graphmix.training.trainer import rate_at, train
+from tests.training.tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
 
 FILES = {"run.json", "model.json", "model.safetensors", "training.json", "log"}
 
@@ -279,7 +279,7 @@ SCRIPT = """
 import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from tiny_songbook import DMC, tiny_config
+from tests.training.tiny_songbook import DMC, tiny_config
 from graphmix.training.trainer import train
 
 if __name__ == "__main__":
@@ -289,8 +289,7 @@ if __name__ == "__main__":
 
 
 def write_script(tmp_path: Path, songs: Path, out: Path, tables: dict[str, Any]) -> Path:
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent), str(here.parent.parent)]
+    paths = [str(Path(__file__).parents[2])]
     script = tmp_path / "training.py"
     script.write_text(textwrap.dedent(SCRIPT).format(paths=paths, songs=str(songs), out=str(out), tables=tables))
     return script
@@ -357,9 +356,7 @@ def test_the_rate_falls_once_without_sound_and_once_with_it() -> None:
         assert falling == sorted(falling, reverse=True)
 
 
-def test_sound_is_read_only_where_it_is_heard(
-    songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sound_is_read_only_where_it_is_heard(songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Song.read
     begun: list[int] = []
     witness = Witness()

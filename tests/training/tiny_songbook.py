@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from small_song import RATE, SUBGROUPS, TRACKS, dry_tracks, mixed, write_song
 
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.processors.rack import Rack
 from graphmix.training.config import TrainConfig, parse_config
+from tests.small_song import RATE, SUBGROUPS, TRACKS, dry_tracks, mixed, write_song
 
 SECONDS = 2.0
 CHAIN = "eg"

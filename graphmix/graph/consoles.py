@@ -1,0 +1,76 @@
+"""The mixing console of section 2.2 of the pruning paper (figure 2a).
+
+Each track passes through a chain of processors, tracks are summed by subgroup, each subgroup passes through the
+same chain, and all go to the output. The chain is a string of letters, e.g. ``"ecnsgdr"``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.spec import NodeType
+
+CONSOLE_CHAIN = "ecnsgdr"
+"""The order of section 2.2: equalizer, compressor, noisegate, imager, gain, delay, reverb."""
+
+
+def mixing_console(
+    types: Iterable[NodeType],
+    subgroups: Mapping[str, Sequence[str]],
+    chain: str = CONSOLE_CHAIN,
+    sample_rate: int = 30000,
+) -> MixGraph:
+    """A full console over subgroups of tracks.
+
+    Args:
+        types: processor types, e.g. ``rack.types``.
+        subgroups: bus name to the names of its tracks; inputs are numbered in this order.
+        chain: letters of the processors on every track and every bus; may be empty.
+        sample_rate: in Hz.
+
+    Raises:
+        GraphError: an unknown letter, a processor with several ports, a track in two subgroups, no track.
+    """
+    graph = MixGraph(types, sample_rate)
+    _check_chain(graph, chain)
+    for bus, members in subgroups.items():
+        if isinstance(members, str):
+            raise GraphError(f"the tracks of subgroup {bus!r} are the text {members!r}; give a list of names.")
+    tracks = [track for members in subgroups.values() for track in members]
+    if not tracks:
+        raise GraphError("a console needs at least one track; all subgroups are empty.")
+    twice = next((track for track in tracks if tracks.count(track) > 1), None)
+    if twice is not None:
+        raise GraphError(f"track {twice!r} is in two subgroups; give it to one.")
+    kinds, names, cables = ["in"] * len(tracks), list(tracks), list[tuple[int, int]]()
+
+    def add_chain(start: int) -> int:
+        """The last node of a new chain behind a node."""
+        nodes = [start, *range(len(kinds), len(kinds) + len(chain))]
+        kinds.extend(chain)
+        names.extend([""] * len(chain))
+        cables.extend(pairwise(nodes))
+        return nodes[-1]
+
+    ends = {track: add_chain(node) for node, track in enumerate(tracks)}
+    buses = []
+    for bus, members in subgroups.items():
+        if not members:
+            continue
+        mix = len(kinds)
+        kinds.append("mix")
+        names.append(bus)
+        cables.extend((ends[track], mix) for track in members)
+        buses.append(add_chain(mix))
+    out = len(kinds)
+    cables.extend((end, out) for end in buses)
+    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], cables, [*names, "mix"], sample_rate)
+
+
+def _check_chain(graph: MixGraph, chain: str) -> None:
+    usable = {t.letter: t for t in graph.types.types if t.can_be_bypassed and len(t.inlets) == 1}
+    for position, letter in enumerate(chain):
+        if letter not in usable:
+            known = ", ".join(f"{t.letter} {t.name}" for t in usable.values())
+            raise GraphError(f"letter {letter!r} at place {position + 1} of chain {chain!r} is none of: {known}.")

@@ -1,0 +1,173 @@
+"""One song of a collection as a task: what a worker is told, what it does, what it says afterwards.
+
+A task holds all that it needs. Any process that sees the files of the song and the output folder can do it, and to do
+it twice is to do it once: what is finished is found and left alone, what was begun is continued.
+"""
+
+import json
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from graphmix.errors import GraphmixError
+from graphmix.io import write_atomically
+from graphmix.locks import FolderBusyError, is_being_mined
+from graphmix.search.mine_song import FAILURE, SongSource, digest_file, mine
+from graphmix.search.pruning import Listener
+from graphmix.search.settings import SearchSettings
+from graphmix.songs.collection import SongFiles
+
+METRICS = "metrics.json"
+
+
+class Status(StrEnum):
+    """What became of a task."""
+
+    MINED = "mined"
+    ALREADY = "already mined"
+    FAILED = "failed"
+    BUSY = "busy"
+    DIED = "died"
+
+
+@dataclass(frozen=True)
+class SongTask:
+    """A song, where its files go, and how it is mined."""
+
+    song: SongFiles
+    folder: Path
+    settings: SearchSettings
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Args:
+        song_id: of the song.
+        status: ``BUSY`` if another process has the song in hand, ``DIED`` if the worker ended without a word.
+        reason: one sentence, if the song failed or the worker died.
+        details: the traceback of an unexpected error.
+        metrics: as in ``metrics.json``, if the song is mined.
+        seconds: in the worker.
+        worker: who did it.
+    """
+
+    song_id: str
+    status: Status
+    reason: str = ""
+    details: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    worker: str = ""
+
+
+def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") -> Outcome:
+    """Mine the song; every error becomes an outcome."""
+    started, song_id = time.perf_counter(), task.song.id
+
+    def ended(status: Status, **more: Any) -> Outcome:
+        return Outcome(song_id, status, seconds=time.perf_counter() - started, worker=worker, **more)
+
+    if is_being_mined(task.folder):
+        return ended(Status.BUSY)
+    source = SongSource(song_id, task.song.collection, task.song.artist)
+    try:
+        song = task.song.load(task.settings.sample_rate)
+        mined = mine(song, task.folder, task.settings, device=task.device, listener=listener, source=source)
+    except FolderBusyError:
+        return ended(Status.BUSY)
+    except GraphmixError as error:
+        return ended(Status.FAILED, reason=" ".join(str(error).split()))
+    except Exception as error:  # one song's trouble, whatever it is, is not the others'
+        what = str(error).strip().splitlines() or ["no message"]
+        reason = f"{type(error).__name__}: {what[0]}"
+        return ended(Status.FAILED, reason=reason, details=traceback.format_exc())
+    return ended(Status.ALREADY if mined.already_done else Status.MINED, metrics=mined.metrics)
+
+
+def is_finished(task: SongTask) -> bool:
+    """Whether the folder holds this song, mined with these settings.
+
+    Names, subgroups and settings are compared, and files of the song that are newer than its metrics are looked into.
+    """
+    try:
+        mined_at = (task.folder / METRICS).stat().st_mtime
+        run = json.loads((task.folder / "run.json").read_bytes())
+        song, layout = run["song"], task.song.layout
+        subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
+        if "start" in run:  # by a model's proposal; mine-all takes the usual start
+            return False
+        if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
+            return False
+        if set(song["tracks"]) != set(layout.tracks) or song["subgroups"] != subgroups:
+            return False
+        files = [(layout.mix, song["mix"]), *((path, song["tracks"][name]) for name, path in layout.tracks.items())]
+        return all(path.stat().st_mtime <= mined_at or digest_file(path) == digest for path, digest in files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def tidy(folder: Path) -> None:
+    """Remove from a finished folder what a kill between its last two steps left there."""
+    if (folder / METRICS).exists() and not is_being_mined(folder):
+        for name in ("checkpoint.safetensors", FAILURE):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """``metrics.json`` of a folder, or None where there is none that can be read."""
+    return _read_object(folder / METRICS)
+
+
+def read_failure(folder: Path) -> dict[str, Any] | None:
+    """``failure.json`` of a folder: ``song_id``, ``reason``, ``kind``, ...; None where there is none."""
+    return _read_object(folder / FAILURE)
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_failure(task: SongTask, reason: str, kind: str, details: str = "") -> str | None:
+    """Write down why a song was not mined; a finished folder is left as it is.
+
+    Args:
+        task: the song and its folder.
+        reason: one sentence.
+        kind: ``"problem"``: its files are incomplete; ``"error"``: mining said so; ``"died"``: the worker was killed.
+        details: a traceback, if there is one.
+
+    Returns:
+        None, or why the file could not be written.
+    """
+    if (task.folder / METRICS).exists():
+        return None
+    record = {
+        "song_id": task.song.id,
+        "collection": task.song.collection,
+        "artist": task.song.artist,
+        "reason": reason,
+        "kind": kind,
+        "details": details,
+        "settings": task.settings.to_dict(),
+        "graphmix": version("graphmix"),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    try:
+        task.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(task.folder / FAILURE, json.dumps(record, indent=1).encode())
+    except (OSError, GraphmixError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,1 @@
+"""Networks that imitate effects: the TCN proxy of a channel strip and its pretraining."""

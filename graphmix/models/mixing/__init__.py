@@ -1,0 +1,1 @@
+"""Estimators: models that propose a mixing graph (or a mix) from dry tracks."""

@@ -1,0 +1,314 @@
+"""A model that writes a graph node by node, so that graphs outside of any console can be proposed.
+
+First it writes the prototype, types and edges (:mod:`graphmix.models.mixing.autoregressive_network`), then, given the
+whole prototype, the parameters: messages run along the cables in both directions, and the heads of the other models say
+dry/wet and coefficients. That order, and a transformer for it, are those of "Blind estimation of audio processing
+graph" (Lee et al., ICASSP 2023).
+
+It learns from true graphs by teacher forcing (:meth:`GraphWriter.writing_loss`). The structure that it writes has no
+gradient; what it says of parameters has, in training mode too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric.nn import SAGEConv
+
+from graphmix.errors import GraphError, GraphmixError
+from graphmix.graph.editing import keep_nodes
+from graphmix.graph.mixgraph import GraphInfo, MixGraph
+from graphmix.models.config import ModelConfig, NeuralConfig
+from graphmix.models.heads import NodeOutputs, PerTypeHeads
+from graphmix.models.mixing.autoregressive_network import PrototypeNet
+from graphmix.models.mixing.canonical import EmbeddedSong
+from graphmix.models.mixing.decoding import sampler, write, write_by_beam
+from graphmix.models.mixing.estimator import NeuralEstimator, Outputs, register
+from graphmix.models.mixing.linearize import GraphSequence, linearize
+from graphmix.models.mixing.partial_graph import Draft, Transcript, transcribe
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.wiring import full_console, set_console
+from graphmix.processors.rack import Rack
+from graphmix.spec import STRUCTURAL, TypeTable
+
+
+class WriterConfig(NeuralConfig):
+    """A graph writer; ``chain`` is the processors that it may use.
+
+    Args:
+        channels: of a token.
+        heads: of attention; they divide the channels.
+        layers: of the transformer.
+        rounds: of messages along the cables before the parameters.
+        hidden: units of the heads.
+        dropout: in training.
+        nodes: room for so many nodes,
+        nodes_per_track: and for so many more for each track.
+        fan_out: how many cables an outlet gets in what it writes; 1 for songs whose graphs have no sends and no
+            parallel chains, any number by default. What it learns from is not bound by it.
+        decoding: ``"greedy"``, ``"beam"`` or ``"sample"``.
+        beam: drafts that beam search keeps.
+        temperature: of sampling.
+        seed: of sampling; the same song and seed give the same graph.
+    """
+
+    name: Literal["writer"] = "writer"
+    channels: int = Field(default=128, ge=2)
+    heads: int = Field(default=4, ge=1)
+    layers: int = Field(default=3, ge=1)
+    rounds: int = Field(default=2, ge=0)
+    hidden: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    nodes: int = Field(default=16, ge=1)
+    nodes_per_track: float = Field(default=8.0, ge=0)
+    fan_out: int | None = Field(default=None, ge=1)
+    decoding: Literal["greedy", "beam", "sample"] = "greedy"
+    beam: int = Field(default=4, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.channels % self.heads:
+            raise ValueError(f"channels is {self.channels} and heads {self.heads}; make it a multiple")
+        return self
+
+
+class CableMessages(nn.Module):
+    """Messages along the cables and against them (GraphSAGE, Hamilton et al. 2017), beside a residual connection.
+
+    Args:
+        channels: of a node.
+        rounds: how many.
+    """
+
+    def __init__(self, channels: int, rounds: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(rounds))
+        self.along = nn.ModuleList(SAGEConv(channels, channels) for _ in range(rounds))
+        self.against = nn.ModuleList(SAGEConv(channels, channels) for _ in range(rounds))
+
+    def forward(self, nodes: Tensor, edge_index: Tensor) -> Tensor:
+        """Nodes [nodes, channels], cables [2, cables] -> [nodes, channels]."""
+        for norm, along, against in zip(self.norms, self.along, self.against, strict=True):
+            normed = norm(nodes)
+            nodes = nodes + functional.gelu(along(normed, edge_index) + against(normed, edge_index.flip(0)))
+        return nodes
+
+
+@register
+class GraphWriter(NeuralEstimator):
+    """Writes a graph node by node: prototype first, parameters second.
+
+    What it writes is valid whatever it has learned; see :mod:`graphmix.models.mixing.partial_graph`.
+
+    Args:
+        config: its size.
+        rack: processors of your own for the letters of the chain.
+
+    Example:
+        >>> writer = GraphWriter(WriterConfig(chain="eg", nodes_per_track=1)).eval()
+        >>> graph = writer(Stems(torch.randn(2, 2, 30000), ("bass", "voice"), 30000))
+        >>> sorted(graph.names[node] for node in graph.nodes_of("in"))
+        ['bass', 'voice']
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = WriterConfig
+    config: WriterConfig
+
+    def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
+        super().__init__(config, rack)
+        self.types = TypeTable((*STRUCTURAL, *self.rack.types))
+        size = self.encoder.embedding * (3 if self.config.reverse else 2)
+        own = self.config
+        self.net = PrototypeNet(size, self.types, own.channels, own.heads, own.layers, own.dropout)
+        self.messages = CableMessages(own.channels, own.rounds)
+        self.heads = PerTypeHeads(self.rack, self.basis.sizes, own.channels, own.hidden)
+
+    # --- proposals
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """One graph for each song; soft or not, since a written graph has nothing to drop."""
+        return [self._proposal(song) for song in songs]
+
+    def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
+        """There is no full console of which heads could speak.
+
+        Raises:
+            GraphmixError: always.
+        """
+        raise GraphmixError(f"the model {self.config.name!r} fills no console; it learns by its method writing_loss.")
+
+    def room(self, num_tracks: int) -> int:
+        """How many nodes a graph for so many tracks may have beside the inputs."""
+        return self.config.nodes + int(self.config.nodes_per_track * num_tracks)
+
+    def write(self, song: EmbeddedSong) -> Draft:
+        """A prototype for a song with active tracks, as the config's ``decoding`` says."""
+        heard, room = self.heard(song), self.room(song.num_tracks)
+        draft = Draft(self.types, song.num_tracks, room, fan_out=self.config.fan_out)
+        if self.config.decoding == "beam":
+            return write_by_beam(self.net, heard, draft, self.config.beam).draft
+        if self.config.decoding == "sample":
+            generator = torch.Generator().manual_seed(self.config.seed)
+            return write(self.net, heard, draft, sampler(generator, self.config.temperature)).draft
+        return write(self.net, heard, draft).draft
+
+    def heard(self, song: EmbeddedSong) -> Tensor:
+        """What describes each track: its embedding, the mean of all, and the mix in reverse mode, [tracks, size]."""
+        context = [song.tracks.mean(0, keepdim=True)]
+        if self.config.reverse:
+            assert song.mix is not None, "a model in reverse mode has heard the mix"
+            context.append(song.mix[None])
+        return torch.cat([song.tracks, *(part.expand(song.num_tracks, -1) for part in context)], dim=1)
+
+    def _proposal(self, song: EmbeddedSong) -> MixGraph:
+        if not song.num_tracks:
+            empty = full_console(self.rack.types, {}, "", self.sample_rate)
+            nothing = torch.ones(1, device=self.device)
+            return set_console(empty, song.silent, {}, nothing, nothing, soft=False, model=self.config.name)
+        draft = self.write(song)
+        graph = draft.to_graph(self.sample_rate)
+        self._name_inputs(graph, song)
+        said = self._settings(self.net.read(self.heard(song), draft).places, graph)
+        params = self.settings(said.coefficients, self.offsets_of([graph], [song]))
+        wet = said.wet_logit.sigmoid()
+        keep = torch.ones_like(wet)
+        name, center_db = self.config.name, self.config.center_db
+        return set_console(graph, song.silent, params, wet, keep, soft=False, model=name, center_db=center_db)
+
+    def _settings(self, places: Tensor, graph: MixGraph) -> NodeOutputs:
+        """What the heads say of each node of a prototype, whose nodes are numbered as written."""
+        nodes = self.messages(places, graph.edge_index.to(places.device))
+        said: NodeOutputs = self.heads(nodes, graph.node_type.to(places.device))
+        return said
+
+    # --- learning
+
+    def writing_loss(self, songs: Sequence[Stems], graphs: Sequence[MixGraph], settings: float = 1.0) -> Tensor:
+        """How improbable true graphs are, and how far off their parameters; the mean over the songs, 0-dim.
+
+        The first part is the mean negative log-likelihood of a choice, the second the mean absolute error of dry/wet
+        weights and the smooth mean absolute error of coefficients, for the true prototype.
+
+        Args:
+            songs: stems, with the mix in reverse mode.
+            graphs: the true graph of each, at the model's rate; inputs are named after the tracks.
+            settings: weight of the second part.
+
+        Raises:
+            GraphError: a graph with several outputs, without an active track, of another rate, or with processors that
+                the model does not have.
+        """
+        return self.writing_loss_of(self.embed(songs), graphs, settings)
+
+    def writing_loss_of(
+        self, songs: Sequence[EmbeddedSong], graphs: Sequence[MixGraph], settings: float = 1.0
+    ) -> Tensor:
+        """As :meth:`writing_loss`, from what was heard."""
+        losses = []
+        for song, graph in zip(songs, graphs, strict=True):
+            if not song.num_tracks:
+                continue
+            sequence = self.sequence(graph, song.names)
+            transcript = transcribe(sequence, self.room(song.num_tracks))
+            losses.append(self._loss(song, sequence, transcript, settings))
+        return torch.stack(losses).mean() if losses else torch.zeros((), device=self.device, requires_grad=True)
+
+    def sequence(self, graph: MixGraph, names: Sequence[str]) -> GraphSequence:
+        """A true graph in writing order, with this model's types and without tracks that are not named.
+
+        Args:
+            graph: inputs are named after the tracks.
+            names: of the active tracks, in canonical order.
+
+        Raises:
+            GraphError: as :meth:`writing_loss`.
+        """
+        if graph.sample_rate != self.sample_rate:
+            raise GraphError(
+                f"the graph is at {graph.sample_rate} Hz and the model {self.config.name!r} at {self.sample_rate} Hz; "
+                "train on graphs of its rate."
+            )
+        part = part_with_tracks(with_types(graph, self.types), names)
+        node_of = {part.names[node]: node for node in part.nodes_of("in").tolist()}
+        return linearize(part, [node_of[name] for name in names])
+
+    def _loss(self, song: EmbeddedSong, sequence: GraphSequence, transcript: Transcript, settings: float) -> Tensor:
+        heard = self.heard(song)
+        read = self.net.read(heard, transcript.draft)
+        likelihood = self.net(heard, transcript, read)
+        choices = torch.cat([likelihood.types, likelihood.cables])
+        graph = sequence.to_graph()
+        self._name_inputs(graph, song)
+        said = self._settings(read.places, graph)
+        prunable = torch.tensor([t.can_be_bypassed for t in self.types.types])[graph.node_type].to(heard.device)
+        wet_error = (said.wet_logit.sigmoid() - graph.wet.to(heard.device)).abs()[prunable]
+        errors = [wet_error] if wet_error.numel() else []
+        errors += list(self._coefficient_errors(said.coefficients, graph, song))
+        return torch.stack([-choices.mean(), *(settings * error.mean() for error in errors)]).sum()
+
+    def _name_inputs(self, graph: MixGraph, song: EmbeddedSong) -> None:
+        """Call the nodes of a written graph, whose inputs come first and whose output is last, by the song's tracks."""
+        nodes = graph.node_type.numel() - song.num_tracks - 1
+        graph.info = GraphInfo(self.types, self.sample_rate, (*song.names, *[""] * nodes, "mix"))
+
+    def _coefficient_errors(self, said: Mapping[str, Tensor], graph: MixGraph, song: EmbeddedSong) -> list[Tensor]:
+        """Smooth absolute errors of the coefficients of each type that the graph has."""
+        errors = []
+        offsets = self.offsets_of([graph], [song])
+        for name, coefficients in said.items():
+            if coefficients.numel():
+                params = graph.params[name].to(coefficients.device)
+                wanted = self.basis.encode(name, params if offsets is None else params - offsets[name])
+                errors.append(functional.smooth_l1_loss(coefficients, wanted.to(coefficients), reduction="none"))
+        return errors
+
+
+def with_types(graph: MixGraph, types: TypeTable) -> MixGraph:
+    """The same graph with another table of types.
+
+    Raises:
+        GraphError: a node of a type that the table lacks, or has with other parameters or ports.
+    """
+    place = {t.name: i for i, t in enumerate(types.types)}
+    used = [graph.types[index] for index in graph.node_type.unique().tolist()]
+    for t in used:
+        if t.name not in place:
+            raise GraphError(f"the graph has a {t.name!r} and the model none; its types are: {types.names}.")
+        if types[place[t.name]] != t:
+            raise GraphError(f"the graph's {t.name!r} has other parameters or ports than the model's; use one rate.")
+    moved = MixGraph((t for t in types.types if t.is_processor), graph.sample_rate)
+    index = torch.tensor([place.get(t.name, -1) for t in graph.types.types])
+    moved.node_type = index[graph.node_type.cpu()]
+    moved.edge_index, moved.edge_port, moved.wet = graph.edge_index.cpu(), graph.edge_port.cpu(), graph.wet.cpu()
+    moved.params |= {t.name: graph.params[t.name].cpu() for t in used if t.is_processor}
+    moved.info = GraphInfo(types, graph.sample_rate, tuple(graph.names), graph.provenance)
+    return moved
+
+
+def part_with_tracks(graph: MixGraph, names: Sequence[str]) -> MixGraph:
+    """The part of a graph that hears some tracks: other inputs go, and with them what hears nothing else.
+
+    Raises:
+        GraphError: a track that is no input of the graph.
+    """
+    inputs = graph.nodes_of("in").tolist()
+    have = [graph.names[node] for node in inputs]
+    missing = next((name for name in names if name not in have), None)
+    if missing is not None:
+        raise GraphError(f"the graph has no input {missing!r}; its inputs are: {', '.join(have[:6])}.")
+    wanted = set(names)
+    heard = graph.node_type == graph.types.index("out")
+    heard[[node for node, name in zip(inputs, have, strict=True) if name in wanted]] = True
+    source, target = graph.edge_index
+    while True:
+        more = heard.clone()
+        more[target[heard[source]]] = True
+        if bool((more == heard).all()):
+            break
+        heard = more
+    return graph if bool(heard.all()) else keep_nodes(graph, heard)

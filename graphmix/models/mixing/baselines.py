@@ -1,0 +1,224 @@
+"""Baselines: what a model has to beat. They have no weights that a gradient would move.
+
+===================  ============================================================================================
+``sum``              the plain sum of the tracks
+``loudness_sum``     the sum of the tracks at equal loudness, as loud as the mixes of the training songs
+``mean_parameters``  one constant answer: each place of the console is kept if it mostly is in the training graphs,
+                     with mean raw parameters and mean dry/wet weight
+===================  ============================================================================================
+
+The nearest training song is :mod:`graphmix.models.mixing.nearest_song`.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from graphmix.audio.loudness import LOWEST_LUFS, loudness
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import find_strips
+from graphmix.models.config import ModelConfig
+from graphmix.models.mixing.basis import physical_values
+from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong, canonical_buses
+from graphmix.models.mixing.estimator import Described, Estimator, register
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.wiring import (
+    KEEP_FROM,
+    console_places,
+    flat_console,
+    full_console,
+    set_console,
+    with_silent,
+)
+from graphmix.processors.rack import Rack
+
+GAIN_RANGE_DB = (-60.0, 24.0)
+"""A track that is hardly there is not made as loud as the others."""
+ON_TRACK, ON_BUS = 0, 1
+
+
+class SumConfig(ModelConfig):
+    """The plain sum; nothing to set but the rate."""
+
+    name: Literal["sum"] = "sum"
+    chain: Literal[""] = ""
+
+
+class LoudnessSumConfig(ModelConfig):
+    """The sum at equal loudness.
+
+    Args:
+        mix_lufs: integrated loudness of the sum, as long as no training songs have said another.
+    """
+
+    name: Literal["loudness_sum"] = "loudness_sum"
+    chain: Literal["g"] = "g"
+    mix_lufs: float = Field(default=-16.0, ge=LOWEST_LUFS, le=0)
+
+
+class MeanParametersConfig(ModelConfig):
+    """The constant answer."""
+
+    name: Literal["mean_parameters"] = "mean_parameters"
+
+
+@register
+class SumBaseline(Estimator):
+    """The plain sum: a cable from each track to the output."""
+
+    config_type: ClassVar[type[ModelConfig]] = SumConfig
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """One cable for each track."""
+        return [
+            with_silent(flat_console(self.rack.types, song.names, "", self.sample_rate), song.silent).to(self.device)
+            for song in songs
+        ]
+
+
+@register
+class LoudnessSum(Estimator):
+    r"""Each track at the same integrated loudness (ITU-R BS.1770-4), and the sum at that of the training mixes.
+
+    .. math:: g_i = L_{mix} - 10 \log_{10} n - L_i
+
+    n is the number of active tracks; the powers of tracks are taken to add up.
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = LoudnessSumConfig
+    config: LoudnessSumConfig
+    mix_lufs: Tensor
+
+    def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
+        super().__init__(config, rack)
+        self.register_buffer("mix_lufs", torch.tensor(self.config.mix_lufs))
+
+    @torch.no_grad()
+    def fit_songs(self, examples: Iterable[tuple[Stems, MixGraph]]) -> None:
+        """Mean loudness of the mixes; those that are silent do not count."""
+        heard = [loudness(stems.mix, stems.sample_rate) for stems, _ in examples if stems.mix is not None]
+        heard = [lufs for lufs in heard if lufs > LOWEST_LUFS]
+        if heard:
+            self.mix_lufs.fill_(sum(heard) / len(heard))
+
+    def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
+        """Power of each track by its loudness, [active, 1], so that the mean over blocks is one of powers."""
+        described: list[Described] = []
+        for song in songs:
+            lufs = torch.tensor([loudness(track, song.sample_rate) for track in song.audio])
+            described.append(Described(10 ** (lufs[:, None] / 10)))
+        return described
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """One gain for each track."""
+        graphs = []
+        for song in songs:
+            level = 10 * song.tracks[:, 0].log10()
+            wanted = float(self.mix_lufs) - 10 * math.log10(max(1, song.num_tracks))
+            graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
+            graph.params["gain"] = (wanted - level).clamp(*GAIN_RANGE_DB)[:, None].expand(-1, 2).contiguous()
+            graphs.append(with_silent(graph, song.silent).to(self.device))
+        return graphs
+
+
+class HeardStrip(NamedTuple):
+    """Processors of one track or bus that are heard, in order."""
+
+    role: int
+    start: int
+    nodes: tuple[int, ...]
+
+
+def heard_strips(graph: MixGraph) -> Iterator[HeardStrip]:
+    """The chain of each input and of each mix, by the node that it begins at."""
+    strips = find_strips(graph)
+    input_of = {graph.names[node]: node for node in graph.nodes_of("in").tolist()}
+    wet = graph.wet.tolist()
+    for name, nodes in strips.tracks.items():
+        yield HeardStrip(ON_TRACK, input_of[name], tuple(node for node in nodes if wet[node] > 0))
+    for mix, nodes in strips.buses.items():
+        yield HeardStrip(ON_BUS, mix, tuple(node for node in nodes if wet[node] > 0))
+
+
+@register
+class MeanParameters(Estimator):
+    """The constant answer: for each place in the chain of a track, and of a bus, what the training graphs mostly do.
+
+    A place is kept if at least half of the training tracks (or buses) keep it; its raw parameters and its dry/wet
+    weight are the means over those that do.
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = MeanParametersConfig
+    config: MeanParametersConfig
+    keep: Tensor
+    weight: Tensor
+
+    def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
+        super().__init__(config, rack)
+        self.kinds = [self._kind(letter) for letter in self.config.chain]
+        self.register_buffer("keep", torch.ones(2, len(self.kinds)))
+        self.register_buffer("weight", torch.tensor([self.rack[kind].start_wet for kind in self.kinds]).repeat(2, 1))
+        for place, kind in enumerate(self.kinds):
+            processor = self.rack[kind]
+            neutral = processor.to_raw(processor.node_type.neutral()[None])
+            self.register_buffer(f"raw_{place}", neutral.repeat(2, 1))
+
+    def _kind(self, letter: str) -> str:
+        return next(t.name for t in self.rack.types if t.letter == letter)
+
+    @torch.no_grad()
+    def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:
+        """Count what is kept in each place, and average its parameters."""
+        strips = torch.zeros(2)
+        kept, weight = torch.zeros(2, len(self.kinds)), torch.zeros(2, len(self.kinds))
+        raw: dict[tuple[int, int], list[Tensor]] = {}
+        for graph in graphs:
+            rows = graph.rows().tolist()
+            for strip in heard_strips(graph):
+                strips[strip.role] += 1
+                for place, node in self._in_places(graph, strip.nodes):
+                    kind = self.kinds[place]
+                    kept[strip.role, place] += 1
+                    weight[strip.role, place] += float(graph.wet[node])
+                    row = graph.params[kind][rows[node]][None]
+                    raw.setdefault((strip.role, place), []).append(self.rack[kind].to_raw(row.to(self.device)))
+        self.keep.copy_(kept / strips.clamp(min=1)[:, None])
+        for (role, place), found in raw.items():
+            self.weight[role, place] = weight[role, place] / kept[role, place]
+            self.get_buffer(f"raw_{place}")[role] = torch.cat(found).mean(0)
+
+    def _in_places(self, graph: MixGraph, nodes: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """(place in the chain, node): the first processor of a type takes the first place of its type."""
+        free = dict(enumerate(self.kinds))
+        for node in nodes:
+            name = graph.type_of(node).name
+            place = next((place for place, kind in free.items() if kind == name), None)
+            if place is not None:
+                del free[place]
+                yield place, node
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """The same answer for every song."""
+        return [self._proposal(song, soft) for song in songs]
+
+    def _proposal(self, song: EmbeddedSong, soft: bool) -> MixGraph:
+        buses = canonical_buses(song.names, song.subgroups)
+        console = full_console(self.rack.types, buses, self.config.chain, self.sample_rate)
+        role, place = (where.to(self.device) for where in console_places(song.num_tracks, len(buses), len(self.kinds)))
+        inside = role >= 0
+        keep, wet = torch.ones_like(role, dtype=self.keep.dtype), torch.ones_like(role, dtype=self.keep.dtype)
+        keep[inside], wet[inside] = self.keep[role[inside], place[inside]], self.weight[role[inside], place[inside]]
+        params = {}
+        for name in self.rack.names:
+            nodes = console.nodes_of(name).tolist()
+            found = [self.get_buffer(f"raw_{int(place[node])}")[int(role[node])] for node in nodes]
+            raw = torch.stack(found) if found else self.keep.new_zeros(0, 0)
+            params[name] = physical_values(self.rack, name, raw)
+        keep_from = 0.0 if soft else KEEP_FROM
+        return set_console(
+            console, song.silent, params, wet, keep, soft=soft, model=self.config.name, keep_from=keep_from
+        )

@@ -1,0 +1,70 @@
+"""What graphmix sets in a process that it owns: threads, the allocator, and a worker's end with its driver's.
+
+Importing this module loads neither torch nor numba, so that :func:`start_worker` can set the number of threads before
+they start theirs.
+
+Rendering allocates and frees signals of megabytes at a high rate. glibc maps each one again and unmaps it after use, so
+that the system fills every page with zeros each time; these page faults can take longer than the arithmetic.
+"""
+
+import ctypes
+import os
+import sys
+import threading
+import warnings
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_TOP_PAD_BYTES = 64 * 2**20
+
+
+def keep_memory() -> bool:
+    """Tell glibc to keep freed memory for the next allocation; for the whole process, and until its end.
+
+    The command line does so. A library must not change its host's allocator unasked: call this yourself in a
+    script that renders much. The resident memory of the process then stays near its peak.
+
+    Returns:
+        Whether the allocator took the setting; False where it is not glibc's.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, _TOP_PAD_BYTES))
+    return all(mallopt(option, value) == 1 for option, value in settings)
+
+
+def start_worker(threads: int) -> None:
+    """Prepare a process to mine: threads, allocator, and an end with its driver's."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(threads)
+    if "numba" not in sys.modules:  # it refuses another number once its threads run
+        os.environ["NUMBA_NUM_THREADS"] = str(threads)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    prepare_to_render(threads)
+
+
+def prepare_to_render(threads: int) -> None:
+    """Set the threads of libraries that are loaded already, and the allocator."""
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    import numba
+    import torch
+
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    keep_memory()
+
+
+def _end_with_driver() -> None:
+    """End at once when the driver is gone, even by SIGKILL: nobody would hear of the result."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)

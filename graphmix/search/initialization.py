@@ -1,0 +1,161 @@
+"""Where a search starts: a console that sounds like the levelled and equalized sum, thresholds amid what they hear.
+
+Neutral processors are the identity; delays and reverbs, which have no neutral setting, start almost dry. The track
+levels are the best of three simple answers, judged by the loss that is to be minimised; the tracks' equalizers come
+from spectra, where that loss confirms them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.song import Song
+from graphmix.graph.consoles import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.base import Processor
+from graphmix.processors.rack import Rack
+from graphmix.render.schedule import Stage
+from graphmix.search.levels import power_gains, waveform_gains, with_levels
+from graphmix.search.losses import LossTerms
+from graphmix.search.objective import Objective
+from graphmix.search.spectra import equalizer_gains, with_equalizers
+from graphmix.spec import DB_PER_NEPER
+
+_FRAME_SECONDS = 0.02
+
+
+class Start(Protocol):
+    """Another start than the usual one: sets the console before the first step, and says what it is called."""
+
+    @property
+    def name(self) -> str:
+        """What ``run.json`` and ``metrics.json`` call it."""
+
+    def check(self, console: MixGraph) -> None:
+        """Refuse a console that it can do nothing for, before anything takes time.
+
+        Raises:
+            SearchError: and why.
+        """
+
+    def __call__(self, console: MixGraph, song: Song, rack: Rack, seed: int) -> MixGraph:
+        """The console, set for this song; all on the CPU."""
+
+
+@dataclass(frozen=True)
+class SimpleAnswer:
+    """A mix without effects: the plain sum, or gains and panning by least squares."""
+
+    name: str
+    graph: MixGraph
+    gains: Tensor | None
+    loss: LossTerms
+
+
+def simple_answers(objective: Objective, with_gains: bool) -> list[SimpleAnswer]:
+    """The plain sum and, if wanted, two levelled ones, each with its loss over the song; sum first."""
+    song = objective.song
+    types = list(objective.rack.types)
+    everything = {"sum": song.track_names}
+    plain = mixing_console(types, everything, "", song.sample_rate)
+    answers = [SimpleAnswer("plain sum", plain, None, objective.evaluate(plain))]
+    if with_gains:
+        levelled = _tracks_through(objective, "gain")
+        for name, solve in (("waveform", waveform_gains), ("power", power_gains)):
+            gains = solve(objective)
+            graph = with_levels(levelled, gains, song.track_names)
+            answers.append(SimpleAnswer(f"levels by {name}", graph, gains, objective.evaluate(graph)))
+    return answers
+
+
+def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAnswer], seed: int) -> MixGraph:
+    """The console as a search starts with it: the best simple answer, equalized, effects ready but not yet heard."""
+    graph = with_start_values(console, objective.rack, seed)
+    best = min(answers, key=lambda answer: float(answer.loss.total))
+    if best.gains is not None:
+        graph = with_levels(graph, best.gains, objective.song.track_names)
+    graph = _with_equalizers(graph, objective, best)
+    return with_fitted_thresholds(graph.to(objective.device), objective).cpu()
+
+
+def with_start_values(console: MixGraph, rack: Rack, seed: int) -> MixGraph:
+    """Every processor at its start value and dry/wet weight: a console that does nothing yet."""
+    graph = console.clone()
+    generator = torch.Generator().manual_seed(seed)
+    for processor in rack:
+        name = processor.node_type.name
+        if graph.params[name].numel():
+            graph.params[name] = processor.start(graph.params[name], generator)
+            graph.wet[graph.nodes_of(name)] = processor.start_wet
+    return graph
+
+
+def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 0) -> MixGraph:
+    """A console ready for :func:`graphmix.search.fit`: the best levelled sum of the song's tracks, equalized.
+
+    Args:
+        console: e.g. from :func:`graphmix.graph.mixing_console`; its inputs are named after the song's tracks.
+        song: with a mix, at the rack's sample rate.
+        rack: the processors.
+        seed: of the delays' random start.
+    """
+    objective = Objective(song, rack)
+    with_gains = "gain" in console.params and console.params["gain"].size(0) > 0
+    return start_graph(console, objective, simple_answers(objective, with_gains), seed)
+
+
+def _with_equalizers(graph: MixGraph, objective: Objective, answer: SimpleAnswer) -> MixGraph:
+    """The tracks' equalizers from spectra, if the loss over the song confirms them."""
+    if not graph.params.get("equalizer", torch.zeros(0)).numel():
+        return graph
+    tracks, gain_db = objective.song.track_names, equalizer_gains(objective, answer.gains)
+    alone = _tracks_through(objective, "equalizer")
+    if answer.gains is not None:
+        alone = with_levels(_tracks_through(objective, "equalizer", "gain"), answer.gains, tracks)
+    alone = with_equalizers(alone, gain_db, tracks)
+    return with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < answer.loss.total else graph
+
+
+def _tracks_through(objective: Objective, *chain: str) -> MixGraph:
+    """Each track through these processors, and their sum."""
+    graph = MixGraph(objective.rack.types, objective.song.sample_rate)
+    out = graph.add("out", name="mix")
+    for track in objective.song.track_names:
+        graph.chain(graph.add("in", name=track), *(graph.add(kind) for kind in chain), out)
+    return graph
+
+
+@torch.no_grad()
+def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
+    """Show every processor that asks the levels of what comes into its nodes."""
+    listeners = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
+    listeners = {name: p for name, p in listeners.items() if graph.params[name].numel()}
+    if not listeners:
+        return graph
+    frame = round(_FRAME_SECONDS * graph.sample_rate)
+    here = graph.clone().to(objective.device)
+    plan = objective.renderer.plan(here)
+    heard: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in listeners}
+    for segment in objective.segments:
+        scored = slice(segment.score_from, segment.score_to)
+
+        def observe(stage: Stage, signal: Tensor, _: Tensor, scored: slice = scored) -> None:
+            if stage.kind in listeners:
+                detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
+                for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):
+                    heard[stage.kind][row].append(levels.cpu())
+
+        stems = objective.song.read(segment.start, segment.length).stems
+        sources = objective.stems_for(graph, stems).to(objective.device)
+        objective.renderer.run(plan, here, sources, observe)
+    for name, processor in listeners.items():
+        graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in heard[name]])
+    return graph
+
+
+def _frame_levels(detector: Tensor, frame: int) -> Tensor:
+    """Levels in dB of successive frames, [nodes, samples] -> [nodes, frames]."""
+    frames = detector[:, : detector.size(1) // frame * frame].unflatten(1, (-1, frame))
+    return (frames.square().mean(-1) + 1e-12).log() * (DB_PER_NEPER / 2)

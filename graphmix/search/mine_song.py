@@ -1,0 +1,381 @@
+"""Mining one song: from its files to the files that describe its mix.
+
+The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
+``trace.jsonl`` and ``plots/``; ``run.json`` says from the beginning which song and settings it belongs to, and
+``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
+folder is left alone and an unfinished one is continued. A process that works on a folder holds its ``.lock``, of which
+the system lets go when the process dies, however it dies.
+"""
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphmix.audio.files import read_audio, write_audio
+from graphmix.audio.song import Song, load_song
+from graphmix.errors import SearchError
+from graphmix.graph.consoles import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.storage import save_graph
+from graphmix.io import write_atomically
+from graphmix.locks import LOCK, alone_in, not_writable
+from graphmix.processors.rack import Rack
+from graphmix.render.blocks import render_song
+from graphmix.search.initialization import Start, simple_answers, start_graph
+from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.objective import Objective
+from graphmix.search.pruning import Listener, Search, Silent
+from graphmix.search.rounds import count_processors, pruning_ratio
+from graphmix.search.search_state import SearchState
+from graphmix.search.settings import SearchSettings
+
+SAVE_EVERY_SECONDS = 15.0
+"""At most this much work is lost to a crash, and one step or trial."""
+FAILURE = "failure.json"
+"""Why the song of an output folder could not be mined, where a whole collection was."""
+USUAL_START = "levels"
+"""What the start by least squares and spectra is called."""
+_DIGESTED = 1 << 18
+_VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
+
+
+@dataclass(frozen=True)
+class SongSource:
+    """Where a song comes from, for those who read its metrics later.
+
+    Args:
+        song_id: unique in its collection.
+        collection: name of the collection.
+        artist: who plays.
+    """
+
+    song_id: str
+    collection: str | None = None
+    artist: str | None = None
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A mined song: its graph, its metrics (as in ``metrics.json``), and whether it was there already."""
+
+    graph: MixGraph
+    metrics: dict[str, Any]
+    folder: Path
+    already_done: bool = False
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        SearchError: a device that torch does not know or that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        float(torch.zeros(1, dtype=torch.float64, device=device))  # envelopes need it; Apple's mps has none
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SearchError(f"device {name!r} cannot be used ({reason}); try --device cpu or auto.") from None
+    return device
+
+
+def mine(
+    song: str | Path | Song,
+    out: str | Path,
+    settings: SearchSettings | None = None,
+    *,
+    device: str = "auto",
+    listener: Listener | None = None,
+    source: SongSource | None = None,
+    start: Start | None = None,
+) -> Mined:
+    """Mine the mixing graph of a song into a folder, or go on with it.
+
+    Args:
+        song: its folder, or the loaded song.
+        out: output folder; made if it is not there.
+        settings: the paper's by default; see :data:`graphmix.search.PRESETS`.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
+        listener: shown the progress.
+        source: of the song, for ``metrics.json`` and the graph's provenance; its name alone by default.
+        start: sets the console in place of least squares and spectra; see :class:`graphmix.training.EstimatorStart`.
+
+    Raises:
+        SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
+        FolderBusyError: another process is at work in the folder.
+    """
+    settings = settings or SearchSettings()
+    chosen = choose_device(device)
+    rack = Rack.console(settings.chain or "g", settings.sample_rate)
+    if not isinstance(song, Song):
+        song = load_song(song, settings.sample_rate)
+    objective = Objective(song, rack, chosen)
+    console = mixing_console(rack.types, song.subgroups, settings.chain, song.sample_rate)
+    folder = Path(out)
+    run: dict[str, Any] = {"song": fingerprint(song), "settings": settings.to_dict()}
+    if start is not None:
+        start.check(console)
+        run["start"] = start.name
+    if _is_done(folder, run):
+        return _load_finished(folder)
+    listener = listener or Silent()
+    with alone_in(folder):
+        if _is_done(folder, run):  # by another process, meanwhile
+            return _load_finished(folder)
+        _prepare(folder, run)
+        state = _resume(folder, run, rack) or _begin(console, objective, rack, settings, listener, start)
+        saver = _Saver(folder / "checkpoint.safetensors", run)
+        saver(state)
+        Search(objective, settings, state, listener, saver).run()
+        saver.write(state)
+        return _finish(folder, objective, run, settings, state, listener, source or SongSource(song.name))
+
+
+def fingerprint(song: Song) -> dict[str, Any]:
+    """What tells one song from another: names, subgroups, and a digest of each file's ends and size."""
+    assert song.mix is not None, "mining needs a mix"
+    tracks = {track.name: digest_file(track.info.path) for track in song.tracks}
+    subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
+    return {"name": song.name, "mix": digest_file(song.mix.path), "tracks": tracks, "subgroups": subgroups}
+
+
+def digest_file(path: Path) -> str:
+    """Of the size, the first and the last 256 KiB: files of one length that differ, differ there."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(_DIGESTED)
+        file.seek(max(0, size - _DIGESTED))
+        return hashlib.sha256(f"{size} ".encode() + head + file.read(_DIGESTED)).hexdigest()[:16]
+
+
+class _Saver:
+    """Writes the state down every so often."""
+
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+        self.path, self.run, self.last = path, run, -SAVE_EVERY_SECONDS
+
+    def __call__(self, state: SearchState) -> None:
+        if time.monotonic() - self.last >= SAVE_EVERY_SECONDS:
+            self.write(state)
+
+    def write(self, state: SearchState) -> None:
+        """Now."""
+        state.save(self.path, self.run)
+        lines = "".join(json.dumps(record) + "\n" for record in state.trace)
+        write_atomically(self.path.with_name("trace.jsonl"), lines.encode())
+        self.last = time.monotonic()
+
+
+def _is_done(folder: Path, run: dict[str, Any]) -> bool:
+    """Whether the folder holds this very run, finished; an error if it belongs to another."""
+    return _is_ours(folder, run) and (folder / "metrics.json").exists()
+
+
+def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
+    """True if the folder holds this very run, False if it is new; an error if it belongs to another."""
+    path = folder / "run.json"
+    try:
+        if not path.exists():
+            known = {folder / LOCK, folder / FAILURE, *_leftovers(folder)}
+            foreign = next((p.name for p in folder.iterdir() if p not in known), None)
+            if foreign is not None:
+                raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
+            return False
+        found = json.loads(path.read_bytes())
+        their_song, their_settings = dict(found["song"]), dict(found["settings"])
+        their_settings["start"] = found.get("start", USUAL_START)
+    except FileNotFoundError:
+        return False
+    except SearchError:
+        raise
+    except (ValueError, KeyError, TypeError):
+        raise SearchError(f"{path} is damaged. Remove {folder} or choose another --out.") from None
+    except OSError as error:
+        raise SearchError(f"cannot use output folder {folder}: {error.strerror or error}.") from None
+    if their_song != run["song"]:
+        other = their_song.get("name", "?")
+        raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
+    our_settings = {**run["settings"], "start": run.get("start", USUAL_START)}
+    for name in (*our_settings, *their_settings):
+        theirs, ours = their_settings.get(name), our_settings.get(name)
+        if theirs != ours:
+            raise SearchError(
+                f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
+                "Choose another --out, or the same settings to go on."
+            )
+    return True
+
+
+def _prepare(folder: Path, run: dict[str, Any]) -> None:
+    """Show that the folder can be written before anything takes time, and clear what a kill left over."""
+    try:
+        for path in _leftovers(folder):
+            path.unlink()
+    except OSError as error:
+        raise not_writable(folder, error) from None
+    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Files that were being written when a process was killed."""
+    return [*folder.glob(".*.part"), *folder.glob("plots/.*.part")]
+
+
+def _load_finished(folder: Path) -> Mined:
+    from graphmix.graph.storage import load_graph
+
+    try:
+        metrics = json.loads((folder / "metrics.json").read_bytes())
+    except ValueError:
+        raise SearchError(f"{folder / 'metrics.json'} is damaged. Delete it to finish the run again.") from None
+    return Mined(load_graph(folder / "graph.safetensors"), metrics, folder, already_done=True)
+
+
+def _resume(folder: Path, run: dict[str, Any], rack: Rack) -> SearchState | None:
+    path = folder / "checkpoint.safetensors"
+    if not path.exists():
+        return None
+    state, found = SearchState.load(path, rack)
+    if found != run:
+        raise SearchError(f"{path} belongs to another run. Delete it, or choose another --out.")
+    return state
+
+
+def _begin(
+    console: MixGraph,
+    objective: Objective,
+    rack: Rack,
+    settings: SearchSettings,
+    listener: Listener,
+    start: Start | None,
+) -> SearchState:
+    """The console and the simple answers."""
+    listener.phase("finding levels", None)
+    started = time.perf_counter()
+    answers = simple_answers(objective, with_gains="g" in settings.chain and start is None)
+    if start is None:
+        graph = start_graph(console, objective, answers, settings.seed)
+    else:
+        graph = start(console, objective.song, rack, settings.seed)
+    state = SearchState(graphs={"current": graph})
+    best = min(answers, key=lambda answer: float(answer.loss.total))
+    state.graphs["simple"] = best.graph
+    state.losses = {
+        "simple": {answer.name: float(answer.loss.total) for answer in answers},
+        "simple_best": [float(x) for x in best.loss],
+    }
+    state.seconds["start"] = time.perf_counter() - started
+    return state
+
+
+def _finish(
+    folder: Path,
+    objective: Objective,
+    run: dict[str, Any],
+    settings: SearchSettings,
+    state: SearchState,
+    listener: Listener,
+    source: SongSource,
+) -> Mined:
+    """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
+    from graphmix.search.pictures import draw_plots
+
+    listener.phase("writing", None)
+    started = time.perf_counter()
+    graph, loss = state.graphs["current"], state.losses["current"]
+    simple = state.losses["simple_best"]
+    if simple[0] <= loss[0]:
+        graph, loss = state.graphs["simple"], simple
+    song = objective.song
+    graph = _with_provenance(graph, song, settings, loss[0], source)
+    mix = render_song(graph, song)
+    assert song.mix is not None, "mining needs a mix"
+    target = read_audio(song.mix, 0, song.num_samples, song.sample_rate)  # without the stems, which may be too many
+    save_graph(graph, folder / "graph.safetensors")
+    save_graph(graph, folder / "graph.json")
+    write_audio(folder / "mix.wav", mix, song.sample_rate)
+    draw_plots(folder / "plots", graph, state, objective, mix, target)
+    state.seconds["writing"] = time.perf_counter() - started
+    metrics = _metrics(graph, loss, objective, settings, state)
+    metrics |= {"start": run.get("start", USUAL_START), "source": _describe_source(song, source)}
+    metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
+    metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return Mined(graph, metrics, folder)
+
+
+def _describe_source(song: Song, source: SongSource) -> dict[str, Any]:
+    """Which song it is, and which files, by absolute paths."""
+    assert song.mix is not None, "mining needs a mix"
+    return {
+        "song_id": source.song_id,
+        "collection": source.collection,
+        "artist": source.artist,
+        "mix": str(song.mix.path.absolute()),
+        "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
+        "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
+    }
+
+
+def _decibels(value: torch.Tensor) -> float | None:
+    """Rounded for JSON, which has no infinity: None where the match is exact."""
+    return round(float(value), 3) if math.isfinite(float(value)) else None
+
+
+def _metrics(
+    graph: MixGraph, loss: list[float], objective: Objective, settings: SearchSettings, state: SearchState
+) -> dict[str, Any]:
+    """What ``metrics.json`` says, apart from the signal-to-distortion ratios."""
+    song = objective.song
+    return {
+        "song": song.name,
+        "audio_loss": round(loss[0], 6),
+        "left_right_loss": round(loss[1], 6),
+        "mid_loss": round(loss[2], 6),
+        "side_loss": round(loss[3], 6),
+        "simple_answers": {name: round(x, 6) for name, x in state.losses["simple"].items()},
+        "console_loss": round(state.losses["console"][0], 6),
+        "tracks": song.num_tracks,
+        "subgroups": len(song.subgroups),
+        "processors_before": sum(state.counts.values()),
+        "processors_left": sum(count_processors(graph).values()),
+        "left_by_type": count_processors(graph),
+        "pruning_ratio": pruning_ratio(graph, state.counts),
+        "is_simple_answer": state.losses["simple_best"][0] <= state.losses["current"][0],
+        "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
+        "steps": state.step,
+        "settings": settings.to_dict(),
+        "seed": settings.seed,
+        "device": str(objective.device),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "notices": list(song.notices),
+    }
+
+
+def _with_provenance(
+    graph: MixGraph, song: Song, settings: SearchSettings, loss: float, source: SongSource
+) -> MixGraph:
+    """The graph with a word on where it comes from; no paths, so that a file's bytes do not depend on them."""
+    graph = graph.clone()
+    provenance = {
+        "song": song.name,
+        "made_by": f"graphmix {version('graphmix')} mine",
+        "audio_loss": round(loss, 6),
+        "num_samples": song.num_samples,
+        "settings": settings.to_dict(),
+    }
+    known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}
+    provenance |= {key: value for key, value in known.items() if value is not None}
+    info = graph.info
+    graph.info = type(info)(info.types, info.sample_rate, info.names, provenance)
+    return graph

@@ -1,0 +1,154 @@
+"""What trials cost: losses of a graph without some of its processors, over segments of a song.
+
+Render caches (:mod:`graphmix.render.render_cache`) of as many segments as fit in memory are kept for a whole pruning
+round, so that a trial renders only what it touches. Losses of many trials on one segment come from one pass.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.segments import EvalSegment
+from graphmix.graph.editing import bypass_nodes
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.render.render_cache import Take, TrialRenderer
+from graphmix.search.objective import Objective
+
+KEPT_BYTES = 4 * 2**30
+"""Memory for takes; segments beyond it are rendered whole. Differences of the last trial take up to as much again."""
+AT_ONCE = 16
+"""Trials that are rendered together."""
+HOPELESS = 2.0
+"""A trial is hopeless if it adds more than this many times what it may add."""
+NOISE = 1e-3
+"""Share of the loss that may be added without being hopeless, however little may be added."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of a trial.
+
+    Args:
+        loss: over the segments; those not rendered are counted as if they had not changed.
+        segments: how many were rendered.
+        of: how many there are.
+    """
+
+    loss: float
+    segments: int
+    of: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Were all segments rendered?"""
+        return self.segments == self.of
+
+
+def hopeless_above(loss: float, limit: float) -> float:
+    """The loss above which a trial is clearly hopeless, never below ``limit``.
+
+    Args:
+        loss: before the trial.
+        limit: what the trial must not reach.
+    """
+    return loss + max(HOPELESS * (limit - loss), NOISE * loss)
+
+
+class Judge:
+    """Judges trials on one graph, from which nodes may be removed for good in between.
+
+    Args:
+        objective: the song and its losses.
+        graph: node numbers refer to it.
+        segments: on which trials are judged.
+        kept_bytes: memory for takes.
+    """
+
+    def __init__(
+        self, objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment], kept_bytes: int = KEPT_BYTES
+    ) -> None:
+        self.objective, self.segments, self.kept_bytes = objective, list(segments), kept_bytes
+        self.graph = graph.clone().to(objective.device)
+        self.trials = TrialRenderer(objective.renderer, self.graph)
+        self._losses: dict[EvalSegment, float] | None = None
+        self._last: tuple[frozenset[int], dict[EvalSegment, float]] | None = None
+
+    @cached_property
+    def takes(self) -> dict[EvalSegment, Take]:
+        """Of the first segments, as many as may be kept."""
+        takes: dict[EvalSegment, Take] = {}
+        left = self.kept_bytes
+        for segment in self.segments:
+            take = self._take(segment)
+            if take.num_bytes > left:
+                break
+            takes[segment] = take
+            left -= take.num_bytes
+        return takes
+
+    @property
+    def losses(self) -> dict[EvalSegment, float]:
+        """Of each segment, for the graph as it is now; measured where nobody knows them."""
+        if self._losses is None:
+            self._losses = {segment: self._judge_segment((), segment) for segment in self.segments}
+        return self._losses
+
+    def loss(self) -> float:
+        """Of the graph as it is now, over the segments."""
+        return self._mean(self.losses)
+
+    def judge(self, nodes: Collection[int], limit: float | None = None) -> Verdict:
+        """Loss without some more nodes.
+
+        Args:
+            nodes: to remove, beside those that are removed already.
+            limit: the loss that must not be reached. If given, a trial that is clearly hopeless ends early.
+        """
+        before = self.losses
+        losses: dict[EvalSegment, float] = {}
+        for segment in self.segments:
+            losses[segment] = self._judge_segment(nodes, segment)
+            if limit is not None and self._mean(before | losses) > hopeless_above(self._mean(before), limit):
+                break
+        self._last = (frozenset(nodes), losses) if len(losses) == len(self.segments) else None
+        return Verdict(self._mean(before | losses), len(losses), len(self.segments))
+
+    def remove(self, nodes: Collection[int]) -> None:
+        """Remove nodes for good; what was judged last is not rendered again."""
+        self.trials.remove(nodes, self.takes.values())
+        judged, losses = self._last or (frozenset(), None)
+        self._losses = losses if judged == frozenset(nodes) else None
+        self._last = None
+
+    def leave_one_out(self, nodes: Sequence[int]) -> Tensor:
+        """Increase of the loss if one node is removed, for each node: equation 9, exact, [nodes] in float64."""
+        increase = torch.zeros(len(nodes), dtype=torch.float64)
+        for segment, before in self.losses.items():
+            take = self.takes.get(segment) or self._take(segment)
+            target, scored = self.objective.target(segment), slice(segment.score_from, segment.score_to)
+            for begin in range(0, len(nodes), AT_ONCE):
+                some = nodes[begin : begin + AT_ONCE]
+                mixes = take.without([[node] for node in some]).sum(1)[..., scored]
+                losses = self.objective.loss.per_item(prediction=mixes, target=target).total
+                increase[begin : begin + AT_ONCE] += segment.weight * (losses.double().cpu() - before)
+        return increase / sum(s.weight for s in self.segments)
+
+    def _take(self, segment: EvalSegment) -> Take:
+        stems = self.objective.read(segment.start, segment.length).stems
+        return self.trials.take(self.objective.stems_for(self.graph, stems))
+
+    def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
+        take = self.takes.get(segment)
+        if take is not None:
+            mix = (take.without([nodes])[0] if nodes else take.mix()).sum(0, keepdim=True)
+            prediction = mix[..., segment.score_from : segment.score_to]
+            return float(self.objective.loss(prediction=prediction, target=self.objective.target(segment)).total)
+        without = bypass_nodes(self.graph, [*self.trials.removed, *nodes])
+        return float(self.objective.evaluate(without, [segment], self.trials.responses).total)
+
+    def _mean(self, losses: Mapping[EvalSegment, float]) -> float:
+        """Weighted by how many samples each segment scores."""
+        return sum(s.weight * losses[s] for s in self.segments) / sum(s.weight for s in self.segments)

@@ -1,0 +1,125 @@
+"""Writing songbooks: many songs, in parallel, resumed where a run was stopped."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from graphmix.errors import SongError
+from graphmix.processes import start_worker
+from graphmix.songbook.files import is_written, open_book, write_song
+from graphmix.songbook.loops import LoopLibrary
+from graphmix.songbook.settings import SongbookSettings
+from graphmix.songbook.songs import make_song, song_name
+
+Progress = Callable[[int, int], None]
+"""Called with songs done and songs wanted."""
+_BROKEN_POOLS = 3
+"""So many pools may lose a worker before it is taken for more than an accident."""
+_SONGS_AT_ONCE = 4
+"""Songs that wait for each worker."""
+
+
+def write_songbook(
+    out: str | Path,
+    songs: int | Iterable[int],
+    settings: SongbookSettings | None = None,
+    *,
+    workers: int = 1,
+    loops: LoopLibrary | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write songs that are not there yet, and return the folders of all that were asked for.
+
+    Args:
+        out: folder of the songbook.
+        songs: how many, from the first; or the indices of those wanted.
+        settings: of all of them; see :class:`SongbookSettings`.
+        workers: processes; 1 works in this one.
+        loops: files in place of the synthesized parts.
+        progress: told how many songs are done.
+
+    A song depends on settings and index alone: any number of workers, runs and orders gives the same files. A run that
+    is killed leaves complete songs; the next one goes on. A worker that dies is replaced.
+
+    Raises:
+        SongError: the folder holds another songbook or cannot be written, a loop cannot be read, or workers keep dying.
+    """
+    settings = settings or SongbookSettings()
+    wanted = list(range(songs)) if isinstance(songs, int) else list(songs)
+    if any(index < 0 for index in wanted) or workers < 1:
+        raise SongError(f"a songbook needs indices of 0 or more and 1 worker or more, not {workers}.")
+    out = Path(out)
+    open_book(out, settings, loops)
+    missing = [index for index in wanted if not is_written(out, song_name(index))]
+    report = _Report(progress, len(wanted), len(wanted) - len(missing))
+    if workers == 1 or len(missing) < 2:
+        for index in missing:
+            _write_one(out, index, settings, loops)
+            report.one()
+    else:
+        _write_parallel(out, missing, settings, loops, min(workers, len(missing)), report)
+    return [out / song_name(index) for index in wanted]
+
+
+class _Report:
+    """Counts songs."""
+
+    def __init__(self, progress: Progress | None, wanted: int, done: int) -> None:
+        self.progress, self.wanted, self.done = progress, wanted, done
+        self._tell()
+
+    def one(self) -> None:
+        """Another song is done."""
+        self.done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.done, self.wanted)
+
+
+def _write_one(out: Path, index: int, settings: SongbookSettings, loops: LoopLibrary | None) -> None:
+    if not is_written(out, song_name(index)):
+        write_song(make_song(settings, index, loops), settings, out)
+
+
+def _write_parallel(
+    out: Path, missing: list[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
+) -> None:
+    """By a pool of fresh processes; a pool that loses a worker is made anew for what is left."""
+    left = set(missing)
+    for attempt in range(1, _BROKEN_POOLS + 1):
+        try:
+            _run_pool(out, left, settings, loops, workers, report)
+            return
+        except BrokenProcessPool:
+            for index in [index for index in left if is_written(out, song_name(index))]:
+                left.discard(index)
+                report.one()
+            if attempt == _BROKEN_POOLS:
+                raise SongError(
+                    f"workers died {attempt} times while {len(left)} songs of {out} were left; is there memory for "
+                    f"{workers} of them? Run it again with fewer to go on."
+                ) from None
+
+
+def _run_pool(
+    out: Path, left: set[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(1,))
+    try:
+        waiting = sorted(left, reverse=True)
+        running: dict[Future[None], int] = {}
+        while waiting or running:
+            while waiting and len(running) < workers * _SONGS_AT_ONCE:
+                index = waiting.pop()
+                running[pool.submit(_write_one, out, index, settings, loops)] = index
+            future = next(as_completed(running))
+            future.result()
+            left.discard(running.pop(future))
+            report.one()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

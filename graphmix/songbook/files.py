@@ -1,0 +1,257 @@
+"""A songbook on disk: one folder a song, complete or absent, and what all of them share in ``songbook.json``.
+
+====================  ================================================================================================
+``song.json``         name, artist, genre, mix, stems, subgroups, as any song's; and seed, index, roles, taste, facts
+``dry/``              dry tracks, 24-bit FLAC (or WAV), mono where both channels are equal
+``mix.flac``          the mix
+``graph.safetensors`` the true graph; its inputs are named after the files in ``dry/``
+====================  ================================================================================================
+
+A folder is written under a hidden name, locked by its writer, and renamed when it is complete.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphmix.audio.files import write_audio
+from graphmix.audio.song import load_song
+from graphmix.errors import GraphmixError, SongError
+from graphmix.graph.storage import save_graph
+from graphmix.io import write_atomically
+from graphmix.songbook.loops import LoopLibrary
+from graphmix.songbook.session import Session, Taste
+from graphmix.songbook.settings import SongbookSettings
+from graphmix.songbook.songs import BookSong, in_24_bits
+
+BOOK_FILE = "songbook.json"
+SONG_FILE = "song.json"
+GRAPH_FILE = "graph.safetensors"
+FORMAT = "graphmix songbook"
+_PART = re.compile(r"\.song_\d+\.(?P<host>.*)\.[0-9a-f]+\.part")
+
+
+@dataclass(frozen=True)
+class StoredSong:
+    """What a song's folder says beside its audio: enough to mix it again.
+
+    Args:
+        session: dry tracks, roles, subgroups.
+        taste: of the artist's engineer.
+        chance: of its mix.
+        seed: of that chance.
+        gain_only: whether it is a mix of gain and panning alone.
+        path: its folder.
+    """
+
+    session: Session
+    taste: Taste
+    chance: float
+    seed: tuple[int, ...]
+    gain_only: bool
+    path: Path
+
+
+def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) -> None:
+    """Make the folder of a songbook, or make sure that it is this one's; clear what the dead have left.
+
+    Raises:
+        SongError: the folder holds something else or cannot be written.
+    """
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "settings": settings.to_dict(),
+        "loops": loops.names() if loops else None,
+    }
+    path = out / BOOK_FILE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            names = (p.name for p in sorted(out.iterdir()))
+            foreign = next((name for name in names if name != BOOK_FILE and not name.startswith(".")), None)
+            if foreign is not None:
+                raise SongError(f"{out} holds something else ({foreign!r}): choose an empty folder for the songbook.")
+            write_atomically(path, json.dumps(content, indent=1).encode())
+        _clear_leftovers(out)
+        found = json.loads(path.read_bytes())
+    except GraphmixError:
+        raise
+    except ValueError as error:
+        raise SongError(f"{path} is damaged ({error}): choose another folder.") from None
+    except OSError as error:
+        raise SongError(f"{out} cannot be used ({error.strerror or error}): choose another folder.") from None
+    if not isinstance(found, dict):
+        raise SongError(f"{path} is damaged (it holds no object): choose another folder.")
+    if found != content:
+        theirs, ours = (c.get("settings") or {} for c in (found, content))
+        other = next((name for name in ours if theirs.get(name) != ours[name]), "loops")
+        raise SongError(
+            f"{out} holds a songbook with another {other} ({theirs.get(other)!r}, not {ours.get(other)!r}): choose "
+            "another folder, or the same settings to go on."
+        )
+
+
+def is_written(out: Path, name: str) -> bool:
+    """Whether a song is there, complete."""
+    return (out / name / SONG_FILE).is_file()
+
+
+def write_song(song: BookSong, settings: SongbookSettings, out: Path) -> Path:
+    """Write one song; where it is there already, nothing happens.
+
+    Raises:
+        SongError, GraphError: the folder cannot be written, or the disk is full; the song is then absent.
+    """
+    folder = out / song.name
+    if is_written(out, song.name):
+        return folder
+    ending = "." + settings.audio_format
+    with _beside(folder) as part:
+        (part / "dry").mkdir()
+        for track, stem in song.session.stems.items():
+            write_audio(part / "dry" / track, stem, settings.sample_rate)
+        mix = in_24_bits(song.mixed.mix.double().numpy())
+        write_audio(part / f"mix{ending}", mix, settings.sample_rate)
+        save_graph(song.mixed.graph, part / GRAPH_FILE)
+        text = json.dumps(_description(song, settings), indent=1, ensure_ascii=False)
+        write_atomically(part / SONG_FILE, text.encode())
+    return folder
+
+
+def _description(song: BookSong, settings: SongbookSettings) -> dict[str, Any]:
+    return {
+        "name": song.name,
+        "artist": f"artist_{settings.seed}_{song.artist:05d}",
+        "genre": song.genre,
+        "mix": f"mix.{settings.audio_format}",
+        "stems": "dry",
+        "subgroups": {bus: list(members) for bus, members in song.session.subgroups.items()},
+        "seed": settings.seed,
+        "graph": GRAPH_FILE,
+        "songbook": {
+            "index": song.index,
+            "mode": settings.mode,
+            "chance": settings.chance,
+            "sample_rate": settings.sample_rate,
+            "roles": dict(song.session.roles),
+            "taste": song.taste.to_dict(),
+            "facts": dict(song.facts),
+        },
+    }
+
+
+def read_stored(folder: str | Path) -> StoredSong:
+    """Read a song's folder, audio included.
+
+    Raises:
+        SongError: it is no song of a songbook, or its audio cannot be read.
+    """
+    folder = Path(folder)
+    values = _stored(folder)
+    song = load_song(folder, values["sample_rate"])
+    stems = song.read(0, song.num_samples).stems
+    settings = SongbookSettings(seed=values["seed"])
+    return StoredSong(
+        session=Session(
+            stems=dict(zip(song.track_names, stems, strict=True)),
+            roles={track: values["roles"][track] for track in song.track_names},
+            subgroups=song.subgroups,
+            sample_rate=song.sample_rate,
+        ),
+        taste=Taste.from_dict(values["taste"]),
+        chance=float(values["chance"]),
+        seed=settings.stream("chance", values["index"]),
+        gain_only=values["mode"] == "gain",
+        path=folder,
+    )
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    path = folder / SONG_FILE
+    try:
+        description = json.loads(path.read_bytes())
+        values = {**description["songbook"], "seed": description["seed"]}
+        kinds = {"sample_rate": int, "roles": dict, "taste": dict, "index": int, "mode": str, "seed": int}
+        wrong = next((key for key, kind in kinds.items() if not isinstance(values[key], kind)), None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SongError(f"{path} does not describe a song of a songbook ({error!r}).") from None
+    if wrong is not None:
+        raise SongError(f"{path} has {values[wrong]!r} under {wrong!r}: it is damaged.")
+    return values
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes `folder` at the end, unless something fails or another was faster."""
+    try:
+        part, lock = _begin_part(folder)
+        try:
+            yield part
+            os.rename(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            os.close(lock)
+    except OSError as error:
+        if (folder / SONG_FILE).is_file():  # another process wrote the same song
+            return
+        reason = error.strerror or error
+        raise SongError(f"{folder} cannot be written ({reason}): check room and permissions.") from None
+
+
+def _begin_part(folder: Path) -> tuple[Path, int]:
+    """A new hidden folder, and the lock on it that says that its writer lives."""
+    while True:
+        part = folder.with_name(f".{folder.name}.{_host()}.{uuid.uuid4().hex}.part")
+        part.mkdir()
+        with suppress(FileNotFoundError):  # taken for a leftover in the moment before it was locked
+            lock = os.open(part, os.O_RDONLY)
+            if _is_locked_by_us(lock) and part.exists():
+                return part, lock
+            os.close(lock)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Remove what processes of this machine that live no more had begun to write.
+
+    A lock ends with its process, also where nobody has yet buried it (a zombie still has its number).
+    """
+    for path in out.glob(".song_*.part"):
+        found = _PART.fullmatch(path.name)
+        if found is None or found["host"] != _host():
+            continue
+        with suppress(FileNotFoundError):  # it was just finished
+            lock = os.open(path, os.O_RDONLY)
+            if _is_locked_by_us(lock):
+                shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+
+
+def _is_locked_by_us(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+
+
+def mix_of(folder: Path, sample_rate: int) -> torch.Tensor:
+    """The written mix of a song, [2, samples]."""
+    song = load_song(folder, sample_rate)
+    mix = song.read(0, song.num_samples).mix
+    assert mix is not None, "a song of a songbook has a mix"
+    return mix

@@ -1,0 +1,58 @@
+"""The best possible answer: the decision that follows from a song's content, without its chance.
+
+No estimator can know chance before it happens, nor the habits of an artist that it has not heard. The mix that the
+same engineer makes of the same tracks without them is therefore what an estimator can hope for, and the audio loss
+between it and the true mix is the loss that remains: the floor of any table of estimators. (It is the floor to good
+approximation: chance is symmetric about the decision in dB, octaves and logarithms, not in the audio loss.)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphmix.songbook.files import mix_of, read_stored
+from graphmix.songbook.mixing import Mixed, mix_session
+from graphmix.songbook.session import Taste
+
+
+@dataclass(frozen=True)
+class OracleLoss:
+    """Audio losses against a song's true mix.
+
+    Args:
+        content: of the mix that follows from content alone.
+        habits: of the mix that follows from content and the artist's habits.
+        same: of the mix with habits and chance: the true one made again from the files, hence 0 but for rounding.
+    """
+
+    content: float
+    habits: float
+    same: float
+
+
+def oracle_mix(folder: str | Path, *, habits: bool = False, chance: bool = False) -> Mixed:
+    """Mix a song of a songbook again from its written dry tracks.
+
+    Args:
+        folder: of the song.
+        habits: with the taste of its artist, else the common one.
+        chance: with the chance of its mix; with both, the result is the true graph.
+
+    Raises:
+        SongError: the folder is no song of a songbook.
+    """
+    stored = read_stored(folder)
+    taste = stored.taste if habits else Taste()
+    return mix_session(stored.session, taste, stored.chance if chance else 0.0, stored.seed, gain_only=stored.gain_only)
+
+
+def oracle_loss(folder: str | Path) -> OracleLoss:
+    """What remains of the audio loss for who knows the content, and for who knows the artist's habits too."""
+    from graphmix.search.losses import mix_loss  # here: processes that only generate songs load no search
+
+    rate = read_stored(folder).session.sample_rate
+    target = mix_of(Path(folder), rate)[None]
+    losses = [
+        float(mix_loss(prediction=oracle_mix(folder, habits=h, chance=c).mix[None], target=target, sample_rate=rate)[0])
+        for h, c in ((False, False), (True, False), (True, True))
+    ]
+    return OracleLoss(*losses)

@@ -1,0 +1,90 @@
+"""What a songbook is like: the numbers from which, with the index of a song, all of that song follows."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from graphmix.errors import SongError
+
+MODES = ("console", "gain")
+FORMATS = ("flac", "wav")
+MIN_SECONDS, MIN_RATE = 2.0, 16000
+STREAMS = ("artist", "form", "topology", "score", "playing", "condition", "chance")
+"""What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
+
+
+@dataclass(frozen=True)
+class SongbookSettings:
+    """Settings of a songbook.
+
+    Args:
+        seed: of everything.
+        mode: ``"console"``, effects, faders and buses; ``"gain"``, nothing but gain and panning on each track. Both
+            have the same dry tracks.
+        chance: 0 to 1: how far decisions deviate from those that follow from the content; 0 not at all, 1 as far as
+            two engineers who agree on little. The unit is in :mod:`graphmix.songbook.engineer`.
+        habits: 0 to 1: how far an artist's taste deviates from the common one.
+        min_tracks: the fewest tracks of a song.
+        max_tracks: the most; None is as real sessions are, up to 136.
+        seconds: shortest and longest song.
+        songs_per_artist: successive songs that share an artist.
+        sample_rate: in Hz.
+        audio_format: ``"flac"``, 24 bits; ``"wav"``, 32-bit floating point (which holds the same 24-bit samples).
+    """
+
+    seed: int = 0
+    mode: str = "console"
+    chance: float = 0.3
+    habits: float = 0.3
+    min_tracks: int = 2
+    max_tracks: int | None = None
+    seconds: tuple[float, float] = (10.0, 30.0)
+    songs_per_artist: int = 4
+    sample_rate: int = 30000
+    audio_format: str = "flac"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise SongError(f"the songbook's seed is {self.seed}; give 0 or a positive whole number.")
+        for name, allowed in (("mode", MODES), ("audio_format", FORMATS)):
+            if getattr(self, name) not in allowed:
+                raise SongError(f"the songbook's {name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
+        for name in ("chance", "habits"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SongError(f"the songbook's {name} is {getattr(self, name)}; it lies between 0 and 1.")
+        if self.min_tracks < 1 or (self.max_tracks is not None and self.max_tracks < self.min_tracks):
+            raise SongError(
+                f"songs cannot have {self.min_tracks} to {self.max_tracks} tracks; give 1 or more, and no fewer "
+                "at the most than at the least."
+            )
+        low, high = self.seconds
+        if not (math.isfinite(high) and MIN_SECONDS <= low <= high):
+            raise SongError(f"songs cannot last {low} to {high} seconds; give {MIN_SECONDS:g} or more, shortest first.")
+        if self.songs_per_artist < 1:
+            raise SongError(f"songs_per_artist is {self.songs_per_artist}; give 1 or more.")
+        if self.sample_rate < MIN_RATE:
+            raise SongError(f"the songbook's sample rate is {self.sample_rate} Hz; give {MIN_RATE} or more.")
+
+    def stream(self, purpose: str, *numbers: int) -> tuple[int, ...]:
+        """Seed of the random numbers for one purpose (of :data:`STREAMS`) of one song, track, …"""
+        return (self.seed, STREAMS.index(purpose), *numbers)
+
+    def artist_of(self, index: int) -> int:
+        """The artist of a song."""
+        return index // self.songs_per_artist
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**asdict(self), "seconds": list(self.seconds)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SongbookSettings":
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            SongError: a value that is missing, unknown or out of range.
+        """
+        try:
+            return cls(**{**values, "seconds": tuple(values["seconds"])})
+        except (TypeError, KeyError) as error:
+            raise SongError(f"these are no settings of a songbook ({error}).") from None

@@ -1,0 +1,172 @@
+"""One song of a songbook, in memory: dry tracks, the console that mixes them, the mix.
+
+A song depends on the settings and its index alone. Samples of dry tracks are those that 24 bits can hold, so that
+what is measured and mixed is what will be read from the files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphmix.songbook.condition import at_level, draw_condition, spoil
+from graphmix.songbook.features import frame_levels
+from graphmix.songbook.loops import LoopLibrary, cut_loop
+from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session
+from graphmix.songbook.playing import Audio, play
+from graphmix.songbook.roles import ROLES, Role, find_role
+from graphmix.songbook.score import GENRES, Form, draw_form, write_part
+from graphmix.songbook.session import Session, Taste, draw_taste
+from graphmix.songbook.settings import SongbookSettings
+from graphmix.songbook.topology import PlannedTrack, draw_topology
+
+QUANTUM = 2.0**-23
+"""The last bit of 24."""
+CROWD_DB = 3.5
+_SAME_TUNE = {"double": "vocal"}
+_NAMES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
+
+
+@dataclass(frozen=True)
+class BookSong:
+    """One song.
+
+    Args:
+        index: in the songbook.
+        artist: number of the artist.
+        genre: of the artist; None where the parts are loops.
+        session: dry tracks, roles, subgroups.
+        taste: of the artist's engineer.
+        mixed: the true graph and the mix.
+        facts: tempo, key, conditions, files of loops: for reading, not for deciding (JSON values).
+    """
+
+    index: int
+    artist: int
+    genre: str | None
+    session: Session
+    taste: Taste
+    mixed: Mixed
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As its folder is called."""
+        return song_name(self.index)
+
+
+def song_name(index: int) -> str:
+    """Folder of a song.
+
+    >>> song_name(17)
+    'song_00017'
+    """
+    return f"song_{index:05d}"
+
+
+def make_song(settings: SongbookSettings, index: int, loops: LoopLibrary | None = None) -> BookSong:
+    """Make one song.
+
+    Args:
+        settings: of the songbook.
+        index: of the song, 0 or more; it needs no other songs.
+        loops: files in place of the synthesized parts.
+
+    Raises:
+        SongError: a loop that cannot be read.
+    """
+    artist = settings.artist_of(index)
+    genre = GENRES[int(np.random.default_rng(settings.stream("form", artist)).integers(len(GENRES)))]
+    rng = np.random.default_rng(settings.stream("form", artist, index))
+    low, high = settings.seconds
+    seconds = min(high, max(low, round(float(rng.uniform(low, high)), 1)))
+    form = draw_form(rng, genre, seconds)
+    available = None if loops is None else loops.files.keys()
+    rng = np.random.default_rng(settings.stream("topology", index))
+    planned = draw_topology(rng, settings.min_tracks, settings.max_tracks, available)
+    tracks = [track for members in planned.values() for track in members]
+    clean, sources = _clean_tracks(settings, index, form, tracks, loops)
+    stems = _arrived(settings, index, tracks, clean)
+    ending = "." + settings.audio_format
+    session = Session(
+        stems={track.name + ending: stem for track, stem in zip(tracks, stems, strict=True)},
+        roles={track.name + ending: track.role for track in tracks},
+        subgroups={bus: tuple(track.name + ending for track in members) for bus, members in planned.items()},
+        sample_rate=settings.sample_rate,
+    )
+    taste = draw_taste(settings.stream("artist", artist), settings.habits)
+    facts: dict[str, Any] = {"seconds": seconds}
+    facts |= {"loops": sources} if loops else {"bpm": round(form.bpm, 1), "key": _NAMES[form.root % 12]}
+    mixed = mix_session(
+        session, taste, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
+    )
+    mixed = replace(mixed, graph=_with_provenance(mixed, settings, index))
+    return BookSong(index, artist, None if loops else genre.name, session, taste, mixed, facts)
+
+
+def _clean_tracks(
+    settings: SongbookSettings, index: int, form: Form, tracks: list[PlannedTrack], loops: LoopLibrary | None
+) -> tuple[list[Audio], list[str]]:
+    """Each track as it was played, and of loops the files."""
+    numbers = {role: number for number, role in enumerate(ROLES)}
+    clean, sources = [], []
+    for place, track in enumerate(tracks):
+        playing = np.random.default_rng(settings.stream("playing", index, place))
+        if loops is not None:
+            audio, source = cut_loop(loops, track.role, playing, form.seconds, settings.sample_rate)
+            sources.append(source)
+        else:
+            tune = _SAME_TUNE.get(track.role, track.role)
+            score = np.random.default_rng(settings.stream("score", index, numbers[tune], track.copy))
+            audio = play(track.role, write_part(tune, form, score), form, playing, settings.sample_rate)
+        clean.append(audio)
+    return clean, sources
+
+
+def _arrived(settings: SongbookSettings, index: int, tracks: list[PlannedTrack], clean: list[Audio]) -> list[Tensor]:
+    """The tracks with their faults and levels, in 24 bits, [1 or 2, samples] each."""
+    roles = [find_role(track.role) for track in tracks]
+    stems = []
+    for place, (role, audio) in enumerate(zip(roles, clean, strict=True)):
+        rng = np.random.default_rng(settings.stream("condition", index, place))
+        condition = draw_condition(role, rng)
+        others = [c for k, c in enumerate(clean) if k != place and roles[k].family == role.family]
+        audio = spoil(audio, condition, role, others, rng, settings.sample_rate)
+        audio = at_level(audio, _usual_level(role) - condition.fader_db - _level(audio, settings.sample_rate))
+        stems.append(in_24_bits(audio))
+    return stems
+
+
+def _usual_level(role: Role) -> float:
+    """Where the fader would stand at 0 dB in a song of usual size, whose tracks are mixed softer."""
+    return LEAD_LOUDNESS_DB + role.loudness_db - CROWD_DB
+
+
+def _level(audio: Audio, sample_rate: int) -> float:
+    """Mean level in dB of the frames that sound."""
+    levels = frame_levels(audio.mean(axis=0), sample_rate)
+    loud = levels[levels > levels.max() - 30]
+    return float(10 * np.log10(np.mean(10 ** (loud / 10))))
+
+
+def in_24_bits(audio: Audio) -> Tensor:
+    """The nearest samples that a 24-bit file holds, float32."""
+    return torch.from_numpy((np.round(audio / QUANTUM) * QUANTUM).astype(np.float32))
+
+
+def _with_provenance(mixed: Mixed, settings: SongbookSettings, index: int) -> Any:
+    graph = mixed.graph
+    provenance = {
+        "song": song_name(index),
+        "made_by": "graphmix songbook",
+        "num_samples": mixed.mix.size(1),
+        "seed": settings.seed,
+        "index": index,
+        "mode": settings.mode,
+        "chance": settings.chance,
+    }
+    graph.info = replace(graph.info, provenance=provenance)
+    return graph

@@ -1,0 +1,8 @@
+"""Collections of multitrack songs: plain folders, MedleyDB, Mixing Secrets, MUSDB18, DAW exports.
+
+The public names are listed in ``__init__.pyi`` and loaded when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

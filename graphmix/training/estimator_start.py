@@ -1,0 +1,178 @@
+"""A search that starts from what a model proposes: ``graphmix mine --start estimator``.
+
+A model in reverse mode has heard the tracks *and* the mix, and says in a second what the usual start finds by least
+squares, spectra and several renderings of the song. Its soft console (nothing removed, each dry/wet weight times the
+probability that the processor stays) is laid over the console of the search: nodes that do the same work take its
+parameters, others their start values.
+
+A model that is given responses (:mod:`graphmix.models.mixing.responses`) has faders and panorama of the tracks read off
+them; their equalizers are the mean of what is read off and of what :mod:`graphmix.search.spectra` finds in few
+steps. Whether the model's other processors join them is decided by the loss in one segment of the song.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.song import Song
+from graphmix.errors import GraphmixError, SearchError
+from graphmix.graph.editing import remove_nodes
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.features import LEVELS
+from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.canonical import join_blocks
+from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, by_track
+from graphmix.processors.rack import Rack
+from graphmix.search.initialization import with_start_values
+from graphmix.search.levels import with_levels
+from graphmix.search.objective import Objective
+from graphmix.search.parametrization import MIN_WEIGHT
+from graphmix.search.spectra import equalizer_gains, with_equalizers
+from graphmix.training.checkpoint import load_estimator
+from graphmix.training.matching import carry_over, match_nodes
+from graphmix.training.prediction import blocks_of
+
+DEFAULT_MODEL = "reverse"
+"""The checkpoint that ``--start estimator`` means; it comes with graphmix."""
+_WORD = "estimator"
+_MEASURED = ("equalizer", "imager", "gain")
+_SPECTRA_STEPS, _SPECTRA_FRAMES = 30, 256
+_INAUDIBLE = 0.05
+"""A processor that is less wet is left out where two starts are compared."""
+
+
+class EstimatorStart:
+    """A start of a search: console in, console out, set as a model says.
+
+    Args:
+        model: the model, or its name or path as :func:`graphmix.training.load_estimator` takes it.
+        name: what ``run.json`` and ``metrics.json`` call the start.
+    """
+
+    def __init__(self, model: Estimator | str | Path = DEFAULT_MODEL, name: str | None = None) -> None:
+        self.estimator = model if isinstance(model, Estimator) else load_estimator(model)
+        default = f"{_WORD}:{self.estimator.config.name if isinstance(model, Estimator) else model}"
+        self.name = default if name is None else name
+
+    def check(self, console: MixGraph) -> None:
+        """Is there anything that the model can say of this console?
+
+        Raises:
+            SearchError: it is at another rate than the model, or has none of the model's processors.
+        """
+        estimator = self.estimator
+        if console.sample_rate != estimator.sample_rate:
+            raise SearchError(
+                f"the start {self.name} works at {estimator.sample_rate} Hz and the search at {console.sample_rate} "
+                f"Hz; use --sample-rate {estimator.sample_rate}, or the usual start."
+            )
+        known = any(console.nodes_of(name).numel() for name in estimator.rack.names if name in console.params)
+        if console.processors.numel() and not known:
+            raise self._useless()
+
+    def _useless(self) -> SearchError:
+        return SearchError(
+            f"the start {self.name} sets none of the processors of this console; use a model with the same chain, or "
+            "the usual start."
+        )
+
+    @torch.no_grad()
+    def __call__(self, console: MixGraph, song: Song, rack: Rack, seed: int = 0) -> MixGraph:
+        """The console with the model's settings.
+
+        Args:
+            console: of the search, on the CPU; its inputs are named after the song's tracks.
+            song: with its mix, at the rate of the model.
+            rack: processors of the console.
+            seed: of the start values of what the model says nothing of.
+
+        Raises:
+            SearchError: the song is at another rate than the model, or the model sets nothing in this console.
+        """
+        self.check(console)
+        proposal, responses = soft_console(self.estimator, song)
+        start = with_start_values(console, rack, seed)
+        if not bool((match_nodes(proposal, start) >= 0).any()) and console.processors.numel():
+            raise self._useless()
+        graph = carry_over(proposal, start)
+        if responses is not None:
+            graph = self._measured(start, graph, Objective(song, rack), responses)
+        # at zero a node would get no gradient, and what the model is nearly sure to drop may still be wanted
+        prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
+        graph.wet = torch.where(prunable, graph.wet.clamp(MIN_WEIGHT, 1.0), graph.wet)
+        return graph
+
+    def _measured(self, start: MixGraph, proposed: MixGraph, objective: Objective, responses: Tensor) -> MixGraph:
+        """Levels and equalizers of the tracks as measured: alone, or with the other effects that the model proposes."""
+        assert isinstance(self.estimator, NeuralEstimator), "checked before"
+        tracks = objective.song.track_names
+        bins = start.params["equalizer"].size(1) if "equalizer" in start.params else 0
+        gains, curves = self.estimator.responses.read_off(responses, max(1, bins))
+        graphs = [with_levels(graph, gains, tracks) for graph in (start, with_linear_of(start, proposed))]
+        if bins:
+            found = equalizer_gains(objective, gains, _SPECTRA_STEPS, _SPECTRA_FRAMES)
+            curves = (curves + found) / 2
+            graphs = [with_equalizers(graph, curves, tracks) for graph in graphs]
+        middle = objective.segments[len(objective.segments) // 2]
+        losses = [float(objective.evaluate(audible_part(graph), [middle]).total) for graph in graphs]
+        return graphs[losses.index(min(losses))]
+
+
+def audible_part(graph: MixGraph) -> MixGraph:
+    """The graph without what does next to nothing: processors that are nearly dry, or as the rack made them."""
+    neutral = torch.zeros(graph.node_type.numel(), dtype=torch.bool)
+    for t in graph.types.types:
+        if t.is_processor:
+            neutral[graph.nodes_of(t.name)] = (graph.params[t.name] == t.neutral()).all(1)
+    prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
+    return remove_nodes(graph, (prunable & (neutral | (graph.wet < _INAUDIBLE))).nonzero().flatten())
+
+
+def with_linear_of(start: MixGraph, proposed: MixGraph) -> MixGraph:
+    """A proposal whose equalizers, imagers and gains are those of a start, which do nothing yet."""
+    graph = proposed.clone()
+    for name in _MEASURED:
+        if name in graph.params:
+            graph.params[name] = start.params[name].clone()
+            nodes = graph.nodes_of(name)
+            graph.wet[nodes] = start.wet[nodes]
+    return graph
+
+
+def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | None]:
+    """What a model would set, all nodes kept, and the responses of the tracks if it is told these; on the CPU.
+
+    A long song is heard in blocks, which weigh by their length.
+    """
+    was_training = estimator.training
+    estimator.eval()
+    try:
+        if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, GraphWriter):
+            return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
+        embedded, responses = [], torch.zeros(())
+        for block in blocks_of(song):
+            heard = estimator.hear(block)
+            if estimator.config.responses:
+                assert heard.features is not None, "just computed"
+                own = by_track(heard.features[:, :, LEVELS:].cpu(), heard.names, block.names)
+                responses = responses + own * (heard.samples / song.num_samples)
+            embedded += estimator.embed_canonical([heard])
+        graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0]
+        return graph.clone().cpu(), responses if estimator.config.responses else None
+    finally:
+        estimator.train(was_training)
+
+
+def parse_start(text: str) -> EstimatorStart | None:
+    """What follows ``--start``: ``"levels"``, the usual start (None), or ``"estimator"`` or ``"estimator:MODEL"``.
+
+    Raises:
+        GraphmixError: something else, or a model that is not there.
+    """
+    kind, _, model = text.partition(":")
+    if text == "levels":
+        return None
+    if kind != _WORD:
+        raise GraphmixError(f"there is no start {text!r}; give levels, estimator, or estimator:MODEL.")
+    return EstimatorStart(model or DEFAULT_MODEL)
