@@ -113,7 +113,7 @@ def measure(folder: Path, variant: str, steps: int, seed: int) -> Row:
     song = load_song(folder)
     rack = Rack.console(CHAIN, song.sample_rate)
     objective = TimedObjective(song, rack)
-    console = mixing_console(rack.types, song.subgroups, CHAIN, song.sample_rate)
+    console = mixing_console(rack, song.subgroups, CHAIN)
     start, settings = VARIANTS[variant]
     begun = perf_counter()
     graph = start(objective, console, seed)

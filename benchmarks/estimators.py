@@ -220,7 +220,7 @@ def course(song: Song, settings: SearchSettings, start: EstimatorStart | None) -
     The clock stands still while the loss of a point is computed, except where the start itself needs it.
     """
     objective = Objective(song, Rack.console(settings.chain, settings.sample_rate))
-    console = mixing_console(objective.rack.types, song.subgroups, settings.chain, settings.sample_rate)
+    console = mixing_console(objective.rack, song.subgroups, settings.chain)
     begun = perf_counter()
     graph = set_console(console, objective, settings, start)
     seconds = perf_counter() - begun

@@ -54,7 +54,7 @@ def build(name: str, work: Mapping[str, Any], imported: Callable[[], None]) -> M
     imported()
     song = load_song(work["song"])
     rack = Rack.console(CHAIN, song.sample_rate)
-    console = mixing_console(rack.types, song.subgroups, CHAIN, song.sample_rate)
+    console = mixing_console(rack, song.subgroups, CHAIN)
     course: list[dict[str, Any]] = []
 
     def note(point: dict[str, Any]) -> None:

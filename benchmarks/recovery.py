@@ -49,7 +49,7 @@ def measure_song(folder: Path, policies: Iterable[str], settings: SearchSettings
     song = load_song(folder, settings.sample_rate)
     true = load_graph(folder / "graph.safetensors")
     rack = Rack.console(CHAIN, song.sample_rate)
-    console = mixing_console(rack.types, song.subgroups, CHAIN, song.sample_rate)
+    console = mixing_console(rack, song.subgroups, CHAIN)
     objective = Objective(song, rack)
     answers = simple_answers(objective, with_gains=True)
     begun = perf_counter()

@@ -33,7 +33,7 @@ def fit_chain(folder: Path, chain: str, steps: int, seed: int) -> dict[str, obje
     if not chain:
         terms = answers[0].loss
         return row | {"losses": [round(float(x), 4) for x in terms], "seconds": 0.0}
-    console = mixing_console(rack.types, song.subgroups, chain, song.sample_rate)
+    console = mixing_console(rack, song.subgroups, chain)
     graph = start_graph(console, objective, answers, seed)
     settings = replace(DRAFT, chain=chain, steps=steps, rounds=0, seed=seed, evaluate_every=50)
     started = time.perf_counter()

@@ -43,7 +43,7 @@ def main() -> None:
     preset = replace(DRAFT, seed=arguments.seed, trial_segments=arguments.trial_segments)
     settings = preset.scaled(arguments.steps, arguments.rounds)
     objective = Objective(song, rack)
-    console = mixing_console(rack.types, song.subgroups, "ecnsgdr", song.sample_rate)
+    console = mixing_console(rack, song.subgroups, "ecnsgdr")
     start = start_graph(console, objective, simple_answers(objective, True), arguments.seed)
     fitted = fit(start, song, rack, settings)
     counts = count_processors(fitted.graph)

@@ -139,7 +139,7 @@ def write_song(folder: Path, rack: Any, work: Mapping[str, Any]) -> None:
         raise SystemExit(f"{work['stems']} has {len(stems)} tracks, {work['tracks']} are asked for.")
     names = [f"{i:02d} {Path(name).stem}.wav" for i, name in enumerate(recorded.track_names[: work["tracks"]])]
     groups = {f"bus {i}": names[i :: work["subgroups"]] for i in range(work["subgroups"])}
-    console = mixing_console(rack.types, groups, CHAIN, SAMPLE_RATE)
+    console = mixing_console(rack, groups, CHAIN)
     processors = console.processors.numpy()
     removed = np.random.default_rng(work["seed"]).choice(processors, round(HIDDEN * len(processors)), replace=False)
     hidden = dial(remove_nodes(console, torch.from_numpy(removed)), rack, work["seed"])
@@ -168,7 +168,7 @@ def fitted_console(objective: Any, work: Mapping[str, Any]) -> tuple[Any, int]:
         graph = load_graph(path)
         return graph, graph.provenance["steps"]
     song = objective.song
-    console = mixing_console(objective.rack.types, song.subgroups, CHAIN, song.sample_rate)
+    console = mixing_console(objective.rack, song.subgroups, CHAIN)
     start = start_graph(console, objective, simple_answers(objective, True), work["seed"])
     graph = fit(start, song, objective.rack, DRAFT.scaled(work["steps"])).graph
     if path:

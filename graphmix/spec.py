@@ -7,7 +7,7 @@ kind of parameter. Ranges are closed. Nothing here knows how a processor sounds.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -140,6 +140,25 @@ MIX = NodeType("mix", "m")
 OUT = NodeType("out", "o")
 STRUCTURAL = (IN, MIX, OUT)
 STRUCTURAL_NAMES = frozenset(node_type.name for node_type in STRUCTURAL)
+
+
+class HasNodeTypes(Protocol):
+    """What graphs are built from: node types and the sample rate that their parameters refer to."""
+
+    @property
+    def types(self) -> tuple[NodeType, ...]:
+        """Processor types in order."""
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+
+
+class NodeTypes(NamedTuple):
+    """Processor types at a sample rate in Hz, where there is no :class:`graphmix.processors.Rack` of them."""
+
+    types: tuple[NodeType, ...]
+    sample_rate: int = 30000
 
 
 @dataclass(frozen=True)

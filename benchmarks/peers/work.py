@@ -40,7 +40,7 @@ RANGES = {
 def make_console(rack: Rack, tracks: int, subgroups: int, chain: str = CHAIN) -> MixGraph:
     """The paper's full console; track i goes to bus i modulo the number of buses."""
     groups = {f"bus {i}": [f"track {j}" for j in range(i, tracks, subgroups)] for i in range(subgroups)}
-    return mixing_console(rack.types, groups, chain, SAMPLE_RATE)
+    return mixing_console(rack, groups, chain)
 
 
 def make_pruned_console(rack: Rack, song: Mapping[str, Any], removed: float, seed: int) -> MixGraph:
@@ -51,7 +51,7 @@ def make_pruned_console(rack: Rack, song: Mapping[str, Any], removed: float, see
     groups = {name: list(members) for name, members in song["subgroups"].items()}
     grouped = {track for members in groups.values() for track in members}
     groups |= {f"bus of {track}": [track] for track in song["tracks"] if track not in grouped}
-    console = mixing_console(rack.types, groups, CHAIN, SAMPLE_RATE)
+    console = mixing_console(rack, groups, CHAIN)
     processors = console.processors.numpy()
     count = round(removed * len(processors))
     chosen = np.random.default_rng(seed).choice(processors, count, replace=False)

@@ -149,7 +149,7 @@ def agree(
         rack: processors of the chain; maps between physical and raw values.
         chain: the console's; decisions are counted over these types only.
     """
-    console = mixing_console(rack.types, subgroups, chain, rack.sample_rate)
+    console = mixing_console(rack, subgroups, chain)
     theirs, ours = console_target(true, console), console_target(proposal, console)
     counts: dict[str, Counts] = {}
     errors: dict[str, float] = {}

@@ -29,6 +29,7 @@ from graphmix.evaluation.parameter_errors import parameter_errors
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.spec import NodeTypes
 
 EDIT_SECONDS = 1.0
 """For the distance of one pair of chains; after it the best that was found is taken."""
@@ -198,7 +199,7 @@ def full_answer(true: MixGraph, chain: str = "ecnsgdr") -> MixGraph:
     for place, target in sorted(take_apart_skeleton(true)):
         if place.startswith("track "):
             subgroups.setdefault(target.removeprefix("bus "), []).append(place.removeprefix("track "))
-    graph = mixing_console(true.types.types, subgroups, chain, true.sample_rate)
+    graph = mixing_console(NodeTypes(true.types.types, true.sample_rate), subgroups, chain)
     for kind, values in graph.params.items():
         if values.size(0):
             node_type = graph.types[graph.types.index(kind)]

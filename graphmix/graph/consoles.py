@@ -4,35 +4,30 @@ Each track passes through a chain of processors, tracks are summed by subgroup, 
 same chain, and all go to the output. The chain is a string of letters, e.g. ``"ecnsgdr"``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.spec import NodeType
+from graphmix.spec import HasNodeTypes
 
 CONSOLE_CHAIN = "ecnsgdr"
 """The order of section 2.2: equalizer, compressor, noisegate, imager, gain, delay, reverb."""
 
 
-def mixing_console(
-    types: Iterable[NodeType],
-    subgroups: Mapping[str, Sequence[str]],
-    chain: str = CONSOLE_CHAIN,
-    sample_rate: int = 30000,
-) -> MixGraph:
+def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], chain: str = CONSOLE_CHAIN) -> MixGraph:
     """A full console over subgroups of tracks.
 
     Args:
-        types: processor types, e.g. ``rack.types``.
+        rack: whose node types and sample rate the graph takes: a :class:`graphmix.processors.Rack`, or
+            :class:`graphmix.spec.NodeTypes` where no processors are at hand.
         subgroups: bus name to the names of its tracks; inputs are numbered in this order.
         chain: letters of the processors on every track and every bus; may be empty.
-        sample_rate: in Hz.
 
     Raises:
         GraphError: an unknown letter, a processor with several ports, a track in two subgroups, no track.
     """
-    graph = MixGraph(types, sample_rate)
+    graph = MixGraph(rack.types, rack.sample_rate)
     _check_chain(graph, chain)
     for bus, members in subgroups.items():
         if isinstance(members, str):
@@ -65,7 +60,7 @@ def mixing_console(
         buses.append(add_chain(mix))
     out = len(kinds)
     cables.extend((end, out) for end in buses)
-    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], cables, [*names, "mix"], sample_rate)
+    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], cables, [*names, "mix"], rack.sample_rate)
 
 
 def _check_chain(graph: MixGraph, chain: str) -> None:

@@ -23,7 +23,7 @@ def to_networkx(graph: MixGraph) -> nx.MultiDiGraph:
     Example:
         >>> from graphmix.graph import mixing_console
         >>> from graphmix.processors import Rack
-        >>> graph = mixing_console(Rack.console("g").types, {"band": ["voice"]}, "g")
+        >>> graph = mixing_console(Rack.console("g"), {"band": ["voice"]}, "g")
         >>> to_networkx(graph).nodes[1]
         {'type': 'gain', 'letter': 'g', 'name': '', 'wet': 1.0, 'params': {'gain_db': [0.0, 0.0]}}
     """

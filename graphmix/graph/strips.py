@@ -31,7 +31,7 @@ def find_strips(graph: MixGraph) -> Strips:
     Example:
         >>> from graphmix.graph import mixing_console
         >>> from graphmix.processors import Rack
-        >>> console = mixing_console(Rack.console("eg").types, {"band": ["voice"]}, "eg")
+        >>> console = mixing_console(Rack.console("eg"), {"band": ["voice"]}, "eg")
         >>> find_strips(console).tracks
         {'voice': (1, 2)}
     """

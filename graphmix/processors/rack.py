@@ -29,13 +29,14 @@ class Rack(nn.Module):
 
     Args:
         processors: one for each node type; all at the same sample rate.
+        sample_rate: in Hz, of a rack without processors; else it is theirs.
 
     Example:
         >>> Rack.console("eg", sample_rate=44100).names
         ('equalizer', 'gain')
     """
 
-    def __init__(self, processors: Iterable[Processor]) -> None:
+    def __init__(self, processors: Iterable[Processor], sample_rate: int = 30000) -> None:
         super().__init__()
         self._processors = nn.ModuleDict()
         for processor in processors:
@@ -47,7 +48,7 @@ class Rack(nn.Module):
         rates = {p.sample_rate for p in self}
         if len(rates) > 1:
             raise GraphError(f"the processors of this rack have sample rates {sorted(rates)}; use one rate.")
-        self.sample_rate = rates.pop() if rates else 0
+        self.sample_rate = rates.pop() if rates else sample_rate
         TypeTable(self.types)  # letters must differ
 
     @classmethod
@@ -59,7 +60,7 @@ class Rack(nn.Module):
         if unknown is not None:
             known = ", ".join(f"{letter} {p.node_type.name}" for letter, p in by_letter.items())
             raise GraphError(f"unknown letter {unknown!r} in chain {chain!r}; the processors are: {known}.")
-        return cls(by_letter[letter] for letter in letters)
+        return cls((by_letter[letter] for letter in letters), sample_rate)
 
     @classmethod
     def standard(cls, sample_rate: int = 30000) -> "Rack":
@@ -89,7 +90,7 @@ class Rack(nn.Module):
                     f"{sample_rate} Hz; it was made by another version or rack."
                 )
             chosen.append(known[node_type.name])
-        return cls(chosen)
+        return cls(chosen, sample_rate)
 
     def __getitem__(self, name: str) -> Processor:
         if name not in self._processors:

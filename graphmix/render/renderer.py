@@ -59,7 +59,7 @@ class Renderer(MessagePassing):
     Example:
         >>> from graphmix.graph import mixing_console
         >>> rack = Rack.console("g")
-        >>> console = mixing_console(rack.types, {"bus": ["voice", "guitar"]}, chain="g")
+        >>> console = mixing_console(rack, {"bus": ["voice", "guitar"]}, chain="g")
         >>> Renderer(rack)(console, torch.ones(2, 2, 100)).shape
         torch.Size([1, 2, 100])
     """

@@ -57,9 +57,8 @@ class SimpleAnswer:
 def simple_answers(objective: Objective, with_gains: bool) -> list[SimpleAnswer]:
     """The plain sum and, if wanted, two levelled ones, each with its loss over the song; sum first."""
     song = objective.song
-    types = list(objective.rack.types)
     everything = {"sum": song.track_names}
-    plain = mixing_console(types, everything, "", song.sample_rate)
+    plain = mixing_console(objective.rack, everything, "")
     answers = [SimpleAnswer("plain sum", plain, None, objective.evaluate(plain))]
     if with_gains:
         levelled = _tracks_through(objective, "gain")

@@ -119,7 +119,7 @@ def mine(
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
-    console = mixing_console(rack.types, song.subgroups, settings.chain, song.sample_rate)
+    console = mixing_console(rack, song.subgroups, settings.chain)
     folder = Path(out)
     run: dict[str, Any] = {"song": fingerprint(song), "settings": settings.to_dict()}
     if start is not None:

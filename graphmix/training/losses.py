@@ -57,7 +57,7 @@ def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]]
     """
     counts = torch.zeros(len(STRUCTURAL) + len(rack.names), 2)
     for graph, subgroups in graphs:
-        console = mixing_console(rack.types, subgroups, chain, rack.sample_rate)
+        console = mixing_console(rack, subgroups, chain)
         kept = console_target(graph, console).keep
         counts.index_put_((console.node_type, kept.long()), torch.ones(kept.numel()), accumulate=True)
     counts = counts + 1  # a type that is always kept in ten songs may be dropped in the next

@@ -287,7 +287,7 @@ def test_the_reference_renderer_agrees() -> None:
 
 def test_a_console_keeps_its_sound_and_loses_gains_of_buses() -> None:
     rack = Rack.console("ecsg", RATE)
-    console = mixing_console(rack.types, {"a": ["1", "2"], "b": ["3"]}, "gescg", RATE)
+    console = mixing_console(rack, {"a": ["1", "2"], "b": ["3"]}, "gescg")
     generator = torch.Generator().manual_seed(2)
     for t in rack.types:
         console.params[t.name] = random_parameters(t, console.params[t.name].size(0), generator)

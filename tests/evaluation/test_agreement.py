@@ -35,7 +35,7 @@ def test_the_best_constant_answer_is_the_better_of_the_two() -> None:
 
 def test_a_perfect_proposal_agrees_in_everything() -> None:
     rack = Rack.console("eg")
-    console = mixing_console(rack.types, SUBGROUPS, "eg")
+    console = mixing_console(rack, SUBGROUPS, "eg")
     true = remove_nodes(console, console.nodes_of("equalizer")[1:3])
     found = agree(true, true, SUBGROUPS, rack, "eg")
     assert found.f1 == 1
@@ -46,7 +46,7 @@ def test_a_perfect_proposal_agrees_in_everything() -> None:
 
 def test_decisions_and_errors_are_counted_by_type() -> None:
     rack = Rack.console("eg")
-    console = mixing_console(rack.types, SUBGROUPS, "eg")
+    console = mixing_console(rack, SUBGROUPS, "eg")
     true = remove_nodes(console, console.nodes_of("equalizer")[:2])  # equalizers of a and b go
     proposal = remove_nodes(console, console.nodes_of("equalizer")[1:3])  # of b and c
     proposal.params["gain"] = proposal.params["gain"] + 20.0  # dB on left and right: a level of 20 / 8.686 raw

@@ -164,7 +164,7 @@ def originals(folder: Path) -> dict[str, bytes]:
     """Sound files of both kinds, by a name that tells them apart."""
     rack = Rack.console("gsc")
     graphs = [random_graph(seed, 2, 6) for seed in range(4)]
-    graphs.append(mixing_console(rack.types, {"drums": ["kick", "snare"], "voice": ["lead"]}, "gsc"))
+    graphs.append(mixing_console(rack, {"drums": ["kick", "snare"], "voice": ["lead"]}, "gsc"))
     result = {}
     for number, graph in enumerate(graphs):
         for ending in (".safetensors", ".json"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from graphmix.errors import GraphError
 from graphmix.graph import CONSOLE_CHAIN, MixGraph, mixing_console, validate
 from graphmix.processors import Rack
+from graphmix.spec import NodeTypes
 from tests.graph.random_mixgraphs import TYPES
 
 CHAINS = st.text("abp", max_size=5)
@@ -30,7 +31,7 @@ def reached_by(graph: MixGraph, node: int) -> list[str]:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(any), CHAINS)
 def test_the_counts_of_section_2_2(sizes: list[int], chain: str) -> None:
     groups = {f"bus {b}": [f"track {b}.{t}" for t in range(size)] for b, size in enumerate(sizes)}
-    graph = validate(mixing_console(TYPES, groups, chain))
+    graph = validate(mixing_console(NodeTypes(TYPES), groups, chain))
     tracks, buses, length = sum(sizes), sum(size > 0 for size in sizes), len(chain)
     assert graph.processors.numel() == length * (tracks + buses)
     assert graph.num_nodes == length * (tracks + buses) + tracks + buses + 1
@@ -42,14 +43,14 @@ def test_the_counts_of_section_2_2(sizes: list[int], chain: str) -> None:
 
 
 def test_each_track_passes_its_chain_its_bus_and_the_bus_chain() -> None:
-    graph = mixing_console(Rack.console().types, {"drums": ["kick", "snare"], "band": ["bass"]})
+    graph = mixing_console(Rack.console(), {"drums": ["kick", "snare"], "band": ["bass"]})
     for node in graph.nodes_of("in").tolist():
         assert "".join(reached_by(graph, node)) == f"i{CONSOLE_CHAIN}m{CONSOLE_CHAIN}o"
 
 
 def test_a_console_begins_neutral_at_its_sample_rate() -> None:
     rack = Rack.console("eg", 44100)
-    graph = mixing_console(rack.types, {"band": ["bass"]}, "ge", rack.sample_rate)
+    graph = mixing_console(rack, {"band": ["bass"]}, "ge")
     assert graph.sample_rate == 44100
     assert (graph.wet == 1).all()
     assert graph.params["gain"].tolist() == [[0, 0], [0, 0]]
@@ -57,7 +58,7 @@ def test_a_console_begins_neutral_at_its_sample_rate() -> None:
 
 
 def test_a_letter_may_come_twice() -> None:
-    graph = mixing_console(TYPES, {"band": ["bass"]}, "apa")
+    graph = mixing_console(NodeTypes(TYPES), {"band": ["bass"]}, "apa")
     assert graph.nodes_of("amp").numel() == 4
 
 
@@ -72,22 +73,22 @@ def test_a_letter_may_come_twice() -> None:
 )
 def test_letters_that_make_no_chain(chain: str, message: str) -> None:
     with pytest.raises(GraphError, match=message):
-        mixing_console(TYPES, {"band": ["bass"]}, chain)
+        mixing_console(NodeTypes(TYPES), {"band": ["bass"]}, chain)
 
 
 def test_a_console_needs_tracks_and_each_once() -> None:
     with pytest.raises(GraphError, match="a console needs at least one track; all subgroups are empty"):
-        mixing_console(TYPES, {"band": []}, "a")
+        mixing_console(NodeTypes(TYPES), {"band": []}, "a")
     with pytest.raises(GraphError, match="track 'bass' is in two subgroups; give it to one"):
-        mixing_console(TYPES, {"band": ["bass"], "low": ["kick", "bass"]}, "a")
+        mixing_console(NodeTypes(TYPES), {"band": ["bass"], "low": ["kick", "bass"]}, "a")
     with pytest.raises(GraphError, match="the tracks of subgroup 'band' are the text 'bass'; give a list"):
-        mixing_console(TYPES, {"band": "bass"}, "a")
+        mixing_console(NodeTypes(TYPES), {"band": "bass"}, "a")
 
 
 def test_real_sessions_make_consoles(shared_consoles: Path) -> None:
     rack = Rack.console("eg")
     songs = json.loads((shared_consoles / "consoles.json").read_text())
     for song in songs[::60]:
-        graph = validate(mixing_console(rack.types, song["subgroups"], "g"))
+        graph = validate(mixing_console(rack, song["subgroups"], "g"))
         grouped = sum(len(tracks) for tracks in song["subgroups"].values())
         assert graph.nodes_of("in").numel() == grouped

@@ -169,7 +169,7 @@ def test_a_chain_of_two_hundred_nodes_can_go() -> None:
 
 def test_a_console_without_processors_is_tracks_into_buses_into_the_mix() -> None:
     rack = Rack.console()
-    console = mixing_console(rack.types, {"drums": ["kick", "snare"], "band": ["bass"]})
+    console = mixing_console(rack, {"drums": ["kick", "snare"], "band": ["bass"]})
     bare = validate(remove_nodes(console, console.processors))
     assert [bare.describe(node) for node in range(bare.num_nodes)] == [
         "in 0 'kick'",

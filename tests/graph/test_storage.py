@@ -70,7 +70,7 @@ def test_readable_numbers_are_short(tmp_path: Path) -> None:
 
 def test_a_full_console_with_awkward_values_comes_back(path: Path) -> None:
     rack = Rack.standard(44100)
-    graph = mixing_console(rack.types, {"Schlagzeug [ü]": ["kick/in", ""], "\udcff": ["a\nb"]}, sample_rate=44100)
+    graph = mixing_console(rack, {"Schlagzeug [ü]": ["kick/in", ""], "\udcff": ["a\nb"]})
     generator = torch.Generator().manual_seed(1)
     for processor in rack:
         values = graph.params[processor.node_type.name]

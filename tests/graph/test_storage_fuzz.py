@@ -101,7 +101,7 @@ def test_a_header_is_read_without_the_tensors(tmp_path: Path) -> None:
 def test_the_largest_console_of_the_papers_data_stays_far_below_the_limits(tmp_path: Path) -> None:
     """136 tracks and 26 buses with seven processors each, all parameters different: 162 times one such chain."""
     rack = Rack.console()
-    graph = mixing_console(rack.types, {"bus": ["track"]})
+    graph = mixing_console(rack, {"bus": ["track"]})
     for t in rack.types:
         low, high = (edge.clamp(-100, 100) for edge in t.bounds())
         graph.params[t.name] = low + (high - low) * torch.rand(graph.params[t.name].shape)

@@ -11,7 +11,7 @@ from rich.console import Console
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.graph.tables import as_table, describe_graph, settings_of
 from graphmix.processors import MultitapDelay, Rack, Reverb
-from graphmix.spec import NodeType, ParameterSpec
+from graphmix.spec import NodeType, NodeTypes, ParameterSpec
 from tests.graph.random_mixgraphs import TYPES, random_graphs
 
 
@@ -25,7 +25,7 @@ def alone(letter: str, sample_rate: int = 30000, **parameters: object) -> str:
 
 
 def test_a_console_is_shown_track_by_track_and_bus_by_bus() -> None:
-    graph = mixing_console(TYPES, {"drums": ["kick", "snare"], "band": ["bass"]}, "ab")
+    graph = mixing_console(NodeTypes(TYPES), {"drums": ["kick", "snare"], "band": ["bass"]}, "ab")
     chains = describe_graph(graph)
     assert [(chain.kind, chain.label) for chain in chains] == [
         ("track", "kick"),
@@ -78,7 +78,7 @@ def test_every_node_of_any_graph_is_shown_once(graph: MixGraph) -> None:
 
 def test_the_table_can_be_printed_whatever_the_names() -> None:
     rack = Rack.console()
-    graph = mixing_console(rack.types, {"[red]bus[/]": ["kick [bold]", ""]})
+    graph = mixing_console(rack, {"[red]bus[/]": ["kick [bold]", ""]})
     graph.wet[3] = 0.0123
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(as_table(graph))

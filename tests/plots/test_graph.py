@@ -32,7 +32,7 @@ SUBGROUPS = {
 
 @pytest.fixture
 def console() -> MixGraph:
-    return mixing_console(Rack.console().types, SUBGROUPS)
+    return mixing_console(Rack.console(), SUBGROUPS)
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ def test_barycenters_remove_the_crossings_of_a_graph_without_need_for_any() -> N
 def test_the_figure_grows_with_the_graph_and_fits_into_a_file() -> None:
     def size(tracks: int) -> Figure:
         names = {"all": [f"track {i}" for i in range(tracks)]}
-        return plot_graph(mixing_console(Rack.console("g").types, names, "g"))
+        return plot_graph(mixing_console(Rack.console("g"), names, "g"))
 
     small, large, huge = size(3), size(133), size(800)
     assert small.get_figwidth() == pytest.approx(large.get_figwidth(), rel=0.2)
@@ -302,7 +302,7 @@ def test_the_figure_grows_with_the_graph_and_fits_into_a_file() -> None:
 
 
 def test_a_deep_chain_is_drawn_without_recursion() -> None:
-    graph = mixing_console(Rack.console("g").types, {"bus": ["track"]}, "g" * 700)
+    graph = mixing_console(Rack.console("g"), {"bus": ["track"]}, "g" * 700)
     layout = tree_layout(graph, cables_of(graph))
     assert max(layout.column) == graph.num_nodes - 1
     assert set(layout.row) == {0.0}

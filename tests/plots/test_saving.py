@@ -13,7 +13,7 @@ from graphmix.processors import Rack
 
 @pytest.fixture
 def figure() -> Figure:
-    return plot_graph(mixing_console(Rack.console("eg").types, {"a": ["x", "y"]}, "eg"), "A title")
+    return plot_graph(mixing_console(Rack.console("eg"), {"a": ["x", "y"]}, "eg"), "A title")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_picture_is_not_empty(figure: Figure, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extension", ["png", "svg", "pdf"])
 def test_the_same_graph_gives_the_same_bytes(tmp_path: Path, extension: str) -> None:
-    graph = mixing_console(Rack.console("eg").types, {"a": ["x", "y"]}, "eg")
+    graph = mixing_console(Rack.console("eg"), {"a": ["x", "y"]}, "eg")
     first, second = (save(plot_graph(graph), tmp_path / f"{i}.{extension}").read_bytes() for i in range(2))
     assert first == second
 

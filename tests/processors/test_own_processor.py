@@ -92,7 +92,7 @@ def rack() -> Rack:
 
 @pytest.fixture
 def console(rack: Rack) -> MixGraph:
-    graph = mixing_console(rack.types, {"band": ["voice", "guitar"]}, chain="etfpg")
+    graph = mixing_console(rack, {"band": ["voice", "guitar"]}, chain="etfpg")
     graph.params["saturation"] = torch.tensor([[12.0], [0.0], [6.0]])
     graph.params["softener"] = torch.tensor([[0.1], [0.3], [0.5]])
     graph.wet = torch.where(graph.node_type > 2, 0.7, 1.0)
@@ -141,7 +141,7 @@ def test_a_song_is_fitted_with_them(tmp_path: Path) -> None:
     write_audio(tmp_path / "stems" / "voice.wav", stem, 30000)
     write_audio(tmp_path / "mix.wav", Saturation()(stem[None], torch.tensor([[10.0]]))[0], 30000)
     song = load_song(tmp_path, 30000)
-    console = mixing_console(rack.types, {"bus": song.track_names}, "tf")
+    console = mixing_console(rack, {"bus": song.track_names}, "tf")
     console.params["saturation"].fill_(-6.0)
     fitted = fit(console, song, rack, SearchSettings(chain="tf", steps=3, evaluate_every=3, learning_rate=0.1))
     assert fitted.course[-1][1] < fitted.course[0][1]

@@ -26,7 +26,7 @@ def rack() -> Rack:
 
 @pytest.fixture(scope="module")
 def console(rack: Rack) -> MixGraph:
-    graph = mixing_console(rack.types, SUBGROUPS, CHAIN, RATE)
+    graph = mixing_console(rack, SUBGROUPS, CHAIN)
     generator = torch.Generator().manual_seed(1)
     for kind in rack.types:
         graph.params[kind.name] = random_parameters(kind, len(graph.nodes_of(kind.name)), generator)

@@ -59,7 +59,7 @@ def dial(graph: MixGraph, seed: int = 0) -> MixGraph:
 
 
 def pruned_console(seed: int) -> MixGraph:
-    console = mixing_console(RACK.types, GROUPS, "ecnsgdr", RATE)
+    console = mixing_console(RACK, GROUPS, "ecnsgdr")
     removed = [n for n in console.processors.tolist() if random.Random(seed * 1000 + n).random() < 0.7]
     return dial(remove_nodes(console, removed), seed)
 
@@ -178,9 +178,7 @@ def test_gradients_through_cuts_are_those_of_one_long_fft(graph: MixGraph, monke
 
 
 def test_the_full_console_has_one_length_for_equalizers_of_tracks_and_one_for_all_that_follows() -> None:
-    console = mixing_console(
-        RACK.types, {f"bus {i}": [f"{i}.{j}" for j in range(3)] for i in range(3)}, sample_rate=RATE
-    )
+    console = mixing_console(RACK, {f"bus {i}": [f"{i}.{j}" for j in range(3)] for i in range(3)})
     plan = schedule(console, RACK)
     assert num_cuts(plan) == 0
     assert len(plan.stages) == len(plan.sequence)

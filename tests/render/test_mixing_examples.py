@@ -94,7 +94,7 @@ def test_a_send_adds_its_reverb_to_the_dry_signal() -> None:
 
 def long_console(names: list[str]) -> MixGraph:
     """Echo into room on the track and again on its bus: 8 seconds of memory, and compressors between."""
-    graph = mixing_console(LOW_RACK.types, {"bus": names}, "ecdr", LOW_RATE)
+    graph = mixing_console(LOW_RACK, {"bus": names}, "ecdr")
     for t in LOW_RACK.types:
         values = random_parameters(t, graph.params[t.name].size(0), torch.Generator().manual_seed(0))
         if t.name == "reverb":
@@ -130,5 +130,5 @@ def test_a_song_in_blocks_is_the_song_at_once(tmp_path: Path) -> None:
 
 
 def test_a_graph_without_memory_needs_no_warmup() -> None:
-    graph = mixing_console(RACK.types, {"bus": ["a"]}, "gs", RATE)
+    graph = mixing_console(RACK, {"bus": ["a"]}, "gs")
     assert memory(graph, RENDERER) == (0, 0)

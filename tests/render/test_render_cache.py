@@ -117,7 +117,7 @@ def test_a_trial_of_nothing_changes_nothing() -> None:
 
 def test_trials_touch_only_what_lies_downstream(monkeypatch: pytest.MonkeyPatch) -> None:
     rack = Rack.console("cg", RATE)
-    graph = mixing_console(rack.types, {"a": ["1", "2"], "b": ["3", "4"]}, "cg", RATE)
+    graph = mixing_console(rack, {"a": ["1", "2"], "b": ["3", "4"]}, "cg")
     renderer = Renderer(rack)
     take = TrialRenderer(renderer, graph).take(random_sources(0, 400, 4))
     rendered: list[int] = []

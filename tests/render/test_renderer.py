@@ -243,7 +243,7 @@ def test_energies_of_gain_staged_nodes_are_those_of_their_signals() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 2, 100), (3, 2, 100), (2, 1, 100), (2, 100), (1, 2, 2, 100)])
 def test_sources_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    graph = mixing_console(RACK.types, {"bus": ["voice", "guitar"]}, "g")
+    graph = mixing_console(RACK, {"bus": ["voice", "guitar"]}, "g")
     with pytest.raises(GraphError, match=r"expected \[2, 2, samples\]: one stereo signal for each of the graph's 2"):
         RENDERER(graph, torch.zeros(shape))
 
@@ -312,7 +312,7 @@ def test_a_rack_refuses_linear_processors_that_it_cannot_render(processor: Proce
 
 
 def test_a_plan_prints_stages_domains_and_transforms() -> None:
-    graph = mixing_console(RACK.types, {"drums": ["kick", "snare"], "band": ["bass"]}, "ecg", RATE)
+    graph = mixing_console(RACK, {"drums": ["kick", "snare"], "band": ["bass"]}, "ecg")
     plan = schedule(graph, RACK)
     text = str(plan).splitlines()
     assert text[0].split() == ["stage", "type", "nodes", "domain", "transforms", "MB"]
@@ -334,7 +334,7 @@ def test_a_plan_is_kept_as_long_as_the_structure_stays() -> None:
 
 def test_a_track_changes_its_domain_three_times() -> None:
     """To the spectrum for the equalizer, out of it for the compressor, and back for delay and reverb."""
-    graph = mixing_console(RACK.types, {"bus": ["voice"]}, "ecnsgdr", RATE)
+    graph = mixing_console(RACK, {"bus": ["voice"]}, "ecnsgdr")
     plan = schedule(graph, RACK)
     kinds = [stage.kind for stage in plan.stages]
     spectral = [stage.kind for stage in plan.stages[: kinds.index("mix")] if stage.island is not None]
@@ -364,7 +364,7 @@ def test_a_gpu_renders_what_the_cpu_renders() -> None:
     graph = full_graph(RACK)
     sources = random_sources(0, 2 * SAMPLES, 2)
     expected = RENDERER(graph, sources)
-    console = mixing_console(RACK.types, {"a": ["1", "2"], "b": ["3"]}, sample_rate=RATE)
+    console = mixing_console(RACK, {"a": ["1", "2"], "b": ["3"]})
     tracks = random_sources(0, 2 * SAMPLES, NUM_INPUTS)
     expected_console = RENDERER(console, tracks)
     on_gpu = Renderer(copy.deepcopy(RACK)).cuda()

@@ -71,7 +71,7 @@ def test_all_silent_renders_silence() -> None:
 
 
 def test_buses_whose_tracks_all_rest_are_left_out() -> None:
-    graph = mixing_console(RACK.types, {"a": ["1", "2"], "b": ["3"]}, "eg", RATE)
+    graph = mixing_console(RACK, {"a": ["1", "2"], "b": ["3"]}, "eg")
     plan = without_silence(RENDERER.plan(graph), RACK, silent_rows(torch.tensor([0.0, 0.0, 1.0])[:, None, None]))
     assert [(s.kind, len(s.nodes)) for s in plan.stages if s.kind == "equalizer"] == [("equalizer", 1)] * 2
 
@@ -89,6 +89,6 @@ class Hum(Gain):
 @pytest.mark.parametrize("kind", ["hum", "gain"])
 def test_a_generator_is_rendered_in_silence(kind: str) -> None:
     rack = Rack([Gain(RATE), Hum(RATE)])
-    graph = mixing_console(rack.types, {"a": ["1"]}, "h" if kind == "hum" else "g", RATE)
+    graph = mixing_console(rack, {"a": ["1"]}, "h" if kind == "hum" else "g")
     plan = without_silence(Renderer(rack).plan(graph), rack, silent_rows(torch.zeros(1, 2, 10)))
     assert (kind in {stage.kind for stage in plan.stages}) == (kind == "hum")

@@ -45,7 +45,7 @@ def objective(song: Song, rack: Rack) -> Objective:
 
 @pytest.fixture(scope="session")
 def _started(song: Song, objective: Objective) -> MixGraph:
-    console = mixing_console(objective.rack.types, song.subgroups, SETTINGS.chain, SETTINGS.sample_rate)
+    console = mixing_console(objective.rack, song.subgroups, SETTINGS.chain)
     return start_graph(console, objective, simple_answers(objective, with_gains=True), SETTINGS.seed)
 
 

@@ -24,7 +24,7 @@ def answers(full: Objective) -> list[SimpleAnswer]:
 
 
 def a_console(objective: Objective, chain: str) -> MixGraph:
-    return mixing_console(objective.rack.types, objective.song.subgroups, chain, RATE)
+    return mixing_console(objective.rack, objective.song.subgroups, chain)
 
 
 def best(answers: list[SimpleAnswer]) -> float:
@@ -89,7 +89,7 @@ def test_what_hears_only_silence_keeps_its_threshold(tmp_path):
     graph = start_graph(a_console(objective, "c"), objective, simple_answers(objective, with_gains=False), 0)
     node = graph.names.index("2_bass.wav")
     compressor = int(graph.edge_index[1, graph.edge_index[0] == node][0])
-    neutral = mixing_console(objective.rack.types, song.subgroups, "c", RATE).parameter(compressor, "threshold_db")
+    neutral = mixing_console(objective.rack, song.subgroups, "c").parameter(compressor, "threshold_db")
     assert torch.equal(graph.parameter(compressor, "threshold_db"), neutral)
 
 
@@ -114,7 +114,7 @@ def test_the_same_seed_starts_in_the_same_place_and_another_elsewhere(full, answ
 def test_a_mix_that_is_the_plain_sum_starts_at_the_plain_sum(tmp_path):
     tracks = dry_tracks()
     rack = Rack.console(SETTINGS.chain, RATE)
-    empty = mixing_console(rack.types, {"bus": list(tracks)}, "", RATE)
+    empty = mixing_console(rack, {"bus": list(tracks)}, "")
     song = load_song(write_song(tmp_path / "song", tracks, mixed(empty, tracks)), RATE)
     objective = Objective(song, rack)
     answers = simple_answers(objective, with_gains=True)

@@ -29,7 +29,7 @@ def an_objective(folder: Path, tracks: dict[str, Tensor], gains: Tensor) -> Obje
 
 def levelled(objective: Objective, gains: Tensor) -> MixGraph:
     song = objective.song
-    return with_levels(mixing_console(objective.rack.types, song.subgroups, "g", RATE), gains, song.track_names)
+    return with_levels(mixing_console(objective.rack, song.subgroups, "g"), gains, song.track_names)
 
 
 def sdr_of(objective: Objective, gains: Tensor) -> float:
@@ -113,7 +113,7 @@ def test_two_equal_tracks_share_a_gain_without_trouble(tmp_path):
 @pytest.mark.parametrize("chain", ["g", "egr", "ge", "e", ""])
 def test_levels_go_to_the_first_gain_after_each_input_and_nowhere_else(chain):
     rack = Rack.console("egr", RATE)
-    graph = mixing_console(rack.types, {"bus": ["a", "b"]}, chain, RATE)
+    graph = mixing_console(rack, {"bus": ["a", "b"]}, chain)
     gains = torch.tensor([[0.5, 0.25], [2.0, 1.0]], dtype=torch.float64)
     result = with_levels(graph, gains, ("a", "b"))
     if "g" in chain:
@@ -126,6 +126,6 @@ def test_levels_go_to_the_first_gain_after_each_input_and_nowhere_else(chain):
 
 def test_levels_find_their_track_by_name_whatever_the_order():
     rack = Rack.console("g", RATE)
-    graph = mixing_console(rack.types, {"one": ["b"], "two": ["a"]}, "g", RATE)
+    graph = mixing_console(rack, {"one": ["b"], "two": ["a"]}, "g")
     result = with_levels(graph, torch.tensor([[1.0, 1.0], [0.1, 0.1]]), ("a", "b"))
     assert torch.allclose(result.params["gain"][:2, 0], torch.tensor([-20.0, 0.0]), atol=1e-4)

@@ -144,7 +144,7 @@ def test_the_importance_that_is_drawn_is_what_each_processor_is_worth_to_the_con
     settings = replace(SETTINGS, chain="g", steps=0, rounds=0)
     mine(song_folder, tmp_path / "out", settings, device="cpu")
     objective = Objective(load_song(song_folder, RATE), Rack.console("g", RATE))
-    console = mixing_console(objective.rack.types, objective.song.subgroups, "g", RATE)
+    console = mixing_console(objective.rack, objective.song.subgroups, "g")
     graph = start_graph(console, objective, simple_answers(objective, with_gains=True), settings.seed)
     before = float(objective.evaluate(graph).total)
     gains = graph.nodes_of("gain").tolist()
@@ -322,7 +322,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on
 
 def a_plain_sum(folder: Path, tracks: dict[str, Tensor]) -> Path:
     rack = Rack.console("g", RATE)
-    return write_song(folder, tracks, mixed(mixing_console(rack.types, {"bus": list(tracks)}, "", RATE), tracks))
+    return write_song(folder, tracks, mixed(mixing_console(rack, {"bus": list(tracks)}, ""), tracks))
 
 
 @pytest.mark.usefixtures("no_plots")

@@ -14,7 +14,7 @@ from tests.small_song import RATE, hidden_graph, write_song
 
 
 def plain_sum(song: Song, rack: Rack) -> MixGraph:
-    return mixing_console(rack.types, song.subgroups, "", song.sample_rate)
+    return mixing_console(rack, song.subgroups, "")
 
 
 def test_the_true_graph_has_no_loss(objective):
@@ -41,7 +41,7 @@ def test_the_loss_over_a_song_is_the_weighted_mean_over_its_segments(song, rack,
 
 def test_a_graph_whose_inputs_stand_in_another_order_has_the_same_loss(song, rack, objective):
     reordered = {bus: tracks[::-1] for bus, tracks in reversed(song.subgroups.items())}
-    other = mixing_console(rack.types, reordered, "", RATE)
+    other = mixing_console(rack, reordered, "")
     assert other.names[:3] != plain_sum(song, rack).names[:3]
     for one, two in zip(objective.evaluate(plain_sum(song, rack)), objective.evaluate(other), strict=True):
         assert float(one) == pytest.approx(float(two), rel=1e-5)
@@ -86,7 +86,7 @@ def test_a_training_step_scores_what_comes_after_its_warm_up(rack, objective, so
 
 def test_gain_staging_is_counted_in_a_training_step(song):
     rack = Rack.console("e", RATE)
-    graph = mixing_console(rack.types, song.subgroups, "e", RATE)
+    graph = mixing_console(rack, song.subgroups, "e")
     graph.params["equalizer"][:] = 6.0
     objective = Objective(song, rack)
     wet, dry = torch.tensor([10 ** (6.0 / 10)]), torch.tensor([1.0])
@@ -155,7 +155,7 @@ def test_known_responses_change_nothing(objective):
 
 
 def test_a_graph_that_takes_a_track_which_the_song_lacks_is_refused(objective, rack):
-    graph = mixing_console(rack.types, {"bus": ["1_drum.wav", "kazoo.wav"]}, "", RATE)
+    graph = mixing_console(rack, {"bus": ["1_drum.wav", "kazoo.wav"]}, "")
     with pytest.raises(SearchError, match=r"takes track 'kazoo.wav', which 'small' lacks; it has: 1_drum.wav"):
         objective.evaluate(graph)
 

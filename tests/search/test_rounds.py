@@ -79,7 +79,7 @@ class InOrder(Policy):
 
 def a_console() -> MixGraph:
     """Gains a, b, c and the bus's, nodes 3, 4, 5 and 7."""
-    graph = mixing_console(Rack.console("g", RATE).types, SMALL, "g", RATE)
+    graph = mixing_console(Rack.console("g", RATE), SMALL, "g")
     return graph
 
 
@@ -169,7 +169,7 @@ def test_several_types_in_one_trial_have_no_common_type():
         def hear(self, kept: bool) -> None:
             self.waiting = []
 
-    graph = mixing_console(Rack.console("eg", RATE).types, SMALL, "eg", RATE)
+    graph = mixing_console(Rack.console("eg", RATE), SMALL, "eg")
     trials = begun(lambda g: 1.0, graph, Everything(), minimum=2.0)
     record = trials.advance()
     assert record is not None
@@ -338,10 +338,10 @@ def test_verdicts_of_another_search_are_refused():
 
 def test_pruning_ratio_counts_by_type_and_over_all():
     rack = Rack.console("egr", RATE)
-    full = mixing_console(rack.types, SMALL, "eg", RATE)
+    full = mixing_console(rack, SMALL, "eg")
     counts = count_processors(full)
     assert counts == {"equalizer": 4, "gain": 4}
-    left = mixing_console(rack.types, SMALL, "", RATE)
+    left = mixing_console(rack, SMALL, "")
     node, out = left.add("gain"), left.nodes_of("out").tolist()[0]
     left.chain(left.nodes_of("in").tolist()[0], node, out)
     assert pruning_ratio(left, counts) == {"equalizer": 1.0, "gain": 0.75, "all": 0.875}

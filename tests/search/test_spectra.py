@@ -91,7 +91,7 @@ def test_gains_stay_in_their_range_and_silence_stays_flat(tmp_path):
 
 @pytest.mark.parametrize("chain", ["e", "eg", "ge", "eeg", "g"])
 def test_they_go_to_the_first_equalizer_after_each_input_and_nowhere_else(chain):
-    graph = mixing_console(RACK.types, {"one": ["b"], "two": ["a"]}, chain, RATE)
+    graph = mixing_console(RACK, {"one": ["b"], "two": ["a"]}, chain)
     gain_db = torch.tensor([[1.0], [2.0]]).expand(2, BINS)
     result = with_equalizers(graph, gain_db, ("a", "b"))
     changed = (result.params["equalizer"] != graph.params["equalizer"]).any(1).nonzero().flatten().tolist()
@@ -106,7 +106,7 @@ def test_they_go_to_the_first_equalizer_after_each_input_and_nowhere_else(chain)
 
 
 def start_of(objective: Objective, chain: str) -> MixGraph:
-    console = mixing_console(RACK.types, objective.song.subgroups, chain, RATE)
+    console = mixing_console(RACK, objective.song.subgroups, chain)
     return start_graph(console, objective, simple_answers(objective, with_gains="g" in chain), seed=0)
 
 

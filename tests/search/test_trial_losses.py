@@ -32,7 +32,7 @@ def objective(tmp_path_factory: pytest.TempPathFactory) -> Objective:
 @pytest.fixture(scope="module")
 def graph(objective: Objective) -> MixGraph:
     """A console whose processors all do something; one has no weight, one half."""
-    console = mixing_console(objective.rack.types, SUBGROUPS, CHAIN, RATE)
+    console = mixing_console(objective.rack, SUBGROUPS, CHAIN)
     generator = torch.Generator().manual_seed(1)
     for name, spread in (("equalizer", 6.0), ("gain", 6.0)):
         console.params[name] = spread * (torch.rand(console.params[name].shape, generator=generator) - 0.7)

@@ -82,7 +82,7 @@ def test_subgroups_hold_each_track_once_and_make_a_console(whole: Collection, ki
     for song in whole:
         grouped = [track for names in song.layout.subgroups.values() for track in names]
         assert sorted(grouped) == sorted(song.layout.tracks)
-        console = mixing_console(rack.types, song.layout.subgroups, "eg")
+        console = mixing_console(rack, song.layout.subgroups, "eg")
         names = [console.names[node] for node in console.nodes_of("in").tolist()]
         assert sorted(names) == sorted(song.layout.tracks)
         assert console.nodes_of("mix").numel() == len(song.layout.subgroups)

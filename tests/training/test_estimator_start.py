@@ -40,7 +40,7 @@ def rack() -> Rack:
 
 @pytest.fixture
 def console(song: Song, rack: Rack) -> MixGraph:
-    return mixing_console(rack.types, song.subgroups, CHAIN, RATE)
+    return mixing_console(rack, song.subgroups, CHAIN)
 
 
 def test_the_start_is_the_console_with_the_models_settings(song: Song, rack: Rack, console: MixGraph) -> None:
@@ -80,7 +80,7 @@ def test_every_processor_can_be_trained(song: Song, rack: Rack, console: MixGrap
 
 def test_what_the_model_does_not_have_takes_its_start_value(song: Song) -> None:
     rack = Rack.console("egr", RATE)
-    console = mixing_console(rack.types, song.subgroups, "egr", RATE)
+    console = mixing_console(rack, song.subgroups, "egr")
     start = EstimatorStart(build_estimator(model_config(REVERSE)))(console, song, rack)
     reverbs = start.nodes_of("reverb")
     assert (start.wet[reverbs] == max(rack["reverb"].start_wet, MIN_WEIGHT)).all()
@@ -101,7 +101,7 @@ def test_a_graph_that_is_no_console_is_taken_over_as_far_as_it_fits(song: Song, 
 
 def test_a_start_without_a_common_processor_is_refused(song: Song) -> None:
     rack = Rack.console("r", RATE)
-    console = mixing_console(rack.types, song.subgroups, "r", RATE)
+    console = mixing_console(rack, song.subgroups, "r")
     with pytest.raises(SearchError, match="sets none of the processors"):
         EstimatorStart(build_estimator(model_config(REVERSE)))(console, song, rack)
 

@@ -34,7 +34,7 @@ def rack() -> Rack:
 
 @pytest.fixture
 def console(rack: Rack) -> MixGraph:
-    return mixing_console(rack.types, SUBGROUPS, CHAIN, RATE)
+    return mixing_console(rack, SUBGROUPS, CHAIN)
 
 
 @pytest.fixture

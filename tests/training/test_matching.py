@@ -26,7 +26,7 @@ def rack() -> Rack:
 
 @pytest.fixture
 def console(rack: Rack) -> MixGraph:
-    return mixing_console(rack.types, SUBGROUPS, "ecg")
+    return mixing_console(rack, SUBGROUPS, "ecg")
 
 
 def test_a_console_matches_itself_node_by_node(console: MixGraph) -> None:
@@ -66,20 +66,20 @@ def test_matched_nodes_bring_their_parameters(console: MixGraph) -> None:
 def test_the_order_of_the_tracks_does_not_matter(rack: Rack, console: MixGraph) -> None:
     true = console.clone()
     true.params["gain"] = torch.arange(10.0).reshape(5, 2)
-    turned = mixing_console(rack.types, {"rest": ("voice",), "drums": ("snare", "kick")}, "ecg")
+    turned = mixing_console(rack, {"rest": ("voice",), "drums": ("snare", "kick")}, "ecg")
     values = carry_over(true, turned).params["gain"]
     # tracks in the order voice, snare, kick; then the buses rest, drums
     assert values.tolist() == [[4, 5], [2, 3], [0, 1], [8, 9], [6, 7]]
 
 
 def test_buses_of_other_names_are_matched_by_their_tracks(rack: Rack, console: MixGraph) -> None:
-    renamed = mixing_console(rack.types, {"percussion": ("kick", "snare"), "voices": ("voice",)}, "ecg")
+    renamed = mixing_console(rack, {"percussion": ("kick", "snare"), "voices": ("voice",)}, "ecg")
     assert (match_nodes(renamed, console)[console.processors] >= 0).all()
 
 
 def test_buses_that_share_too_few_tracks_are_not_matched(rack: Rack) -> None:
-    one = mixing_console(rack.types, {"x": ("a", "b", "c")}, "g")
-    other = mixing_console(rack.types, {"y": ("a",), "z": ("b",), "w": ("c",)}, "g")
+    one = mixing_console(rack, {"x": ("a", "b", "c")}, "g")
+    other = mixing_console(rack, {"y": ("a",), "z": ("b",), "w": ("c",)}, "g")
     on_buses = one.nodes_of("gain")[3:]
     assert (match_nodes(other, one)[on_buses] == -1).all()
 
@@ -88,7 +88,7 @@ def test_of_two_of_a_type_the_first_is_the_first(rack: Rack) -> None:
     twice = MixGraph(rack.types)
     nodes = [twice.add("in", name="voice"), twice.add("gain", gain_db=1.0), twice.add("gain", gain_db=2.0)]
     twice.chain(*nodes, twice.add("out"))
-    console = mixing_console(rack.types, {"bus": ("voice",)}, "gg")
+    console = mixing_console(rack, {"bus": ("voice",)}, "gg")
     first, second = console.nodes_of("gain")[:2].tolist()
     assert match_nodes(twice, console)[[first, second]].tolist() == nodes[1:]
 
@@ -98,7 +98,7 @@ def test_what_stands_behind_a_branch_is_lost(rack: Rack) -> None:
     voice, level, send = graph.add("in", name="voice"), graph.add("gain"), graph.add("equalizer")
     bus, out = graph.add("mix", name="bus"), graph.add("out")
     graph.chain(voice, level, bus, out).chain(level, send, out)
-    console = mixing_console(rack.types, {"bus": ("voice",)}, "eg")
+    console = mixing_console(rack, {"bus": ("voice",)}, "eg")
     assert find_strips(graph).tracks == {"voice": (level,)}
     assert unmatched(graph, match_nodes(graph, console)) == [send]
     assert console_target(graph, console).lost == 1
@@ -107,7 +107,7 @@ def test_what_stands_behind_a_branch_is_lost(rack: Rack) -> None:
 def test_carrying_over_leaves_unmatched_nodes_as_they_are(rack: Rack, console: MixGraph) -> None:
     start = console.clone()
     start.wet = torch.full_like(start.wet, 0.25)
-    source = mixing_console(rack.types, {"drums": ("kick",)}, "g")
+    source = mixing_console(rack, {"drums": ("kick",)}, "g")
     result = carry_over(source, start)
     kick = int(console.nodes_of("gain")[0])
     assert result.wet[kick] == 1
@@ -120,7 +120,7 @@ def test_subgroups_are_read_off_a_console(console: MixGraph) -> None:
 
 
 def test_tracks_that_go_straight_to_the_output_are_ungrouped(rack: Rack) -> None:
-    graph = mixing_console(rack.types, {"band": ("a",)}, "g")
+    graph = mixing_console(rack, {"band": ("a",)}, "g")
     out = int(graph.nodes_of("out")[0])
     graph.connect(graph.add("in", name="b"), out)
     assert find_subgroups(graph) == {"band": ("a",), "ungrouped": ("b",)}

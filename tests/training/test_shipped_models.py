@@ -60,10 +60,10 @@ def test_the_graph_model_mixes_better_than_the_plain_sum(song_folder: Path) -> N
 def test_the_reverse_model_starts_a_search_better_than_the_plain_sum(song_folder: Path) -> None:
     song = load_song(song_folder, 30000)
     rack = Rack.console("ecnsgdr", 30000)
-    console = mixing_console(rack.types, song.subgroups, "ecnsgdr", 30000)
+    console = mixing_console(rack, song.subgroups, "ecnsgdr")
     objective = Objective(song, rack)
     graph = EstimatorStart()(console, song, rack)
-    plain = mixing_console(rack.types, song.subgroups, "", 30000)
+    plain = mixing_console(rack, song.subgroups, "")
     assert float(objective.evaluate(graph).total) < 0.6 * float(objective.evaluate(plain).total)
 
 

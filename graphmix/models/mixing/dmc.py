@@ -74,7 +74,7 @@ class DMC(NeuralEstimator):
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
         self.letters = PROXY_LETTER if self.config.chain == PROXY_CHAIN else self.config.chain
-        mixing_console(self.rack.types, {"": ("",)}, self.letters, self.sample_rate)  # refuses what fits no chain
+        mixing_console(self.rack, {"": ("",)}, self.letters)  # refuses what fits no chain
         by_letter = {t.letter: i for i, t in enumerate(self.rack.types)}
         places = [by_letter[letter] for letter in self.letters]
         self.kinds = tuple(self.rack.names[place] for place in places)

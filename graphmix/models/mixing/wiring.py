@@ -13,7 +13,7 @@ from torch import Tensor
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.spec import NodeType
+from graphmix.spec import NodeType, NodeTypes
 
 KEEP_FROM = 0.5
 """Probability from which a processor stays."""
@@ -24,7 +24,7 @@ def full_console(
 ) -> MixGraph:
     """The console of :func:`graphmix.graph.mixing_console`; without a track only its output."""
     if any(buses.values()):
-        return mixing_console(types, buses, chain, sample_rate)
+        return mixing_console(NodeTypes(types, sample_rate), buses, chain)
     graph = MixGraph(types, sample_rate)
     graph.add("out", name="mix")
     return graph

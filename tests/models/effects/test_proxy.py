@@ -314,7 +314,7 @@ def test_gradients_agree_with_finite_differences() -> None:
 def test_it_is_a_node_type_like_any_other(tmp_path: Path) -> None:
     proxy = busy_proxy()
     rack = Rack([*Rack.console("g"), proxy])
-    console = mixing_console(rack.types, {"band": ["voice", "guitar"]}, "pg")
+    console = mixing_console(rack, {"band": ["voice", "guitar"]}, "pg")
     console.params["proxy"] = some_settings(3)
     sources = noise(2)
     mix = Renderer(rack)(console, sources)

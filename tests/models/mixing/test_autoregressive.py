@@ -433,10 +433,10 @@ def test_what_it_cannot_learn_from() -> None:
     with pytest.raises(GraphError, match=r"the graph has no input 'track .'; its inputs are: a, b"):
         model.writing_loss([stems(2)], [truth(("a", "b"))])
     rack = Rack.console("c")
-    compressed = mixing_console(rack.types, {"bus": ["track 0", "track 1"]}, "c")
+    compressed = mixing_console(rack, {"bus": ["track 0", "track 1"]}, "c")
     with pytest.raises(GraphError, match="the graph has a 'compressor' and the model none"):
         model.writing_loss([stems(2)], [compressed])
-    other = mixing_console(Rack.console("g", 44100).types, {"bus": ["track 0", "track 1"]}, "g", 44100)
+    other = mixing_console(Rack.console("g", 44100), {"bus": ["track 0", "track 1"]}, "g")
     with pytest.raises(GraphError, match="the graph is at 44100 Hz and the model 'writer' at 30000 Hz"):
         model.writing_loss([stems(2)], [other])
 

@@ -24,7 +24,7 @@ def edges_of(console: MixGraph, shortcuts: bool = True) -> dict[int, set[tuple[i
 
 
 def test_one_track_one_bus_one_processor() -> None:
-    console = mixing_console(Rack.console("g").types, {"bus": ["a"]}, "g")  # in 0, gain 1, mix 2, gain 3, out 4
+    console = mixing_console(Rack.console("g"), {"bus": ["a"]}, "g")  # in 0, gain 1, mix 2, gain 3, out 4
     seen = console_input(console)
     assert seen.depth.tolist() == [0, 1, 2, 3, 4]
     assert seen.height.tolist() == [4, 3, 2, 1, 0]
@@ -40,7 +40,7 @@ def test_one_track_one_bus_one_processor() -> None:
 
 
 def test_shortcuts_end_where_signals_are_summed() -> None:
-    console = mixing_console(Rack.console("eg").types, {"x": ["a", "b"]}, "eg")
+    console = mixing_console(Rack.console("eg"), {"x": ["a", "b"]}, "eg")
     # in a 0, in b 1, chain of a 2 3, chain of b 4 5, mix 6, chain of the bus 7 8, out 9
     assert edges_of(console)[SHORTCUT] == {(0, 3), (0, 6), (1, 5), (1, 6), (6, 8), (6, 9)}
 
@@ -59,7 +59,7 @@ def test_longest_paths_count_the_longest() -> None:
 
 
 def test_shares_of_the_tracks_upstream() -> None:
-    console = mixing_console(Rack.standard().types, {"x": ("a", "b"), "y": ("c",)}, "g")
+    console = mixing_console(Rack.standard(), {"x": ("a", "b"), "y": ("c",)}, "g")
     shares = upstream_shares(console)  # in a 0, b 1, c 2, their gains 3 to 5, mix x 6, gain 7, mix y 8, gain 9, out 10
     expected = torch.zeros(11, 3)
     expected[[0, 3], 0] = expected[[1, 4], 1] = expected[[2, 5, 8, 9], 2] = 1

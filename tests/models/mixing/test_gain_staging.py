@@ -116,7 +116,7 @@ def test_thresholds_behind_the_fader_stay() -> None:
 
 
 def test_buses_stay() -> None:
-    console = mixing_console(Rack.console("cg", RATE).types, {"band": ["a", "b"]}, "cg", RATE)
+    console = mixing_console(Rack.console("cg", RATE), {"band": ["a", "b"]}, "cg")
     offsets = offsets_of(console, ["b", "a"], torch.tensor([1.0, -2.0]))
     assert sorted(offsets["gain"][:, 0].tolist()) == [-1.0, 0.0, 2.0]
     names = [console.names[node] for node in console.nodes_of("in").tolist()]

@@ -15,7 +15,7 @@ from graphmix.graph import MixGraph, mixing_console, validate
 from graphmix.models.mixing.linearize import Cable, GraphSequence, linearize
 from graphmix.processors import Gain, Rack
 from graphmix.render import Renderer
-from graphmix.spec import NodeType
+from graphmix.spec import NodeType, NodeTypes
 from tests.models.random_dags import RACK, random_dag, renumbered
 
 dags = st.builds(random_dag, st.integers(0, 10**6), st.integers(1, 3), st.integers(0, 9))
@@ -78,7 +78,7 @@ def test_cables_come_from_what_was_written_before(graph: MixGraph) -> None:
 
 def test_a_console_is_written_track_by_track() -> None:
     rack = Rack.console("sg")
-    console = mixing_console(rack.types, {"band": ["voice", "guitar"], "solo": ["horn"]}, "sg")
+    console = mixing_console(rack, {"band": ["voice", "guitar"], "solo": ["horn"]}, "sg")
     sequence = linearize(console)
     names = [console.types[kind].name for kind in sequence.node_type]
     strip = ["imager", "gain"]
@@ -90,7 +90,7 @@ def test_a_console_is_written_track_by_track() -> None:
 
 
 def test_inputs_come_in_the_order_that_was_asked_for() -> None:
-    console = mixing_console(Rack([Gain()]).types, {"band": ["voice", "guitar"]}, "g")
+    console = mixing_console(Rack([Gain()]), {"band": ["voice", "guitar"]}, "g")
     sequence = linearize(console, [1, 0])
     assert sequence.info.names[:2] == ("guitar", "voice")
     assert sequence.order[:4] == (1, 0, 3, 2)
@@ -137,7 +137,7 @@ def test_real_consoles_are_written_and_read(shared_consoles: Path) -> None:
     largest = sorted(songs, key=lambda song: -len(song["tracks"]))[:3]
     types = [NodeType("gain", "g"), NodeType("delay", "d")]
     for song in largest:
-        console = mixing_console(types, song["subgroups"], "gd")
+        console = mixing_console(NodeTypes(types), song["subgroups"], "gd")
         other, inputs = in_any_order(console, 0)
         sequence = linearize(console)
         assert_same_sequence(sequence, linearize(other, inputs))
