@@ -36,7 +36,7 @@ from graphmix.audio.segments import EvalSegment
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.processes import keep_memory
 from graphmix.processors import Rack
-from graphmix.search import DRAFT, PAPER, Objective, SearchSettings, Training, simple_answers, start_graph
+from graphmix.search import DRAFT, PAPER, Objective, SearchSettings, Training, find_baselines, start_graph
 from graphmix.search.initialization import with_fitted_thresholds, with_start_values
 from graphmix.search.levels import with_levels
 from graphmix.search.losses import LossTerms
@@ -87,12 +87,12 @@ def start_as_paper(objective: Objective, console: MixGraph, seed: int) -> MixGra
 
 def start_with_equalizers(objective: Objective, console: MixGraph, seed: int) -> MixGraph:
     """As graphmix starts."""
-    return start_graph(console, objective, simple_answers(objective, with_gains=True), seed)
+    return start_graph(console, objective, find_baselines(objective, with_gains=True), seed)
 
 
 def start_from_levels_alone(objective: Objective, console: MixGraph, seed: int) -> MixGraph:
     """As graphmix would start if it had no equalizers from spectra."""
-    best = min(simple_answers(objective, with_gains=True), key=lambda answer: float(answer.loss.total))
+    best = min(find_baselines(objective, with_gains=True), key=lambda answer: float(answer.loss.total))
     graph = with_start_values(console, objective.rack, seed)
     if best.gains is not None:
         graph = with_levels(graph, best.gains, objective.song.track_names)

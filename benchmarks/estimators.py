@@ -53,7 +53,7 @@ from graphmix.graph import MixGraph, mixing_console
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.processes import keep_memory
 from graphmix.processors import Rack
-from graphmix.search import DRAFT, Objective, SearchSettings, Training, simple_answers, start_graph
+from graphmix.search import DRAFT, Objective, SearchSettings, Training, find_baselines, start_graph
 from graphmix.training.config import TrainConfig, load_config
 from graphmix.training.data import songs_in, split_songs
 from graphmix.training.estimator_start import EstimatorStart
@@ -242,7 +242,7 @@ def set_console(
 ) -> MixGraph:
     """The console as the search begins with it."""
     if start is None:
-        return start_graph(console, objective, simple_answers(objective, with_gains=True), settings.seed)
+        return start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
     return start(console, objective.song, objective.rack, settings.seed)
 
 

@@ -3,8 +3,8 @@
 Counted from graphmix's plan, and timed with torch on buffers of exactly these shapes, allocated beforehand:
 
 *FFTs*
-    - where a cable crosses between samples and spectra, or between two FFT lengths: for each length, into it and out
-      of it, as many transforms as a smallest set of signals has that meets every crossing cable (a signal that many
+    - where an edge crosses between samples and spectra, or between two FFT lengths: for each length, into it and out
+      of it, as many transforms as a smallest set of signals has that meets every crossing edge (a signal that many
       read is transformed once, and so is a sum of many); forward, and backward where the signal depends on a parameter;
     - one for each channel of each response, forward and backward; where the response is real, so that the impulse
       response is symmetric, half of the work in pieces not longer than needed for its taps (graphmix.dsp.zero_phase);
@@ -43,7 +43,7 @@ from graphmix.render.schedule import Plan, Stage
 from graphmix.search.losses import FFT_SIZES
 
 CHANNELS = 2
-Cable = tuple[tuple[int, int], tuple[int, int]]
+Edge = tuple[tuple[int, int], tuple[int, int]]
 """(stage, row) that is read, (stage, row) that reads."""
 
 
@@ -75,8 +75,8 @@ class FloorCount:
     def __init__(self, plan: Plan, graph: MixGraph, rack: Rack, samples: int, scored: int) -> None:
         self.plan, self.graph, self.rack, self.samples = plan, graph, rack, samples
         self.forward, self.backward = Count(), Count()
-        self.cables = list(_list_cables(plan))
-        self.within = set(_list_cables(plan, crossing=False))
+        self.edges = list(_list_edges(plan))
+        self.within = set(_list_edges(plan, crossing=False))
         self.trains = _depend_on_parameters(plan)
         self.responses = [self._response_floats(stage) for stage in plan.stages]
         self._count_crossings()
@@ -109,18 +109,18 @@ class FloorCount:
             return processor.response(self.graph.params[stage.kind][:1], length)
 
     def _count_crossings(self) -> None:
-        crossing: dict[tuple[str, str, int], list[Cable]] = {}
-        for cable in self.cables:
-            if cable in self.within:
+        crossing: dict[tuple[str, str, int], list[Edge]] = {}
+        for edge in self.edges:
+            if edge in self.within:
                 continue
-            source, target = (self.plan.stages[end[0]].island for end in cable)
+            source, target = (self.plan.stages[end[0]].island for end in edge)
             for kind, back, island in (("irfft", "rfft", source), ("rfft", "irfft", target)):
                 if island is not None:
-                    crossing.setdefault((kind, back, island), []).append(cable)
-        for (kind, back, island), cables in crossing.items():
-            trained = [cable for cable in cables if self.trains[cable[0][0]]]
+                    crossing.setdefault((kind, back, island), []).append(edge)
+        for (kind, back, island), edges in crossing.items():
+            trained = [edge for edge in edges if self.trains[edge[0][0]]]
             length = self.plan.n_fft(island, self.samples)
-            self.forward.transform(kind, length, CHANNELS * _fewest_signals(cables))
+            self.forward.transform(kind, length, CHANNELS * _fewest_signals(edges))
             self.backward.transform(back, length, CHANNELS * _fewest_signals(trained))
 
     def _count_responses(self) -> None:
@@ -146,10 +146,10 @@ class FloorCount:
         region = _regions(self.plan, self.within)
         for number in sorted(set(region.values())):
             inside = [i for i, own in region.items() if own == number]
-            entering = [c for c in self.cables if region.get(c[1][0]) == number != region.get(c[0][0])]
-            leaving = [c for c in self.cables if region.get(c[0][0]) == number != region.get(c[1][0])]
+            entering = [c for c in self.edges if region.get(c[1][0]) == number != region.get(c[0][0])]
+            leaving = [c for c in self.edges if region.get(c[0][0]) == number != region.get(c[1][0])]
             floats = self._floats(self.plan.stages[inside[0]])
-            read, written = (_fewest_signals(cables) * floats for cables in (entering, leaving))
+            read, written = (_fewest_signals(edges) * floats for edges in (entering, leaving))
             trained = _fewest_signals([c for c in entering if self.trains[c[0][0]]]) * floats
             responses = sum(self.responses[i] for i in inside)
             dynamics = [s for s in (self.plan.stages[i] for i in inside) if isinstance(self.rack.get(s.kind), Dynamics)]
@@ -161,23 +161,23 @@ class FloorCount:
         for i, stage in enumerate(self.plan.stages):
             if stage.kind in ("in", "out"):
                 continue
-            entering = [cable for cable in self.cables if cable[1][0] == i]
+            entering = [edge for edge in self.edges if edge[1][0] == i]
             floats = self._floats(stage)
-            read = len({cable[0] for cable in entering}) * floats
+            read = len({edge[0] for edge in entering}) * floats
             written = len(stage.nodes) * stage.outlets * floats
-            trained = len({cable[0] for cable in entering if self.trains[cable[0][0]]}) * floats
+            trained = len({edge[0] for edge in entering if self.trains[edge[0][0]]}) * floats
             responses = self.responses[i]
             self.forward.stage_passes.append((read + responses, written))
             self.backward.stage_passes.append((read + responses + written, trained + responses))
 
 
-def _list_cables(plan: Plan, crossing: bool = True) -> Iterable[Cable]:
-    """All cables, or only those that bring signals as they are."""
+def _list_edges(plan: Plan, crossing: bool = True) -> Iterable[Edge]:
+    """All edges, or only those that bring signals as they are."""
     for i, stage in enumerate(plan.stages):
-        for cables in stage.inputs:
-            if crossing or (plan.stages[cables.source].island == stage.island and not cables.cut):
-                for row, target in zip(cables.rows.tolist(), cables.targets.tolist(), strict=True):
-                    yield (cables.source, row), (i, target)
+        for edges in stage.inputs:
+            if crossing or (plan.stages[edges.source].island == stage.island and not edges.cut):
+                for row, target in zip(edges.rows.tolist(), edges.targets.tolist(), strict=True):
+                    yield (edges.source, row), (i, target)
 
 
 def _depend_on_parameters(plan: Plan) -> list[bool]:
@@ -185,13 +185,13 @@ def _depend_on_parameters(plan: Plan) -> list[bool]:
     trains: list[bool] = []
     for stage in plan.stages:
         processes = stage.kind not in ("in", "mix", "out")
-        trains.append(processes or any(trains[cables.source] for cables in stage.inputs))
+        trains.append(processes or any(trains[edges.source] for edges in stage.inputs))
     return trains
 
 
-def _fewest_signals(cables: Iterable[Cable]) -> int:
-    """Size of the smallest set of sending and receiving rows that meets all cables (a maximum matching, by König)."""
-    pairs = list(cables)
+def _fewest_signals(edges: Iterable[Edge]) -> int:
+    """Size of the smallest set of sending and receiving rows that meets all edges (a maximum matching, by König)."""
+    pairs = list(edges)
     if not pairs:
         return 0
     ends = [np.unique([f"{e}" for e in side], return_inverse=True)[1] for side in zip(*pairs, strict=True)]
@@ -199,7 +199,7 @@ def _fewest_signals(cables: Iterable[Cable]) -> int:
     return int((maximum_bipartite_matching(graph) >= 0).sum())
 
 
-def _regions(plan: Plan, within: Iterable[Cable]) -> dict[int, int]:
+def _regions(plan: Plan, within: Iterable[Edge]) -> dict[int, int]:
     """Number of the region of each stage that no crossing divides; inputs and outputs belong to none."""
     inner = [stage.kind not in ("in", "out") for stage in plan.stages]
     links = {(a, b) for (a, _), (b, _) in within if inner[a] and inner[b]}

@@ -87,7 +87,7 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
     """graphmix's search, warmed up by a step of another one; ends when the target is met."""
     from dataclasses import asdict, replace
 
-    from graphmix.search import DRAFT, Search, fit, simple_answers, start_graph
+    from graphmix.search import DRAFT, Search, find_baselines, fit, start_graph
     from graphmix.search.search_state import SearchState
 
     settings = replace(DRAFT, seed=work["seed"], policy=work["policy"]).scaled(work["steps"], work["rounds"])
@@ -96,7 +96,7 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
     def run() -> dict[str, Any]:
         course = Course(work["target"], note, work["whole"])
         try:
-            start = start_graph(console, objective, simple_answers(objective, True), settings.seed)
+            start = start_graph(console, objective, find_baselines(objective, True), settings.seed)
             Search(objective, settings, SearchState(graphs={"current": start}), save=course).run()
         except Reached:
             pass

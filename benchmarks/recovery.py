@@ -10,7 +10,7 @@ fitted console with nothing pruned, the plain sum with everything pruned, the le
 
 With --log a line of JSON is appended for every song and answer, and what the log holds already is not done again. The
 table gives precision, recall and F1 by type, over all songs together, the mean of F1 over types, edit distance per node
-and cable of the true graph, and the mean audio loss; a second one the median parameter errors.
+and edge of the true graph, and the mean audio loss; a second one the median parameter errors.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from graphmix.graph import MixGraph, mixing_console
 from graphmix.graph.storage import load_graph
 from graphmix.processes import keep_memory
 from graphmix.processors import Rack
-from graphmix.search import DRAFT, Objective, SearchSettings, fit, prune, simple_answers, start_graph
+from graphmix.search import DRAFT, Objective, SearchSettings, find_baselines, fit, prune, start_graph
 from graphmix.songbook import SongbookSettings, write_songbook
 
 CHAIN = "ecnsgdr"
@@ -51,7 +51,7 @@ def measure_song(folder: Path, policies: Iterable[str], settings: SearchSettings
     rack = Rack.console(CHAIN, song.sample_rate)
     console = mixing_console(rack, song.subgroups, CHAIN)
     objective = Objective(song, rack)
-    answers = simple_answers(objective, with_gains=True)
+    answers = find_baselines(objective, with_gains=True)
     begun = perf_counter()
     fitted = fit(start_graph(console, objective, answers, settings.seed), song, rack, settings)
     fitting = perf_counter() - begun

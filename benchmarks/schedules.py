@@ -4,7 +4,7 @@ Pruned consoles: the real track and subgroup structure of `consoles.json` (838 s
 `e c n s g d r` on every track and subgroup, of which 30 to 70 % of the processors are removed at random.
 Random graphs: 7 types, 50 to 400 nodes, each node fed by one to three of the nodes before it; of all of them
 ("uniform") or of the last twelve ("window"). The seconds of a console are the median of some runs; the row "plan" is
-`schedule(graph, rack)` as a whole: the sequence of the default method, the domains of the nodes, all cables.
+`schedule(graph, rack)` as a whole: the sequence of the default method, the domains of the nodes, all edges.
 
     python benchmarks/schedules.py --consoles consoles.json --count 838
 """

@@ -17,7 +17,7 @@ import torch
 from graphmix.audio import load_song
 from graphmix.graph import mixing_console
 from graphmix.processors import Rack
-from graphmix.search import DRAFT, Objective, fit, simple_answers, start_graph
+from graphmix.search import DRAFT, Objective, find_baselines, fit, start_graph
 
 CHAINS = ("", "g", "sg", "esg", "esgr", "ecsgr", "ecnsgr", "ecnsgdr")
 SONGS = ("mauiwowi", "final_step", "krem_kaakkuja")
@@ -28,7 +28,7 @@ def fit_chain(folder: Path, chain: str, steps: int, seed: int) -> dict[str, obje
     song = load_song(folder)
     rack = Rack.console(chain or "g", song.sample_rate)
     objective = Objective(song, rack)
-    answers = simple_answers(objective, with_gains="g" in chain)
+    answers = find_baselines(objective, with_gains="g" in chain)
     row: dict[str, object] = {"song": folder.name, "chain": chain, "steps": steps if chain else 0, "seed": seed}
     if not chain:
         terms = answers[0].loss

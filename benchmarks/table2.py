@@ -16,7 +16,7 @@ import torch
 from graphmix.audio import load_song
 from graphmix.graph import mixing_console
 from graphmix.processors import Rack
-from graphmix.search import DRAFT, Objective, fit, prune, simple_answers, start_graph
+from graphmix.search import DRAFT, Objective, find_baselines, fit, prune, start_graph
 from graphmix.search.rounds import count_processors, pruning_ratio
 
 RUNS = (
@@ -44,7 +44,7 @@ def main() -> None:
     settings = preset.scaled(arguments.steps, arguments.rounds)
     objective = Objective(song, rack)
     console = mixing_console(rack, song.subgroups, "ecnsgdr")
-    start = start_graph(console, objective, simple_answers(objective, True), arguments.seed)
+    start = start_graph(console, objective, find_baselines(objective, True), arguments.seed)
     fitted = fit(start, song, rack, settings)
     counts = count_processors(fitted.graph)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {song.name}, {settings}")

@@ -161,7 +161,7 @@ def fitted_console(objective: Any, work: Mapping[str, Any]) -> tuple[Any, int]:
 
     from graphmix.graph import mixing_console
     from graphmix.graph.storage import load_graph, save_graph
-    from graphmix.search import DRAFT, fit, simple_answers, start_graph
+    from graphmix.search import DRAFT, find_baselines, fit, start_graph
 
     path = Path(work["graph"]) if work["graph"] else None
     if path and path.exists():
@@ -169,7 +169,7 @@ def fitted_console(objective: Any, work: Mapping[str, Any]) -> tuple[Any, int]:
         return graph, graph.provenance["steps"]
     song = objective.song
     console = mixing_console(objective.rack, song.subgroups, CHAIN)
-    start = start_graph(console, objective, simple_answers(objective, True), work["seed"])
+    start = start_graph(console, objective, find_baselines(objective, True), work["seed"])
     graph = fit(start, song, objective.rack, DRAFT.scaled(work["steps"])).graph
     if path:
         info = graph.info

@@ -1,4 +1,4 @@
-"""GRAFX 0.6 doing the work of a graphmix graph: the same nodes and cables, its own processors and renderer.
+"""GRAFX 0.6 doing the work of a graphmix graph: the same nodes and edges, its own processors and renderer.
 
 Its processors take other numbers for the same sound; :func:`to_grafx` maps graphmix's physical values to them. What
 does not agree is listed in ``docs/peers.md``.

@@ -15,7 +15,7 @@ from graphmix.errors import SearchError
 
 MIN_SCORED_SAMPLES = 8192  # an STFT of 4,096 with a hop of a quarter, and its reflected edges, fit well inside
 
-HEARD_SECONDS = 30.0
+ENCODER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ def training_start(seed: int, step: int, num_samples: int, length: int, warmup: 
     return max(-warmup, min(start, num_samples - length))
 
 
-def hearing_blocks(num_samples: int, sample_rate: int, seconds: float = HEARD_SECONDS) -> list[tuple[int, int]]:
+def encoder_blocks(num_samples: int, sample_rate: int, seconds: float = ENCODER_SECONDS) -> list[tuple[int, int]]:
     """Stretches of about the same length in which a model hears a song, (start, length) each.
 
     Lengths are whole seconds, because encoders take sound apart into these, but for the last, which ends with the song;
     none is longer than one and a half times ``seconds`` and the second that rounding adds.
 
-    >>> hearing_blocks(num_samples=100, sample_rate=1, seconds=30)
+    >>> encoder_blocks(num_samples=100, sample_rate=1, seconds=30)
     [(0, 34), (34, 34), (68, 32)]
     """
     count = max(1, round(num_samples / (seconds * sample_rate)))

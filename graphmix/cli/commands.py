@@ -60,7 +60,7 @@ def _summary(metrics: dict[str, Any]) -> Table:
     table.add_column("")
     table.add_column("audio loss L_a", justify="right")
     table.add_column("processors", justify="right")
-    for name, loss in metrics["simple_answers"].items():
+    for name, loss in metrics["baselines"].items():
         table.add_row(name, f"{loss:.4f}", "")
     table.add_row("full console", f"{metrics['console_loss']:.4f}", str(metrics["processors_before"]))
     table.add_row("mined graph", f"{metrics['audio_loss']:.4f}", str(metrics["processors_left"]))
@@ -116,7 +116,7 @@ def run_plot(graph_path: Path, output: Path) -> None:
     _check_output(output, (".svg", ".png", ".pdf"))
     graph = load_graph(graph_path)
     plots.save(plots.plot_graph(graph, graph.provenance.get("song")), output)
-    _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} cables", markup=False, soft_wrap=True)
+    _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} edges", markup=False, soft_wrap=True)
 
 
 def run_show(graph_path: Path) -> None:
@@ -133,7 +133,7 @@ def run_show(graph_path: Path) -> None:
 def _headline(graph: MixGraph) -> list[str]:
     counts = {t.name: int(graph.nodes_of(t.name).numel()) for t in graph.types.types}
     used = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    lines = [f"{graph.num_nodes} nodes ({used}), {graph.num_edges} cables, {graph.sample_rate} Hz"]
+    lines = [f"{graph.num_nodes} nodes ({used}), {graph.num_edges} edges, {graph.sample_rate} Hz"]
     if graph.provenance:
         known = {k: v for k, v in graph.provenance.items() if not isinstance(v, dict)}
         lines.append(", ".join(f"{key} {value}" for key, value in known.items()))
@@ -186,7 +186,7 @@ def run_demo(out: Path, seed: int) -> None:
 
 
 def _in_words(metrics: dict[str, Any], out: Path, already_done: bool) -> list[str]:
-    plain = metrics["simple_answers"]["plain sum"]
+    plain = metrics["baselines"]["plain sum"]
     seconds = sum(metrics["seconds"].values())
     hidden = json.loads((out / "song" / "hidden_console.json").read_text())
     true_count = sum(1 for node in hidden["nodes"] if node["type"] not in ("in", "mix", "out"))

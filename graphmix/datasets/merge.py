@@ -7,7 +7,7 @@ post-processing. Gains (with panning) and imagers are matrices on (left, right).
 .. math:: M = w A + (1 - w) I
 
 which is one gain, or one imager, of weight 1 again, and so is the product of two of a kind. A matrix moves along the
-cables to one of its kind where it commutes with everything on the way, and where everything on the way hears and feeds
+edges to one of its kind where it commutes with everything on the way, and where everything on the way hears and feeds
 nothing else:
 
 ====================================  ==========================================================================
@@ -54,7 +54,7 @@ Matrix = NDArray[np.float64]
 class MergeGains(BaseTransform):
     """Merges gains in a row into one; the sound stays as it is.
 
-    Two gains are in a row where one cable, the only one that leaves the first and comes into the second, joins them.
+    Two gains are in a row where one edge, the only one that leaves the first and comes into the second, joins them.
     """
 
     def forward(self, data: MixGraph) -> MixGraph:
@@ -112,7 +112,7 @@ def _simplify(graph: MixGraph, kinds: tuple[str, ...], moves: bool, rack: Rack |
 
 
 @dataclass(frozen=True)
-class _Cable:
+class _Edge:
     source: int
     target: int
     inlet: int
@@ -125,12 +125,12 @@ class _Wiring:
         self.graph, self.kinds = graph, kinds
         rack = rack or _standard_rack(graph.sample_rate)
         count = graph.node_type.numel()
-        self.into: list[list[_Cable]] = [[] for _ in range(count)]
-        self.out_of: list[list[_Cable]] = [[] for _ in range(count)]
+        self.into: list[list[_Edge]] = [[] for _ in range(count)]
+        self.out_of: list[list[_Edge]] = [[] for _ in range(count)]
         for (source, target), (_, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
-            cable = _Cable(source, target, inlet)
-            self.into[target].append(cable)
-            self.out_of[source].append(cable)
+            edge = _Edge(source, target, inlet)
+            self.into[target].append(edge)
+            self.out_of[source].append(edge)
         self.types = [graph.types[index] for index in graph.node_type.tolist()]
         nature = {t.name: _nature(t, rack) for t in graph.types.types}
         self.nature = [nature[t.name] for t in self.types]

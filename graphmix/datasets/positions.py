@@ -85,7 +85,7 @@ def topological_order(graph: MixGraph) -> list[int]:
 
 
 def depth_and_height(graph: MixGraph) -> tuple[Tensor, Tensor]:
-    """For each node the cables on the longest path that leads to it, and on the longest that leaves it, [num_nodes]."""
+    """For each node the edges on the longest path that leads to it, and on the longest that leaves it, [num_nodes]."""
     order, after = topological_order(graph), _successors(graph)
     depth, height = [0] * len(order), [0] * len(order)
     for node in order:
@@ -114,7 +114,7 @@ def spectral_positions(graph: MixGraph, k: int = 8) -> Tensor:
 
     .. math:: L = I - D^{-1/2} A D^{-1/2}
 
-    A is 1 where a cable joins two nodes in either direction. Eigenvectors have no sign of their own, and those of one
+    A is 1 where an edge joins two nodes in either direction. Eigenvectors have no sign of their own, and those of one
     eigenvalue (consoles are full of equal branches) no directions. Here each is fixed by the graph: the first one of an
     eigenvalue is the projection of the nodes' depths, so that it grows from the tracks to the mix; where depth has
     none, and for the others, the projections of the nodes themselves take turns, in node order. A graph with too few

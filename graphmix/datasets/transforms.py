@@ -49,7 +49,7 @@ class DropNodes(BaseTransform):
 
 
 class AddNodes(BaseTransform):
-    """Puts processors with neutral parameters onto random cables.
+    """Puts processors with neutral parameters onto random edges.
 
     With ``wet=0`` the sound stays as it is: the new nodes are there and do nothing. A neutral equalizer, imager or gain
     does nothing at any weight; the others do little.
@@ -111,7 +111,7 @@ class PermuteTracks(BaseTransform):
 def renumber(graph: MixGraph, order: Tensor | Sequence[int]) -> MixGraph:
     """The same graph with its nodes in another order: ``order[i]`` is the old number of node i.
 
-    Parameters, weights, names, cables and what somebody added to nodes follow; cables keep their order.
+    Parameters, weights, names, edges and what somebody added to nodes follow; edges keep their order.
 
     Raises:
         GraphError: ``order`` is no order of the nodes, or the graph is a batch.

@@ -1,9 +1,9 @@
-"""Sums of rows: what a stage of message passing does with its cables, in one pass over memory.
+"""Sums of rows: what a stage of message passing does with its edges, in one pass over memory.
 
 .. math:: y_t = \\sum_{e: target(e) = t} x_{source(e)}
 
 The tensor operations for it (``index_select``, then ``index_add``) write every message out before they add it.
-On the CPU this is one compiled loop that reads each source row once for each cable and writes each target once.
+On the CPU this is one compiled loop that reads each source row once for each edge and writes each target once.
 """
 
 from typing import Any
@@ -29,8 +29,8 @@ def _sum_rows(x: np.ndarray, sources: np.ndarray, first: np.ndarray, y: np.ndarr
             out[:] = 0
         else:
             out[:] = x[sources[start], span]
-        for cable in range(start + 1, stop):
-            brought = x[sources[cable], span]
+        for edge in range(start + 1, stop):
+            brought = x[sources[edge], span]
             for k in range(out.size):
                 out[k] += brought[k]
 
@@ -69,9 +69,9 @@ def sum_rows(x: Tensor, sources: Tensor, targets: Tensor, size: int) -> Tensor:
 
     Args:
         x: real or complex, [rows, ...].
-        sources: which row each cable reads, [cables].
-        targets: which row it goes to, in rising order, [cables].
-        size: rows of the result; those without a cable are zero.
+        sources: which row each edge reads, [edges].
+        targets: which row it goes to, in rising order, [edges].
+        size: rows of the result; those without an edge are zero.
 
     Shape:
         [size, ...]

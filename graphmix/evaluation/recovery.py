@@ -8,7 +8,7 @@ there, the first with the first. Metrics:
   that a processor that hardly sounds hardly counts;
 - parameter errors of matched processors in dB, ms and Hz (:mod:`graphmix.evaluation.parameter_errors`);
 - graph edit distance: the fewest insertions, deletions and changes of type of nodes, and insertions and deletions of
-  cables, that make one from the other, tracks, buses and output held fast; each at a cost of 1, found by networkx
+  edges, that make one from the other, tracks, buses and output held fast; each at a cost of 1, found by networkx
   chain by chain, and an upper bound where that takes too long;
 - audio loss, over a song.
 
@@ -101,7 +101,7 @@ class Recovery:
         errors: (type, parameter with unit) -> absolute errors of matched processors.
         edit_distance: sum of graph edit distances.
         edit_is_exact: whether it is the least, rather than an upper bound.
-        true_size: nodes and cables of the true graphs in canonical form, for a relative distance.
+        true_size: nodes and edges of the true graphs in canonical form, for a relative distance.
         graphs: how many pairs these are.
     """
 
@@ -125,7 +125,7 @@ class Recovery:
 
     @property
     def relative_edit_distance(self) -> float:
-        """Edit distance over nodes and cables of the true graph."""
+        """Edit distance over nodes and edges of the true graph."""
         return _ratio(self.edit_distance, self.true_size)
 
     def median_errors(self) -> dict[tuple[str, str], float]:
@@ -242,7 +242,7 @@ def edit_distance(true: Chains, found: Chains, seconds: float = EDIT_SECONDS) ->
     """Graph edit distance of two consoles taken apart -> distance, whether it is exact.
 
     Places are held fast and no processor is taken from one chain to another, so that the distances of chains add up. A
-    chain that leads elsewhere costs two cables more, and a bus that one of them lacks a node and a cable; then the sum
+    chain that leads elsewhere costs two edges more, and a bus that one of them lacks a node and an edge; then the sum
     is an upper bound.
     """
     total, exact = 0.0, true.skeleton == found.skeleton
@@ -294,11 +294,11 @@ def _change(one: Mapping[str, str], other: Mapping[str, str]) -> float:
 def _chain_bound(true: tuple[str, ...], found: tuple[str, ...]) -> float:
     """What it costs by the best alignment that keeps the order: an upper bound.
 
-    Nodes: 1 for each inserted, deleted or changed. Cables: all but those between neighbours that stay neighbours.
+    Nodes: 1 for each inserted, deleted or changed. Edges: all but those between neighbours that stay neighbours.
     """
     rows, columns = ("", *true, ""), ("", *found, "")
     infinite = math.inf
-    # cost so far at (i, j) with the last pair aligned (0) or not (1); each cable costs 1 on each side unless kept
+    # cost so far at (i, j) with the last pair aligned (0) or not (1); each edge costs 1 on each side unless kept
     best = [[[infinite, infinite] for _ in columns] for _ in rows]
     best[0][0][0] = 0.0
     for i in range(len(rows)):
@@ -319,7 +319,7 @@ def _chain_bound(true: tuple[str, ...], found: tuple[str, ...]) -> float:
 
 
 def _size(chains: Chains) -> int:
-    """Nodes and cables: places and the output, processors, and a cable behind each place and processor."""
+    """Nodes and edges: places and the output, processors, and an edge behind each place and processor."""
     processors = sum(len(pieces) for pieces in chains.by_place.values())
     places = len(chains.skeleton)
     return places + 1 + processors + places + processors

@@ -186,7 +186,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         "song_id", "collection", "artist", "settings", "policy", "tolerance", "seed", "steps", "tracks", "subgroups",
         "processors_before", "processors_left", "nodes_before", "nodes_left", "audio_loss", "console_loss",
         "loss_increase", "si_sdr_db", "pruning_ratio", *(f"pruning_ratio_{name}" for name in types),
-        *(f"left_{name}" for name in types), "is_simple_answer", "seconds", "folder",
+        *(f"left_{name}" for name in types), "is_baseline", "seconds", "folder",
     )  # fmt: skip
     rows = []
     for run in runs:
@@ -198,7 +198,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             m["processors_before"], m["processors_left"], run.nodes("processors_before"), run.nodes("processors_left"),
             m["audio_loss"], m["console_loss"], round(run.loss_increase, 6), m.get("si_sdr_db"), run.ratio[ALL],
             *(run.ratio.get(name) for name in types), *(left.get(name, 0) if name in run.ratio else None
-            for name in types), m.get("is_simple_answer"), round(sum((m.get("seconds") or {}).values()), 2),
+            for name in types), m.get("is_baseline"), round(sum((m.get("seconds") or {}).values()), 2),
             str(run.folder),
         ))  # fmt: skip
     return Table("runs", "every run", columns, rows)

@@ -38,14 +38,14 @@ def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], c
     twice = next((track for track in tracks if tracks.count(track) > 1), None)
     if twice is not None:
         raise GraphError(f"track {twice!r} is in two subgroups; give it to one.")
-    kinds, names, cables = ["in"] * len(tracks), list(tracks), list[tuple[int, int]]()
+    kinds, names, edges = ["in"] * len(tracks), list(tracks), list[tuple[int, int]]()
 
     def add_chain(start: int) -> int:
         """The last node of a new chain behind a node."""
         nodes = [start, *range(len(kinds), len(kinds) + len(chain))]
         kinds.extend(chain)
         names.extend([""] * len(chain))
-        cables.extend(pairwise(nodes))
+        edges.extend(pairwise(nodes))
         return nodes[-1]
 
     ends = {track: add_chain(node) for node, track in enumerate(tracks)}
@@ -56,11 +56,11 @@ def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], c
         mix = len(kinds)
         kinds.append("mix")
         names.append(bus)
-        cables.extend((ends[track], mix) for track in members)
+        edges.extend((ends[track], mix) for track in members)
         buses.append(add_chain(mix))
     out = len(kinds)
-    cables.extend((end, out) for end in buses)
-    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], cables, [*names, "mix"], rack.sample_rate)
+    edges.extend((end, out) for end in buses)
+    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], edges, [*names, "mix"], rack.sample_rate)
 
 
 def _check_chain(graph: MixGraph, chain: str) -> None:

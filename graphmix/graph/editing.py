@@ -29,7 +29,7 @@ def _as_mask(graph: MixGraph, nodes: Tensor | Iterable[int]) -> Tensor:
 
 
 def _select(graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor, origin: Tensor) -> MixGraph:
-    """The nodes of ``keep`` with these cables (in old numbers, all among kept nodes).
+    """The nodes of ``keep`` with these edges (in old numbers, all among kept nodes).
 
     What somebody added to nodes or edges follows; that of an edge from the old one whose index is ``origin``.
     """
@@ -56,7 +56,7 @@ def _select(graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor
 
 
 def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
-    """Keep some nodes and the cables among them. Cables to other nodes are cut, not re-routed."""
+    """Keep some nodes and the edges among them. Edges to other nodes are cut, not re-routed."""
     keep = _as_mask(graph, nodes)
     inside = keep[graph.edge_index[0]] & keep[graph.edge_index[1]]
     origin = inside.nonzero().flatten()
@@ -66,7 +66,7 @@ def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
 def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     """Remove processors as if each were bypassed: what came into its first inlet goes to where it led.
 
-    A cable into any other inlet (a sidechain) ends here. Where two paths fall together, both cables stay, so
+    An edge into any other inlet (a sidechain) ends here. Where two paths fall together, both edges stay, so
     that the sum is the same (section 3 of the paper: equivalent to zero weights).
 
     Raises:

@@ -1,11 +1,11 @@
 """A mixing graph as a PyG ``Data`` object.
 
-Nodes are processors (or inputs, mixes, outputs), edges are cables. The node axis is the batch axis: signals are
+Nodes are processors (or inputs, mixes, outputs), edges are edges. The node axis is the batch axis: signals are
 ``[nodes, channels, samples]``, and PyG's batching joins many graphs into one disconnected graph.
 
 ==============  =====================  ==================================================================
 ``node_type``   [num_nodes]            index into ``graph.types``
-``edge_index``  [2, num_edges]         cables, from row 0 to row 1; two nodes may share several
+``edge_index``  [2, num_edges]         edges, from row 0 to row 1; two nodes may share several
 ``edge_port``   [num_edges, 2]         (outlet, inlet); zeros where a node has one of each
 ``params``      {type: [n, width]}     physical values; row *i* belongs to the *i*-th node of that type
 ``wet``         [num_nodes]            dry/wet weight in [0, 1], equation 2 of the pruning paper
@@ -75,13 +75,13 @@ class MixGraph(Data):
     # --- what PyG asks; inner keys of `params` come here too, whatever a type is called
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return 1 if _is_cables(key, value) else 0
+        return 1 if _is_edges(key, value) else 0
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.node_type.size(0) if _is_cables(key, value) else 0
+        return self.node_type.size(0) if _is_edges(key, value) else 0
 
     def subgraph(self, subset: Tensor) -> "MixGraph":
-        """Nodes of ``subset`` (mask or indices) and the cables among them, with parameters and names."""
+        """Nodes of ``subset`` (mask or indices) and the edges among them, with parameters and names."""
         from graphmix.graph.editing import keep_nodes
 
         return keep_nodes(self, subset)
@@ -162,7 +162,7 @@ class MixGraph(Data):
         cls,
         types: Iterable[NodeType],
         kinds: Sequence[str],
-        cables: Sequence[tuple[int, int]],
+        edges: Sequence[tuple[int, int]],
         names: Sequence[str],
         sample_rate: int = 30000,
     ) -> "MixGraph":
@@ -171,7 +171,7 @@ class MixGraph(Data):
         Args:
             types: processor types, e.g. ``rack.types``.
             kinds: name or letter of the type of each node.
-            cables: (source, target) of each, from the first outlet to the first inlet.
+            edges: (source, target) of each, from the first outlet to the first inlet.
             names: a label for each node.
             sample_rate: in Hz.
         """
@@ -179,8 +179,8 @@ class MixGraph(Data):
         table = graph.types
         number = {kind: table.index(kind) for kind in set(kinds)}
         graph.node_type = torch.tensor([number[kind] for kind in kinds], dtype=torch.long)
-        graph.edge_index = torch.tensor(cables, dtype=torch.long).reshape(-1, 2).t().contiguous()
-        graph.edge_port = torch.zeros(len(cables), 2, dtype=torch.long)
+        graph.edge_index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t().contiguous()
+        graph.edge_port = torch.zeros(len(edges), 2, dtype=torch.long)
         counts = torch.bincount(graph.node_type, minlength=len(table)).tolist()
         graph.params = {
             t.name: t.neutral().expand(count, -1).clone()
@@ -236,7 +236,7 @@ class MixGraph(Data):
         return tensor.expand(spec.size)
 
     def connect(self, source: int, target: int, outlet: int | str = 0, inlet: int | str = 0) -> "MixGraph":
-        """Lay a cable from an outlet of ``source`` to an inlet of ``target``; ports by index or name."""
+        """Lay an edge from an outlet of ``source`` to an inlet of ``target``; ports by index or name."""
         for node in (source, target):
             if not 0 <= node < self.node_type.numel():
                 raise GraphError(f"cannot connect node {node}: this graph has nodes 0 to {self.num_nodes - 1}.")
@@ -263,6 +263,6 @@ class MixGraph(Data):
         return self
 
 
-def _is_cables(key: str, value: Any) -> bool:
+def _is_edges(key: str, value: Any) -> bool:
     """Is this ``edge_index``, and not the parameters of a type that somebody called so?"""
     return key == "edge_index" and not (isinstance(value, Tensor) and value.is_floating_point())

@@ -1,7 +1,7 @@
 """To networkx and back, for its algorithms and its drawing.
 
 A node carries ``type``, ``letter``, ``name``, ``wet`` and ``params`` (name -> list of physical values); an edge
-``outlet`` and ``inlet`` (names of ports), and its key is the index of the cable; the graph ``sample_rate``, ``types``
+``outlet`` and ``inlet`` (names of ports), and its key is the index of the edge; the graph ``sample_rate``, ``types``
 (a tuple of :class:`graphmix.spec.NodeType`) and ``provenance``. Nothing is lost either way.
 """
 
@@ -38,8 +38,8 @@ def to_networkx(graph: MixGraph) -> nx.MultiDiGraph:
             row = graph.params[node_type.name][rows[node]]
             params = {p.name: row[node_type.columns(p.name)].tolist() for p in node_type.parameters}
         result.add_node(node, type=node_type.name, letter=node_type.letter, name=name, wet=wet, params=params)
-    cables = zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True)
-    for key, ((source, target), (outlet, inlet)) in enumerate(cables):
+    edges = zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True)
+    for key, ((source, target), (outlet, inlet)) in enumerate(edges):
         ports = {"outlet": kinds[source].outlets[outlet], "inlet": kinds[target].inlets[inlet]}
         result.add_edge(source, target, key=key, **ports)
     return result
@@ -58,7 +58,7 @@ def from_networkx(graph: nx.DiGraph, types: Iterable[NodeType] | None = None) ->
         GraphError: a type, parameter or port that is missing or unknown, or a graph that cannot be rendered.
     """
     if not graph.is_directed():
-        raise GraphError("cables have a direction: this networkx graph has none; use nx.MultiDiGraph.")
+        raise GraphError("edges have a direction: this networkx graph has none; use nx.MultiDiGraph.")
     carried = graph.graph.get("types", ()) if types is None else types
     table = TypeTable(STRUCTURAL + tuple(t for t in carried if t.is_processor))
     number: dict[Hashable, int] = {}
@@ -71,7 +71,7 @@ def from_networkx(graph: nx.DiGraph, types: Iterable[NodeType] | None = None) ->
     names = tuple(str(name) for _, name in graph.nodes(data="name", default=""))
     wet = [float(weight) for _, weight in graph.nodes(data="wet", default=1.0)]
     edges = []
-    for source, target, attributes in _cables(graph):
+    for source, target, attributes in _edges(graph):
         a, b = number[source], number[target]
         outlet = _port(attributes, "outlet", table[indices[a]].outlets, f"edge {source!r} -> {target!r}")
         inlet = _port(attributes, "inlet", table[indices[b]].inlets, f"edge {source!r} -> {target!r}")
@@ -94,8 +94,8 @@ def _type_index(label: Hashable, attributes: Mapping[str, Any], table: TypeTable
         ) from None
 
 
-def _cables(graph: nx.DiGraph) -> list[tuple[Hashable, Hashable, Mapping[str, Any]]]:
-    """Edges in the order of their keys where these number the cables, else in networkx's order."""
+def _edges(graph: nx.DiGraph) -> list[tuple[Hashable, Hashable, Mapping[str, Any]]]:
+    """Edges in the order of their keys where these number the edges, else in networkx's order."""
     if not graph.is_multigraph():
         return list(graph.edges(data=True))
     edges = list(graph.edges(keys=True, data=True))

@@ -1,6 +1,6 @@
 """What a graph does, in a reader's units: for each track and each subgroup its chain of processors.
 
-A *chain* begins at an input, at a mix or wherever cables branch or meet, and goes on for as long as one cable leads
+A *chain* begins at an input, at a mix or wherever edges branch or meet, and goes on for as long as one edge leads
 from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. Long parameters
 are summarised by what an engineer would say of them:
 

@@ -126,7 +126,7 @@ def _check_order(graph: MixGraph) -> None:
 def _check_reach(graph: MixGraph) -> None:
     """Every node leads to an output: sound that nobody hears is a mistake in the graph.
 
-    Only an input may have no cable at all: a muted track, or one that a removed sidechain listened to. It stays,
+    Only an input may have no edge at all: a muted track, or one that a removed sidechain listened to. It stays,
     because inputs and stems are counted together.
     """
     n = graph.node_type.numel()

@@ -1,7 +1,7 @@
 """A picture of a mixing graph in the style of figures 2 and 5 of the pruning paper.
 
 Signal flows from left to right, each track has a row, each node is a box with the letter of its type; inputs,
-mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Cables into a
+mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Edges into a
 second inlet (sidechains) are dashed; ports are named where a node has several. The figure grows with the graph and
 its data coordinates are inches, rows downwards, so that a letter has the same size at 3 and at 130 tracks.
 """
@@ -26,9 +26,9 @@ from graphmix.plots.lines import Point, angled, curved
 from graphmix.plots.palette import color_of, ink_on, tint
 from graphmix.plots.placement import (
     PORT_PITCH,
-    Cable,
+    Edge,
     Layout,
-    cables_of,
+    edges_of,
     height_of,
     neighbours,
     nodes_overlap,
@@ -47,7 +47,7 @@ _MARGIN = 0.12
 _LETTER_POINTS, _NAME_POINTS, _PORT_POINTS, _LEGEND_POINTS, _TITLE_POINTS = 7.5, 7.0, 5.0, 7.0, 10.0
 _LONGEST_NAME, _LONGEST_BUS = 44, 28
 _DRY_STRENGTH = 0.3
-_INK, _CABLE, _BAND = "#222222", "#6a6a6a", "#f3f3f1"
+_INK, _EDGE, _BAND = "#222222", "#6a6a6a", "#f3f3f1"
 _DPI, _LARGEST_SIDE_PIXELS = 150, 30000
 
 
@@ -70,12 +70,12 @@ def plot_graph(graph: MixGraph, title: str | None = None) -> Figure:
 
 
 def _laid_out(graph: MixGraph) -> Layout:
-    cables = cables_of(graph)
-    if is_mostly_tree(cables):
-        layout = tree_layout(graph, cables)
+    edges = edges_of(graph)
+    if is_mostly_tree(edges):
+        layout = tree_layout(graph, edges)
         if not nodes_overlap(graph, layout):
             return layout
-    return layered_layout(graph, cables)
+    return layered_layout(graph, edges)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Drawing:
     def __init__(self, graph: MixGraph, layout: Layout, title: str | None) -> None:
         self.graph, self.layout = graph, layout
         self.types = [graph.types[index] for index in graph.node_type.tolist()]
-        self.before, self.after = neighbours(len(self.types), layout.cables)
+        self.before, self.after = neighbours(len(self.types), layout.edges)
         limits = [_LONGEST_BUS if sources else _LONGEST_NAME for sources in self.before]
         self.names = [shortened(name, limit) for name, limit in zip(graph.names, limits, strict=True)]
         self.left = max(
@@ -114,7 +114,7 @@ class _Drawing:
         self.figure, self.axes = self._canvas()
         self._draw_title()
         self._draw_bands()
-        self._draw_cables()
+        self._draw_edges()
         self._draw_nodes()
         self._draw_names()
         self._draw_ports()
@@ -138,27 +138,27 @@ class _Drawing:
         return middles
 
     def _turning_columns(self) -> set[int]:
-        """Columns before which a main cable of a tree leaves its row."""
+        """Columns before which a main edge of a tree leaves its row."""
         if not self.layout.angled:
             return set()
-        main = (cable for i, cable in enumerate(self.layout.cables) if i not in self.layout.detours)
+        main = (edge for i, edge in enumerate(self.layout.edges) if i not in self.layout.detours)
         return {self.layout.column[c.target] for c in main if abs(self._drop(c)) > 1e-6}
 
-    def _drop(self, cable: Cable) -> float:
+    def _drop(self, edge: Edge) -> float:
         """From outlet to inlet, in rows."""
         rows = []
         for v, port, ports in (
-            (cable.source, cable.outlet, self.types[cable.source].outlets),
-            (cable.target, cable.inlet, self.types[cable.target].inlets),
+            (edge.source, edge.outlet, self.types[edge.source].outlets),
+            (edge.target, edge.inlet, self.types[edge.target].inlets),
         ):
             rows.append(self.layout.row[v] + port_offset(port, max(1, len(ports))))
         return rows[1] - rows[0]
 
     def _spread(self) -> dict[int, float]:
-        """For each column the most rows that one curved cable climbs to reach it."""
+        """For each column the most rows that one curved edge climbs to reach it."""
         spread: dict[int, float] = {}
-        for i, cable in enumerate(self.layout.cables if not self.layout.angled else []):
-            ends = [(self.layout.column[v], self.layout.row[v]) for v in (cable.source, cable.target)]
+        for i, edge in enumerate(self.layout.edges if not self.layout.angled else []):
+            ends = [(self.layout.column[v], self.layout.row[v]) for v in (edge.source, edge.target)]
             stops = [ends[0], *self.layout.bends.get(i, []), ends[1]]
             for (_, a), (c, b) in itertools.pairwise(stops):
                 spread[c] = max(spread.get(c, 0.0), abs(a - b))
@@ -231,34 +231,34 @@ class _Drawing:
             )
             self.axes.add_patch(band)
 
-    def _draw_cables(self) -> None:
+    def _draw_edges(self) -> None:
         solid: list[Path] = []
         dashed: list[Path] = []
-        twins: dict[Cable, int] = {}
-        for i, cable in enumerate(self.layout.cables):
-            twins[cable] = twins.get(cable, 0) + 1
-            path = self._angled(i, cable) if self.layout.angled else self._curved(i, cable, twins[cable] - 1)
-            (dashed if cable.inlet > 0 else solid).append(path)
-        look: dict[str, Any] = {"facecolors": "none", "edgecolors": _CABLE, "linewidths": 0.8, "zorder": 1}
+        twins: dict[Edge, int] = {}
+        for i, edge in enumerate(self.layout.edges):
+            twins[edge] = twins.get(edge, 0) + 1
+            path = self._angled(i, edge) if self.layout.angled else self._curved(i, edge, twins[edge] - 1)
+            (dashed if edge.inlet > 0 else solid).append(path)
+        look: dict[str, Any] = {"facecolors": "none", "edgecolors": _EDGE, "linewidths": 0.8, "zorder": 1}
         for paths, style in ((solid, "solid"), (dashed, (0, (3.2, 1.8)))):
             if paths:
                 self.axes.add_collection(PathCollection(paths, linestyles=[style], **look))
 
-    def _ends(self, cable: Cable) -> tuple[Point, Point]:
-        source, target = self.boxes[cable.source], self.boxes[cable.target]
-        outlets, inlets = self.types[cable.source].outlets, self.types[cable.target].inlets
-        start = (source.x + NODE / 2, source.y + port_offset(cable.outlet, len(outlets)) * ROW)
-        end = (target.x - NODE / 2, target.y + port_offset(cable.inlet, max(1, len(inlets))) * ROW)
+    def _ends(self, edge: Edge) -> tuple[Point, Point]:
+        source, target = self.boxes[edge.source], self.boxes[edge.target]
+        outlets, inlets = self.types[edge.source].outlets, self.types[edge.target].inlets
+        start = (source.x + NODE / 2, source.y + port_offset(edge.outlet, len(outlets)) * ROW)
+        end = (target.x - NODE / 2, target.y + port_offset(edge.inlet, max(1, len(inlets))) * ROW)
         return start, end
 
-    def _angled(self, index: int, cable: Cable) -> Path:
-        start, end = self._ends(cable)
+    def _angled(self, index: int, edge: Edge) -> Path:
+        start, end = self._ends(edge)
         detour = self.layout.detours.get(index)
-        column = self.layout.column[cable.target]
-        if detour is None:  # the cables into one mix share a line before it
+        column = self.layout.column[edge.target]
+        if detour is None:  # the edges into one mix share a line before it
             turn = end[0] - self._room_before(column) - _JOIN_GAP / 2
             return angled([start, (turn, start[1]), (turn, end[1]), end])
-        x = self._track(self.layout.column[cable.source] + 1, detour.first_track)
+        x = self._track(self.layout.column[edge.source] + 1, detour.first_track)
         y = end[1] if detour.lane is None else self._y(detour.lane)
         last = end[0] if detour.lane is None else self._track(column, detour.last_track)
         return angled([start, (x, start[1]), (x, y), (last, y), (last, end[1]), end])
@@ -267,14 +267,14 @@ class _Drawing:
         """x of an upright track before a column."""
         return self.middles[column - 1] + NODE / 2 + self._room_after(column - 1) + _TRACK * (track + 0.8)
 
-    def _curved(self, index: int, cable: Cable, twin: int) -> Path:
-        start, end = self._ends(cable)
+    def _curved(self, index: int, edge: Edge, twin: int) -> Path:
+        start, end = self._ends(edge)
         start, end = ((x, y + 0.045 * twin) for x, y in (start, end))
-        room = self._room_after(self.layout.column[cable.source])
+        room = self._room_after(self.layout.column[edge.source])
         bends = [(self.middles[column], self._y(row)) for column, row in self.layout.bends.get(index, [])]
         pieces = [(start, (start[0] + room, start[1]))]
         pieces += [((x - NODE / 2, y), (x + NODE / 2, y)) for x, y in bends]
-        pieces.append(((end[0] - self._room_before(self.layout.column[cable.target]), end[1]), end))
+        pieces.append(((end[0] - self._room_before(self.layout.column[edge.target]), end[1]), end))
         return curved(pieces)
 
     def _draw_nodes(self) -> None:
@@ -311,7 +311,7 @@ class _Drawing:
             fill.set_clip_path(frame)
 
     def _draw_names(self) -> None:
-        """Tracks to the left of their inputs; all else to the right of its node, above the cable."""
+        """Tracks to the left of their inputs; all else to the right of its node, above the edge."""
         for v, (name, box) in enumerate(zip(self.names, self.boxes, strict=True)):
             if not name:
                 continue

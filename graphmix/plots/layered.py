@@ -1,6 +1,6 @@
 """Layout of any acyclic graph.
 
-Sugiyama's scheme: the longest path from the inputs gives the column; a cable that crosses columns gets a
+Sugiyama's scheme: the longest path from the inputs gives the column; an edge that crosses columns gets a
 placeholder in each; sweeps that sort every column by the mean place of its neighbours (barycenters) remove
 crossings; last, rows are the least-squares fit to the neighbours' rows that keeps order and distance (pool
 adjacent violators), which makes chains straight and puts a mix midway between its sources.
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphmix.graph import MixGraph
-from graphmix.plots.placement import Cable, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.plots.placement import Edge, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
 _PLACEHOLDER_HEIGHT = 0.55
 _SORTING_SWEEPS = 8
@@ -21,7 +21,7 @@ _FITTING_SWEEPS = 10
 
 @dataclass(frozen=True)
 class _Link:
-    """A piece of a cable from one column to the next; offsets are those of the ports, in rows."""
+    """A piece of an edge from one column to the next; offsets are those of the ports, in rows."""
 
     left: int
     right: int
@@ -29,22 +29,22 @@ class _Link:
     right_offset: float = 0.0
 
 
-def layered_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
+def layered_layout(graph: MixGraph, edges: Sequence[Edge]) -> Layout:
     """Place any acyclic graph.
 
     Raises:
         GraphError: the graph has a cycle.
     """
     n = graph.node_type.numel()
-    column = _longest_paths(graph, *neighbours(n, cables))
-    links, routes, columns = _split(graph, cables, column)
+    column = _longest_paths(graph, *neighbours(n, edges))
+    links, routes, columns = _split(graph, edges, column)
     order = _sort_columns(_first_order(columns, links, n), links)
     heights = [height_of(graph.type_of(v)) for v in range(n)]
     row = _fit_rows(order, links, heights + [_PLACEHOLDER_HEIGHT] * (len(columns) - n))
     top = min((row[v] - (h - 1) / 2 for v, h in enumerate(heights)), default=0.0)
     row = [value - min(top, *row) for value in row]
     bends = {i: [(columns[v], row[v]) for v in route] for i, route in enumerate(routes) if route}
-    return Layout(column, row[:n], cables, angled=False, bends=bends)
+    return Layout(column, row[:n], edges, angled=False, bends=bends)
 
 
 def _longest_paths(graph: MixGraph, before: list[list[int]], after: list[list[int]]) -> list[int]:
@@ -61,20 +61,18 @@ def _longest_paths(graph: MixGraph, before: list[list[int]], after: list[list[in
     return column
 
 
-def _split(
-    graph: MixGraph, cables: Sequence[Cable], column: list[int]
-) -> tuple[list[_Link], list[list[int]], list[int]]:
-    """Links between neighbouring columns, the placeholders of each cable, the column of every item."""
+def _split(graph: MixGraph, edges: Sequence[Edge], column: list[int]) -> tuple[list[_Link], list[list[int]], list[int]]:
+    """Links between neighbouring columns, the placeholders of each edge, the column of every item."""
     columns = list(column)
     links, routes = [], []
-    for cable in cables:
-        route = list(range(len(columns), len(columns) + column[cable.target] - column[cable.source] - 1))
-        columns += range(column[cable.source] + 1, column[cable.target])
-        stops = [cable.source, *route, cable.target]
-        outlets, inlets = graph.type_of(cable.source).outlets, graph.type_of(cable.target).inlets
+    for edge in edges:
+        route = list(range(len(columns), len(columns) + column[edge.target] - column[edge.source] - 1))
+        columns += range(column[edge.source] + 1, column[edge.target])
+        stops = [edge.source, *route, edge.target]
+        outlets, inlets = graph.type_of(edge.source).outlets, graph.type_of(edge.target).inlets
         pieces = [_Link(a, b) for a, b in itertools.pairwise(stops)]
-        pieces[0] = replace(pieces[0], left_offset=port_offset(cable.outlet, len(outlets)))
-        pieces[-1] = replace(pieces[-1], right_offset=port_offset(cable.inlet, len(inlets)))
+        pieces[0] = replace(pieces[0], left_offset=port_offset(edge.outlet, len(outlets)))
+        pieces[-1] = replace(pieces[-1], right_offset=port_offset(edge.inlet, len(inlets)))
         links += pieces
         routes.append(route)
     return links, routes, columns

@@ -1,4 +1,4 @@
-"""The lines of cables, from points to matplotlib paths: upright with round corners, or in curves."""
+"""The lines of edges, from points to matplotlib paths: upright with round corners, or in curves."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Where the nodes of a mixing graph stand on paper: a column and a row for each, without any drawing.
 
 Signal flows from left to right, rows count downwards and may be fractions. Most mixing graphs are trees (tracks,
-subgroups, output) but for a few cables; :mod:`graphmix.plots.tree` places those, :mod:`graphmix.plots.layered` any
+subgroups, output) but for a few edges; :mod:`graphmix.plots.tree` places those, :mod:`graphmix.plots.layered` any
 acyclic graph. This file holds what both have in common.
 """
 
@@ -20,7 +20,7 @@ _SLACK = 0.15
 
 
 @dataclass(frozen=True)
-class Cable:
+class Edge:
     """One edge: from an outlet of a node to an inlet of another."""
 
     source: int
@@ -31,7 +31,7 @@ class Cable:
 
 @dataclass(frozen=True)
 class Detour:
-    """How a cable that is not part of the tree runs: down or up, along a free row, and to its inlet.
+    """How an edge that is not part of the tree runs: down or up, along a free row, and to its inlet.
 
     Args:
         first_track: which of the vertical tracks behind the column of the source it takes.
@@ -46,22 +46,22 @@ class Detour:
 
 @dataclass(frozen=True)
 class Layout:
-    """Places of nodes and cables.
+    """Places of nodes and edges.
 
     Args:
         column: for each node, from 0.
         row: for each node, from 0 downwards.
-        cables: in the order of ``edge_index``.
-        angled: cables run level and upright (a tree), not in curves.
-        detours: of the cables that need one, by index.
+        edges: in the order of ``edge_index``.
+        angled: edges run level and upright (a tree), not in curves.
+        detours: of the edges that need one, by index.
         tracks: number of vertical tracks before a column.
-        bends: for curved cables, by index: the (column, row) places between their ends.
+        bends: for curved edges, by index: the (column, row) places between their ends.
         bands: first and last row of each subgroup, where the subgroups are apart.
     """
 
     column: Sequence[int]
     row: Sequence[float]
-    cables: Sequence[Cable]
+    edges: Sequence[Edge]
     angled: bool
     detours: dict[int, Detour] = field(default_factory=dict)
     tracks: dict[int, int] = field(default_factory=dict)
@@ -86,24 +86,24 @@ def height_of(node_type: NodeType) -> float:
     return max(1.0, (max(len(node_type.inlets), len(node_type.outlets)) - 1) * PORT_PITCH + 1)
 
 
-def cables_of(graph: MixGraph) -> list[Cable]:
+def edges_of(graph: MixGraph) -> list[Edge]:
     """The edges of a graph in their order."""
     ends, ports = graph.edge_index.t().tolist(), graph.edge_port.tolist()
-    return [Cable(s, t, o, i) for (s, t), (o, i) in zip(ends, ports, strict=True)]
+    return [Edge(s, t, o, i) for (s, t), (o, i) in zip(ends, ports, strict=True)]
 
 
-def neighbours(num_nodes: int, cables: Sequence[Cable]) -> tuple[list[list[int]], list[list[int]]]:
-    """Sources and targets of each node, once for each cable."""
+def neighbours(num_nodes: int, edges: Sequence[Edge]) -> tuple[list[list[int]], list[list[int]]]:
+    """Sources and targets of each node, once for each edge."""
     before: list[list[int]] = [[] for _ in range(num_nodes)]
     after: list[list[int]] = [[] for _ in range(num_nodes)]
-    for cable in cables:
-        before[cable.target].append(cable.source)
-        after[cable.source].append(cable.target)
+    for edge in edges:
+        before[edge.target].append(edge.source)
+        after[edge.source].append(edge.target)
     return before, after
 
 
 def sorted_by_flow(before: list[list[int]], after: list[list[int]]) -> list[int]:
-    """Nodes such that every cable leads forward.
+    """Nodes such that every edge leads forward.
 
     Raises:
         GraphError: the graph has a cycle.
@@ -118,7 +118,7 @@ def sorted_by_flow(before: list[list[int]], after: list[list[int]]) -> list[int]
     if len(order) < len(missing):
         raise GraphError(
             f"cannot plot a graph with a cycle ({len(missing) - len(order)} nodes are on it or behind it); "
-            "graphmix.graph.validation names the cables to remove."
+            "graphmix.graph.validation names the edges to remove."
         )
     return order
 

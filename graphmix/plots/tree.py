@@ -1,28 +1,28 @@
-"""Layout of graphs that are trees but for a few cables: consoles (figures 2 and 5 of the pruning paper).
+"""Layout of graphs that are trees but for a few edges: consoles (figures 2 and 5 of the pruning paper).
 
-The tree is that of each node's main cable: its first one into a first inlet. A node that no main cable enters is a
+The tree is that of each node's main edge: its first one into a first inlet. A node that no main edge enters is a
 leaf and gets a row; chains are packed to the left, a mix stands midway between its sources, and all mixes of one
-level stand in one column. The other cables (sends, sidechains) leave the tree as it is. Each runs upright in a track
-between two columns, level in a lane (a row of its own, shared by the cables to one inlet), and upright again.
+level stand in one column. The other edges (sends, sidechains) leave the tree as it is. Each runs upright in a track
+between two columns, level in a lane (a row of its own, shared by the edges to one inlet), and upright again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphmix.graph import MixGraph
-from graphmix.plots.placement import Cable, Detour, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.plots.placement import Detour, Edge, Layout, height_of, neighbours, port_offset, sorted_by_flow
 
 GROUP_GAP = 0.45
 """Extra space between two subgroups, in rows."""
 _APART = 0.3
 """Least distance of two upright pieces in one track, in rows."""
 _MOSTLY = 0.6
-"""Least share of the main cables among all."""
+"""Least share of the main edges among all."""
 
 
 @dataclass(frozen=True)
 class _Lane:
-    """A row for cables to one inlet: its number among the leaves, the first of the nodes that it comes from."""
+    """A row for edges to one inlet: its number among the leaves, the first of the nodes that it comes from."""
 
     leaf: int
     source: int
@@ -30,14 +30,14 @@ class _Lane:
 
 @dataclass(frozen=True)
 class _Tree:
-    """A graph, its main cables (``before``, ``after``) and its other ones (``extra``, by index).
+    """A graph, its main edges (``before``, ``after``) and its other ones (``extra``, by index).
 
-    ``fed_by`` and ``feeds`` follow all cables, ``flow`` lists the nodes such that every cable leads forward. Lanes
+    ``fed_by`` and ``feeds`` follow all edges, ``flow`` lists the nodes such that every edge leads forward. Lanes
     are leaves with numbers of their own, behind those of the nodes.
     """
 
     graph: MixGraph
-    cables: Sequence[Cable]
+    edges: Sequence[Edge]
     extra: list[int]
     flow: list[int]
     fed_by: list[list[int]]
@@ -50,42 +50,42 @@ class _Tree:
         return len(self.fed_by)
 
     def joins(self, v: int) -> bool:
-        """Does the node add up what comes along main cables?"""
+        """Does the node add up what comes along main edges?"""
         mixes = self.graph.type_of(v).name in ("mix", "out")
         return bool(self.before[v]) and (mixes or len(self.before[v]) > 1)
 
 
-def is_mostly_tree(cables: Sequence[Cable]) -> bool:
+def is_mostly_tree(edges: Sequence[Edge]) -> bool:
     """Is this layout the right one?"""
-    return len(_main_cables(cables)) >= _MOSTLY * len(cables)
+    return len(_main_edges(edges)) >= _MOSTLY * len(edges)
 
 
-def tree_layout(graph: MixGraph, cables: Sequence[Cable]) -> Layout:
-    """Lay out a graph of which most cables are main ones.
+def tree_layout(graph: MixGraph, edges: Sequence[Edge]) -> Layout:
+    """Lay out a graph of which most edges are main ones.
 
     Raises:
         GraphError: the graph has a cycle.
     """
-    main = _main_cables(cables)
+    main = _main_edges(edges)
     n = graph.node_type.numel()
-    fed_by, feeds = neighbours(n, cables)
-    before, after = neighbours(n, [cables[i] for i in main])
-    extra = sorted(set(range(len(cables))) - set(main))
-    tree = _Tree(graph, cables, extra, sorted_by_flow(fed_by, feeds), fed_by, feeds, before, after)
+    fed_by, feeds = neighbours(n, edges)
+    before, after = neighbours(n, [edges[i] for i in main])
+    extra = sorted(set(range(len(edges))) - set(main))
+    tree = _Tree(graph, edges, extra, sorted_by_flow(fed_by, feeds), fed_by, feeds, before, after)
     column = _columns(tree)
     lanes = _lanes(tree, column)
     row, bands = _rows(tree, lanes)
     detours, tracks = _detours(tree, column, row, lanes)
-    return Layout(column, row[:n], cables, True, detours, tracks, bands=bands)
+    return Layout(column, row[:n], edges, True, detours, tracks, bands=bands)
 
 
-def _main_cables(cables: Sequence[Cable]) -> list[int]:
-    """For each node the cable that it leaves by: its first one into a first inlet, else its first one."""
+def _main_edges(edges: Sequence[Edge]) -> list[int]:
+    """For each node the edge that it leaves by: its first one into a first inlet, else its first one."""
     best: dict[int, int] = {}
-    for i, cable in enumerate(cables):
-        chosen = best.setdefault(cable.source, i)
-        if cables[chosen].inlet > 0 and cable.inlet == 0:
-            best[cable.source] = i
+    for i, edge in enumerate(edges):
+        chosen = best.setdefault(edge.source, i)
+        if edges[chosen].inlet > 0 and edge.inlet == 0:
+            best[edge.source] = i
     return sorted(best.values())
 
 
@@ -102,7 +102,7 @@ def _columns(tree: _Tree) -> list[int]:
     for v in range(n):
         length[level[v]] = max(length[level[v]], position[v] + 1)
     column = [sum(length[: level[v]]) + position[v] for v in range(n)]
-    for v in tree.flow:  # the other cables, too, lead to the right
+    for v in tree.flow:  # the other edges, too, lead to the right
         column[v] = max(column[v], max((column[u] + 1 for u in tree.fed_by[v]), default=0))
     last = max(column, default=0)
     for v in range(n):
@@ -117,16 +117,16 @@ def _lanes(tree: _Tree, column: list[int]) -> dict[tuple[int, int], _Lane]:
     None is needed between neighbouring columns, nor to the first inlet of a leaf, whose row is free.
     """
     chosen = set(tree.extra)
-    straight = {(c.source, c.target) for i, c in enumerate(tree.cables) if i not in chosen}
+    straight = {(c.source, c.target) for i, c in enumerate(tree.edges) if i not in chosen}
     lanes: dict[tuple[int, int], _Lane] = {}
-    for cable in (tree.cables[i] for i in tree.extra):
-        twin = (cable.source, cable.target) in straight
-        near = column[cable.target] == column[cable.source] + 1 and not twin
-        own_row = not tree.before[cable.target] and cable.inlet == 0
+    for edge in (tree.edges[i] for i in tree.extra):
+        twin = (edge.source, edge.target) in straight
+        near = column[edge.target] == column[edge.source] + 1 and not twin
+        own_row = not tree.before[edge.target] and edge.inlet == 0
         if not near and not own_row:
-            key = (cable.target, cable.inlet)
-            known = lanes.get(key, _Lane(tree.num_nodes + len(lanes), cable.source))
-            lanes[key] = _Lane(known.leaf, min(known.source, cable.source))
+            key = (edge.target, edge.inlet)
+            known = lanes.get(key, _Lane(tree.num_nodes + len(lanes), edge.source))
+            lanes[key] = _Lane(known.leaf, min(known.source, edge.source))
     return lanes
 
 
@@ -237,16 +237,16 @@ def _bands(group: list[int], at: list[float], height: list[float]) -> list[tuple
 def _detours(
     tree: _Tree, column: list[int], row: list[float], lanes: dict[tuple[int, int], _Lane]
 ) -> tuple[dict[int, Detour], dict[int, int]]:
-    """Tracks and lanes of the cables that are not main, and how many tracks there are before each column."""
+    """Tracks and lanes of the edges that are not main, and how many tracks there are before each column."""
     runs: dict[int, tuple[_Run, _Run | None, float | None]] = {}
     for i in tree.extra:
-        cable = tree.cables[i]
-        key, gap = (cable.target, cable.inlet), column[cable.source] + 1
-        start = row[cable.source] + port_offset(cable.outlet, len(tree.graph.type_of(cable.source).outlets))
-        end = row[cable.target] + port_offset(cable.inlet, max(1, len(tree.graph.type_of(cable.target).inlets)))
-        if key in lanes and (gap < column[cable.target] or cable.source in tree.before[cable.target]):
+        edge = tree.edges[i]
+        key, gap = (edge.target, edge.inlet), column[edge.source] + 1
+        start = row[edge.source] + port_offset(edge.outlet, len(tree.graph.type_of(edge.source).outlets))
+        end = row[edge.target] + port_offset(edge.inlet, max(1, len(tree.graph.type_of(edge.target).inlets)))
+        if key in lanes and (gap < column[edge.target] or edge.source in tree.before[edge.target]):
             lane = row[lanes[key].leaf]
-            last = _Run(column[cable.target], (*key, 1), lane, end)
+            last = _Run(column[edge.target], (*key, 1), lane, end)
             runs[i] = (_Run(gap, (*key, 0), start, lane), last, lane)
         else:
             runs[i] = (_Run(gap, (*key, 0), start, end), None, None)
@@ -263,7 +263,7 @@ def _detours(
 
 @dataclass(frozen=True)
 class _Run:
-    """An upright piece of a cable before column ``gap``; runs of one key share their track."""
+    """An upright piece of an edge before column ``gap``; runs of one key share their track."""
 
     gap: int
     key: tuple[int, int, int]

@@ -47,7 +47,7 @@ class Domains:
 
     Args:
         islands: number of the FFT length of each node, -1 in the time domain, [nodes].
-        cut: for each cable whether it brings a spectrum of which only the segment and the margins are kept, [edges].
+        cut: for each edge whether it brings a spectrum of which only the segment and the margins are kept, [edges].
         reaches: for each island by how much its FFT is longer than a segment, in samples.
         taps: for each island the length of its longest response, which the FFT has to hold.
         margin: samples that a cut keeps on either side of the segment.

@@ -7,7 +7,7 @@ Conventions. Signals live on an unbounded time axis: an input is its segment [0,
 *Linear* processors keep all of their output, before the segment and after it. *General* processors
 (compressors and gates) hear and give the segment alone, and so do the output nodes. Dry/wet is equation 2,
 ``w f(u) + (1 - w) u`` with the signal at the first inlet as u; nodes with several outlets have none. Signals
-that meet at an inlet add up (equation 28b), and an inlet without a cable hears silence.
+that meet at an inlet add up (equation 28b), and an inlet without an edge hears silence.
 
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """

@@ -54,7 +54,7 @@ class TrialRenderer:
         self.removed: set[int] = set()
         self.responses: Responses = {}
         self.nodes = [stage.nodes.cpu().numpy() for stage in self.plan.stages]
-        self.cables = [
+        self.edges = [
             [(c.source, c.cut, c.rows.cpu().numpy(), c.targets.cpu().numpy()) for c in stage.inputs]
             for stage in self.plan.stages
         ]
@@ -187,15 +187,15 @@ class Take:
     def _arriving(self, i: int, changes: Sequence[_Change | None]) -> list[_Arriving]:
         """For each sending stage: (stage, cut, row of its change's signal, trial, target row of the receiver)."""
         result = []
-        for source, cut, rows, targets in self.trials.cables[i]:
+        for source, cut, rows, targets in self.trials.edges[i]:
             change = changes[source]
             if change is None:
                 continue
             outlets = self.trials.plan.stages[source].outlets
             leaving = (change.rows[:, None] * outlets + np.arange(outlets)).ravel()
-            which, cable = np.nonzero(leaving[:, None] == rows)
+            which, edge = np.nonzero(leaving[:, None] == rows)
             if len(which):
-                result.append((source, cut, which, change.trials[which // outlets], targets[cable]))
+                result.append((source, cut, which, change.trials[which // outlets], targets[edge]))
         return result
 
     def _gather(

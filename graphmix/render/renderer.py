@@ -1,6 +1,6 @@
 """The renderer: a plan carried out as message passing.
 
-Each stage gathers what its cables bring, sums it, changes domain where a cable crosses, processes all of its nodes
+Each stage gathers what its edges bring, sums it, changes domain where an edge crosses, processes all of its nodes
 at once, and keeps the result as long as later stages read from it. Writing into one large buffer instead would copy it
 for every read and make the backward pass ten times slower.
 """
@@ -74,7 +74,7 @@ class Renderer(MessagePassing):
         self._read: tuple[tuple[Tensor, ...], tuple[int, ...], tuple[bytes, ...]] | None = None
 
     def message(self, x: OptPairTensor) -> Tensor:
-        """A cable changes nothing, so that no message needs to be written out."""
+        """An edge changes nothing, so that no message needs to be written out."""
         return x[0]
 
     def aggregate(self, inputs: Tensor, edge_index: Tensor, dim_size: Optional[int] = None) -> Tensor:  # noqa: UP045
@@ -114,7 +114,7 @@ class Renderer(MessagePassing):
         return self._plans[key]
 
     def _structure(self, graph: MixGraph) -> tuple[bytes, ...]:
-        """Nodes, cables and ports as bytes; read from another device once, as long as they are the same tensors."""
+        """Nodes, edges and ports as bytes; read from another device once, as long as they are the same tensors."""
         tensors = graph.node_type, graph.edge_index, graph.edge_port
         if graph.node_type.device.type == "cpu":
             return tuple(t.numpy().tobytes() for t in tensors)
@@ -188,13 +188,13 @@ class Renderer(MessagePassing):
         arrivals = []
         for flow in inflow.flows:
             total: Tensor | None = None
-            for cables in flow.cables:
-                brought = outputs[cables.source]
-                if not cables.passes_through:
-                    edge_index = torch.stack([cables.rows, cables.targets])
+            for edges in flow.edges:
+                brought = outputs[edges.source]
+                if not edges.passes_through:
+                    edge_index = torch.stack([edges.rows, edges.targets])
                     brought = self.propagate(edge_index, x=(brought, None), size=(brought.size(0), flow.size))
                 total = brought if total is None else total + brought
-            assert total is not None, "a flow has cables"
+            assert total is not None, "a flow has edges"
             arrivals.append(Arrival(flow.island, flow.cut, flow.rows, flow.slots, total))
         if not arrivals:
             arrivals.append(Arrival(None, False, None, None, sources.new_zeros(size, CHANNELS, samples)))

@@ -1,11 +1,11 @@
-"""From a graph to a plan: which nodes are rendered together, in which order and domain, and from which cables.
+"""From a graph to a plan: which nodes are rendered together, in which order and domain, and from which edges.
 
 A plan is frozen, holds no audio and prints itself. It depends on the graph's structure and on what the rack
 declares of its processors, not on parameters. Section C of the pruning paper, with three additions: ports, domains
 and FFT lengths.
 
 Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers) on
-either. A signal changes domain only where a cable crosses. Signals live on an unbounded time axis: between two
+either. A signal changes domain only where an edge crosses. Signals live on an unbounded time axis: between two
 general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
 lengths there are, and where one is left for another, is decided in :mod:`graphmix.render.domains`.
 """
@@ -31,8 +31,8 @@ Way = tuple[int | None, bool]
 
 
 @dataclass(frozen=True)
-class Cables:
-    """All cables from one stage into another that bring their signals in the same way.
+class StageEdges:
+    """All edges from one stage into another that bring their signals in the same way.
 
     Args:
         source: index of the stage that sends.
@@ -59,7 +59,7 @@ class Stage:
         rows: their rows in ``params[kind]``, [nodes].
         inlets: ports in.
         outlets: ports out.
-        inputs: cables by sending stage.
+        inputs: edges by sending stage.
         island: number of the island whose FFT length the stage uses, or None in the time domain.
     """
 
@@ -68,13 +68,13 @@ class Stage:
     rows: Tensor
     inlets: int
     outlets: int
-    inputs: tuple[Cables, ...]
+    inputs: tuple[StageEdges, ...]
     island: int | None
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Cables into one stage whose signals are summed before they are transformed.
+    """Edges into one stage whose signals are summed before they are transformed.
 
     Args:
         island: of the stages that send, None for samples.
@@ -82,7 +82,7 @@ class Flow:
         rows: rows of the stage that hear them, or None for all, [size].
         slots: the same among those rows that hear something transformed, or None for all of these, [size].
         size: how many rows.
-        cables: by sending stage; their targets are rows of the flow.
+        edges: by sending stage; their targets are rows of the flow.
     """
 
     island: int | None
@@ -90,7 +90,7 @@ class Flow:
     rows: Tensor | None
     slots: Tensor | None
     size: int
-    cables: tuple[Cables, ...]
+    edges: tuple[StageEdges, ...]
 
 
 @dataclass(frozen=True)
@@ -187,17 +187,17 @@ class Plan:
 
 def _sort_inputs(stage: Stage, stages: Sequence[Stage]) -> Inflow:
     """The inputs of a stage by domain."""
-    by_way: dict[Way, list[Cables]] = {}
-    for cables in stage.inputs:
-        by_way.setdefault((stages[cables.source].island, cables.cut), []).append(cables)
+    by_way: dict[Way, list[StageEdges]] = {}
+    for edges in stage.inputs:
+        by_way.setdefault((stages[edges.source].island, edges.cut), []).append(edges)
     targets = {way: torch.cat([c.targets for c in own]).cpu().numpy() for way, own in by_way.items()}
     size, device = len(stage.nodes) * stage.inlets, stage.nodes.device
     entering, heard = sort_rows(targets, stage.island, size)
     flows = []
     for way, (rows, slots) in heard.items():
-        cables_in = tuple(_into_flow(c, rows, stages[c.source]) for c in by_way[way])
+        edges_in = tuple(_into_flow(c, rows, stages[c.source]) for c in by_way[way])
         indices = unless_all(rows, size, device), unless_all(slots, len(entering), device)
-        flows.append(Flow(*way, *indices, len(rows), cables_in))
+        flows.append(Flow(*way, *indices, len(rows), edges_in))
     return Inflow(unless_all(entering, size, device), tuple(flows))
 
 
@@ -222,15 +222,15 @@ def sort_rows(
     return entering, {way: (rows, np.searchsorted(entering, rows)) for way, rows in heard.items()}
 
 
-def _into_flow(cables: Cables, rows: np.ndarray, source: Stage) -> Cables:
-    """Cables into a stage, as cables into those of its rows that a flow has."""
-    slots = np.searchsorted(rows, cables.targets.cpu().numpy())
-    whole = _is_whole(cables.rows.cpu().numpy(), slots, len(source.nodes) * source.outlets, len(rows))
-    return replace(cables, targets=torch.from_numpy(slots).to(cables.targets.device), passes_through=whole)
+def _into_flow(edges: StageEdges, rows: np.ndarray, source: Stage) -> StageEdges:
+    """Edges into a stage, as edges into those of its rows that a flow has."""
+    slots = np.searchsorted(rows, edges.targets.cpu().numpy())
+    whole = _is_whole(edges.rows.cpu().numpy(), slots, len(source.nodes) * source.outlets, len(rows))
+    return replace(edges, targets=torch.from_numpy(slots).to(edges.targets.device), passes_through=whole)
 
 
 def _is_whole(rows: np.ndarray, targets: np.ndarray, num_rows: int, num_targets: int) -> bool:
-    """Do cables bring each row to the target of the same number?"""
+    """Do edges bring each row to the target of the same number?"""
     every = np.arange(num_rows)
     return num_rows == num_targets and np.array_equal(rows, every) and np.array_equal(targets, every)
 
@@ -257,13 +257,13 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     sequence = find_sequence(node_type, edges, method or Beam())
     domains = choose_domains(graph, rack, [node for _, nodes in sequence.stages for node in nodes])
     stages = _order_nodes(_split(sequence, domains.islands, graph), edges)
-    inputs = _lay_cables(graph, stages, domains.cut)
+    inputs = _add_edges(graph, stages, domains.cut)
     rows = graph.rows().cpu()
     result = []
-    for (kind, nodes), cables in zip(stages, inputs, strict=True):
+    for (kind, nodes), incoming in zip(stages, inputs, strict=True):
         index, island = torch.from_numpy(nodes), int(domains.islands[nodes[0]])
         ports = max(1, len(kind.inlets)), len(kind.outlets)
-        result.append(Stage(kind.name, index, rows[index], *ports, cables, None if island < 0 else island))
+        result.append(Stage(kind.name, index, rows[index], *ports, incoming, None if island < 0 else island))
     return Plan(tuple(result), domains.reaches, domains.taps, domains.margin, sequence)
 
 
@@ -312,10 +312,10 @@ def _order_nodes(stages: Sequence[tuple[NodeType, np.ndarray]], edges: np.ndarra
     return result
 
 
-def _lay_cables(
+def _add_edges(
     graph: MixGraph, stages: Sequence[tuple[NodeType, np.ndarray]], cut: np.ndarray
-) -> list[tuple[Cables, ...]]:
-    """The cables into each stage, by sending stage and by whether they are cut."""
+) -> list[tuple[StageEdges, ...]]:
+    """The edges into each stage, by sending stage and by whether they are cut."""
     edges, ports = graph.edge_index.cpu().numpy(), graph.edge_port.cpu().numpy()
     stage_of, row_of = (np.zeros(graph.node_type.numel(), dtype=np.int64) for _ in range(2))
     for i, (_, nodes) in enumerate(stages):
@@ -325,12 +325,12 @@ def _lay_cables(
     (senders, receivers), (source_rows, target_rows) = stage_of[edges], row_of[edges]
     rows, targets = source_rows * outlets[senders] + ports[:, 0], target_rows * inlets[receivers] + ports[:, 1]
     order = np.lexsort((rows, targets, cut, senders, receivers))
-    result: list[tuple[Cables, ...]] = [() for _ in stages]
+    result: list[tuple[StageEdges, ...]] = [() for _ in stages]
     ways = np.stack([receivers, senders, cut])[:, order]
     for own in np.split(order, np.flatnonzero((ways[:, 1:] != ways[:, :-1]).any(0)) + 1) if len(order) else []:
         source, target = int(senders[own[0]]), int(receivers[own[0]])
         sizes = len(stages[source][1]) * int(outlets[source]), len(stages[target][1]) * int(inlets[target])
         whole = _is_whole(rows[own], targets[own], *sizes)
         ends = torch.from_numpy(rows[own]), torch.from_numpy(targets[own])
-        result[target] += (Cables(source, *ends, whole, bool(cut[own[0]])),)
+        result[target] += (StageEdges(source, *ends, whole, bool(cut[own[0]])),)
     return result

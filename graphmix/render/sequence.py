@@ -225,24 +225,24 @@ def _check(
     node_type: Sequence[int] | NDArray[np.integer], edges: NDArray[np.integer] | Sequence[Sequence[int]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Node types and edges as int64 arrays of the right shape."""
-    types, cables = np.asarray(node_type), np.asarray(edges)
+    types, pairs = np.asarray(node_type), np.asarray(edges)
     if types.ndim != 1 or not _are_integers(types):
         found = f"{types.dtype} {list(types.shape)}"
         raise GraphError(f"node types are integers of shape [num_nodes], found {found}.")
-    if cables.ndim != 2 or cables.shape[0] != 2 or not _are_integers(cables):
-        found = f"{cables.dtype} {list(cables.shape)}"
+    if pairs.ndim != 2 or pairs.shape[0] != 2 or not _are_integers(pairs):
+        found = f"{pairs.dtype} {list(pairs.shape)}"
         raise GraphError(f"edges are integers of shape [2, num_edges], found {found}. Is it transposed?")
     if types.size and types.min() < 0:
         node = int(types.argmin())
         raise GraphError(f"node {node} has type {types[node]}: types are numbered from 0.")
-    bad = np.flatnonzero(((cables < 0) | (cables >= types.size)).any(axis=0))
+    bad = np.flatnonzero(((pairs < 0) | (pairs >= types.size)).any(axis=0))
     if bad.size:
         edge = int(bad[0])
         raise GraphError(
-            f"edge {edge} ({cables[0, edge]} -> {cables[1, edge]}) leaves the graph, "
+            f"edge {edge} ({pairs[0, edge]} -> {pairs[1, edge]}) leaves the graph, "
             f"which has {types.size} nodes, numbered from 0."
         )
-    return types.astype(np.int64), cables.astype(np.int64)
+    return types.astype(np.int64), pairs.astype(np.int64)
 
 
 def _are_integers(array: NDArray[np.generic]) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphmix.processors.rack import Rack
-from graphmix.render.schedule import Cables, Plan, Stage
+from graphmix.render.schedule import Plan, Stage, StageEdges
 
 
 def silent_rows(sources: Tensor) -> np.ndarray:
@@ -41,7 +41,7 @@ def without_silence(plan: Plan, rack: Rack, silent: np.ndarray) -> Plan:
         if rows.any():
             index = torch.from_numpy(np.flatnonzero(rows))
             inputs = [_restrict(c, stage, rows, plan.stages[c.source], sounding[c.source], place) for c in stage.inputs]
-            kept = tuple(cables for cables in inputs if len(cables.rows))
+            kept = tuple(edges for edges in inputs if len(edges.rows))
             stages.append(replace(stage, nodes=stage.nodes[index], rows=stage.rows[index], inputs=kept))
     return replace(plan, stages=tuple(stages))
 
@@ -52,21 +52,21 @@ def _sounding(stage: Stage, before: list[np.ndarray], plan: Plan, rack: Rack, si
         return ~silent[stage.rows.numpy()]
     processor = rack.get(stage.kind)
     result = np.full(len(stage.nodes), stage.kind == "out" or (processor is not None and not processor.keeps_silence))
-    for cables in stage.inputs:
-        leaves = np.repeat(before[cables.source], plan.stages[cables.source].outlets)
-        result[cables.targets.numpy()[leaves[cables.rows.numpy()]] // stage.inlets] = True
+    for edges in stage.inputs:
+        leaves = np.repeat(before[edges.source], plan.stages[edges.source].outlets)
+        result[edges.targets.numpy()[leaves[edges.rows.numpy()]] // stage.inlets] = True
     return result
 
 
 def _restrict(
-    cables: Cables, stage: Stage, rows: np.ndarray, source: Stage, source_rows: np.ndarray, place: np.ndarray
-) -> Cables:
-    """The cables between rows that are left, with the numbers that rows and stages have then."""
+    edges: StageEdges, stage: Stage, rows: np.ndarray, source: Stage, source_rows: np.ndarray, place: np.ndarray
+) -> StageEdges:
+    """The edges between rows that are left, with the numbers that rows and stages have then."""
     leaves, enters = np.repeat(source_rows, source.outlets), np.repeat(rows, stage.inlets)
-    kept = leaves[cables.rows.numpy()]
-    new_rows = (np.cumsum(leaves) - 1)[cables.rows.numpy()[kept]]
-    new_targets = (np.cumsum(enters) - 1)[cables.targets.numpy()[kept]]
+    kept = leaves[edges.rows.numpy()]
+    new_rows = (np.cumsum(leaves) - 1)[edges.rows.numpy()[kept]]
+    new_targets = (np.cumsum(enters) - 1)[edges.targets.numpy()[kept]]
     every = np.arange(leaves.sum())
     passes = int(enters.sum()) == len(every) and np.array_equal(new_rows, every) and np.array_equal(new_targets, every)
-    number = int(place[cables.source])
-    return Cables(number, torch.from_numpy(new_rows), torch.from_numpy(new_targets), bool(passes), cables.cut)
+    number = int(place[edges.source])
+    return StageEdges(number, torch.from_numpy(new_rows), torch.from_numpy(new_targets), bool(passes), edges.cut)

@@ -1,7 +1,7 @@
 """Searching graphs: losses, fitting, pruning, and mining a song from files to files."""
 
 from graphmix.search.fit import Fitted, Training, fit
-from graphmix.search.initialization import Start, simple_answers, start_from_levels, start_graph
+from graphmix.search.initialization import Start, find_baselines, start_from_levels, start_graph
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
 from graphmix.search.mine_song import Mined, mine
 from graphmix.search.objective import Objective
@@ -35,6 +35,7 @@ __all__ = [
     "Start",
     "Training",
     "Verdict",
+    "find_baselines",
     "fit",
     "gain_staging",
     "mine",
@@ -42,7 +43,6 @@ __all__ = [
     "prune",
     "sdr",
     "si_sdr",
-    "simple_answers",
     "start_from_levels",
     "start_graph",
 ]

@@ -1,7 +1,7 @@
 """Where a search starts: a console that sounds like the levelled and equalized sum, thresholds amid what they hear.
 
 Neutral processors are the identity; delays and reverbs, which have no neutral setting, start almost dry. The track
-levels are the best of three simple answers, judged by the loss that is to be minimised; the tracks' equalizers come
+levels are the best of three baselines, judged by the loss that is to be minimised; the tracks' equalizers come
 from spectra, where that loss confirms them.
 """
 
@@ -45,7 +45,7 @@ class Start(Protocol):
 
 
 @dataclass(frozen=True)
-class SimpleAnswer:
+class Baseline:
     """A mix without effects: the plain sum, or gains and panning by least squares."""
 
     name: str
@@ -54,23 +54,23 @@ class SimpleAnswer:
     loss: LossTerms
 
 
-def simple_answers(objective: Objective, with_gains: bool) -> list[SimpleAnswer]:
+def find_baselines(objective: Objective, with_gains: bool) -> list[Baseline]:
     """The plain sum and, if wanted, two levelled ones, each with its loss over the song; sum first."""
     song = objective.song
     everything = {"sum": song.track_names}
     plain = mixing_console(objective.rack, everything, "")
-    answers = [SimpleAnswer("plain sum", plain, None, objective.evaluate(plain))]
+    answers = [Baseline("plain sum", plain, None, objective.evaluate(plain))]
     if with_gains:
         levelled = _tracks_through(objective, "gain")
         for name, solve in (("waveform", waveform_gains), ("power", power_gains)):
             gains = solve(objective)
             graph = with_levels(levelled, gains, song.track_names)
-            answers.append(SimpleAnswer(f"levels by {name}", graph, gains, objective.evaluate(graph)))
+            answers.append(Baseline(f"levels by {name}", graph, gains, objective.evaluate(graph)))
     return answers
 
 
-def start_graph(console: MixGraph, objective: Objective, answers: list[SimpleAnswer], seed: int) -> MixGraph:
-    """The console as a search starts with it: the best simple answer, equalized, effects ready but not yet heard."""
+def start_graph(console: MixGraph, objective: Objective, answers: list[Baseline], seed: int) -> MixGraph:
+    """The console as a search starts with it: the best baseline, equalized, effects ready but not yet heard."""
     graph = with_start_values(console, objective.rack, seed)
     best = min(answers, key=lambda answer: float(answer.loss.total))
     if best.gains is not None:
@@ -102,10 +102,10 @@ def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 
     """
     objective = Objective(song, rack)
     with_gains = "gain" in console.params and console.params["gain"].size(0) > 0
-    return start_graph(console, objective, simple_answers(objective, with_gains), seed)
+    return start_graph(console, objective, find_baselines(objective, with_gains), seed)
 
 
-def _with_equalizers(graph: MixGraph, objective: Objective, answer: SimpleAnswer) -> MixGraph:
+def _with_equalizers(graph: MixGraph, objective: Objective, answer: Baseline) -> MixGraph:
     """The tracks' equalizers from spectra, if the loss over the song confirms them."""
     if not graph.params.get("equalizer", torch.zeros(0)).numel():
         return graph

@@ -28,7 +28,7 @@ from graphmix.io import write_atomically
 from graphmix.locks import LOCK, alone_in, not_writable
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.search.initialization import Start, simple_answers, start_graph
+from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.losses import sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Listener, Search, Silent
@@ -258,10 +258,10 @@ def _begin(
     listener: Listener,
     start: Start | None,
 ) -> SearchState:
-    """The console and the simple answers."""
+    """The console and the baselines."""
     listener.phase("finding levels", None)
     started = time.perf_counter()
-    answers = simple_answers(objective, with_gains="g" in settings.chain and start is None)
+    answers = find_baselines(objective, with_gains="g" in settings.chain and start is None)
     if start is None:
         graph = start_graph(console, objective, answers, settings.seed)
     else:
@@ -343,7 +343,7 @@ def _metrics(
         "left_right_loss": round(loss[1], 6),
         "mid_loss": round(loss[2], 6),
         "side_loss": round(loss[3], 6),
-        "simple_answers": {name: round(x, 6) for name, x in state.losses["simple"].items()},
+        "baselines": {name: round(x, 6) for name, x in state.losses["simple"].items()},
         "console_loss": round(state.losses["console"][0], 6),
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
@@ -351,7 +351,7 @@ def _metrics(
         "processors_left": sum(count_processors(graph).values()),
         "left_by_type": count_processors(graph),
         "pruning_ratio": pruning_ratio(graph, state.counts),
-        "is_simple_answer": state.losses["simple_best"][0] <= state.losses["current"][0],
+        "is_baseline": state.losses["simple_best"][0] <= state.losses["current"][0],
         "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
         "steps": state.step,
         "settings": settings.to_dict(),

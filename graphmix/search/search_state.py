@@ -34,7 +34,7 @@ class SearchState:
         tensors: of the running training.
         training: JSON values of the running training.
         verdicts: of the trials of the running round.
-        losses: numbers by name: of the simple answers, the console, the running minimum.
+        losses: numbers by name: of the baselines, the console, the running minimum.
         counts: processors of each type in the full console.
         seconds: by phase.
         trace: every decision, in order.

@@ -148,7 +148,7 @@ def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
     """Bus -> tracks, read off a graph: the sum that a track comes to first is its bus.
 
     A track that comes to the output or to nothing first is on the bus ``"ungrouped"``; the names of sums without a
-    name are their numbers. Where a track is sent to several sums, its bus is the one with the fewest cables between. If
+    name are their numbers. Where a track is sent to several sums, its bus is the one with the fewest edges between. If
     no track comes to a sum, all are on ``"mix bus"``, as in a song that says nothing of subgroups.
     """
     after: dict[int, list[int]] = {}
@@ -167,7 +167,7 @@ def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
 
 
 def _nearest(start: int, after: Mapping[int, list[int]], ends: set[int]) -> int | None:
-    """The first of some nodes that a signal comes to, by number of cables."""
+    """The first of some nodes that a signal comes to, by number of edges."""
     level, seen = [start], {start}
     while level:
         following = sorted({target for node in level for target in after.get(node, [])} - seen)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphmix.audio.files import read_audio, write_audio
-from graphmix.audio.segments import HEARD_SECONDS, MIN_SCORED_SAMPLES, hearing_blocks
+from graphmix.audio.segments import ENCODER_SECONDS, MIN_SCORED_SAMPLES, encoder_blocks
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
@@ -59,9 +59,9 @@ class Predicted:
     folder: Path
 
 
-def blocks_of(song: Song, seconds: float = HEARD_SECONDS) -> Iterator[Stems]:
-    """Successive stretches of a song, for a model to hear; see :func:`graphmix.audio.segments.hearing_blocks`."""
-    for start, length in hearing_blocks(song.num_samples, song.sample_rate, seconds):
+def blocks_of(song: Song, seconds: float = ENCODER_SECONDS) -> Iterator[Stems]:
+    """Successive stretches of a song, for a model to hear; see :func:`graphmix.audio.segments.encoder_blocks`."""
+    for start, length in encoder_blocks(song.num_samples, song.sample_rate, seconds):
         yield Stems.from_song(song, start, length)
 
 

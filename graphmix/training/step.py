@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from graphmix.audio.segments import hearing_blocks
+from graphmix.audio.segments import encoder_blocks
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.autoregressive import GraphWriter
@@ -131,7 +131,7 @@ class TrainingStep(nn.Module):
             key = self.estimator.config.hearing, path
             if key not in known:
                 song = songs.song(index)
-                blocks = hearing_blocks(song.num_samples, song.sample_rate)
+                blocks = encoder_blocks(song.num_samples, song.sample_rate)
                 known[key] = [(start, self._heard(Stems.from_song(song, start, length))) for start, length in blocks]
             self._heard_songs[path] = known[key]
             songs.lengths[index] = sum(heard.samples for _, heard in known[key])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmix.audio import MIN_SCORED_SAMPLES, evaluation_segments, training_start
-from graphmix.audio.segments import hearing_blocks
+from graphmix.audio.segments import encoder_blocks
 from graphmix.errors import SearchError
 
 
@@ -121,7 +121,7 @@ def test_negative_seeds_and_steps_are_refused():
 
 @given(st.integers(1, 10**7), st.sampled_from([8000, 30000, 48000]), st.integers(1, 60))
 def test_blocks_to_hear_tile_a_song_in_whole_seconds(num_samples: int, sample_rate: int, seconds: int) -> None:
-    blocks = hearing_blocks(num_samples, sample_rate, seconds)
+    blocks = encoder_blocks(num_samples, sample_rate, seconds)
     ends = [start + length for start, length in blocks]
     assert [start for start, _ in blocks] == [0, *ends[:-1]]
     assert ends[-1] == num_samples
@@ -130,5 +130,5 @@ def test_blocks_to_hear_tile_a_song_in_whole_seconds(num_samples: int, sample_ra
 
 
 def test_a_song_of_three_quarters_of_a_minute_is_heard_at_once() -> None:
-    assert hearing_blocks(44 * 30000, 30000) == [(0, 44 * 30000)]
-    assert len(hearing_blocks(240 * 30000, 30000)) == 8
+    assert encoder_blocks(44 * 30000, 30000) == [(0, 44 * 30000)]
+    assert len(encoder_blocks(240 * 30000, 30000)) == 8

@@ -50,7 +50,7 @@ def test_check_tells_what_a_song_holds(program, song_folder):
 def test_check_tells_what_a_graph_holds(program, graph_file):
     outcome = program("check", graph_file)
     assert (outcome.status, outcome.err) == (0, "")
-    assert "6 nodes (2 in, 1 mix, 1 out, 1 gain, 1 compressor), 5 cables, 30000 Hz" in outcome.out
+    assert "6 nodes (2 in, 1 mix, 1 out, 1 gain, 1 compressor), 5 edges, 30000 Hz" in outcome.out
     assert "rendering stages" in outcome.out
 
 
@@ -69,7 +69,7 @@ def test_plot_draws_the_graph(program, graph_file, tmp_path, name):
     outcome = program("plot", graph_file, "-o", tmp_path / name)
     assert (outcome.status, outcome.err) == (0, "")
     assert (tmp_path / name).stat().st_size > 1000
-    assert "6 nodes, 5 cables" in outcome.out
+    assert "6 nodes, 5 edges" in outcome.out
 
 
 # --- render
@@ -213,10 +213,10 @@ def test_demo_mines_its_song_and_says_what_came_out(program, tmp_path):
     assert (first.status, first.err) == (0, "")
     metrics = json.loads((tmp_path / "mined" / "metrics.json").read_text())
     words = " ".join(first.out.split())
-    assert f"is off by L_a = {metrics['simple_answers']['plain sum']:.3f}" in words
+    assert f"is off by L_a = {metrics['baselines']['plain sum']:.3f}" in words
     assert f"{metrics['processors_before']} processors comes to {metrics['console_loss']:.3f}" in words
     assert f"needs {metrics['processors_left']} of them" in words
-    assert metrics["audio_loss"] < metrics["simple_answers"]["plain sum"]
+    assert metrics["audio_loss"] < metrics["baselines"]["plain sum"]
     for name in ("mined/mix.wav", "song/mix.wav", "mined/graph.safetensors", "mined/plots/graph.png"):
         assert (tmp_path / name).exists()
         assert Path(name).name in words

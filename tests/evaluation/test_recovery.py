@@ -251,7 +251,7 @@ def test_the_corner_of_a_low_cut_is_found() -> None:
 
 def test_edit_distance_by_hand() -> None:
     true = console([TILT, SQUASH], [GAIN], [])
-    assert compare(true, console([SQUASH], [GAIN], [])).edit_distance == 1 + 2 + 1  # a node, its cables, one anew
+    assert compare(true, console([SQUASH], [GAIN], [])).edit_distance == 1 + 2 + 1  # a node, its edges, one anew
     assert compare(true, console([TILT, WIDER], [GAIN], [])).edit_distance == 1  # another type
     assert compare(true, console([SQUASH, TILT], [GAIN], [])).edit_distance == 2  # two other types
     assert _chain_distance((), ("gain",), 1.0) == (4.0, True)
@@ -287,7 +287,7 @@ def test_chain_by_chain_is_the_distance_of_the_whole_graph() -> None:
     assert expected == sum(_chain_distance(a, b, 10.0)[0] for a, b in zip(true, found, strict=True))
 
 
-def test_missing_buses_cost_nodes_and_cables_and_say_that_it_is_a_bound() -> None:
+def test_missing_buses_cost_nodes_and_edges_and_say_that_it_is_a_bound() -> None:
     true, flat = console([GAIN], [GAIN], []), MixGraph(RACK.types, RATE)
     out = flat.add("out", name="mix")
     for track in ("kick.wav", "snare.wav", "bass.wav"):

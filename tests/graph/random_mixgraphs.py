@@ -24,7 +24,7 @@ TYPES = (AMP, NASTY, DUCK, SPLIT, PLAIN, UNUSED)
 
 
 def random_graph(seed: int, num_inputs: int = 2, num_inner: int = 7) -> MixGraph:
-    """Any toy type but UNUSED, in any node order; parallel cables, sidechains and unheard outlets may occur."""
+    """Any toy type but UNUSED, in any node order; parallel edges, sidechains and unheard outlets may occur."""
     rng = np.random.default_rng(seed)
     graph = MixGraph(TYPES, 44100)
     kinds = ["in"] * num_inputs + list(rng.choice(["mix", *(t.name for t in TYPES[:-1])], num_inner)) + ["out"]

@@ -17,7 +17,7 @@ CHAINS = st.text("abp", max_size=5)
 
 
 def reached_by(graph: MixGraph, node: int) -> list[str]:
-    """Letters of the nodes from one to an output, where each has one cable."""
+    """Letters of the nodes from one to an output, where each has one edge."""
     letters = []
     while True:
         letters.append(graph.type_of(node).letter)

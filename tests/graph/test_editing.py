@@ -93,7 +93,7 @@ def test_a_removed_processor_lets_its_input_through() -> None:
     assert short.names == ["", "voice", ""]
 
 
-def test_parallel_paths_keep_both_cables() -> None:
+def test_parallel_paths_keep_both_edges() -> None:
     graph = MixGraph([AMP])
     voice, a, b, out = graph.add("in"), graph.add("amp"), graph.add("amp"), graph.add("out")
     graph.chain(voice, a, out).chain(voice, b, out)
@@ -129,7 +129,7 @@ def test_a_source_that_is_also_heard_outlives_its_sidechain() -> None:
     assert sorted(short.edge_index.t().tolist()) == [[0, 2], [1, 3], [3, 2]]
 
 
-def test_a_node_behind_a_sidechain_passes_the_cable_on_to_it() -> None:
+def test_a_node_behind_a_sidechain_passes_the_edge_on_to_it() -> None:
     short = remove_nodes(ducking(), [4, 5])
     assert short.edge_index.t().tolist() == [[0, 2], [2, 3], [1, 2]]
     assert short.edge_port.tolist() == [[0, 0], [0, 0], [0, 1]]
@@ -155,7 +155,7 @@ def test_bypassing_sets_weights_to_zero_and_no_more() -> None:
     assert_same(quiet, graph)
 
 
-def test_keeping_cuts_cables() -> None:
+def test_keeping_cuts_edges() -> None:
     part = keep_nodes(ducking(), [0, 3])
     assert (part.num_nodes, part.num_edges) == (2, 0)
 
@@ -190,7 +190,7 @@ def test_what_somebody_added_to_nodes_and_edges_follows() -> None:
     graph.title = "a song"
     short = remove_nodes(graph, [4])
     assert short.position.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [10, 11]]
-    assert short.edge_length.tolist() == [0, 1, 3, 4]  # the cable into the mix took the place of both
+    assert short.edge_length.tolist() == [0, 1, 3, 4]  # the edge into the mix took the place of both
     assert short.title == "a song"
 
 

@@ -62,7 +62,7 @@ def test_rows_count_the_nodes_of_each_type_in_node_order() -> None:
     assert graph.nodes_of("b").tolist() == [1, 4]
 
 
-def test_two_nodes_may_share_several_cables() -> None:
+def test_two_nodes_may_share_several_edges() -> None:
     graph = MixGraph([AMP])
     a, b = graph.add("in"), graph.add("out")
     assert graph.connect(a, b).connect(a, b).num_edges == 2

@@ -113,7 +113,7 @@ def test_what_is_no_mixing_graph_is_named(node: dict, edge: dict, message: str) 
 
 
 def test_graphs_without_direction_or_with_a_cycle_are_refused() -> None:
-    with pytest.raises(GraphError, match="cables have a direction"):
+    with pytest.raises(GraphError, match="edges have a direction"):
         from_networkx(nx.Graph())
     other = nx.DiGraph([(0, 1), (1, 0)])
     nx.set_node_attributes(other, "mix", "type")

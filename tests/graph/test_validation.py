@@ -58,7 +58,7 @@ def _params(value: torch.Tensor) -> Callable[[MixGraph], None]:
     return change
 
 
-def _cable(source: int, target: int, outlet: int = 0, inlet: int = 0) -> Callable[[MixGraph], None]:
+def _edge(source: int, target: int, outlet: int = 0, inlet: int = 0) -> Callable[[MixGraph], None]:
     def change(graph: MixGraph) -> None:
         graph.edge_index = torch.cat([graph.edge_index, torch.tensor([[source], [target]])], 1)
         graph.edge_port = torch.cat([graph.edge_port, torch.tensor([[outlet, inlet]])])
@@ -102,14 +102,14 @@ def _dead_end(graph: MixGraph) -> None:
         (_params(torch.tensor([[0.0, 0.0, 0.0]])), "amp 1: time_ms is 0; it is a number between 0.1 and 900 ms"),
         (_params(torch.tensor([[float("nan"), 0.0, 1.0]])), "amp 1: gain_db is nan"),
         (_params(torch.tensor([[float("inf"), 0.0, 1.0]])), "amp 1: gain_db is inf"),
-        (_cable(1, 4), "edge 4 joins nodes 1 and 4, but the nodes are 0 to 3"),
-        (_cable(-1, 1), "edge 4 joins nodes -1 and 1"),
-        (_cable(1, 0), r"edge 4 \(amp 1 -> in 0 'voice'\) ends at an input node.*Connect it to a mix or out"),
-        (_cable(3, 1), r"edge 4 \(out 3 -> amp 1\) starts at an output node.*Use a mix node there"),
-        (_cable(1, 2, 1), r"edge 4 \(amp 1 -> duck 2\) leaves outlet 1; amp has 1: out"),
-        (_cable(1, 2, 0, 2), r"edge 4 \(amp 1 -> duck 2\) enters inlet 2; duck has 2: in, sidechain"),
-        (_cable(2, 1), "the graph has a cycle: (amp 1 -> duck 2 -> amp 1|duck 2 -> amp 1 -> duck 2). Remove one"),
-        (_cable(2, 2), "the graph has a cycle: duck 2 -> duck 2. Remove one"),
+        (_edge(1, 4), "edge 4 joins nodes 1 and 4, but the nodes are 0 to 3"),
+        (_edge(-1, 1), "edge 4 joins nodes -1 and 1"),
+        (_edge(1, 0), r"edge 4 \(amp 1 -> in 0 'voice'\) ends at an input node.*Connect it to a mix or out"),
+        (_edge(3, 1), r"edge 4 \(out 3 -> amp 1\) starts at an output node.*Use a mix node there"),
+        (_edge(1, 2, 1), r"edge 4 \(amp 1 -> duck 2\) leaves outlet 1; amp has 1: out"),
+        (_edge(1, 2, 0, 2), r"edge 4 \(amp 1 -> duck 2\) enters inlet 2; duck has 2: in, sidechain"),
+        (_edge(2, 1), "the graph has a cycle: (amp 1 -> duck 2 -> amp 1|duck 2 -> amp 1 -> duck 2). Remove one"),
+        (_edge(2, 2), "the graph has a cycle: duck 2 -> duck 2. Remove one"),
         (_no_output, "the graph has no out node; add one"),
         (_dead_end, "amp 4 reaches no output; connect it towards an out node or remove it"),
     ],
@@ -144,13 +144,13 @@ def test_an_input_whose_processor_leads_nowhere_is_a_mistake() -> None:
         validate(graph)
 
 
-def test_an_outlet_without_a_cable_passes() -> None:
+def test_an_outlet_without_a_edge_passes() -> None:
     graph = MixGraph([SPLIT])
     split, out = graph.add("split"), graph.add("out")
     validate(graph.connect(graph.add("in"), split).connect(split, out, "high"))
 
 
-def test_a_sidechain_without_a_cable_passes() -> None:
+def test_a_sidechain_without_a_edge_passes() -> None:
     graph = MixGraph([DUCK])
     validate(graph.chain(graph.add("in"), graph.add("duck"), graph.add("out")))
 

@@ -15,7 +15,7 @@ KINDS = ("mix", *RACK.names)
 
 
 def random_dag(seed: int, num_inputs: int = 2, num_inner: int = 6) -> MixGraph:
-    """Every inlet that is first is fed, no cable is doubled, and everything leads to the one output."""
+    """Every inlet that is first is fed, no edge is doubled, and everything leads to the one output."""
     rng = np.random.default_rng(seed)
     graph = MixGraph(RACK.types, RACK.sample_rate)
     kinds = ["in"] * num_inputs + [str(kind) for kind in rng.choice(KINDS, num_inner)] + ["out"]

@@ -1,4 +1,4 @@
-"""Random graphs of real processors: ports, parallel cables, unconnected inlets, several outputs."""
+"""Random graphs of real processors: ports, parallel edges, unconnected inlets, several outputs."""
 
 import random
 from collections.abc import Sequence

@@ -192,7 +192,7 @@ def test_an_unconnected_sidechain_hears_silence() -> None:
 # --- the graph
 
 
-def test_signals_add_up_over_parallel_cables_and_mixes() -> None:
+def test_signals_add_up_over_parallel_edges_and_mixes() -> None:
     graph = MixGraph(STANDARD, RATE)
     a, b, mix, out = (graph.add(kind) for kind in ("in", "in", "mix", "out"))
     graph.connect(a, mix).connect(a, mix).connect(b, mix).connect(mix, out).connect(b, out)

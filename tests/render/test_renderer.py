@@ -68,7 +68,7 @@ def test_a_batch_is_its_graphs_one_by_one(seed: int) -> None:
 
 @few
 @given(seeds)
-def test_the_order_of_cables_does_not_matter(seed: int) -> None:
+def test_the_order_of_edges_does_not_matter(seed: int) -> None:
     graph, sources = random_console(RACK, seed, LIGHT, 10), random_sources(seed, SAMPLES)
     shuffled = copy.copy(graph)
     order = torch.randperm(graph.num_edges, generator=torch.Generator().manual_seed(seed))
@@ -108,7 +108,7 @@ def test_every_stage_of_a_plan_follows_what_it_reads(seed: int) -> None:
     nodes = torch.cat([stage.nodes for stage in plan.stages])
     assert nodes.sort().values.tolist() == list(range(graph.node_type.numel()))
     for i, stage in enumerate(plan.stages):
-        assert all(cables.source < i for cables in stage.inputs)
+        assert all(edges.source < i for edges in stage.inputs)
     assert sum(len(c.rows) for stage in plan.stages for c in stage.inputs) == graph.num_edges
 
 
@@ -212,7 +212,7 @@ def test_two_nodes_with_two_channels_are_not_mixed_up() -> None:
     torch.testing.assert_close(result, torch.tensor([[[10.0], [2.0]], [[3.0], [40.0]]]))
 
 
-def test_two_cables_between_the_same_nodes_are_twice_the_signal() -> None:
+def test_two_edges_between_the_same_nodes_are_twice_the_signal() -> None:
     graph = passing()
     graph.connect(0, 1)
     torch.testing.assert_close(RENDERER(graph, torch.ones(1, 2, 5)), 2 * torch.ones(1, 2, 5))

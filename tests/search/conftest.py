@@ -8,7 +8,7 @@ from graphmix.audio import Song, load_song
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.search import Objective, simple_answers, start_graph
+from graphmix.search import Objective, find_baselines, start_graph
 from tests.small_song import SETTINGS, write_small_song, write_tiny_song
 
 
@@ -46,7 +46,7 @@ def objective(song: Song, rack: Rack) -> Objective:
 @pytest.fixture(scope="session")
 def _started(song: Song, objective: Objective) -> MixGraph:
     console = mixing_console(objective.rack, song.subgroups, SETTINGS.chain)
-    return start_graph(console, objective, simple_answers(objective, with_gains=True), SETTINGS.seed)
+    return start_graph(console, objective, find_baselines(objective, with_gains=True), SETTINGS.seed)
 
 
 @pytest.fixture

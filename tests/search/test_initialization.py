@@ -8,8 +8,8 @@ from graphmix.graph.consoles import CONSOLE_CHAIN, mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.processors.rack import Rack
-from graphmix.search import Objective, simple_answers, start_graph
-from graphmix.search.initialization import SimpleAnswer
+from graphmix.search import Objective, find_baselines, start_graph
+from graphmix.search.initialization import Baseline
 from tests.small_song import RATE, SETTINGS, dry_tracks, mixed, write_song
 
 
@@ -19,23 +19,23 @@ def full(song: Song) -> Objective:
 
 
 @pytest.fixture(scope="module")
-def answers(full: Objective) -> list[SimpleAnswer]:
-    return simple_answers(full, with_gains=True)
+def answers(full: Objective) -> list[Baseline]:
+    return find_baselines(full, with_gains=True)
 
 
 def a_console(objective: Objective, chain: str) -> MixGraph:
     return mixing_console(objective.rack, objective.song.subgroups, chain)
 
 
-def best(answers: list[SimpleAnswer]) -> float:
+def best(answers: list[Baseline]) -> float:
     return min(float(answer.loss.total) for answer in answers)
 
 
-def test_simple_answers_begin_with_the_plain_sum(answers, full, song):
+def test_baselines_begin_with_the_plain_sum(answers, full, song):
     assert [answer.name for answer in answers] == ["plain sum", "levels by waveform", "levels by power"]
     assert answers[0].graph.processors.numel() == 0
     assert all(float(full.evaluate(validate(a.graph)).total) == float(a.loss.total) for a in answers)
-    assert [a.name for a in simple_answers(full, with_gains=False)] == ["plain sum"]
+    assert [a.name for a in find_baselines(full, with_gains=False)] == ["plain sum"]
 
 
 def test_levels_beat_the_plain_sum(answers):
@@ -62,7 +62,7 @@ def test_without_gains_it_sounds_like_the_plain_sum(full, answers, chain):
 
 def test_thresholds_lie_within_what_each_node_hears(full, song):
     """On a console of neutral processors every chain hears its track, every bus the sum of its tracks."""
-    sum_only = simple_answers(full, with_gains=False)
+    sum_only = find_baselines(full, with_gains=False)
     graph = start_graph(a_console(full, "cn"), full, sum_only, seed=0)
     audio = dict(zip(song.track_names, song.read(0, song.num_samples).stems, strict=True))
     for bus, tracks in song.subgroups.items():
@@ -86,7 +86,7 @@ def test_what_hears_only_silence_keeps_its_threshold(tmp_path):
     mix = sum(tracks.values())
     song = load_song(write_song(tmp_path / "song", tracks, mix), RATE)
     objective = Objective(song, Rack.console("c", RATE))
-    graph = start_graph(a_console(objective, "c"), objective, simple_answers(objective, with_gains=False), 0)
+    graph = start_graph(a_console(objective, "c"), objective, find_baselines(objective, with_gains=False), 0)
     node = graph.names.index("2_bass.wav")
     compressor = int(graph.edge_index[1, graph.edge_index[0] == node][0])
     neutral = mixing_console(objective.rack, song.subgroups, "c").parameter(compressor, "threshold_db")
@@ -117,7 +117,7 @@ def test_a_mix_that_is_the_plain_sum_starts_at_the_plain_sum(tmp_path):
     empty = mixing_console(rack, {"bus": list(tracks)}, "")
     song = load_song(write_song(tmp_path / "song", tracks, mixed(empty, tracks)), RATE)
     objective = Objective(song, rack)
-    answers = simple_answers(objective, with_gains=True)
+    answers = find_baselines(objective, with_gains=True)
     graph = start_graph(a_console(objective, SETTINGS.chain), objective, answers, 0)
     assert best(answers) < 1e-4
     assert float(objective.evaluate(graph).total) < 1e-3

@@ -22,7 +22,7 @@ from graphmix.graph.storage import load_graph
 from graphmix.graph.validation import validate
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.search import Mined, Objective, mine, sdr, si_sdr, simple_answers, start_graph
+from graphmix.search import Mined, Objective, find_baselines, mine, sdr, si_sdr, start_graph
 from graphmix.search.mine_song import choose_device
 from graphmix.search.rounds import count_processors
 from tests.small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
@@ -113,10 +113,10 @@ def test_metrics_are_those_of_the_files(mined, song, objective):
     assert {"start", "console", "trials", "rounds", "writing"} <= set(metrics["seconds"])
 
 
-def test_mining_comes_nearer_to_the_mix_than_any_simple_answer(mined):
+def test_mining_comes_nearer_to_the_mix_than_any_baseline(mined):
     metrics = mined.metrics
-    assert metrics["audio_loss"] < min(metrics["simple_answers"].values())
-    assert not metrics["is_simple_answer"]
+    assert metrics["audio_loss"] < min(metrics["baselines"].values())
+    assert not metrics["is_baseline"]
 
 
 def test_the_trace_holds_every_decision(mined):
@@ -145,7 +145,7 @@ def test_the_importance_that_is_drawn_is_what_each_processor_is_worth_to_the_con
     mine(song_folder, tmp_path / "out", settings, device="cpu")
     objective = Objective(load_song(song_folder, RATE), Rack.console("g", RATE))
     console = mixing_console(objective.rack, objective.song.subgroups, "g")
-    graph = start_graph(console, objective, simple_answers(objective, with_gains=True), settings.seed)
+    graph = start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
     before = float(objective.evaluate(graph).total)
     gains = graph.nodes_of("gain").tolist()
     increases = [float(objective.evaluate(remove_nodes(graph, [node])).total) - before for node in gains]
@@ -332,9 +332,9 @@ def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, chain):
     # steps as large as these lead away from the answer, which is where the search starts
     settings = replace(SETTINGS, chain=chain, learning_rate=0.5, tolerance=0.2, rounds=1)
     mined = mine(folder, tmp_path / "out", settings, device="cpu")
-    assert mined.metrics["simple_answers"]["plain sum"] < 1e-5
-    assert mined.metrics["audio_loss"] <= min(mined.metrics["simple_answers"].values())
-    assert mined.metrics["is_simple_answer"]
+    assert mined.metrics["baselines"]["plain sum"] < 1e-5
+    assert mined.metrics["audio_loss"] <= min(mined.metrics["baselines"].values())
+    assert mined.metrics["is_baseline"]
     assert same_graph(load_graph(tmp_path / "out" / "graph.safetensors"), mined.graph)
     assert float(Objective(load_song(folder, RATE), Rack.console(chain)).evaluate(mined.graph).total) < 1e-5
 
@@ -356,7 +356,7 @@ def test_extreme_budgets_end_well(tiny_folder, tmp_path, change):
     settings = replace(SETTINGS, **{"chain": "g", "steps": 1, "rounds": 1, **change})
     mined = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
     validate(load_graph(tmp_path / "out" / "graph.safetensors"))
-    assert mined.metrics["audio_loss"] <= min(mined.metrics["simple_answers"].values()) + 1e-6
+    assert mined.metrics["audio_loss"] <= min(mined.metrics["baselines"].values()) + 1e-6
     assert {"plots/console.svg", "plots/graph.svg", "plots/spectrograms.png"} <= set(files_in(tmp_path / "out"))
 
 

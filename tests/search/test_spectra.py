@@ -12,7 +12,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
-from graphmix.search import Objective, simple_answers, start_graph
+from graphmix.search import Objective, find_baselines, start_graph
 from graphmix.search.spectra import RANGE_DB, equalizer_gains, with_equalizers
 from tests.small_song import RATE, write_song
 
@@ -107,7 +107,7 @@ def test_they_go_to_the_first_equalizer_after_each_input_and_nowhere_else(chain)
 
 def start_of(objective: Objective, chain: str) -> MixGraph:
     console = mixing_console(RACK, objective.song.subgroups, chain)
-    return start_graph(console, objective, simple_answers(objective, with_gains="g" in chain), seed=0)
+    return start_graph(console, objective, find_baselines(objective, with_gains="g" in chain), seed=0)
 
 
 @pytest.mark.parametrize("chain", ["e", "eg"])
@@ -116,7 +116,7 @@ def test_a_start_takes_them_where_the_loss_confirms_them(tmp_path, chain):
     objective = an_objective(tmp_path / "song", noises(), curves)
     start = start_of(objective, chain)
     assert start.params["equalizer"].abs().max() > 6
-    simple = min(float(a.loss.total) for a in simple_answers(objective, with_gains="g" in chain))
+    simple = min(float(a.loss.total) for a in find_baselines(objective, with_gains="g" in chain))
     assert float(objective.evaluate(start).total) < 0.5 * simple
 
 

@@ -18,7 +18,7 @@ from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
-from graphmix.search import Mined, Objective, mine, simple_answers
+from graphmix.search import Mined, Objective, find_baselines, mine
 from graphmix.search.parametrization import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.estimator_start import EstimatorStart, parse_start, soft_console
@@ -66,7 +66,7 @@ def test_a_start_with_responses_is_closer_to_the_mix_than_the_plain_sum(
     responses = {**REVERSE, "responses": True, "encoder": {"kind": "statistics", "width": 1, "embedding": 8}}
     start = validate(EstimatorStart(build_estimator(model_config(responses)))(console, song, rack))
     objective = Objective(song, rack)
-    plain = simple_answers(objective, with_gains=False)[0]
+    plain = find_baselines(objective, with_gains=False)[0]
     assert float(objective.evaluate(start).total) < 0.5 * float(plain.loss.total)
     assert (start.wet[start.processors] >= MIN_WEIGHT).all()
 
@@ -181,8 +181,8 @@ def mined(tiny: Song, start: Counts, tmp_path_factory: pytest.TempPathFactory) -
 def test_mining_begins_as_the_model_says_and_tells_so(tiny: Song, start: Counts, mined: Mined) -> None:
     assert start.asked == 1
     assert mined.metrics["start"] == "estimator:graph"
-    assert list(mined.metrics["simple_answers"]) == ["plain sum"]
-    assert mined.metrics["audio_loss"] <= mined.metrics["simple_answers"]["plain sum"]
+    assert list(mined.metrics["baselines"]) == ["plain sum"]
+    assert mined.metrics["audio_loss"] <= mined.metrics["baselines"]["plain sum"]
     assert json.loads((mined.folder / "run.json").read_text())["start"] == "estimator:graph"
     assert mine(tiny, mined.folder, BRIEF, device="cpu", start=start).already_done
     assert start.asked == 1

@@ -254,7 +254,7 @@ def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
     songbook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     halves = [(0, RATE), (RATE, RATE)]
-    monkeypatch.setattr("graphmix.training.step.hearing_blocks", lambda num_samples, sample_rate: halves)
+    monkeypatch.setattr("graphmix.training.step.encoder_blocks", lambda num_samples, sample_rate: halves)
     starts = (-9000, RATE // 2 - 1, RATE // 2, RATE)
     step, songs, heard = whole_songs_heard(songbook, LEVELS, starts, monkeypatch)
     expected = [step.estimator.hear(Stems.from_song(songs.song(1), *half)).features for half in halves]

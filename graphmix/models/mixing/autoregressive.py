@@ -1,7 +1,7 @@
 """A model that writes a graph node by node, so that graphs outside of any console can be proposed.
 
 First it writes the prototype, types and edges (:mod:`graphmix.models.mixing.autoregressive_network`), then, given the
-whole prototype, the parameters: messages run along the cables in both directions, and the heads of the other models say
+whole prototype, the parameters: messages run along the edges in both directions, and the heads of the other models say
 dry/wet and coefficients. That order, and a transformer for it, are those of "Blind estimation of audio processing
 graph" (Lee et al., ICASSP 2023).
 
@@ -42,12 +42,12 @@ class WriterConfig(NeuralConfig):
         channels: of a token.
         heads: of attention; they divide the channels.
         layers: of the transformer.
-        rounds: of messages along the cables before the parameters.
+        rounds: of messages along the edges before the parameters.
         hidden: units of the heads.
         dropout: in training.
         nodes: room for so many nodes,
         nodes_per_track: and for so many more for each track.
-        fan_out: how many cables an outlet gets in what it writes; 1 for songs whose graphs have no sends and no
+        fan_out: how many edges an outlet gets in what it writes; 1 for songs whose graphs have no sends and no
             parallel chains, any number by default. What it learns from is not bound by it.
         decoding: ``"greedy"``, ``"beam"`` or ``"sample"``.
         beam: drafts that beam search keeps.
@@ -77,8 +77,8 @@ class WriterConfig(NeuralConfig):
         return self
 
 
-class CableMessages(nn.Module):
-    """Messages along the cables and against them (GraphSAGE, Hamilton et al. 2017), beside a residual connection.
+class EdgeMessages(nn.Module):
+    """Messages along the edges and against them (GraphSAGE, Hamilton et al. 2017), beside a residual connection.
 
     Args:
         channels: of a node.
@@ -92,7 +92,7 @@ class CableMessages(nn.Module):
         self.against = nn.ModuleList(SAGEConv(channels, channels) for _ in range(rounds))
 
     def forward(self, nodes: Tensor, edge_index: Tensor) -> Tensor:
-        """Nodes [nodes, channels], cables [2, cables] -> [nodes, channels]."""
+        """Nodes [nodes, channels], edges [2, edges] -> [nodes, channels]."""
         for norm, along, against in zip(self.norms, self.along, self.against, strict=True):
             normed = norm(nodes)
             nodes = nodes + functional.gelu(along(normed, edge_index) + against(normed, edge_index.flip(0)))
@@ -125,7 +125,7 @@ class GraphWriter(NeuralEstimator):
         size = self.encoder.embedding * (3 if self.config.reverse else 2)
         own = self.config
         self.net = PrototypeNet(size, self.types, own.channels, own.heads, own.layers, own.dropout)
-        self.messages = CableMessages(own.channels, own.rounds)
+        self.messages = EdgeMessages(own.channels, own.rounds)
         self.heads = PerTypeHeads(self.rack, self.basis.sizes, own.channels, own.hidden)
 
     # --- proposals
@@ -241,7 +241,7 @@ class GraphWriter(NeuralEstimator):
         heard = self.heard(song)
         read = self.net.read(heard, transcript.draft)
         likelihood = self.net(heard, transcript, read)
-        choices = torch.cat([likelihood.types, likelihood.cables])
+        choices = torch.cat([likelihood.types, likelihood.edges])
         graph = sequence.to_graph()
         self._name_inputs(graph, song)
         said = self._settings(read.places, graph)

@@ -1,8 +1,8 @@
-"""The network that writes prototypes: a transformer over inputs and written nodes, with pointers for cables.
+"""The network that writes prototypes: a transformer over inputs and written nodes, with pointers for edges.
 
 Inputs are tokens made of sound, and have no order of their own; they see one another. Each written node is a token made
 of its type, its place and its sources, and sees the inputs and what was written before. From what the last token has
-seen follows the type of the next node. Each of its cables is then pointed at, one after the other, by the node's query
+seen follows the type of the next node. Each of its edges is then pointed at, one after the other, by the node's query
 among the keys of all places; a choice knows what the node was connected to before. What a draft does not allow has
 probability zero.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphmix.models.mixing.partial_graph import CableChoice, Draft, Transcript, one_hot_sets
+from graphmix.models.mixing.partial_graph import Draft, EdgeChoice, Transcript, one_hot_sets
 from graphmix.spec import TypeTable
 
 _COUNTS = 3
@@ -39,14 +39,14 @@ class Read(NamedTuple):
 
 
 class LogProbabilities(NamedTuple):
-    """Of all choices of a transcript: of types [nodes], and of cables [choices]."""
+    """Of all choices of a transcript: of types [nodes], and of edges [choices]."""
 
     types: Tensor
-    cables: Tensor
+    edges: Tensor
 
 
 class PrototypeNet(nn.Module):
-    """Probabilities of types and cables, from the sound of the inputs and what is written.
+    """Probabilities of types and edges, from the sound of the inputs and what is written.
 
     Args:
         size: numbers that describe an input.
@@ -121,16 +121,16 @@ class PrototypeNet(nn.Module):
         """Of all types for each node, [nodes, types]; minus infinity where not allowed."""
         return self.next_type(states).masked_fill(~allowed, -torch.inf).log_softmax(1)
 
-    def cable_log_probabilities(
-        self, read: Read, states: Tensor, draft: Draft, choices: Sequence[CableChoice], chosen: Tensor, opened: Tensor
+    def edge_log_probabilities(
+        self, read: Read, states: Tensor, draft: Draft, choices: Sequence[EdgeChoice], chosen: Tensor, opened: Tensor
     ) -> Tensor:
-        """Of all cables, and last of none, for each choice, [choices, cables + 1].
+        """Of all edges, and last of none, for each choice, [choices, edges + 1].
 
         Args:
             read: of the draft.
             states: of the node of each choice, [choices, channels].
-            draft: whose places the cables come from.
-            choices: of cables.
+            draft: whose places the edges come from.
+            choices: of edges.
             chosen: places that the node was connected from before, bool [choices, places].
             opened: places that led nowhere before the node, bool [choices, places].
         """
@@ -163,40 +163,38 @@ class PrototypeNet(nn.Module):
         opened, of_node = transcript.open.to(device), transcript.of_node.to(device)
         states = self.states(read, nodes, opened, transcript.room.to(device))
         types = self.type_log_probabilities(states, transcript.allowed.to(device))
-        cables = self.cable_log_probabilities(
+        edges = self.edge_log_probabilities(
             read, states[of_node], draft, transcript.choices, transcript.chosen.to(device), opened[of_node]
         )
         return LogProbabilities(
             types.gather(1, transcript.kinds.to(device)[:, None])[:, 0],
-            cables.gather(1, transcript.targets.to(device)[:, None])[:, 0],
+            edges.gather(1, transcript.targets.to(device)[:, None])[:, 0],
         )
 
     def next_types(self, read: Read, draft: Draft) -> tuple[Tensor, Tensor]:
         """State of the node that comes next, [1, channels], and log-probabilities of its type, [types]."""
         device = read.states.device
-        nodes = torch.tensor([len(draft.cables)], device=device)
-        room = torch.tensor([draft.room - len(draft.cables)], device=device)
+        nodes = torch.tensor([len(draft.edges)], device=device)
+        room = torch.tensor([draft.room - len(draft.edges)], device=device)
         opened = one_hot_sets([draft.open], draft.place).to(device)
         state = self.states(read, nodes, opened, room)
         allowed = torch.tensor([draft.types_allowed()], device=device)
         return state, self.type_log_probabilities(state, allowed)[0]
 
-    def next_cables(
-        self, read: Read, state: Tensor, draft: Draft, choice: CableChoice, chosen: Sequence[int]
-    ) -> Tensor:
-        """Log-probabilities of the next cable of the next node, and last of none, [cables + 1]."""
+    def next_edges(self, read: Read, state: Tensor, draft: Draft, choice: EdgeChoice, chosen: Sequence[int]) -> Tensor:
+        """Log-probabilities of the next edge of the next node, and last of none, [edges + 1]."""
         device = state.device
         taken = one_hot_sets([chosen], draft.place).to(device)
         opened = one_hot_sets([draft.open], draft.place).to(device)
-        return self.cable_log_probabilities(read, state, draft, [choice], taken, opened)[0]
+        return self.edge_log_probabilities(read, state, draft, [choice], taken, opened)[0]
 
 
 def _source_means(draft: Draft, tokens: Tensor) -> Tensor:
-    """Mean of the tokens that each place hears, by cables, [places, channels]; zeros for inputs."""
+    """Mean of the tokens that each place hears, by edges, [places, channels]; zeros for inputs."""
     pairs = [
-        (target, cable.source, 1 / len(cables))
-        for target, cables in enumerate(draft.cables, start=draft.num_inputs)
-        for cable in cables
+        (target, edge.source, 1 / len(edges))
+        for target, edges in enumerate(draft.edges, start=draft.num_inputs)
+        for edge in edges
     ]
     targets = torch.tensor([target for target, _, _ in pairs], dtype=torch.long, device=tokens.device)
     sources = torch.tensor([source for _, source, _ in pairs], dtype=torch.long, device=tokens.device)

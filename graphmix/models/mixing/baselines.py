@@ -68,12 +68,12 @@ class MeanParametersConfig(ModelConfig):
 
 @register
 class SumBaseline(Estimator):
-    """The plain sum: a cable from each track to the output."""
+    """The plain sum: an edge from each track to the output."""
 
     config_type: ClassVar[type[ModelConfig]] = SumConfig
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
-        """One cable for each track."""
+        """One edge for each track."""
         return [
             with_silent(flat_console(self.rack.types, song.names, "", self.sample_rate), song.silent).to(self.device)
             for song in songs

@@ -2,7 +2,7 @@
 
 That is how the laws of estimators hold to the last bit. Whatever a model computes, it computes it from the same tensors
 in the same order, however the tracks were given: so permuting them permutes the proposal. And of silent tracks it
-computes nothing at all: so one more of them changes nothing. They get a bare cable to the output.
+computes nothing at all: so one more of them changes nothing. They get a bare edge to the output.
 
 The order is that of a hash of the samples; of equal tracks, that of their names. It carries no meaning.
 """

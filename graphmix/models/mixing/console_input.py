@@ -1,7 +1,7 @@
-"""A console as a graph neural network sees it: light, without parameters, and with cables in both directions.
+"""A console as a graph neural network sees it: light, without parameters, and with edges in both directions.
 
-Signals flow one way, decisions do not: what a track needs depends on what follows. So each cable becomes two edges,
-and the network is told which is which. In a console a track's sound is seven cables away from the end of its chain,
+Signals flow one way, decisions do not: what a track needs depends on what follows. So each edge becomes two edges,
+and the network is told which is which. In a console a track's sound is seven edges away from the end of its chain,
 and further from the other tracks; *shortcuts* join the head of each chain (an input or a mix) with all of its
 processors and with the sum that it ends in, also both ways. So a network of three layers sees the whole song.
 """
@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from graphmix.graph.mixgraph import MixGraph
 
-CABLE, CABLE_BACK, SHORTCUT, SHORTCUT_BACK = range(4)
+FORWARD, BACKWARD, SHORTCUT, SHORTCUT_BACK = range(4)
 EDGE_KINDS = 4
 LARGEST_DEPTH = 63
 """Depths beyond it look alike; a console with the paper's chain has 17."""
@@ -29,20 +29,20 @@ def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
         shortcuts: see above.
 
     Returns:
-        ``node_type`` [nodes], ``depth`` and ``height`` [nodes] (the most cables from a node without inputs, and to one
+        ``node_type`` [nodes], ``depth`` and ``height`` [nodes] (the most edges from a node without inputs, and to one
         without outputs), ``edge_index`` [2, edges], ``edge_kind`` [edges].
     """
     nodes = console.node_type.numel()
-    cables = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
-    added = _shortcuts(console, cables) if shortcuts else []
-    kinds = [CABLE] * len(cables) + [CABLE_BACK] * len(cables)
+    connections = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
+    added = _shortcuts(console, connections) if shortcuts else []
+    kinds = [FORWARD] * len(connections) + [BACKWARD] * len(connections)
     kinds += [SHORTCUT] * len(added) + [SHORTCUT_BACK] * len(added)
-    edges = [*cables, *_turned(cables), *added, *_turned(added)]
+    edges = [*connections, *_turned(connections), *added, *_turned(added)]
     return Data(
         num_nodes=nodes,
         node_type=console.node_type,
-        depth=torch.tensor(longest_paths(cables, nodes)).clamp(max=LARGEST_DEPTH),
-        height=torch.tensor(longest_paths(_turned(cables), nodes)).clamp(max=LARGEST_DEPTH),
+        depth=torch.tensor(longest_paths(connections, nodes)).clamp(max=LARGEST_DEPTH),
+        height=torch.tensor(longest_paths(_turned(connections), nodes)).clamp(max=LARGEST_DEPTH),
         edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t().contiguous(),
         edge_kind=torch.tensor(kinds, dtype=torch.long),
     )
@@ -58,9 +58,9 @@ def upstream_shares(console: MixGraph) -> Tensor:
     nodes = console.node_type.numel()
     reached = np.zeros((nodes, len(inputs)), dtype=bool)
     reached[inputs, range(len(inputs))] = True
-    cables = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
-    depth = longest_paths(cables, nodes)
-    for source, target in sorted(cables, key=lambda cable: depth[cable[1]]):
+    connections = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
+    depth = longest_paths(connections, nodes)
+    for source, target in sorted(connections, key=lambda edge: depth[edge[1]]):
         reached[target] |= reached[source]
     counts = reached.sum(1, keepdims=True).clip(min=1)
     return torch.from_numpy((reached / counts).astype(np.float32))
@@ -94,13 +94,13 @@ def longest_paths(edges: Sequence[tuple[int, int]], num_nodes: int) -> list[int]
     return length
 
 
-def _shortcuts(console: MixGraph, cables: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """From each input and mix to all that its chain passes, up to where it is summed; cables are left out."""
+def _shortcuts(console: MixGraph, connections: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """From each input and mix to all that its chain passes, up to where it is summed; connections are left out."""
     after: dict[int, list[int]] = {}
-    for source, target in cables:
+    for source, target in connections:
         after.setdefault(source, []).append(target)
     processor = torch.tensor([t.is_processor for t in console.types.types])[console.node_type].tolist()
-    laid, found = set(cables), list[tuple[int, int]]()
+    laid, found = set(connections), list[tuple[int, int]]()
     for head in [*console.nodes_of("in").tolist(), *console.nodes_of("mix").tolist()]:
         node = head
         while len(after.get(node, [])) == 1:

@@ -1,6 +1,6 @@
 """How a draft is finished: greedily, by sampling, or by beam search.
 
-Beam search keeps the most probable drafts of equal length, extends each by its most probable types (whose cables are
+Beam search keeps the most probable drafts of equal length, extends each by its most probable types (whose edges are
 pointed at greedily), and ends when no unfinished draft is more probable than the best finished one.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphmix.models.mixing.autoregressive_network import PrototypeNet, Read
-from graphmix.models.mixing.linearize import Cable
+from graphmix.models.mixing.linearize import Edge
 from graphmix.models.mixing.partial_graph import Draft
 
 Pick = Callable[[Tensor], int]
@@ -56,9 +56,9 @@ def write(net: PrototypeNet, heard: Tensor, draft: Draft, pick: Pick = most_prob
         read = net.read(heard, draft)
         state, log_types = net.next_types(read, draft)
         kind = pick(log_types)
-        cables, log_cables = _cables(net, read, state, draft, kind, pick)
-        draft.write(kind, cables)
-        total += float(log_types[kind]) + log_cables
+        edges, log_edges = _edges(net, read, state, draft, kind, pick)
+        draft.write(kind, edges)
+        total += float(log_types[kind]) + log_edges
     return Written(draft, total)
 
 
@@ -96,22 +96,22 @@ def _extended(net: PrototypeNet, heard: Tensor, written: Written, width: int) ->
         if not bool(log_types[kind] > -torch.inf):
             break
         draft = written.draft.copy()
-        cables, log_cables = _cables(net, read, state, draft, kind, most_probable)
-        draft.write(kind, cables)
-        longer.append(Written(draft, written.log_probability + float(log_types[kind]) + log_cables))
+        edges, log_edges = _edges(net, read, state, draft, kind, most_probable)
+        draft.write(kind, edges)
+        longer.append(Written(draft, written.log_probability + float(log_types[kind]) + log_edges))
     return longer
 
 
-def _cables(
+def _edges(
     net: PrototypeNet, read: Read, state: Tensor, draft: Draft, kind: int, pick: Pick
-) -> tuple[Sequence[Cable], float]:
-    """Cables of the next node, and the log-probability of choosing them and no more."""
-    chosen, total = list[Cable](), 0.0
+) -> tuple[Sequence[Edge], float]:
+    """Edges of the next node, and the log-probability of choosing them and no more."""
+    chosen, total = list[Edge](), 0.0
     while True:
-        sources = [cable.source for cable in chosen]
-        log_cables = net.next_cables(read, state, draft, draft.choice(kind, chosen), sources)
-        number = pick(log_cables)
-        total += float(log_cables[number])
+        sources = [edge.source for edge in chosen]
+        log_edges = net.next_edges(read, state, draft, draft.choice(kind, chosen), sources)
+        number = pick(log_edges)
+        total += float(log_edges[number])
         if number == draft.ports.size(draft.place):
             return chosen, total
-        chosen.append(draft.ports.cable(number, draft.place))
+        chosen.append(draft.ports.edge(number, draft.place))

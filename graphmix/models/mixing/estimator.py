@@ -7,7 +7,7 @@ long to be heard at once is heard block by block (:meth:`Estimator.forward_block
 Laws, which hold to the last bit on one device:
 
 * Permuting the tracks permutes the proposal: the graph is the same, its inputs are found by name, and so is its mix.
-* A silent track gets a bare cable to the output, and changes nothing else.
+* A silent track gets a bare edge to the output, and changes nothing else.
 * One track, any number of tracks, any sample rate, and songs without subgroups work.
 
 Proposals are differentiable: gradients flow from the renderer through ``graph.params`` and ``graph.wet``.

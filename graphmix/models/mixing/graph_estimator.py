@@ -2,7 +2,7 @@ r"""Graph estimators: a graph neural network on the full console of a song.
 
 The console over the active tracks is the input graph. A node begins as the sum of embeddings of its type, its depth and
 its height, and of the song's context (mean of the track embeddings, number of tracks, in reverse mode the mix); input
-nodes (or all) add what their tracks sound like. Layers of PyG pass messages along cables, with the direction as edge
+nodes (or all) add what their tracks sound like. Layers of PyG pass messages along edges, with the direction as edge
 feature:
 
 ================  ===============================================================================================

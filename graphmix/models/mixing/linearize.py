@@ -1,11 +1,11 @@
 """A mixing graph as a sequence of nodes, and back: what a model writes that writes graphs node by node.
 
-First come the inputs, then each node after all that it hears. A node is its type and its cables; a cable says which
+First come the inputs, then each node after all that it hears. A node is its type and its edges; an edge says which
 inlet it enters, and from which place of the sequence, through which outlet, it comes. So there can be no cycle.
 
 The order is *canonical*: it follows from the graph and the order of its inputs and not from how its nodes are numbered.
 Of the nodes that could come next, one comes that hears the node written last, or one as near before it as there is: a
-chain is written in one go. Ties are broken by the cables, then by type, parameters, names and whatever is connected,
+chain is written in one go. Ties are broken by the edges, then by type, parameters, names and whatever is connected,
 near or far (colour refinement, also known as the Weisfeiler-Leman test). Where even that sees no difference, nodes are
 exchangeable in all but artificial graphs, and come in the order of their numbers.
 """
@@ -23,8 +23,8 @@ from graphmix.graph.mixgraph import GraphInfo, MixGraph
 from graphmix.graph.validation import validate
 
 
-class Cable(NamedTuple):
-    """A cable into a node; cables sort by inlet, then source, then outlet."""
+class Edge(NamedTuple):
+    """An edge into a node; edges sort by inlet, then source, then outlet."""
 
     inlet: int
     source: int
@@ -39,7 +39,7 @@ class GraphSequence:
         info: types, sample rate and provenance; names are those of the nodes in order.
         num_inputs: how many nodes are inputs; they come first.
         node_type: index of each node's type, inputs included.
-        cables: of each node after the inputs, sorted.
+        edges: of each node after the inputs, sorted.
         wet: dry/wet weights of all nodes, [nodes].
         params: {type: [nodes of the type, width]}, rows in order.
         order: which node of the graph each was.
@@ -48,15 +48,15 @@ class GraphSequence:
     info: GraphInfo
     num_inputs: int
     node_type: tuple[int, ...]
-    cables: tuple[tuple[Cable, ...], ...]
+    edges: tuple[tuple[Edge, ...], ...]
     wet: Tensor
     params: dict[str, Tensor]
     order: tuple[int, ...]
 
     @property
-    def prototype(self) -> tuple[int, tuple[int, ...], tuple[tuple[Cable, ...], ...]]:
-        """Types and cables without parameters: equal for graphs that differ in nothing else."""
-        return self.num_inputs, self.node_type, self.cables
+    def prototype(self) -> tuple[int, tuple[int, ...], tuple[tuple[Edge, ...], ...]]:
+        """Types and edges without parameters: equal for graphs that differ in nothing else."""
+        return self.num_inputs, self.node_type, self.edges
 
     def to_graph(self) -> MixGraph:
         """The graph, its nodes numbered as they were written."""
@@ -65,8 +65,8 @@ class GraphSequence:
         graph.node_type = torch.tensor(self.node_type, dtype=torch.long)
         edges = [
             (source, target, outlet, inlet)
-            for target, cables in enumerate(self.cables, start=self.num_inputs)
-            for inlet, source, outlet in cables
+            for target, incoming in enumerate(self.edges, start=self.num_inputs)
+            for inlet, source, outlet in incoming
         ]
         table = torch.tensor(edges, dtype=torch.long).reshape(-1, 4)
         graph.edge_index, graph.edge_port = table[:, :2].t().contiguous(), table[:, 2:].contiguous()
@@ -95,7 +95,7 @@ def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequ
     first = own if inputs is None else [int(node) for node in inputs]
     if sorted(first) != own:
         raise GraphError(f"the inputs of the graph are the nodes {own}, and {first} were given; give each once.")
-    order, cables = _written(graph, first)
+    order, edges = _written(graph, first)
     rows, node_type = graph.rows().tolist(), graph.node_type.tolist()
     index = torch.tensor(order, dtype=torch.long, device=graph.wet.device)
     params = {}
@@ -108,26 +108,26 @@ def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequ
         info=replace(graph.info, names=tuple(labels[node] for node in order)),
         num_inputs=len(first),
         node_type=tuple(node_type[node] for node in order),
-        cables=tuple(cables),
+        edges=tuple(edges),
         wet=graph.wet[index],
         params=params,
         order=tuple(order),
     )
 
 
-def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[Cable, ...]]]:
-    """Nodes in writing order, and the cables of each after the inputs."""
+def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[Edge, ...]]]:
+    """Nodes in writing order, and the edges of each after the inputs."""
     into, out_of = _neighbours(graph)
     colours = _colours(graph, first, into, out_of)
     place = {node: i for i, node in enumerate(first)}
     missing = [len(heard) for heard in into]
-    ready: list[tuple[int, tuple[Cable, ...], int, int]] = []
+    ready: list[tuple[int, tuple[Edge, ...], int, int]] = []
 
     def push(node: int) -> None:
-        cables = tuple(sorted(Cable(inlet, place[source], outlet) for source, outlet, inlet in into[node]))
-        latest = max((cable.source for cable in cables), default=-1)
+        edges = tuple(sorted(Edge(inlet, place[source], outlet) for source, outlet, inlet in into[node]))
+        latest = max((edge.source for edge in edges), default=-1)
         recency = latest if latest >= len(first) else -1  # all inputs are equally far away
-        heapq.heappush(ready, (-recency, cables, colours[node], node))
+        heapq.heappush(ready, (-recency, edges, colours[node], node))
 
     def placed(node: int) -> None:
         for target, _, _ in out_of[node]:
@@ -140,22 +140,22 @@ def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[C
             push(node)
     for node in first:
         placed(node)
-    order, written = list(first), list[tuple[Cable, ...]]()
+    order, written = list(first), list[tuple[Edge, ...]]()
     while ready:
-        _, cables, _, node = heapq.heappop(ready)
+        _, edges, _, node = heapq.heappop(ready)
         place[node] = len(order)
         order.append(node)
-        written.append(cables)
+        written.append(edges)
         placed(node)
     return order, written
 
 
 Neighbours = list[list[tuple[int, int, int]]]
-"""For each node (other node, outlet, inlet) of its cables."""
+"""For each node (other node, outlet, inlet) of its edges."""
 
 
 def _neighbours(graph: MixGraph) -> tuple[Neighbours, Neighbours]:
-    """Cables that come in, and cables that go out."""
+    """Edges that come in, and edges that go out."""
     into: Neighbours = [[] for _ in range(graph.node_type.numel())]
     out_of: Neighbours = [[] for _ in into]
     for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):

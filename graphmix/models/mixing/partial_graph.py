@@ -2,14 +2,14 @@
 
 The rules are those of :func:`graphmix.graph.validation`, put such that a draft can always be finished:
 
-* cables come from nodes that were written before, so that there is no cycle, and fit the ports of both ends;
-* the first cable of a node enters its first inlet, so that nothing is fed by a sidechain alone; no cable is laid twice;
-* the ``out`` node ends the graph, and takes a cable of every node that does not lead anywhere yet: so every track, and
+* edges come from nodes that were written before, so that there is no cycle, and fit the ports of both ends;
+* the first edge of a node enters its first inlet, so that nothing is fed by a sidechain alone; no edge is laid twice;
+* the ``out`` node ends the graph, and takes an edge of every node that does not lead anywhere yet: so every track, and
   every node, is heard;
 * a draft has room for a number of nodes, and in the last place comes the ``out`` node;
-* where a fan-out is given, no outlet has more cables than that: 1 forbids sends and parallel chains.
+* where a fan-out is given, no outlet has more edges than that: 1 forbids sends and parallel chains.
 
-A choice of a cable is one of a table [inlets, places, outlets], read row by row, or "no more cables". Cables are chosen
+A choice of an edge is one of a table [inlets, places, outlets], read row by row, or "no more edges". Edges are chosen
 in that order.
 """
 
@@ -22,40 +22,40 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.mixing.linearize import Cable, GraphSequence
+from graphmix.models.mixing.linearize import Edge, GraphSequence
 from graphmix.spec import TypeTable
 
 
 @dataclass(frozen=True)
-class CableChoice:
-    """One choice of a cable: what is allowed.
+class EdgeChoice:
+    """One choice of an edge: what is allowed.
 
     Args:
-        place: of the node that the cable enters.
+        place: of the node that the edge enters.
         kind: index of its type.
-        after: the cable chosen before, or None.
-        last_source: the highest place that the cable may come from.
-        may_stop: whether the node may do without further cables.
-        taken: outlets that can have no further cable, as (place, outlet).
+        after: the edge chosen before, or None.
+        last_source: the highest place that the edge may come from.
+        may_stop: whether the node may do without further edges.
+        taken: outlets that can have no further edge, as (place, outlet).
     """
 
     place: int
     kind: int
-    after: Cable | None
+    after: Edge | None
     last_source: int
     may_stop: bool
     taken: frozenset[tuple[int, int]] = frozenset()
 
 
 class Draft:
-    """Nodes and cables that have been written.
+    """Nodes and edges that have been written.
 
     Args:
         types: of the graph.
         num_inputs: inputs, which come first; one or more.
         room: how many nodes may be written beside the inputs, the ``out`` node included.
         muted: inputs that need not be heard.
-        fan_out: how many cables an outlet may have; any number by default.
+        fan_out: how many edges an outlet may have; any number by default.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Draft:
             raise GraphError(f"a draft has 1 input and room for 1 node or more, not {num_inputs} and {room}.")
         self.types, self.num_inputs, self.room, self.fan_out = types, num_inputs, room, fan_out
         self.node_type = [types.index("in")] * num_inputs
-        self.cables: list[tuple[Cable, ...]] = []
+        self.edges: list[tuple[Edge, ...]] = []
         self.open = set(range(num_inputs)) - set(muted)
         """Places that lead nowhere yet."""
         self._out = types.index("out")
@@ -74,7 +74,7 @@ class Draft:
     def copy(self) -> "Draft":
         """Another draft with the same nodes."""
         other = Draft(self.types, self.num_inputs, self.room, fan_out=self.fan_out)
-        other.node_type, other.cables, other.open = list(self.node_type), list(self.cables), set(self.open)
+        other.node_type, other.edges, other.open = list(self.node_type), list(self.edges), set(self.open)
         return other
 
     @property
@@ -89,53 +89,53 @@ class Draft:
 
     def types_allowed(self) -> list[bool]:
         """Which types the next node may have."""
-        last = len(self.cables) + 1 >= self.room
+        last = len(self.edges) + 1 >= self.room
         return [t.name == "out" if last else bool(t.inlets and t.outlets) for t in self.types.types]
 
-    def choice(self, kind: int, chosen: Sequence[Cable]) -> CableChoice:
-        """What is allowed as the next cable of the next node, after some have been chosen."""
+    def choice(self, kind: int, chosen: Sequence[Edge]) -> EdgeChoice:
+        """What is allowed as the next edge of the next node, after some have been chosen."""
         after, taken = chosen[-1] if chosen else None, self._taken(chosen)
         if kind != self._out:
-            return CableChoice(self.place, kind, after, self.place - 1, bool(chosen), taken)
-        missing = self.open - {cable.source for cable in chosen}
+            return EdgeChoice(self.place, kind, after, self.place - 1, bool(chosen), taken)
+        missing = self.open - {edge.source for edge in chosen}
         last, may_stop = min(missing, default=self.place - 1), bool(chosen) and not missing
-        return CableChoice(self.place, kind, after, last, may_stop, taken)
+        return EdgeChoice(self.place, kind, after, last, may_stop, taken)
 
-    def _taken(self, chosen: Sequence[Cable]) -> frozenset[tuple[int, int]]:
+    def _taken(self, chosen: Sequence[Edge]) -> frozenset[tuple[int, int]]:
         if self.fan_out is None:
             return frozenset()
-        uses = Counter((cable.source, cable.outlet) for cables in (*self.cables, chosen) for cable in cables)
+        uses = Counter((edge.source, edge.outlet) for edges in (*self.edges, chosen) for edge in edges)
         return frozenset(outlet for outlet, number in uses.items() if number >= self.fan_out)
 
-    def write(self, kind: int, cables: Sequence[Cable]) -> None:
+    def write(self, kind: int, edges: Sequence[Edge]) -> None:
         """Write the next node.
 
         Raises:
-            GraphError: a type or a cable that is not allowed there.
+            GraphError: a type or an edge that is not allowed there.
         """
         if self.done or not self.types_allowed()[kind]:
             raise GraphError(f"{self.types[kind].name} cannot be written at place {self.place} of this draft.")
-        for i, cable in enumerate(cables):
-            self._check(self.choice(kind, cables[:i]), cable)
-        if not self.choice(kind, cables).may_stop:
-            left = sorted(self.open - {cable.source for cable in cables})[:6]
-            fault = f"leaves {left} without a way out; connect them to it" if cables else "has no cable; connect one"
+        for i, edge in enumerate(edges):
+            self._check(self.choice(kind, edges[:i]), edge)
+        if not self.choice(kind, edges).may_stop:
+            left = sorted(self.open - {edge.source for edge in edges})[:6]
+            fault = f"leaves {left} without a way out; connect them to it" if edges else "has no edge; connect one"
             raise GraphError(f"{self.types[kind].name} at place {self.place} {fault}.")
-        self.open -= {cable.source for cable in cables}
+        self.open -= {edge.source for edge in edges}
         if kind != self._out:
             self.open.add(self.place)
         self.node_type.append(kind)
-        self.cables.append(tuple(cables))
+        self.edges.append(tuple(edges))
 
-    def _check(self, choice: CableChoice, cable: Cable) -> None:
+    def _check(self, choice: EdgeChoice, edge: Edge) -> None:
         ports = self.ports
         table = ports.inlets, self.place, ports.outlets
-        inside = all(0 <= number < size for number, size in zip(cable, table, strict=True))
-        allowed = inside and bool(ports.allowed([choice], self.node_type)[0, ports.index(cable, self.place)])
+        inside = all(0 <= number < size for number, size in zip(edge, table, strict=True))
+        allowed = inside and bool(ports.allowed([choice], self.node_type)[0, ports.index(edge, self.place)])
         if not allowed:
             raise GraphError(
-                f"{self.types[choice.kind].name} at place {choice.place} cannot have a cable from outlet "
-                f"{cable.outlet} of place {cable.source} to inlet {cable.inlet}: it goes backwards, fits no port, is "
+                f"{self.types[choice.kind].name} at place {choice.place} cannot have an edge from outlet "
+                f"{edge.outlet} of place {edge.source} to inlet {edge.inlet}: it goes backwards, fits no port, is "
                 "out of order, passes over a node that leads nowhere, or is one too many of its outlet."
             )
 
@@ -150,14 +150,14 @@ class Draft:
         graph = MixGraph((t for t in self.types.types if t.is_processor), sample_rate)
         for kind in self.node_type:
             graph.add(self.types[kind].name)
-        for target, cables in enumerate(self.cables, start=self.num_inputs):
-            for inlet, source, outlet in cables:
+        for target, edges in enumerate(self.edges, start=self.num_inputs):
+            for inlet, source, outlet in edges:
                 graph.connect(source, target, outlet, inlet)
         return graph
 
 
 class Ports:
-    """The table [inlets, places, outlets] of cables that some types can have."""
+    """The table [inlets, places, outlets] of edges that some types can have."""
 
     def __init__(self, types: TypeTable) -> None:
         self.inlets = max(1, *(len(t.inlets) for t in types.types))
@@ -166,21 +166,21 @@ class Ports:
         self._outlets = torch.tensor([0 if t.name == "out" else len(t.outlets) for t in types.types])
 
     def size(self, places: int) -> int:
-        """How many cables the table of so many places has; also the number that means "no more cables"."""
+        """How many edges the table of so many places has; also the number that means "no more edges"."""
         return self.inlets * places * self.outlets
 
-    def index(self, cable: Cable, places: int) -> int:
-        """Where a cable stands in the flat table of so many places."""
-        return (cable.inlet * places + cable.source) * self.outlets + cable.outlet
+    def index(self, edge: Edge, places: int) -> int:
+        """Where an edge stands in the flat table of so many places."""
+        return (edge.inlet * places + edge.source) * self.outlets + edge.outlet
 
-    def cable(self, index: int, places: int) -> Cable:
-        """The cable at a place of the flat table."""
+    def edge(self, index: int, places: int) -> Edge:
+        """The edge at a place of the flat table."""
         row, outlet = divmod(index, self.outlets)
         inlet, source = divmod(row, places)
-        return Cable(inlet, source, outlet)
+        return Edge(inlet, source, outlet)
 
-    def allowed(self, choices: Sequence[CableChoice], node_type: Sequence[int]) -> Tensor:
-        """Which cables each choice may take, and last whether it may stop, bool [choices, cables + 1].
+    def allowed(self, choices: Sequence[EdgeChoice], node_type: Sequence[int]) -> Tensor:
+        """Which edges each choice may take, and last whether it may stop, bool [choices, edges + 1].
 
         Args:
             choices: all of one draft, at any time of its writing.
@@ -217,7 +217,7 @@ class Transcript:
         allowed: which types each might have had, bool [n, types].
         open: which places led nowhere before each, bool [n, p].
         room: how many nodes there was room for, [n].
-        choices: of cables, of all nodes; the last of each node is to stop.
+        choices: of edges, of all nodes; the last of each node is to stop.
         of_node: which node each choice is of, [c].
         chosen: from which places that node was connected before, bool [c, p].
         targets: what was chosen, as a number of the flat table of :class:`Ports`; its length for "stop", [c].
@@ -228,7 +228,7 @@ class Transcript:
     allowed: Tensor
     open: Tensor
     room: Tensor
-    choices: tuple[CableChoice, ...]
+    choices: tuple[EdgeChoice, ...]
     of_node: Tensor
     chosen: Tensor
     targets: Tensor
@@ -242,31 +242,31 @@ def transcribe(sequence: GraphSequence, room: int) -> Transcript:
         room: for so many nodes beside the inputs, or for as many as the graph has, if these are more.
 
     Raises:
-        GraphError: a graph that cannot be written so: several outputs, the same cable twice, a node whose first inlet
+        GraphError: a graph that cannot be written so: several outputs, the same edge twice, a node whose first inlet
             nothing enters.
     """
     types, places = sequence.info.types, len(sequence.node_type)
     outs = sequence.node_type.count(types.index("out"))
     if outs != 1 or not sequence.num_inputs:
         raise GraphError(f"the graph has {sequence.num_inputs} inputs and {outs} outputs; give one with inputs and 1.")
-    heard = {cable.source for cables in sequence.cables for cable in cables}
+    heard = {edge.source for edges in sequence.edges for edge in edges}
     muted = set(range(sequence.num_inputs)) - heard
-    draft = Draft(types, sequence.num_inputs, max(room, len(sequence.cables)), muted)
+    draft = Draft(types, sequence.num_inputs, max(room, len(sequence.edges)), muted)
     ports, stop = draft.ports, draft.ports.size(places)
     kinds = sequence.node_type[sequence.num_inputs :]
     allowed, opened, rooms = [], [], []
-    choices: list[CableChoice] = []
+    choices: list[EdgeChoice] = []
     of_node, chosen, targets = list[int](), list[set[int]](), list[int]()
-    for node, (kind, cables) in enumerate(zip(kinds, sequence.cables, strict=True)):
+    for node, (kind, edges) in enumerate(zip(kinds, sequence.edges, strict=True)):
         allowed.append(draft.types_allowed())
         opened.append(set(draft.open))
         rooms.append(draft.room - node)
-        for i in range(len(cables) + 1):
-            choices.append(draft.choice(kind, cables[:i]))
+        for i in range(len(edges) + 1):
+            choices.append(draft.choice(kind, edges[:i]))
             of_node.append(node)
-            chosen.append({cable.source for cable in cables[:i]})
-            targets.append(ports.index(cables[i], places) if i < len(cables) else stop)
-        draft.write(kind, cables)
+            chosen.append({edge.source for edge in edges[:i]})
+            targets.append(ports.index(edges[i], places) if i < len(edges) else stop)
+        draft.write(kind, edges)
     return Transcript(
         draft=draft,
         kinds=torch.tensor(kinds, dtype=torch.long),

@@ -24,7 +24,7 @@ def full_console(
 ) -> MixGraph:
     """The console of :func:`graphmix.graph.mixing_console`; without a track only its output."""
     if any(buses.values()):
-        return mixing_console(NodeTypes(types, sample_rate), buses, chain)
+        return mixing_console(NodeTypes(tuple(types), sample_rate), buses, chain)
     graph = MixGraph(types, sample_rate)
     graph.add("out", name="mix")
     return graph
@@ -38,11 +38,11 @@ def flat_console(types: Iterable[NodeType], tracks: Sequence[str], chain: str, s
     width = len(chain) + 1
     out = width * len(tracks)
     starts = range(0, out, width)
-    cables = [(node, node + 1) for start in starts for node in range(start, start + len(chain))]
-    cables += [(start + len(chain), out) for start in starts]
+    edges = [(node, node + 1) for start in starts for node in range(start, start + len(chain))]
+    edges += [(start + len(chain), out) for start in starts]
     kinds = [*("in", *chain) * len(tracks), "out"]
     names = [label for track in tracks for label in (track, *[""] * len(chain))]
-    return MixGraph.from_lists(types, kinds, cables, [*names, "mix"], sample_rate)
+    return MixGraph.from_lists(types, kinds, edges, [*names, "mix"], sample_rate)
 
 
 def console_places(num_tracks: int, num_buses: int, chain_length: int) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def console_places(num_tracks: int, num_buses: int, chain_length: int) -> tuple[
 
 
 def with_silent(graph: MixGraph, silent: Sequence[str]) -> MixGraph:
-    """The graph with one more input for each silent track, and a bare cable from it to the output."""
+    """The graph with one more input for each silent track, and a bare edge from it to the output."""
     graph = copy.copy(graph)
     out = int(graph.nodes_of("out")[0])
     for name in silent:

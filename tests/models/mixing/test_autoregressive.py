@@ -17,7 +17,7 @@ from graphmix.models.config import EncoderConfig
 from graphmix.models.mixing.autoregressive import GraphWriter, WriterConfig, part_with_tracks, with_types
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.decoding import most_probable, sampler, write, write_by_beam
-from graphmix.models.mixing.linearize import Cable, linearize
+from graphmix.models.mixing.linearize import Edge, linearize
 from graphmix.models.mixing.partial_graph import Draft, Ports, transcribe
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors import Gain, Imager, Rack
@@ -78,74 +78,74 @@ def test_whatever_is_allowed_becomes_a_graph_that_hears_every_track(
     draft = Draft(TYPES, inputs, room, fan_out=fan_out)
     while not draft.done:
         kind = rng.choice([i for i, allowed in enumerate(draft.types_allowed()) if allowed])
-        draft.write(kind, random_cables(draft, kind, rng))
+        draft.write(kind, random_edges(draft, kind, rng))
     graph = validate(draft.to_graph(30000))
     assert graph.node_type.numel() - inputs <= room
     assert graph.nodes_of("out").numel() == 1
     assert set(graph.nodes_of("in").tolist()) <= set(graph.edge_index[0].tolist())
-    uses = Counter((cable.source, cable.outlet) for cables in draft.cables for cable in cables)
+    uses = Counter((edge.source, edge.outlet) for edges in draft.edges for edge in edges)
     assert fan_out is None or max(uses.values()) <= fan_out
     assert torch.isfinite(Renderer(RACK)(graph, 0.1 * torch.ones(inputs, 2, 50))).all()
 
 
-def random_cables(draft: Draft, kind: int, rng: random.Random) -> list[Cable]:
-    cables: list[Cable] = []
+def random_edges(draft: Draft, kind: int, rng: random.Random) -> list[Edge]:
+    edges: list[Edge] = []
     while True:
-        allowed = draft.ports.allowed([draft.choice(kind, cables)], draft.node_type)[0]
+        allowed = draft.ports.allowed([draft.choice(kind, edges)], draft.node_type)[0]
         number = rng.choice(allowed.nonzero().flatten().tolist())
         if number == draft.ports.size(draft.place):
-            return cables
-        cables.append(draft.ports.cable(number, draft.place))
+            return edges
+        edges.append(draft.ports.edge(number, draft.place))
 
 
-def test_the_table_of_cables_counts_row_by_row() -> None:
+def test_the_table_of_edges_counts_row_by_row() -> None:
     ports = Ports(TYPES)
     assert (ports.inlets, ports.outlets, ports.size(4)) == (2, 3, 24)
     for number in range(24):
-        assert ports.index(ports.cable(number, 4), 4) == number
-    cables = [ports.cable(number, 4) for number in range(24)]
-    assert cables == sorted(cables)
+        assert ports.index(ports.edge(number, 4), 4) == number
+    edges = [ports.edge(number, 4) for number in range(24)]
+    assert edges == sorted(edges)
 
 
 def test_what_a_draft_refuses() -> None:
     draft = Draft(TYPES, 2, 3)
     gain, duck, out = place_of("gain"), place_of("sidechain_compressor"), place_of("out")
-    first, second = Cable(0, 0, 0), Cable(0, 1, 0)
-    for kind, cables in (
-        (gain, [Cable(0, 2, 0)]),  # itself
-        (gain, [Cable(1, 0, 0)]),  # gains have one inlet
-        (gain, [Cable(0, 0, 1)]),  # inputs have one outlet
+    first, second = Edge(0, 0, 0), Edge(0, 1, 0)
+    for kind, edges in (
+        (gain, [Edge(0, 2, 0)]),  # itself
+        (gain, [Edge(1, 0, 0)]),  # gains have one inlet
+        (gain, [Edge(0, 0, 1)]),  # inputs have one outlet
         (gain, [second, first]),  # out of order
         (gain, [first, first]),  # twice
-        (duck, [Cable(1, 0, 0)]),  # a sidechain alone
+        (duck, [Edge(1, 0, 0)]),  # a sidechain alone
         (out, [second]),  # passes over the first input
     ):
-        with pytest.raises(GraphError, match="cannot have a cable"):
-            draft.copy().write(kind, cables)
-    with pytest.raises(GraphError, match="gain at place 2 has no cable"):
+        with pytest.raises(GraphError, match="cannot have an edge"):
+            draft.copy().write(kind, edges)
+    with pytest.raises(GraphError, match="gain at place 2 has no edge"):
         draft.write(gain, [])
     with pytest.raises(GraphError, match=r"out at place 2 leaves \[1\] without a way out"):
         draft.write(out, [first])
     with pytest.raises(GraphError, match="in cannot be written at place 2"):
         draft.write(place_of("in"), [])
-    draft.write(duck, [first, Cable(1, 1, 0)])
-    draft.write(gain, [Cable(0, 2, 0)])
+    draft.write(duck, [first, Edge(1, 1, 0)])
+    draft.write(gain, [Edge(0, 2, 0)])
     with pytest.raises(GraphError, match="gain cannot be written at place 4"):  # the last place is for out
-        draft.write(gain, [Cable(0, 3, 0)])
+        draft.write(gain, [Edge(0, 3, 0)])
     with pytest.raises(GraphError, match="has no out node yet"):
         draft.to_graph(30000)
-    draft.write(out, [Cable(0, 3, 0)])
+    draft.write(out, [Edge(0, 3, 0)])
     assert draft.done
     validate(draft.to_graph(30000))
 
 
-def test_an_outlet_has_no_more_cables_than_the_fan_out() -> None:
+def test_an_outlet_has_no_more_edges_than_the_fan_out() -> None:
     draft = Draft(TYPES, 2, 3, fan_out=1)
     gain = place_of("gain")
-    draft.write(gain, [Cable(0, 0, 0)])
+    draft.write(gain, [Edge(0, 0, 0)])
     with pytest.raises(GraphError, match="one too many of its outlet"):
-        draft.copy().write(gain, [Cable(0, 0, 0)])
-    draft.write(gain, [Cable(0, 1, 0)])
+        draft.copy().write(gain, [Edge(0, 0, 0)])
+    draft.write(gain, [Edge(0, 1, 0)])
 
 
 @pytest.mark.parametrize("decoding", ["greedy", "beam", "sample"])
@@ -175,7 +175,7 @@ def test_every_choice_of_a_true_graph_is_allowed(graph: MixGraph) -> None:
     draft = transcript.draft
     assert draft.done
     assert tuple(draft.node_type) == sequence.node_type
-    assert tuple(draft.cables) == sequence.cables
+    assert tuple(draft.edges) == sequence.edges
     nodes = torch.arange(len(transcript.kinds))
     assert transcript.allowed[nodes, transcript.kinds].all()
     allowed = draft.ports.allowed(transcript.choices, draft.node_type)
@@ -195,14 +195,14 @@ def test_what_cannot_be_transcribed() -> None:
     with pytest.raises(GraphError, match="the graph has 1 inputs and 2 outputs"):
         transcribe(linearize(two), 9)
     doubled = bare("in", "out").connect(0, 1).connect(0, 1)
-    with pytest.raises(GraphError, match="cannot have a cable"):
+    with pytest.raises(GraphError, match="cannot have an edge"):
         transcribe(linearize(doubled), 9)
     unfed = bare("in", "sidechain_compressor", "out").connect(0, 1, inlet=1).connect(1, 2)
-    with pytest.raises(GraphError, match="cannot have a cable"):
+    with pytest.raises(GraphError, match="cannot have an edge"):
         transcribe(linearize(unfed), 9)
 
 
-def test_muted_inputs_need_no_cable() -> None:
+def test_muted_inputs_need_no_edge() -> None:
     graph = MixGraph(RACK.types)
     graph.chain(graph.add("in", "voice"), graph.add("out"))
     graph.add("in", "muted")
@@ -213,18 +213,18 @@ def test_muted_inputs_need_no_cable() -> None:
 
 
 @torch.no_grad()
-def stepwise(model: PrototypeNet, heard: Tensor, draft: Draft, kinds: Sequence[int], cables: Sequence) -> list[float]:
+def stepwise(model: PrototypeNet, heard: Tensor, draft: Draft, kinds: Sequence[int], edges: Sequence) -> list[float]:
     """Log-probabilities of the choices of a graph, each from the draft as it was then."""
     draft, found = draft, []
-    for kind, own in zip(kinds, cables, strict=True):
+    for kind, own in zip(kinds, edges, strict=True):
         read = model.read(heard, draft)
         state, log_types = model.next_types(read, draft)
         found.append(float(log_types[kind]))
         for i in range(len(own) + 1):
-            taken = [cable.source for cable in own[:i]]
-            log_cables = model.next_cables(read, state, draft, draft.choice(kind, own[:i]), taken)
+            taken = [edge.source for edge in own[:i]]
+            log_edges = model.next_edges(read, state, draft, draft.choice(kind, own[:i]), taken)
             size = draft.ports.size(draft.place)
-            found.append(float(log_cables[draft.ports.index(own[i], draft.place) if i < len(own) else size]))
+            found.append(float(log_edges[draft.ports.index(own[i], draft.place) if i < len(own) else size]))
         draft.write(kind, own)
     return found
 
@@ -237,27 +237,27 @@ def test_teacher_forcing_gives_the_probabilities_of_writing(graph: MixGraph) -> 
     transcript = transcribe(sequence, room=20)
     with torch.no_grad():
         likelihood = model(heard, transcript)
-    fresh = Draft(TYPES, sequence.num_inputs, 20, _muted(sequence.num_inputs, sequence.cables))
-    written = stepwise(model, heard, fresh, transcript.kinds.tolist(), sequence.cables)
-    both = torch.cat([likelihood.types, likelihood.cables])
+    fresh = Draft(TYPES, sequence.num_inputs, 20, _muted(sequence.num_inputs, sequence.edges))
+    written = stepwise(model, heard, fresh, transcript.kinds.tolist(), sequence.edges)
+    both = torch.cat([likelihood.types, likelihood.edges])
     assert torch.isfinite(both).all()
     assert (both <= 0).all()
     assert float(both.sum()) == pytest.approx(sum(written), rel=1e-4, abs=1e-3)
 
 
-def _muted(inputs: int, cables: Sequence) -> set[int]:
-    return set(range(inputs)) - {cable.source for own in cables for cable in own}
+def _muted(inputs: int, edges: Sequence) -> set[int]:
+    return set(range(inputs)) - {edge.source for own in edges for edge in own}
 
 
 def test_probabilities_sum_to_one_over_what_is_allowed() -> None:
     model, draft = net(), Draft(TYPES, 3, 9)
-    draft.write(place_of("crossover"), [Cable(0, 1, 0)])
+    draft.write(place_of("crossover"), [Edge(0, 1, 0)])
     with torch.no_grad():
         read = model.read(sounds(3), draft)
         state, log_types = model.next_types(read, draft)
         for kind in (place_of("gain"), place_of("sidechain_compressor"), place_of("out")):
             choice = draft.choice(kind, [])
-            probabilities = model.next_cables(read, state, draft, choice, []).exp()
+            probabilities = model.next_edges(read, state, draft, choice, []).exp()
             allowed = draft.ports.allowed([choice], draft.node_type)[0]
             assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
             assert not probabilities[~allowed].any()
@@ -285,7 +285,7 @@ def test_greedy_sampled_and_beamed_drafts_are_finished(inputs: int) -> None:
         validate(written.draft.to_graph(30000))
         assert written.log_probability <= 0
     assert sampled[0].draft.node_type == sampled[1].draft.node_type
-    assert sampled[0].draft.cables == sampled[1].draft.cables
+    assert sampled[0].draft.edges == sampled[1].draft.edges
     assert empty.place == inputs  # is not written on
 
 
@@ -295,7 +295,7 @@ def test_a_narrow_beam_is_greedy_and_a_wide_one_is_at_least_as_probable() -> Non
         greedy = write(model, heard, empty, most_probable)
         narrow = write_by_beam(model, heard, empty, width=1)
         wide = write_by_beam(model, heard, empty, width=100)
-        assert narrow.draft.cables == greedy.draft.cables
+        assert narrow.draft.edges == greedy.draft.edges
         assert narrow.log_probability == pytest.approx(greedy.log_probability, abs=1e-4)
         assert wide.log_probability >= greedy.log_probability - 1e-4
 
@@ -323,7 +323,7 @@ def test_permuting_the_tracks_leaves_the_mix_unchanged_to_the_last_bit() -> None
         assert torch.equal(mix, model.mix(song.permuted([2, 0, 3, 1])))
 
 
-def test_a_silent_track_changes_nothing_and_gets_a_bare_cable() -> None:
+def test_a_silent_track_changes_nothing_and_gets_a_bare_edge() -> None:
     model, song = writer(), stems(3)
     silence = torch.zeros(1, 2, song.audio.size(2))
     more = Stems(torch.cat([silence, song.audio]), ("nothing", *song.names), song.sample_rate)
@@ -334,7 +334,7 @@ def test_a_silent_track_changes_nothing_and_gets_a_bare_cable() -> None:
     assert graph.edge_index[1, graph.edge_index[0] == node].tolist() == graph.nodes_of("out").tolist()
 
 
-def test_nothing_but_silence_gets_bare_cables() -> None:
+def test_nothing_but_silence_gets_bare_edges() -> None:
     graph = writer()(Stems(torch.zeros(2, 2, 9000), ("a", "b"), 30000))
     validate(graph)
     assert graph.num_edges == 2

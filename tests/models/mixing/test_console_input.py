@@ -5,8 +5,8 @@ import torch
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.console_input import (
-    CABLE,
-    CABLE_BACK,
+    BACKWARD,
+    FORWARD,
     SHORTCUT,
     SHORTCUT_BACK,
     console_input,
@@ -29,14 +29,14 @@ def test_one_track_one_bus_one_processor() -> None:
     assert seen.depth.tolist() == [0, 1, 2, 3, 4]
     assert seen.height.tolist() == [4, 3, 2, 1, 0]
     assert torch.equal(seen.node_type, console.node_type)
-    cables = {(0, 1), (1, 2), (2, 3), (3, 4)}
+    connections = {(0, 1), (1, 2), (2, 3), (3, 4)}
     assert edges_of(console) == {
-        CABLE: cables,
-        CABLE_BACK: {(b, a) for a, b in cables},
+        FORWARD: connections,
+        BACKWARD: {(b, a) for a, b in connections},
         SHORTCUT: {(0, 2), (2, 4)},
         SHORTCUT_BACK: {(2, 0), (4, 2)},
     }
-    assert edges_of(console, shortcuts=False) == {CABLE: cables, CABLE_BACK: {(b, a) for a, b in cables}}
+    assert edges_of(console, shortcuts=False) == {FORWARD: connections, BACKWARD: {(b, a) for a, b in connections}}
 
 
 def test_shortcuts_end_where_signals_are_summed() -> None:

@@ -192,7 +192,7 @@ def test_songs_without_subgroups_work(estimator: Estimator) -> None:
     assert bool(mix.isfinite().all())
 
 
-def test_nothing_but_silence_gets_bare_cables(estimator: Estimator) -> None:
+def test_nothing_but_silence_gets_bare_edges(estimator: Estimator) -> None:
     stems = make_stems(2, seconds=0.5, silent=(0, 1))
     graph, mix, soft = sounds(estimator, stems)
     assert sorted(graph.names) == ["mix", "track 0", "track 1"]

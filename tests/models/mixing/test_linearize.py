@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, mixing_console, validate
-from graphmix.models.mixing.linearize import Cable, GraphSequence, linearize
+from graphmix.models.mixing.linearize import Edge, GraphSequence, linearize
 from graphmix.processors import Gain, Rack
 from graphmix.render import Renderer
 from graphmix.spec import NodeType, NodeTypes
@@ -65,15 +65,15 @@ def test_the_order_does_not_depend_on_how_nodes_are_numbered(graph: MixGraph, se
 
 @settings(max_examples=20, deadline=None)
 @given(dags)
-def test_cables_come_from_what_was_written_before(graph: MixGraph) -> None:
+def test_edges_come_from_what_was_written_before(graph: MixGraph) -> None:
     sequence = linearize(graph)
     out = graph.types.index("out")
     assert sequence.node_type.count(out) == 1
     assert sequence.node_type[-1] == out
-    for place, cables in enumerate(sequence.cables, start=sequence.num_inputs):
-        assert list(cables) == sorted(cables)
-        assert all(cable.source < place for cable in cables)
-    assert sum(len(cables) for cables in sequence.cables) == graph.num_edges
+    for place, edges in enumerate(sequence.edges, start=sequence.num_inputs):
+        assert list(edges) == sorted(edges)
+        assert all(edge.source < place for edge in edges)
+    assert sum(len(edges) for edges in sequence.edges) == graph.num_edges
 
 
 def test_a_console_is_written_track_by_track() -> None:
@@ -85,8 +85,8 @@ def test_a_console_is_written_track_by_track() -> None:
     bus = ["mix", *strip]
     assert names == ["in"] * 3 + strip + strip + bus + strip + bus + ["out"]
     assert sequence.info.names[7] == "band"
-    assert sequence.cables[:3] == ((Cable(0, 0, 0),), (Cable(0, 3, 0),), (Cable(0, 1, 0),))
-    assert sequence.cables[4] == (Cable(0, 4, 0), Cable(0, 6, 0))  # the bus hears both chains
+    assert sequence.edges[:3] == ((Edge(0, 0, 0),), (Edge(0, 3, 0),), (Edge(0, 1, 0),))
+    assert sequence.edges[4] == (Edge(0, 4, 0), Edge(0, 6, 0))  # the bus hears both chains
 
 
 def test_inputs_come_in_the_order_that_was_asked_for() -> None:
@@ -102,10 +102,10 @@ def test_ports_are_kept() -> None:
     graph.connect(a, split).connect(split, duck, "high").connect(b, duck, inlet="sidechain")
     graph.connect(split, out, "low").connect(duck, out)
     sequence = linearize(graph)
-    assert sequence.cables == (
-        (Cable(0, 0, 0),),
-        (Cable(0, 2, 2), Cable(1, 1, 0)),
-        (Cable(0, 2, 0), Cable(0, 3, 0)),
+    assert sequence.edges == (
+        (Edge(0, 0, 0),),
+        (Edge(0, 2, 2), Edge(1, 1, 0)),
+        (Edge(0, 2, 0), Edge(0, 3, 0)),
     )
 
 
@@ -121,13 +121,13 @@ def test_exchangeable_nodes_may_change_places() -> None:
     assert_same_sequence(linearize(parallel(-3, -6)), linearize(parallel(-6, -3)))
 
 
-def test_doubled_cables_and_muted_inputs_survive() -> None:
+def test_doubled_edges_and_muted_inputs_survive() -> None:
     graph = MixGraph(RACK.types)
     voice, gain, out = graph.add("in", "voice"), graph.add("gain"), graph.add("out")
     graph.add("in", "muted")
     graph.chain(voice, gain, out).connect(gain, out)
     sequence = linearize(graph)
-    assert sequence.cables[-1] == (Cable(0, 2, 0), Cable(0, 2, 0))
+    assert sequence.edges[-1] == (Edge(0, 2, 0), Edge(0, 2, 0))
     assert sequence.to_graph().num_edges == 3
     assert_same_sequence(sequence, linearize(sequence.to_graph()))
 
