@@ -24,8 +24,7 @@ from torch_geometric.data.separate import separate
 
 from graphmix.datasets.build import INDEX, Filter, Index, Transform, ensure_built
 from graphmix.datasets.shards import AUDIO, Shard, Slices, write_shard
-from graphmix.datasets.splits import RATIOS, SPLITS, artist_key, split_by_artist
-from graphmix.errors import GraphError
+from graphmix.datasets.splits import RATIOS, SPLITS, Splits, artist_key, split_by_artist, split_name
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.spec import TypeTable
 
@@ -89,10 +88,12 @@ class _Mined(Dataset):
         """By collection ("" for songs without one) the folder that a moved ``audio_root`` stands for."""
         return self.index.roots
 
-    def split(self, ratios: Sequence[float] = RATIOS, seed: int = 0) -> dict[str, "_Mined"]:
-        """Training, validation and test set; no artist is in two of them. See :mod:`graphmix.datasets.splits`."""
+    def split(self, ratios: Sequence[float] = RATIOS, seed: int = 0) -> Splits["_Mined"]:
+        """Training, validation and test set, without an artist in two of them; see :mod:`graphmix.datasets.splits`."""
         labels = self._labels(ratios, seed)
-        return {name: self.index_select([i for i, label in enumerate(labels) if label == name]) for name in SPLITS}
+        return Splits(
+            {name: self.index_select([i for i, label in enumerate(labels) if label == name]) for name in SPLITS}
+        )
 
     def _labels(self, ratios: Sequence[float], seed: int) -> list[str]:
         index = self.index
@@ -100,11 +101,9 @@ class _Mined(Dataset):
         return split_by_artist(keys, ratios, seed)
 
     def _choose(self, split: str | None, ratios: Sequence[float], seed: int) -> None:
-        if split is None:
-            return
-        if split not in SPLITS:
-            raise GraphError(f"there is no split {split!r}; the splits are: {', '.join(SPLITS)}.")
-        self._indices = [i for i, label in enumerate(self._labels(ratios, seed)) if label == split]
+        if split is not None:
+            name = split_name(split)
+            self._indices = [i for i, label in enumerate(self._labels(ratios, seed)) if label == name]
 
 
 class MinedGraphs(_Mined, InMemoryDataset):
@@ -120,7 +119,7 @@ class MinedGraphs(_Mined, InMemoryDataset):
         pre_transform: applied once, before the graphs are stored; what it adds to a graph is a tensor or JSON.
         pre_filter: keeps the graphs for which it is true.
         force_reload: build the processed files again.
-        split: "train", "val" or "test", by artist; all graphs by default.
+        split: "train", "validation" (or "val") or "test", by artist; all graphs by default.
         ratios: shares of the three splits.
         split_seed: another one gives other splits.
         processed: folder of the processed files; ``root/processed`` by default.
@@ -215,7 +214,7 @@ class MinedGraphsOnDisk(_Mined):
         pre_transform: applied once, before the graphs are stored.
         pre_filter: keeps the graphs for which it is true.
         force_reload: build the processed files again.
-        split: "train", "val" or "test", by artist; all graphs by default.
+        split: "train", "validation" (or "val") or "test", by artist; all graphs by default.
         ratios: shares of the three splits.
         split_seed: another one gives other splits.
         processed: folder of the processed files; ``root/processed`` by default.

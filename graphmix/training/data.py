@@ -19,15 +19,13 @@ from graphmix.audio.segments import evaluation_segments, training_start
 from graphmix.audio.song import BYTES_PER_SAMPLE, PRELOAD_BYTES, Song, load_layout
 from graphmix.audio.song_folder import DESCRIPTION, Layout, find_layout
 from graphmix.datasets.records import Record, find_records
-from graphmix.datasets.splits import artist_key, split_by_artist
+from graphmix.datasets.splits import SPLITS, Splits, artist_key, split_by_artist
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.models.mixing.stems import Stems
 from graphmix.training.matching import find_subgroups
 
-PARTS = ("train", "validation", "test")
-"""What songs are parted into."""
 Truth = tuple[MixGraph, dict[str, tuple[str, ...]]]
 """A true graph, and the subgroups of its song."""
 _ORDER_STREAM, _PLACE_STREAM = 3, 4
@@ -116,8 +114,8 @@ def artist_of(record: Record) -> str:
 
 def split_songs(
     records: Sequence[Record], validation: float = 0.0, test: float = 0.0, seed: int = 0
-) -> dict[str, list[Record]]:
-    """Part songs by artist into ``"train"``, ``"validation"`` and ``"test"``; see :mod:`graphmix.datasets.splits`.
+) -> Splits[list[Record]]:
+    """Training, validation and test songs, without an artist in two of them; see :mod:`graphmix.datasets.splits`.
 
     Args:
         records: the songs; their order is kept.
@@ -130,10 +128,10 @@ def split_songs(
     """
     try:
         ratios = (1 - validation - test, validation, test)
-        part_of = split_by_artist([artist_of(record) for record in records], ratios, seed, PARTS)
+        part_of = split_by_artist([artist_of(record) for record in records], ratios, seed)
     except GraphError as error:
         raise GraphmixError(f"the songs cannot be parted by data.validation and data.test: {error}") from None
-    parts: dict[str, list[Record]] = {part: [] for part in PARTS}
+    parts: Splits[list[Record]] = Splits({name: [] for name in SPLITS})
     for record, part in zip(records, part_of, strict=True):
         parts[part].append(record)
     return parts

@@ -22,6 +22,7 @@ from graphmix.datasets.positions import AddDagPositions
 from graphmix.datasets.records import find_records
 from graphmix.datasets.reference import AudioReference
 from graphmix.datasets.shards import Shard
+from graphmix.datasets.splits import SPLITS
 from graphmix.datasets.transforms import DropNodes
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
@@ -294,18 +295,25 @@ def test_nothing_but_safetensors_and_json_is_written(kind: Any, root: Path) -> N
 
 def test_splits_have_no_artist_in_common_and_cover_all(kind: Any, tmp_path: Path) -> None:
     root = write_collection(tmp_path, songs=12, with_audio=False)
-    parts = {name: kind(root, split=name, ratios=(1, 1, 1)) for name in ("train", "val", "test")}
+    parts = {name: kind(root, split=name, ratios=(1, 1, 1)) for name in SPLITS}
     assert sorted(song for part in parts.values() for song in part.songs) == kind(root).songs
     artists = [set(part.artists) for part in parts.values()]
     assert [len(a) for a in artists] == [1, 1, 1]
     assert len(set.union(*artists)) == 3
     by_method = kind(root).split(ratios=(1, 1, 1))
     assert {name: part.songs for name, part in by_method.items()} == {name: part.songs for name, part in parts.items()}
-    assert [graph.audio.song_id for graph in parts["val"]] == parts["val"].songs
+    assert [graph.audio.song_id for graph in parts["validation"]] == parts["validation"].songs
+
+
+def test_val_is_short_for_validation(kind: Any, tmp_path: Path) -> None:
+    root = write_collection(tmp_path, songs=12, with_audio=False)
+    part = kind(root, split="validation", ratios=(1, 1, 1))
+    assert kind(root, split="val", ratios=(1, 1, 1)).songs == part.songs
+    assert kind(root).split(ratios=(1, 1, 1))["val"].songs == part.songs
 
 
 def test_a_split_that_is_none_and_too_few_artists(kind: Any, root: Path, tmp_path: Path) -> None:
-    with pytest.raises(GraphError, match="there is no split 'dev'; the splits are: train, val, test"):
+    with pytest.raises(GraphError, match="there is no split 'dev'; the splits are: train, validation, test"):
         kind(root, split="dev")
     with pytest.raises(GraphError, match="2 artists cannot be split into 3 sets"):
         kind(root, pre_filter=lambda g: g.audio.artist != "Artist 0", split="val", processed=tmp_path / "other")
