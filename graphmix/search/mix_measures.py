@@ -5,7 +5,7 @@ that 0 is a perfect match and a mean over songs is an error. Two signals are com
 
 * audio loss: equation 3 of the pruning paper, mean over the song's segments as in a search;
 * log-spectral distance: root mean square over frequency of the difference of levels, mean over frames and channels;
-* loudness: integrated, ITU-R BS.1770-4 (torchaudio);
+* loudness: integrated, ITU-R BS.1770-4;
 * stereo width: energy of side against mid;
 * crest factor: peak against root mean square;
 * dynamic range: spread of short-term levels from the 10th to the 95th percentile after a gate 20 dB below their mean,
