@@ -1,0 +1,52 @@
+"""Files on the ground floor: text in the encodings that editors write, names that are no text."""
+
+from pathlib import Path
+
+import pytest
+
+from graphmix.errors import GraphmixError, SongError
+from graphmix.io import name_as_text, read_text
+
+TEXT = '{"name": "Söng"}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_text_is_read_in_every_encoding_that_its_first_bytes_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "song.json"
+    path.write_text(TEXT, encoding=encoding)
+    assert read_text(path) == TEXT
+
+
+def test_big_endian_text_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "song.json"
+    path.write_bytes(b"\xfe\xff" + TEXT.encode("utf-16-be"))
+    assert read_text(path) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (TEXT.encode("latin-1"), r"is not UTF-8 text; it may be Latin-1 or Windows-1252 \(byte 11\): save it as UTF-8"),
+        (TEXT.encode("utf-16-le"), "looks like UTF-16 without a byte order mark"),
+        (b"{\0}\0", "is not text; it looks like UTF-16 without"),
+        (b"\xff\xfe" + b"\x00\xd8\x00", "is not UTF-16 text, as its first bytes say"),
+        (b"\xff\x00abcdefgh", "may be no text at all"),
+        (b"x" * 101, "is larger than 100 bytes"),
+    ],
+)
+def test_text_of_unknown_encoding_is_refused_with_the_likely_one(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "song.json"
+    path.write_bytes(content)
+    with pytest.raises(SongError, match=f"song.json .*{message}"):
+        read_text(path, 100, SongError)
+
+
+def test_a_missing_text_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GraphmixError, match=r"gone\.json cannot be read \(No such file"):
+        read_text(tmp_path / "gone.json")
+
+
+def test_names_of_files_become_text() -> None:
+    assert name_as_text("夜に.wav") == "夜に.wav"
+    assert name_as_text("caf\udce9.wav") == "caf\\xe9.wav"
+    assert name_as_text("half \ud800.wav").isascii()
