@@ -16,6 +16,7 @@ import torch
 from graphmix.search import SearchSettings
 from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 
+ROOT = Path(__file__).resolve().parent.parent
 TINY = replace(SETTINGS, chain="g", tolerance=0.05, rounds=1)
 """Four steps, one round of trials, two steps."""
 
@@ -92,7 +93,8 @@ class Drivers:
         options = {"workers": 1, "threads": torch.get_num_threads(), "device": "cpu", **options}
         what = {"songs": str(songs), "out": str(out), "settings": settings.to_dict(), "options": options}
         command = [sys.executable, "-W", "ignore", str(self.program), json.dumps(what)]
-        environment = {**os.environ, "LOG": str(self.log), "SLOWLY": str(slowly)}
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "LOG": str(self.log), "SLOWLY": str(slowly), "PYTHONPATH": path}
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import signal
 
-from graphmix.audio import synth
 from graphmix.errors import SongError
+from graphmix.songbook import synth
 from graphmix.songbook.demo_stems import BEATS_PER_MINUTE, DEMO_SUBGROUPS, demo_stems
 
 NAMES = [name for names in DEMO_SUBGROUPS.values() for name in names]
