@@ -1,11 +1,17 @@
 """Fixtures that all tests share: the real recordings and consoles, where a checkout has them."""
 
 import os
+import signal
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads that spin would starve the others
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# A shell starts its background jobs with SIGINT ignored, and children inherit that. Tests send it to themselves and to
+# their children, which get the default back where this process has a handler of its own.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
