@@ -141,27 +141,36 @@ def with_linear_of(start: MixGraph, proposed: MixGraph) -> MixGraph:
 
 
 def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | None]:
-    """What a model would set, all nodes kept, and the responses of the tracks if it is told these; on the CPU.
+    """Settings that a model proposes, all nodes kept, and the responses of the tracks if it takes them; on the CPU.
 
-    A long song is heard in blocks, which weigh by their length.
+    A long song is encoded in blocks. Its responses are those of the whole song, by one least squares: a mean over
+    blocks would count a track that rests in one of them as turned down there.
     """
     was_training = estimator.training
     estimator.eval()
     try:
         if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, GraphWriter):
             return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
-        embedded, responses = [], torch.zeros(())
+        embedded, responses = [], []
         for block in blocks_of(song):
             heard = estimator.hear(block)
+            embedded += estimator.embed_canonical([heard])
             if estimator.config.responses:
                 assert heard.features is not None, "just computed"
-                own = by_track(heard.features[:, :, LEVELS:].cpu(), heard.names, block.names)
-                responses = responses + own * (heard.samples / song.num_samples)
-            embedded += estimator.embed_canonical([heard])
-        graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0]
-        return graph.clone().cpu(), responses if estimator.config.responses else None
+                responses.append(by_track(heard.features[:, :, LEVELS:].cpu(), heard.names, block.names))
+        graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0].clone().cpu()
+        if not responses:
+            return graph, None
+        return graph, responses[0] if len(responses) == 1 else _measure_song(estimator, song)
     finally:
         estimator.train(was_training)
+
+
+def _measure_song(estimator: NeuralEstimator, song: Song) -> Tensor:
+    """Responses of all tracks over a song of several blocks, in the song's order, [tracks, 2, 2, mels + 1]."""
+    device = estimator.device
+    pairs = ((block.audio.to(device), block.mix.to(device)) for block in blocks_of(song) if block.mix is not None)
+    return estimator.responses.measure(pairs).cpu()
 
 
 def parse_start(text: str) -> EstimatorStart | None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from graphmix.audio import Song, load_song
+from graphmix.audio.segments import encoder_blocks
 from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
@@ -22,10 +23,11 @@ from graphmix.search import Mined, Objective, find_baselines, mine
 from graphmix.search.parametrization import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.estimator_start import EstimatorStart, parse_start, soft_console
-from tests.small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_tiny_song
+from tests.small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_song, write_tiny_song
 from tests.training.tiny_songbook import CHAIN, DMC, GRAPH, true_graph
 
 REVERSE: dict[str, Any] = {**GRAPH, "reverse": True}
+STATISTICS: dict[str, Any] = {"encoder": {"kind": "statistics", "width": 1, "embedding": 8}}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,7 @@ def test_the_start_is_the_console_with_the_models_settings(song: Song, rack: Rac
     with torch.no_grad():  # attention takes another way then
         proposal, _ = soft_console(estimator, song)
     for track in song.track_names:
-        here, there = (graph.names.index(track) for graph in (start, proposal))
-        first = [int(graph.edge_index[1][graph.edge_index[0] == node][0]) for graph, node in
-                 ((start, here), (proposal, there))]  # fmt: skip
+        first = [first_after(graph, graph.names.index(track)) for graph in (start, proposal)]
         assert torch.equal(start.parameter(first[0], "gain_db"), proposal.parameter(first[1], "gain_db"))
         assert start.wet[first[0]] == max(float(proposal.wet[first[1]]), MIN_WEIGHT)
 
@@ -63,12 +63,34 @@ def test_the_start_is_the_console_with_the_models_settings(song: Song, rack: Rac
 def test_a_start_with_responses_is_closer_to_the_mix_than_the_plain_sum(
     song: Song, rack: Rack, console: MixGraph
 ) -> None:
-    responses = {**REVERSE, "responses": True, "encoder": {"kind": "statistics", "width": 1, "embedding": 8}}
-    start = validate(EstimatorStart(build_estimator(model_config(responses)))(console, song, rack))
+    responses = build_estimator(model_config({**REVERSE, **STATISTICS, "responses": True}))
+    start = validate(EstimatorStart(responses)(console, song, rack))
     objective = Objective(song, rack)
     plain = find_baselines(objective, with_gains=False)[0]
     assert float(objective.evaluate(start).total) < 0.5 * float(plain.loss.total)
     assert (start.wet[start.processors] >= MIN_WEIGHT).all()
+
+
+def test_levels_of_a_long_song_are_those_of_the_parts_in_which_its_tracks_sound(tmp_path: Path) -> None:
+    """A track that rests for a whole block of 30 s, and a mix that is muted while the tracks go on."""
+    samples = 66 * RATE
+    generator = torch.Generator().manual_seed(3)
+    beat, voice = (0.1 * torch.randn(2, samples, generator=generator) for _ in range(2))
+    voice[:, : samples // 2] = 0
+    mix = 0.5 * beat + 0.25 * voice
+    mix[:, -10 * RATE :] = 0
+    song = load_song(write_song(tmp_path / "long", {"2_bass.wav": beat, "3_voice.wav": voice}, mix), RATE)
+    assert len(encoder_blocks(song.num_samples, RATE)) == 2
+    rack = Rack.console("g", RATE)
+    model = build_estimator(model_config({**REVERSE, **STATISTICS, "responses": True, "chain": "g"}))
+    start = EstimatorStart(model)(mixing_console(rack, song.subgroups, "g"), song, rack)
+    found = {start.names[node]: start.parameter(first_after(start, node), "gain_db") for node in start.nodes_of("in")}
+    assert torch.allclose(found["2_bass.wav"], torch.tensor(-6.0), atol=0.5)
+    assert torch.allclose(found["3_voice.wav"], torch.tensor(-12.0), atol=0.5)
+
+
+def first_after(graph: MixGraph, node: int) -> int:
+    return int(graph.edge_index[1][graph.edge_index[0] == node][0])
 
 
 def test_every_processor_can_be_trained(song: Song, rack: Rack, console: MixGraph) -> None:

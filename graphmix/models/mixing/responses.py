@@ -25,6 +25,8 @@ _N_FFT = 2048
 _BLOCK_FRAMES = 256
 """So many frames are looked at at once."""
 _RIDGE = 1e-3
+_SILENT_POWER = 1e-8
+"""Mean square, -80 dB re full scale, of a frame of the mix that counts as silent: what tracks do there is no gain."""
 _LEAST_POWER = 1e-9
 """Added to each track's, in the units of a mean squared sample; it keeps gains of what is silent in a band at 0."""
 _LEAST_DB, _MOST_DB = -50.0, 30.0
@@ -77,21 +79,25 @@ class Responses(nn.Module):
             products, count = self._products(torch.cat([audio, mix[None]]).to(self.window.dtype))
             total, frames = products if total is None else total + products, frames + count
         assert total is not None, "a song has a block or more"
-        filtered = torch.einsum("kb,ckij->cbij", self.filters.double(), total.double() / frames)
+        filtered = torch.einsum("kb,ckij->cbij", self.filters.double(), total.double() / max(1, frames))
         return torch.stack([self._solve(channel) for channel in filtered], dim=1).to(self.window.dtype)
 
     def _products(self, signals: Tensor) -> tuple[Tensor, int]:
-        """Products of the spectra of all pairs of signals, [2, bins, signals, signals], summed over so many frames."""
+        """Products of the spectra of all pairs of signals, [2, bins, signals, signals], summed over so many frames.
+
+        Frames in which the mix, the last signal, is silent are left out: muted or faded out, it says nothing of levels.
+        """
         hop = _N_FFT // 2
         missing = max(0, _N_FFT - signals.size(2))
         windows = nn.functional.pad(signals, (0, missing)).unfold(2, _N_FFT, hop)  # [signals, 2, frames, n_fft], a view
+        sounding = (windows[-1].square().mean(-1) > _SILENT_POWER).any(0).nonzero().flatten()
         total = signals.new_zeros(2, self.filters.size(0), len(signals), len(signals))
-        for block in windows.split(_BLOCK_FRAMES, dim=2):
+        for block in sounding.split(_BLOCK_FRAMES):
             for channel in range(2):
-                spectra = torch.view_as_real(torch.fft.rfft(block[:, channel] * self.window))
+                spectra = torch.view_as_real(torch.fft.rfft(windows[:, channel, block] * self.window))
                 flat = spectra.permute(2, 0, 1, 3).flatten(2)  # [bins, signals, frames * 2]
                 total[channel].baddbmm_(flat, flat.mT)
-        return total, windows.size(2)
+        return total, sounding.numel()
 
     @staticmethod
     def _solve(products: Tensor) -> Tensor:
