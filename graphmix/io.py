@@ -1,4 +1,4 @@
-"""Files that are complete or absent, text files that users wrote, and names of files as text."""
+"""Files that are complete or absent, and text files that users wrote."""
 
 import codecs
 import os
@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 from graphmix.errors import GraphError, GraphmixError
+from graphmix.text import name_as_text as name_as_text
 
 MAX_TEXT_BYTES = 16 << 20
 """Largest text file that is read; a description of 1,000 songs with 30 tracks each is below 2 MB."""
@@ -75,15 +76,3 @@ def _likely_encoding(content: bytes) -> str:
     if zeros > len(content) // 4:
         return "; it looks like UTF-16 without a byte order mark"
     return "; it may be Latin-1 or Windows-1252" if not zeros else "; it may be no text at all"
-
-
-def name_as_text(name: str) -> str:
-    r"""A file's name as valid Unicode: a byte that is no UTF-8 is written as ``\xNN``; other names stay as they are.
-
-    >>> print(name_as_text("caf\udce9.wav"))
-    caf\xe9.wav
-    """
-    try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a surrogate pair, from JSON or another file system
-        return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,7 +11,7 @@ import pytest
 import graphmix
 
 PACKAGE = Path(graphmix.__file__).parent
-GROUND = {"errors", "io", "locks", "processes"}
+GROUND = {"errors", "io", "locks", "processes", "text"}
 """Files, processes, errors: may be used by all, and use each other alone."""
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),

@@ -102,7 +102,7 @@ def read_info(path: str | Path) -> AudioInfo:
 
 def _open(path: Path) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(os.fsencode(path))  # bytes: a name need not be UTF-8
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: headerless .raw
         raise SongError(
             f"{path} cannot be decoded as audio ({_reason(error)}): export it again, as WAV or FLAC."
@@ -311,7 +311,9 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
     partial = path.parent / f".{uuid.uuid4().hex}.part"
     container, subtype = WRITTEN_AS[path.suffix.lower()]
     try:
-        with soundfile.SoundFile(partial, "w", sample_rate, samples.shape[1], subtype, format=container) as file:
+        with soundfile.SoundFile(
+            os.fsencode(partial), "w", sample_rate, samples.shape[1], subtype, format=container
+        ) as file:
             for start in range(0, len(samples), WRITE_BLOCK):
                 file.write(samples[start : start + WRITE_BLOCK])
         if read_info(partial).num_samples != len(samples):

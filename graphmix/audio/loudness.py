@@ -17,7 +17,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import signal
 from torch import Tensor
 
 from graphmix.errors import SongError
@@ -110,6 +109,8 @@ class LoudnessMeter:
         Raises:
             SongError: its channels or leading axes are not those of the first block.
         """
+        from scipy import signal  # here: most of what imports this module measures nothing
+
         samples = audio.detach().cpu()
         if samples.dim() < 2:
             raise SongError(f"audio has shape {list(samples.shape)}, expected [..., channels, samples].")

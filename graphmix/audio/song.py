@@ -1,14 +1,15 @@
-"""A song on disk: its dry tracks, their subgroups and the mix to match, at one working rate.
+r"""A song on disk: its dry tracks, their subgroups and the mix to match, at one working rate.
 
 Where the files of a song are is :mod:`graphmix.audio.song_folder`'s to say.
 
-Conventions: a track is named by its file, extension included; tracks stand in natural order ("2" before
-    "10"). The song is as long as its mix (without one, as its longest track), and a track that is not is
-    padded or cut. Every sample is checked once, when the song is loaded. A song that fits the budget is
-    decoded in the same pass and kept; a longer one stays on disk and each read decodes what it needs.
+Conventions: a track is named by its file, extension included, with bytes that are not UTF-8 written as ``\x..``;
+tracks stand in natural order ("2" before "10"). The song is as long as its mix (without one, as its longest track),
+and a track that is not is padded or cut. Every sample is checked once, when the song is loaded. A song that fits the
+budget is decoded in the same pass and kept; a longer one stays on disk and each read decodes what it needs.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audi
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song, some_names
 from graphmix.errors import SongError
+from graphmix.text import name_as_text
 
 PRELOAD_BYTES = 2 << 30  # decoded songs up to this size stay in memory: 30 tracks of 5 minutes at 30 kHz
 SILENT_PEAK = 1e-5  # -100 dB re full scale: below the last bit of 16-bit audio
@@ -169,7 +171,9 @@ def load_layout(
         raise SongError(f"{folder} has no tracks: a song needs at least one dry track.")
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
         raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
-    tracks = tuple(Track(name, read_info(path)) for name, path in layout.tracks.items())
+    tracks = tuple(Track(name_as_text(name), read_info(path)) for name, path in layout.tracks.items())
+    if twice := [name for name, count in Counter(track.name for track in tracks).items() if count > 1]:
+        raise SongError(f"{folder} has several tracks called '{twice[0]}': rename all but one.")
     mix = read_info(layout.mix) if layout.mix else None
     if mix and mix.num_samples_at(sample_rate) < MIN_SCORED_SAMPLES:
         raise SongError(
@@ -188,7 +192,9 @@ def load_layout(
     whole = [info.path.name for info in sources if info.is_decoded_whole]
     if whole and decoded is None:
         notices.append(f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster.")
-    return Song(layout.name, folder, sample_rate, tracks, layout.subgroups, mix, num_samples, tuple(notices), decoded)
+    name, notices = name_as_text(layout.name), [name_as_text(notice) for notice in notices]
+    subgroups = {name_as_text(bus): tuple(map(name_as_text, members)) for bus, members in layout.subgroups.items()}
+    return Song(name, folder, sample_rate, tracks, subgroups, mix, num_samples, tuple(notices), decoded)
 
 
 def _sources(tracks: Sequence[Track], mix: AudioInfo | None) -> list[AudioInfo]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from graphmix.audio.files import AUDIO_EXTENSIONS
 from graphmix.errors import SongError
+from graphmix.text import name_as_text
 
 DESCRIPTION = "song.json"
 STEM_FOLDERS = ("stems", "dry")
@@ -49,7 +50,7 @@ def find_layout(folder: Path, need_mix: bool = True, mix: Path | None = None) ->
     described = folder / DESCRIPTION
     _existing(folder)
     text = _read_description(described) if described.exists() else {}
-    name = _typed(text, "name", str, described) or folder.resolve().name
+    name = _typed(text, "name", str, described) or name_as_text(folder.resolve().name)
     says_none = "mix" in text and text["mix"] is None
     if mix is None and not says_none:
         given = _typed(text, "mix", str, described)
@@ -71,7 +72,7 @@ def flat_layout(folder: Path) -> Layout:
     mixes = [path for path in audio_files(folder) if path.stem.lower() == "mix"]
     tracks = _tracks(folder, mixes)
     notices = tuple(f"{path} lies among the tracks and was left out." for path in mixes)
-    return Layout(folder.resolve().name, None, tracks, {DEFAULT_BUS: tuple(tracks)}, notices)
+    return Layout(name_as_text(folder.resolve().name), None, tracks, {DEFAULT_BUS: tuple(tracks)}, notices)
 
 
 def is_song(folder: Path) -> bool:
@@ -176,7 +177,7 @@ def _tracks(folder: Path, excluded: list[Path]) -> dict[str, Path]:
 
 
 def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", name_as_text(name))
 
 
 def _subgroups(

@@ -308,3 +308,11 @@ def test_audio_that_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(SongError, match=r"takes 2 channels at 0 Hz"):
         write_audio(tmp_path / "a.wav", torch.zeros(2, 5), 0)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_whose_name_is_not_utf8_is_written_and_read(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    write_audio(path, torch.ones(2, 20), 30000)
+    assert read_audio(path).eq(1).all()
+    assert check_audio(read_info(path)) == 1
+    assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9.wav"]

@@ -16,6 +16,8 @@ import torchaudio
 
 from graphmix.audio import load_song, load_stems
 from graphmix.audio import song as song_module
+from graphmix.audio.song import load_layout
+from graphmix.audio.song_folder import Layout
 from graphmix.errors import SongError
 
 SECOND = 44100
@@ -27,7 +29,13 @@ def noise(num_samples: int, channels: int = 2, seed: int = 0) -> np.ndarray:
 
 def save(path: Path, samples: np.ndarray, sample_rate: int = 44100) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, subtype="FLOAT" if path.suffix == ".wav" else None)
+    soundfile.write(
+        os.fsencode(path),
+        samples,
+        sample_rate,
+        format=path.suffix[1:].upper(),
+        subtype="FLOAT" if path.suffix == ".wav" else None,
+    )
     return path
 
 
@@ -471,3 +479,34 @@ def test_a_real_song_without_a_mix_loads_as_stems(shared_audio):
         load_song(shared_audio / "francium_dry_only")
     song = load_stems(shared_audio / "francium_dry_only")
     assert (song.num_tracks, song.num_samples, song.mix) == (10, 600_000, None)
+
+
+# --- names that are not UTF-8 ---
+
+
+def test_names_that_are_not_utf8_are_written_out_and_their_files_read(tmp_path):
+    folder = make_song(tmp_path / os.fsdecode(b"S\xe9ance"))
+    (folder / "stems" / "10_bass.wav").rename(folder / "stems" / os.fsdecode(b"10_b\xe4ss.wav"))
+    (folder / "mix.wav").rename(folder / os.fsdecode(b"m\xefx.wav"))
+    save(folder / "stems" / os.fsdecode(b"11_\xff.wav"), np.zeros((SECOND // 2, 1), np.float32))
+    for preload_bytes in (1 << 30, 0):
+        song = load_song(folder, preload_bytes=preload_bytes)
+        assert song.name == "S\\xe9ance"
+        assert song.track_names == ("1_kick.wav", "2_snare.wav", "10_b\\xe4ss.wav", "11_\\xff.wav")
+        json.dumps([song.name, song.track_names, song.subgroups, song.notices], ensure_ascii=False).encode()
+        assert "11_\\xff.wav" in song.notices[0]
+        assert song.read(0, 30000).stems[2].any()
+
+
+def test_a_damaged_file_with_such_a_name_is_named_readably(tmp_path):
+    folder = make_song(tmp_path)
+    (folder / "stems" / os.fsdecode(b"3_\xff.wav")).write_bytes(b"no audio")
+    with pytest.raises(SongError, match=r"3_\\xff\.wav cannot be decoded"):
+        load_song(folder)
+
+
+def test_two_tracks_that_are_written_out_alike_are_refused(tmp_path):
+    paths = [tmp_path / os.fsdecode(b"3_\xff.wav"), tmp_path / "3_\\xff.wav"]
+    tracks = {path.name: save(path, noise(100)) for path in paths}
+    with pytest.raises(SongError, match=r"several tracks called '3_\\xff\.wav': rename"):
+        load_layout(Layout("song", None, tracks, {"mix bus": tuple(tracks)}), tmp_path)
