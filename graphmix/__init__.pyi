@@ -50,5 +50,5 @@ from .search.pruning import prune as prune
 from .search.settings import PRESETS as PRESETS
 from .search.settings import SearchSettings as SearchSettings
 from .training.checkpoint import load_estimator as load_estimator
-from .training.prediction import propose as propose
+from .training.proposal import propose as propose
 from .training.trainer import train as train

@@ -34,7 +34,7 @@ from graphmix.processors.rack import Rack
 from graphmix.search.mix_measures import UNITS, compare_mixes
 from graphmix.songs.collection import SongFiles, open_collection
 from graphmix.training.data import artist_of, load_audio, load_truth, songs_in
-from graphmix.training.prediction import propose
+from graphmix.training.proposal import propose
 
 OF_GRAPHS = ("f1", "keep_f1", "best_constant_f1", "parameter_error")
 COLUMNS = (*UNITS, *OF_GRAPHS, "seconds")

@@ -36,6 +36,6 @@ from .matching import (
     match_nodes as match_nodes,
 )
 from .prediction import predict as predict
-from .prediction import propose as propose
+from .proposal import propose as propose
 from .trainer import Trained as Trained
 from .trainer import train as train

@@ -31,7 +31,7 @@ from graphmix.search.parametrization import MIN_WEIGHT
 from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.matching import carry_over, match_nodes
-from graphmix.training.prediction import blocks_of
+from graphmix.training.proposal import blocks_of
 
 DEFAULT_MODEL = "reverse"
 """The checkpoint that ``--start estimator`` means; it comes with graphmix."""

@@ -1,53 +1,33 @@
-"""Mixing with a model: from a folder of dry tracks to a graph, its sound and its pictures, as mining leaves them.
+"""Mixing by a model, from files to files: a folder of dry tracks in, graph, sound, metrics and pictures out.
 
-A long song is heard in blocks, whose embeddings are averaged, and rendered in blocks; so its length is no matter of
-memory. The output folder holds ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json`` and ``plots/``. A
-model of sound alone leaves no graph.
+The output folder holds ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json`` and ``plots/``, as mining
+leaves them. A model that makes sound without a graph leaves no graph files.
 """
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from graphmix.audio.files import read_audio, write_audio
-from graphmix.audio.segments import ENCODER_SECONDS, MIN_SCORED_SAMPLES, encoder_blocks
+from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import write_atomically
 from graphmix.models.mixing.estimator import Estimator
-from graphmix.models.mixing.stems import Stems
-from graphmix.models.mixing.waveunet import MixWaveUNet
-from graphmix.render.blocks import render_song
 from graphmix.search.mine_song import choose_device
 from graphmix.search.mix_measures import compare_mixes, describe_mix
 from graphmix.search.rounds import count_processors
 from graphmix.training.checkpoint import load_estimator
+from graphmix.training.proposal import Proposal, propose
 
 _MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots")
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a model makes of a song.
-
-    Args:
-        graph: on the CPU; None of a model of sound alone.
-        mix: at the model's rate, [2, samples].
-        seconds: of hearing and deciding, and of rendering.
-    """
-
-    graph: MixGraph | None
-    mix: Tensor
-    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,41 +39,13 @@ class Predicted:
     folder: Path
 
 
-def blocks_of(song: Song, seconds: float = ENCODER_SECONDS) -> Iterator[Stems]:
-    """Successive stretches of a song, for a model to hear; see :func:`graphmix.audio.segments.encoder_blocks`."""
-    for start, length in encoder_blocks(song.num_samples, song.sample_rate, seconds):
-        yield Stems.from_song(song, start, length)
-
-
-@torch.no_grad()
-def propose(estimator: Estimator, song: Song) -> Proposal:
-    """Let a model mix a song at the model's sample rate.
-
-    Raises:
-        GraphmixError: the song is at another rate, or the model needs a mix that it does not have.
-    """
-    if song.sample_rate != estimator.sample_rate:
-        raise GraphmixError(
-            f"the song is at {song.sample_rate} Hz and the model at {estimator.sample_rate} Hz; load it at the model's."
-        )
-    was_training = estimator.training
-    estimator.eval()
-    started = time.perf_counter()
-    try:
-        if isinstance(estimator, MixWaveUNet):
-            mix = estimator.mix(Stems.from_song(song)).cpu()
-            return Proposal(None, mix, {"deciding": 0.0, "rendering": time.perf_counter() - started})
-        graph = estimator.forward_blocks(blocks_of(song))
-        decided = time.perf_counter()
-        mix = render_song(graph, song, estimator.rack)
-        seconds = {"deciding": decided - started, "rendering": time.perf_counter() - decided}
-        return Proposal(graph.clone().cpu(), mix, seconds)
-    finally:
-        estimator.train(was_training)
-
-
 def predict(
-    stems: str | Path | Song, model: str | Path | Estimator, out: str | Path, *, device: str = "auto"
+    stems: str | Path | Song,
+    model: str | Path | Estimator,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    plots: bool = True,
 ) -> Predicted:
     """Mix a folder of dry tracks, and write what mining would write.
 
@@ -102,6 +54,7 @@ def predict(
         model: a name or path as :func:`graphmix.training.load_estimator` takes it, or the model itself.
         out: output folder; made if it is not there.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
+        plots: whether to draw the graph and the spectrograms.
 
     Raises:
         GraphmixError: bad input, or an output folder that holds something else.
@@ -121,7 +74,8 @@ def predict(
         save_graph(graph, folder / "graph.safetensors")
         save_graph(graph, folder / "graph.json")
     write_audio(folder / "mix.wav", proposal.mix, song.sample_rate)
-    _draw(folder / "plots", song, name, proposal, target)
+    if plots:
+        _draw(folder / "plots", song, name, proposal, target)
     proposal.seconds["writing"] = time.perf_counter() - started
     metrics = _metrics(song, name, estimator, proposal, target)
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
@@ -142,7 +96,7 @@ def _check_free(folder: Path) -> None:
 
 def _make(folder: Path) -> None:
     try:
-        (folder / "plots").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GraphmixError(f"cannot write to output folder {folder}: {error.strerror or error}.") from None
 
@@ -190,8 +144,9 @@ def _rate_notice(song: Song) -> list[str]:
 
 def _draw(folder: Path, song: Song, model: str, proposal: Proposal, target: Tensor | None) -> None:
     """``graph.svg`` and ``graph.png``, and ``spectrograms.png`` where the song has a mix to compare with."""
-    from graphmix import plots  # matplotlib is loaded only where something is drawn
+    from graphmix import plots  # here: matplotlib is loaded only where something is drawn
 
+    folder.mkdir(exist_ok=True)
     figures: dict[str, Any] = {}
     if proposal.graph is not None:
         figures["graph.svg"] = figures["graph.png"] = plots.plot_graph(proposal.graph, f"{song.name}: by {model}")

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from graphmix.audio import load_song, load_stems, read_audio
+from graphmix.audio import load_song, read_audio
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph
@@ -16,16 +16,11 @@ from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.render.blocks import render_song
 from graphmix.training.checkpoint import save_estimator
-from graphmix.training.prediction import blocks_of, predict, propose
-from tests.small_song import RATE, TRACKS, dry_tracks, write_song, write_tiny_song
+from graphmix.training.prediction import predict
+from tests.small_song import RATE, TRACKS, dry_tracks, write_tiny_song
 from tests.training.tiny_songbook import GRAPH, WAVEUNET
 
 FILES = {"graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots"}
-
-
-@pytest.fixture
-def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.training.prediction._draw", lambda *args: None)
 
 
 @pytest.fixture(scope="module")
@@ -60,68 +55,40 @@ def test_a_prediction_leaves_graph_sound_metrics_and_pictures(
     assert metrics["against_mix"]["audio_loss"] > 0
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_dry_tracks_alone_are_enough(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
-    metrics = predict(song_folder / "dry", estimator, tmp_path / "out").metrics
+    metrics = predict(song_folder / "dry", estimator, tmp_path / "out", plots=False).metrics
     assert "against_mix" not in metrics
     assert metrics["model"] == "graph"
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_a_prediction_may_be_made_again(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
-    first = predict(song_folder, estimator, tmp_path / "out").metrics
-    second = predict(song_folder, estimator, tmp_path / "out").metrics
+    first = predict(song_folder, estimator, tmp_path / "out", plots=False).metrics
+    second = predict(song_folder, estimator, tmp_path / "out", plots=False).metrics
     assert {**first, "seconds": None} == {**second, "seconds": None}
 
 
-@pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize(("rate", "tracks"), [(48000, 3), (30000, 1), (22050, 2)])
 def test_other_rates_and_single_tracks_work(estimator: Estimator, tmp_path: Path, rate: int, tracks: int) -> None:
     (tmp_path / "dry").mkdir()
     for name in TRACKS[:tracks]:
         write_audio(tmp_path / "dry" / name, dry_tracks()[name][:, : 2 * RATE], rate)
-    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out")
+    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out", plots=False)
     assert soundfile.info(tmp_path / "out" / "mix.wav").samplerate == RATE
     assert predicted.metrics["tracks"] == tracks
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_tracks_of_unequal_rates_are_resampled_and_told(estimator: Estimator, tmp_path: Path) -> None:
     (tmp_path / "dry").mkdir()
     for (name, audio), rate in zip(dry_tracks().items(), (RATE, RATE, 48000), strict=True):
         write_audio(tmp_path / "dry" / name, audio, rate)
-    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out")
+    predicted = predict(tmp_path / "dry", estimator, tmp_path / "out", plots=False)
     assert "the tracks are at 30000, 48000 Hz; each was resampled to 30000 Hz." in predicted.metrics["notices"]
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_a_model_of_sound_alone_leaves_no_graph(song_folder: Path, tmp_path: Path) -> None:
-    predicted = predict(song_folder, build_estimator(model_config(WAVEUNET)), tmp_path / "out")
-    assert {path.name for path in predicted.folder.iterdir()} == FILES - {"graph.safetensors", "graph.json"}
+    predicted = predict(song_folder, build_estimator(model_config(WAVEUNET)), tmp_path / "out", plots=False)
+    assert {path.name for path in predicted.folder.iterdir()} == {"mix.wav", "metrics.json"}
     assert predicted.metrics["processors"] is None
-
-
-def test_proposing_leaves_the_mode_of_the_model_alone(estimator: Estimator, song_folder: Path) -> None:
-    song = load_song(song_folder, RATE)
-    estimator.train()
-    before = {name: value.clone() for name, value in estimator.state_dict().items()}
-    propose(estimator, song)
-    assert estimator.training
-    assert all(torch.equal(before[name], value) for name, value in estimator.state_dict().items())
-    estimator.eval()
-
-
-def test_blocks_cover_a_song_once(tmp_path: Path) -> None:
-    song = load_stems(write_song(tmp_path / "s", dry_tracks(), next(iter(dry_tracks().values()))), RATE)
-    blocks = list(blocks_of(song, seconds=1))
-    assert len(blocks) > 1
-    assert torch.equal(torch.cat([block.audio for block in blocks], dim=2), song.read(0, song.num_samples).stems)
-
-
-def test_a_short_song_is_one_block(song_folder: Path) -> None:
-    song = load_song(song_folder, RATE)
-    (block,) = blocks_of(song)
-    assert block.audio.size(2) == song.num_samples
 
 
 # --- bad input
@@ -131,7 +98,7 @@ def test_a_folder_that_holds_something_else_is_refused(estimator: Estimator, son
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text("{}")
     with pytest.raises(GraphmixError, match=r"holds something else \('run.json'\)"):
-        predict(song_folder, estimator, tmp_path / "out")
+        predict(song_folder, estimator, tmp_path / "out", plots=False)
 
 
 def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> None:
@@ -139,8 +106,3 @@ def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> 
     with pytest.raises(GraphmixError, match="hears the mix as well"):
         predict(song_folder / "dry", build_estimator(model_config(reverse)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_song_at_another_rate_is_refused(estimator: Estimator, song_folder: Path) -> None:
-    with pytest.raises(GraphmixError, match="at 44100 Hz and the model at 30000 Hz"):
-        propose(estimator, load_song(song_folder, 44100))

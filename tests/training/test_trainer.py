@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,7 +17,10 @@ import torch
 from graphmix.audio import Song
 from graphmix.errors import GraphmixError
 from graphmix.models.mixing.baselines import MeanParameters
+from graphmix.models.mixing.estimator import MODELS
 from graphmix.models.mixing.nearest_song import NearestSong
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.waveunet import MixWaveUNet, MixWaveUNetConfig
 from graphmix.training.checkpoint import load_estimator, read_description
 from graphmix.training.config import RunConfig
 from graphmix.training.trainer import rate_at, train
@@ -259,18 +262,26 @@ def test_a_device_that_is_not_there_is_refused(songbook: Path, tmp_path: Path) -
         train(tiny_config(songbook, DMC, device={"accelerator": "cuda"}), tmp_path / "out")
 
 
+class SpoiledConfig(MixWaveUNetConfig):
+    name: Literal["spoiled"] = "spoiled"  # type: ignore[assignment]
+
+
+class Spoiled(MixWaveUNet):
+    """A model whose sound is not a number."""
+
+    config_type = SpoiledConfig
+
+    def mix(self, stems: Stems) -> torch.Tensor:
+        return super().mix(stems) * torch.nan
+
+
 def test_a_loss_that_is_no_number_is_left_out_until_it_is_no_accident(
     songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoiled(*args: object) -> torch.Tensor:
-        return real(*args) * torch.nan
-
-    from graphmix.training import step as module
-
-    real = module.TrainingStep._total
-    monkeypatch.setattr(module.TrainingStep, "_total", spoiled)
+    monkeypatch.setitem(MODELS, "spoiled", Spoiled)
+    config = tiny_config(songbook, {**WAVEUNET, "name": "spoiled"}, training={"steps": 60, "evaluate_every": 60})
     with pytest.raises(GraphmixError, match=r"a gradient is not a number, for the 21th time"):
-        train(tiny_config(songbook, DMC, training={"steps": 60, "evaluate_every": 60}), tmp_path / "out")
+        train(config, tmp_path / "out")
 
 
 # --- real processes

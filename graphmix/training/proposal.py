@@ -1,0 +1,69 @@
+"""Proposal of a mix by a model, in memory: a song in, a graph and its sound out.
+
+A long song is encoded in blocks, whose embeddings are averaged, and rendered in blocks, so that memory does not limit
+its length.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.segments import ENCODER_SECONDS, encoder_blocks
+from graphmix.audio.song import Song
+from graphmix.errors import GraphmixError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.models.mixing.estimator import Estimator
+from graphmix.models.mixing.stems import Stems
+from graphmix.models.mixing.waveunet import MixWaveUNet
+from graphmix.render.blocks import render_song
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A model's mix of a song.
+
+    Args:
+        graph: on the CPU; None for a model that makes sound without a graph.
+        mix: at the model's rate, [2, samples].
+        seconds: spent on deciding (encoding included) and on rendering.
+    """
+
+    graph: MixGraph | None
+    mix: Tensor
+    seconds: dict[str, float]
+
+
+def blocks_of(song: Song, seconds: float = ENCODER_SECONDS) -> Iterator[Stems]:
+    """Successive stretches of a song for an encoder; see :func:`graphmix.audio.segments.encoder_blocks`."""
+    for start, length in encoder_blocks(song.num_samples, song.sample_rate, seconds):
+        yield Stems.from_song(song, start, length)
+
+
+@torch.no_grad()
+def propose(estimator: Estimator, song: Song) -> Proposal:
+    """Let a model mix a song at the model's sample rate.
+
+    Raises:
+        GraphmixError: the song is at another rate, or the model needs a mix that the song does not have.
+    """
+    if song.sample_rate != estimator.sample_rate:
+        raise GraphmixError(
+            f"the song is at {song.sample_rate} Hz and the model at {estimator.sample_rate} Hz; load it at the model's."
+        )
+    was_training = estimator.training
+    estimator.eval()
+    started = time.perf_counter()
+    try:
+        if isinstance(estimator, MixWaveUNet):
+            mix = estimator.mix(Stems.from_song(song)).cpu()
+            return Proposal(None, mix, {"deciding": 0.0, "rendering": time.perf_counter() - started})
+        graph = estimator.forward_blocks(blocks_of(song))
+        decided = time.perf_counter()
+        mix = render_song(graph, song, estimator.rack)
+        seconds = {"deciding": decided - started, "rendering": time.perf_counter() - decided}
+        return Proposal(graph.clone().cpu(), mix, seconds)
+    finally:
+        estimator.train(was_training)
