@@ -27,7 +27,7 @@ TYPE_ORDER = ("gain", "imager", "equalizer", "reverb", "compressor", "noisegate"
 NO_COLLECTION = "(none)"
 ALL = "all"
 SHOWN_SONGS = 24
-"""In the picture of the courses of pruning, as in figure 3 of the paper."""
+"""In the picture of histories, as in figure 3 of the paper."""
 SHOWN_SCATTERS = 6
 SHOWN_REPEATS = 12
 Item = TypeVar("Item")
@@ -398,7 +398,7 @@ def _plain(runs: Sequence[Run]) -> dict[str, Any]:
         "settings": main[0].settings_name,
         "records": [dict(zip(table.columns, row, strict=True)) for row in table.rows],
         "types": types_of(main),
-        "courses": [(run.song_id, trace) for run in shown if (trace := run.trace())],
+        "histories": [(run.song_id, trace) for run in shown if (trace := run.trace())],
         "importance": dict(_spread(list(importance.items()), SHOWN_SCATTERS)),
         "repeats": [
             (song, kept_places(members[:SHOWN_REPEATS]), [float(run.metrics["audio_loss"]) for run in members])

@@ -1,12 +1,10 @@
-"""Plots: graphs, matches, searches. Each function returns a ``matplotlib`` figure; :func:`save` writes it.
+"""Plots of graphs, spectrograms, histories and statistics.
 
-Nothing here touches pyplot or its global state, so plots may be made on servers and in threads.
+Each function returns a ``matplotlib`` figure; :func:`save` writes it. Nothing here touches pyplot
+or its global state, so plots may be made on servers and in threads. The public names are listed in ``__init__.pyi`` and
+loaded when they are first used.
 """
 
-from graphmix.plots.graph import plot_graph
-from graphmix.plots.palette import color_of
-from graphmix.plots.pruning import plot_importance, plot_pruning
-from graphmix.plots.saving import save
-from graphmix.plots.spectrogram import plot_match
+import lazy_loader
 
-__all__ = ["color_of", "plot_graph", "plot_importance", "plot_match", "plot_pruning", "save"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,7 +20,8 @@ from matplotlib.path import Path
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
-from graphmix.plots.labels import shortened, text_width
+from graphmix.plots.fonts import apply_fonts
+from graphmix.plots.labels import readable, shortened, text_width
 from graphmix.plots.layered import layered_layout
 from graphmix.plots.lines import Point, angled, curved
 from graphmix.plots.palette import color_of, ink_on, tint
@@ -119,6 +120,7 @@ class _Drawing:
         self._draw_names()
         self._draw_ports()
         self._draw_legend(lines, bottom + 0.14)
+        apply_fonts(self.figure)
 
     # --- measures
 
@@ -173,12 +175,12 @@ class _Drawing:
             if self.names[v] and self.before[v]:
                 room = max(room, 2 * _LABEL_GAP + text_width(self.names[v], _NAME_POINTS, "bold"))
             if len(t.outlets) > 1:
-                room = max(room, *(0.1 + text_width(name, _PORT_POINTS) for name in t.outlets))
+                room = max(room, *(0.1 + text_width(readable(name), _PORT_POINTS) for name in t.outlets))
         return room
 
     def _room_before(self, column: int) -> float:
         at = [t for v, t in enumerate(self.types) if self.layout.column[v] == column and len(t.inlets) > 1]
-        return max((0.1 + text_width(name, _PORT_POINTS) for t in at for name in t.inlets), default=0.0)
+        return max((0.1 + text_width(readable(name), _PORT_POINTS) for t in at for name in t.inlets), default=0.0)
 
     def _y(self, row: float) -> float:
         return self.top + (row + 0.5) * ROW
@@ -206,7 +208,7 @@ class _Drawing:
         if not title:
             return []
         characters = int((self.width - 2 * _MARGIN) / text_width("n", _TITLE_POINTS, "bold"))
-        return textwrap.wrap(title, max(10, characters))
+        return textwrap.wrap(readable(title), max(10, characters))
 
     def _draw_title(self) -> None:
         for i, line in enumerate(self.title):
@@ -287,7 +289,7 @@ class _Drawing:
             else:
                 self._draw_processor(v, color, box, min(1.0, max(0.0, wet)))
             look = {"ha": "center", "color": ink_on(color), "zorder": 5, "gid": f"letter-{v}"}
-            self._write(box.x, box.y, t.letter, _LETTER_POINTS, **look)
+            self._write(box.x, box.y, readable(t.letter), _LETTER_POINTS, **look)
 
     def _draw_processor(self, v: int, color: str, box: _Box, wet: float) -> None:
         inset = 0.03
@@ -328,7 +330,7 @@ class _Drawing:
             for side, ports, align in ((-1, t.inlets, "right"), (1, t.outlets, "left")):
                 if len(ports) < 2:
                     continue
-                for i, name in enumerate(ports):
+                for i, name in enumerate(map(readable, ports)):
                     y = box.y + port_offset(i, len(ports)) * ROW
                     x = box.x + side * (box.half_width + 0.03)
                     self._write(x, y - 0.01, name, _PORT_POINTS, ha=align, va="bottom", gid=f"port-{v}-{name}")
@@ -341,7 +343,7 @@ class _Drawing:
         for index, t in enumerate(self.graph.types.types):
             count = int((self.graph.node_type == index).sum())
             if count:
-                items.append((t.letter, t.name, f"{t.name.replace('_', ' ')} × {count}"))
+                items.append((t.letter, t.name, f"{readable(t.name.replace('_', ' '))} × {count}"))
         weighted = any(t.is_processor and wet < 1 for t, wet in zip(self.types, self.graph.wet.tolist(), strict=True))
         if weighted:
             items.append(("", "", "filled to its dry/wet weight"))
@@ -378,4 +380,4 @@ class _Drawing:
             self.axes.add_patch(FancyBboxPatch(box, side, side, boxstyle=style, facecolor=color, edgecolor="none"))
         else:
             self.axes.add_patch(Circle((x, y), half, facecolor=color))
-        self._write(x, y, letter, _LETTER_POINTS - 0.5, ha="center", color=ink_on(color), gid="legend-letter")
+        self._write(x, y, readable(letter), _LETTER_POINTS - 0.5, ha="center", color=ink_on(color), gid="legend-letter")

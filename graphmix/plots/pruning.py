@@ -1,4 +1,4 @@
-"""The course of a search (figure 3 of the pruning paper) and what weights tell about importance (figure 4).
+"""Histories of searches: pruning ratios, dry/wet weights and losses over the steps (figure 3 of the pruning paper).
 
 A trace is a sequence of records, as a search writes them to a file of JSON lines. Each has an ``event``:
 
@@ -9,33 +9,38 @@ A trace is a sequence of records, as a search writes them to a file of JSON line
 ``round``     ``round``, ``step``, ``loss``, ``ratio``: pruning ratio by type name, and of all as ``"all"``
 ============  ==========================================================================================
 
-Records of other events are passed over.
+A loss, a weight or a ratio that is null or not finite has no point. Records of other events are ignored.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from numbers import Real
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from graphmix.errors import GraphmixError
-from graphmix.plots.palette import LETTERS, color_of
+from graphmix.plots.labels import readable, sorted_types, type_label
+from graphmix.plots.palette import color_of
+from graphmix.plots.panels import INK, PHASE, finish, legend_beside, need, new_figure, note, prepare
 
-_SHADE, _INK, _GRID = "#fff3b8", "#222222", "#e4e4e4"
 _EVENTS = ("train", "evaluate", "trial", "round")
-_MARKERS = "osD^vPpX<>hd"
-_WIDE = 30.0
-"""How many times the median the largest loss increase may be before the axis becomes logarithmic."""
+_ALL = "all"
+_NARROWEST = 0.006
+"""Least width of a pruning phase, as a share of all steps."""
 
 Points = list[tuple[float, float]]
+Trace = Sequence[Mapping[str, Any]]
 
 
 @dataclass
-class _Course:
-    """What a trace holds, as (step, value) points."""
+class _History:
+    """A trace as (step, value) points, and the first and last step of each pruning phase."""
 
     ratio: dict[str, Points] = field(default_factory=dict)
     wet: dict[str, Points] = field(default_factory=dict)
@@ -43,10 +48,23 @@ class _Course:
     evaluated: Points = field(default_factory=list)
     pruned: Points = field(default_factory=list)
     phases: list[tuple[float, float]] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """First and last step; never the same, so that there is something to draw between them."""
+        low, high = min(self.steps), max(self.steps)
+        return low, high if high > low else low + 1
+
+    def held_ratio(self, name: str) -> Points:
+        """The ratio of a type, zero before the first round, and held from one round to the next."""
+        points = self.ratio[name]
+        first, last = self.ends
+        return [(first, 0.0), *points, (last, points[-1][1])]
 
 
-def plot_pruning(trace: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the course of a search: pruning ratios, mean dry/wet weights and loss over optimisation steps.
+def plot_pruning(trace: Trace) -> Figure:
+    """Draw the history of a search: pruning ratios, mean dry/wet weights and loss over optimisation steps.
 
     Args:
         trace: records as described above, in the order in which they were written. From the first trial of a
@@ -55,68 +73,71 @@ def plot_pruning(trace: Sequence[Mapping[str, Any]]) -> Figure:
     Raises:
         GraphmixError: nothing to draw, or a record that lacks a field or has something else than a number there.
     """
-    course = _read(trace)
-    figure = Figure(figsize=(6.6, 6.2), dpi=150, layout="constrained", facecolor="white")
+    history = _read(trace)
+    if not history.steps:
+        raise GraphmixError("the trace has no train, evaluate or round record; there is nothing to plot.")
+    figure = new_figure(6.6, 6.2)
     ratios, weights, losses = figure.subplots(3, 1, sharex=True)
     for axes in (ratios, weights, losses):
-        _prepare(axes)
-        for start, end in course.phases:
-            axes.axvspan(start, end, color=_SHADE, lw=0, zorder=0, gid="pruning-phase")
-    _draw_ratios(ratios, course)
-    _draw_by_type(weights, course.wet)
+        prepare(axes)
+        _shade_phases(axes, history)
+    _draw_ratios(ratios, history)
+    _draw_by_type(weights, history.wet)
+    if not history.wet:
+        note(weights, "no weights recorded")
     weights.set(ylabel="mean dry/wet weight", ylim=(-0.03, 1.03))
-    _draw_losses(losses, course)
+    _draw_losses(losses, history)
     losses.set(xlabel="optimisation step", ylabel="audio loss")
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (ratios, weights, losses):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7, frameon=False)
-    return figure
+        legend_beside(axes)
+    return finish(figure)
 
 
-def plot_importance(weights: Sequence[float], increases: Sequence[float], types: Sequence[str]) -> Figure:
-    """Scatter each processor's dry/wet weight against the loss increase when it is pruned (equation 9).
+def plot_histories(traces: Sequence[tuple[str, Trace]], types: Sequence[str]) -> Figure:
+    """Draw pruning ratios and mean dry/wet weights of several songs over the steps, a line for each song.
 
     Args:
-        weights: dry/wet weights in [0, 1].
-        increases: loss without the processor minus loss with it.
-        types: its type's name or letter; all three have one entry for each processor.
+        traces: (song, its trace). The background is yellow from the first trial of any of them to the last round.
+        types: names, in the order of the columns.
 
     Raises:
-        GraphmixError: nothing to draw, unequal lengths, or a number that is not finite.
+        GraphmixError: there is no trace, or one with a bad record.
     """
-    if not len(weights) == len(increases) == len(types):
-        raise GraphmixError(
-            f"there are {len(weights)} weights, {len(increases)} loss increases and {len(types)} types; give one "
-            "of each for every processor."
-        )
-    if len(weights) == 0:
-        raise GraphmixError("there is no processor to plot; give the weight, increase and type of at least one.")
-    points = [(float(w), float(d)) for w, d in zip(weights, increases, strict=True)]
-    for i, point in enumerate(points):
-        if not all(map(math.isfinite, point)):
-            raise GraphmixError(f"processor {i} has weight {point[0]} and increase {point[1]}; both must be finite.")
-    figure = Figure(figsize=(5.6, 3.8), dpi=150, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    _prepare(axes)
-    axes.axhline(0, color=_INK, lw=0.8, zorder=1, gid="zero")
-    for marker, name in zip(_cycle(_MARKERS), _in_order(types), strict=False):
-        chosen = [point for point, kind in zip(points, types, strict=True) if kind == name]
-        look: dict[str, Any] = {"color": color_of(name), "marker": marker, "s": 26}
-        label = f"{_readable(name)} ({len(chosen)})"
-        axes.scatter(*zip(*chosen, strict=True), label=label, zorder=3, lw=0.5, ec="white", **look)
-    sizes = sorted(abs(increase) for _, increase in points if increase)
-    if sizes and sizes[-1] > _WIDE * sizes[len(sizes) // 2]:
-        axes.set_yscale("symlog", linthresh=sizes[len(sizes) // 2])
-    axes.set(xlabel="dry/wet weight", ylabel="loss increase when pruned", xlim=(-0.03, 1.03))
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=7.5, frameon=False)
-    return figure
+    need(traces)
+    histories = [_read(trace) for _, trace in traces]
+    columns = [_ALL, *types]
+    figure = new_figure(1.2 + 1.55 * len(columns), 4.2)
+    grid = figure.subplots(2, len(columns), sharex=True, sharey=True, squeeze=False)
+    phases = list(chain.from_iterable(chain.from_iterable(history.phases for history in histories)))
+    for axes in grid.flat:
+        prepare(axes)
+        if phases:
+            axes.axvspan(min(phases), max(phases), color=PHASE, lw=0, zorder=0, gid="pruning-phase")
+    for number, history in enumerate(histories):
+        color = colormaps["turbo"](0.05 + 0.9 * number / max(1, len(histories) - 1))
+        for column, name in enumerate(columns):
+            if name in history.ratio:
+                _line(grid[0, column], history.held_ratio(name), color=color, lw=0.9, drawstyle="steps-post")
+            weights = _mean_weights(history.wet) if name == _ALL else history.wet.get(name, [])
+            if weights:
+                _line(grid[1, column], weights, color=color, lw=0.9)
+    for column, name in enumerate(columns):
+        tone = INK if name == _ALL else color_of(name)
+        grid[0, column].set_title(type_label(name), fontsize=9, color=tone, fontweight="bold")
+        grid[1, column].xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    grid[0, 0].set(ylabel="pruning ratio ρ", ylim=(-0.03, 1.03))
+    grid[1, 0].set_ylabel("mean dry/wet weight")
+    figure.supxlabel("optimisation step", fontsize=9)
+    songs = "1 song" if len(traces) == 1 else f"{len(traces)} songs, each with its colour"
+    return finish(figure, title=songs)
 
 
 # --- reading
 
 
-def _read(trace: Sequence[Mapping[str, Any]]) -> _Course:
-    course = _Course()
+def _read(trace: Trace) -> _History:
+    history = _History()
     last_round = -math.inf
     for i, record in enumerate(trace):
         event = record.get("event") if isinstance(record, Mapping) else None
@@ -126,20 +147,20 @@ def _read(trace: Sequence[Mapping[str, Any]]) -> _Course:
             continue
         step = _number(record, "step", i)
         if event in ("train", "evaluate"):
-            (course.train if event == "train" else course.evaluated).append((step, _number(record, "loss", i)))
-            _add(course.wet, step, record.get("wet", {}), i)
+            history.steps.append(step)
+            _append(history.train if event == "train" else history.evaluated, step, _value(record, "loss", i))
+            _add(history.wet, step, record.get("wet") or {}, i)
             continue
         number = _number(record, "round", i)
-        if not course.phases or number < last_round:  # a second search in the same trace
-            course.phases.append((step, step))
+        if not history.phases or number < last_round:  # a second search in the same trace
+            history.phases.append((step, step))
         last_round = number
-        course.phases[-1] = (course.phases[-1][0], step)
+        history.phases[-1] = (history.phases[-1][0], step)
         if event == "round":
-            course.pruned.append((step, _number(record, "loss", i)))
-            _add(course.ratio, step, record.get("ratio"), i)
-    if not (course.train or course.evaluated or course.pruned):
-        raise GraphmixError("the trace has no train, evaluate or round record; there is nothing to plot.")
-    return course
+            history.steps.append(step)
+            _append(history.pruned, step, _value(record, "loss", i))
+            _add(history.ratio, step, record.get("ratio"), i)
+    return history
 
 
 def _number(record: Mapping[str, Any], key: str, index: int) -> float:
@@ -151,66 +172,84 @@ def _number(record: Mapping[str, Any], key: str, index: int) -> float:
     return float(value)
 
 
+def _value(record: Mapping[str, Any], key: str, index: int) -> float | None:
+    """A number, or None for null and for what is not finite."""
+    if key in record and record[key] is None:
+        return None
+    value = _number(record, key, index)
+    return value if math.isfinite(value) else None
+
+
+def _append(points: Points, step: float, value: float | None) -> None:
+    if value is not None:
+        points.append((step, value))
+
+
 def _add(lines: dict[str, Points], step: float, values: Any, index: int) -> None:
     if not isinstance(values, Mapping):
         raise GraphmixError(f"record {index} of the trace has {values!r} where it needs numbers by type name.")
-    for name, value in values.items():
+    for name in values:
+        value = _value({"event": "by type", **values}, name, index)
         if value is not None:
-            entry = {"event": "by type", name: value}
-            lines.setdefault(name, []).append((step, _number(entry, name, index)))
+            lines.setdefault(name, []).append((step, value))
+
+
+def _mean_weights(wet: Mapping[str, Points]) -> Points:
+    """The mean over the types at each step."""
+    by_step: dict[float, list[float]] = {}
+    for step, weight in chain.from_iterable(wet.values()):
+        by_step.setdefault(step, []).append(weight)
+    return [(step, sum(weights) / len(weights)) for step, weights in sorted(by_step.items())]
 
 
 # --- drawing
 
 
-def _prepare(axes: Axes) -> None:
-    axes.grid(color=_GRID, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+def _shade_phases(axes: Axes, history: _History) -> None:
+    first, last = history.ends
+    for start, end in history.phases:
+        missing = max(0.0, _NARROWEST * (last - first) - (end - start)) / 2
+        axes.axvspan(start - missing, end + missing, color=PHASE, lw=0, zorder=0, gid="pruning-phase")
 
 
-def _draw_ratios(axes: Axes, course: _Course) -> None:
-    """Ratios hold from one round to the next; before the first they are zero."""
-    steps = [step for points in (course.train, course.evaluated, course.pruned) for step, _ in points]
-    ends = min(steps), max(steps)
-    lines = {name: [(ends[0], 0.0), *points, (ends[1], points[-1][1])] for name, points in course.ratio.items()}
-    total = lines.pop("all", [])
-    _draw_by_type(axes, lines, drawstyle="steps-post")
-    if total:
-        axes.plot(*zip(*total, strict=True), color=_INK, lw=2.2, drawstyle="steps-post", label="all", gid="all")
+def _draw_ratios(axes: Axes, history: _History) -> None:
+    _draw_by_type(
+        axes, {name: history.held_ratio(name) for name in history.ratio if name != _ALL}, drawstyle="steps-post"
+    )
+    if _ALL in history.ratio:
+        _line(axes, history.held_ratio(_ALL), color=INK, lw=2.2, drawstyle="steps-post", label=_ALL, gid=_ALL)
+    if not history.ratio:
+        note(axes, "no pruning round")
+    elif not any(ratio for points in history.ratio.values() for _, ratio in points):
+        note(axes, "no processor was removed")
     axes.set(ylabel="pruning ratio", ylim=(-0.03, 1.03))
 
 
 def _draw_by_type(axes: Axes, lines: Mapping[str, Points], **look: Any) -> None:
-    for name in _in_order(lines):
-        x, y = zip(*lines[name], strict=True)
-        axes.plot(x, y, color=color_of(name), lw=1.4, label=_readable(name), gid=f"type-{name}", **look)
+    for name in sorted_types(lines):
+        label, gid = type_label(name), f"type-{readable(name)}"
+        _line(axes, lines[name], color=color_of(name), lw=1.4, label=label, gid=gid, **look)
 
 
-def _draw_losses(axes: Axes, course: _Course) -> None:
+def _draw_losses(axes: Axes, history: _History) -> None:
     looks: list[tuple[str, str, Points, dict[str, Any]]] = [
-        ("train", "training", course.train, {"color": "#b9b9b9", "lw": 0.7}),
-        ("evaluate", "evaluated", course.evaluated, {"color": _INK, "lw": 1.2, "marker": "o", "ms": 3}),
-        ("round", "after round", course.pruned, {"color": "#c1272d", "lw": 0, "marker": "D", "ms": 3.5}),
+        ("train", "training", history.train, {"color": "#b9b9b9", "lw": 0.7}),
+        ("evaluate", "evaluated", history.evaluated, {"color": INK, "lw": 1.2, "marker": "o", "ms": 3}),
+        ("round", "after round", history.pruned, {"color": "#c1272d", "lw": 0, "marker": "D", "ms": 3.5}),
     ]
     for gid, label, points, look in looks:
         if points:
-            axes.plot(*zip(*points, strict=True), gid=gid, label=label, **look)
+            _line(axes, points, gid=gid, label=label, **look)
+    values = [value for _, _, points, _ in looks for _, value in points]
+    if not values:
+        note(axes, "no finite loss")
+        axes.set_ylim(0, 1)
+    elif min(values) == max(values) >= 0:
+        axes.set_ylim(0, 2 * max(values) or 1)
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    """Types once each: those of graphmix in their order, then others by name."""
-    known = {name: i for i, name in enumerate([*LETTERS, *LETTERS.values()])}
-    return sorted(set(names), key=lambda name: (known.get(name, len(known)), name))
-
-
-def _readable(name: str) -> str:
-    by_letter = {letter: full for full, letter in LETTERS.items()}
-    return by_letter.get(name, name).replace("_", " ").replace("$", r"\$")
-
-
-def _cycle(markers: str) -> Iterable[str]:
-    while True:
-        yield from markers
+def _line(axes: Axes, points: Points, **look: Any) -> None:
+    """A line; a single point gets a dot, since a line through it cannot be seen."""
+    if len(points) == 1:
+        look = {"marker": "o", "ms": 3, **look}
+    axes.plot(*zip(*points, strict=True), **look)

@@ -1,13 +1,13 @@
 """Saving a figure: whole or not at all.
 
 The picture is made in memory, written beside its place and moved there in one step, so that a reader never sees
-half a file. The same figure gives the same bytes on every day: no dates are stored.
+half a file. The same figure gives the same bytes on every day: no dates are stored. Warnings of matplotlib, on layouts
+without room or characters without a glyph, are not shown: nothing that a user of graphmix could do would end them.
 """
 
 import io
 import os
-import uuid
-from contextlib import suppress
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from graphmix.errors import GraphmixError
+from graphmix.io import write_atomically
 
 _METADATA: dict[str, dict[str, Any]] = {
     ".png": {},
@@ -38,17 +39,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
             f"cannot save the plot as {path}: its extension is {path.suffix!r}; use .png, .svg or .pdf."
         )
     picture = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "graphmix"}):
+    with matplotlib.rc_context({"svg.hashsalt": "graphmix"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
         figure.savefig(picture, format=extension[1:], dpi=figure.dpi, metadata=_METADATA[extension])
-    beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        try:
-            with open(beside, "xb") as file:
-                file.write(picture.getvalue())
-            os.replace(beside, path)
-        finally:
-            with suppress(OSError):  # after a success there is no such file
-                beside.unlink()
-    except OSError as error:
-        raise GraphmixError(f"cannot write the plot {path}: {error.strerror or error}.") from None
+        write_atomically(path, picture.getvalue())
+    except GraphmixError as error:
+        raise GraphmixError(str(error).replace("cannot write", "cannot write the plot", 1)) from None
     return path

@@ -1,10 +1,9 @@
 """How well mixes match a target: log-magnitude spectrograms and their errors, as figure 7 of the pruning paper.
 
 Conventions: audio is [2, samples], left and right; mid is (L + R) / 2, side (L - R) / 2. Levels are in dB relative
-to the loudest spot of the target's mid and side. The error is the match's level minus the target's: red where the
-match is too loud, blue where it is too soft. Levels below a floor count as the floor and are black, so that
-nothing is made of differences that nobody hears. Power is averaged over the frames and bins that fall into one
-spot of the picture, block by block, which keeps a long song small.
+to the loudest point of the target's mid and side. The error is the match's level minus the target's: red where the
+match is too loud, blue where it is too soft. Levels below a floor count as the floor and are black, so that inaudible
+differences do not show. A silent target has 0 dB at full scale.
 """
 
 import textwrap
@@ -18,15 +17,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from graphmix.dsp.spectrogram import pooled_power, power_to_db
 from graphmix.errors import GraphmixError
+from graphmix.plots.labels import readable
+from graphmix.plots.panels import finish, new_figure
 
-_WINDOW_SECONDS = 0.046
-_MAX_COLUMNS, _MAX_BINS = 600, 384
-_FRAMES_A_BLOCK = 512
 _FLOOR_DB = -80.0
 _PANEL_WIDTH, _PANEL_HEIGHT = 2.75, 1.45
 _CHANNELS = ("mid", "side")
-_TINY = 1e-20
 
 Audio = Tensor | npt.NDArray[np.floating]
 Levels = npt.NDArray[np.float64]
@@ -43,7 +41,7 @@ def plot_match(target: Audio, matches: Mapping[str, Audio], sample_rate: int, er
 
     Returns:
         A row for the target and one for each match. Columns: mid, its error, side, its error; the title of an
-        error tells its mean magnitude over the picture.
+        error gives its mean magnitude over the picture.
 
     Raises:
         GraphmixError: no match, another shape, a value that is not finite, a rate or limit that is not positive.
@@ -56,20 +54,20 @@ def plot_match(target: Audio, matches: Mapping[str, Audio], sample_rate: int, er
         raise GraphmixError("there is no match to plot; give at least one, e.g. {'full console': mix}.")
     reference = _checked("target", target)
     signals = {name: _checked(repr(name), audio, reference.size(1)) for name, audio in matches.items()}
-    power = _power(reference, sample_rate)
-    loudest = float(power.max()) or 1.0
-    target_db = _levels(power, loudest)
+    power = _mid_side_power(reference, sample_rate)
+    loudest = float(power.max())
+    target_db = power_to_db(power, loudest, _FLOOR_DB).numpy()
     grid = _Grid(reference.size(1) / sample_rate, sample_rate / 2000, error_limit_db, len(signals) + 1)
     for channel, name in enumerate(_CHANNELS):
         grid.show_level(0, 2 * channel, target_db[channel], f"target, {name}")
     for row, (label, audio) in enumerate(signals.items(), start=1):
-        match_db = _levels(_power(audio, sample_rate), loudest)
+        match_db = power_to_db(_mid_side_power(audio, sample_rate), loudest, _FLOOR_DB).numpy()
         for channel, name in enumerate(_CHANNELS):
             error = match_db[channel] - target_db[channel]
             grid.show_level(row, 2 * channel, match_db[channel], f"{label}, {name}")
             grid.show_error(row, 2 * channel + 1, error, f"{name} error, mean {np.abs(error).mean():.1f} dB")
     grid.add_color_bars()
-    return grid.figure
+    return finish(grid.figure)
 
 
 def _checked(what: str, audio: Audio, samples: int | None = None) -> Tensor:
@@ -83,33 +81,9 @@ def _checked(what: str, audio: Audio, samples: int | None = None) -> Tensor:
     return tensor
 
 
-def _power(audio: Tensor, sample_rate: int) -> Levels:
-    """Mean power spectrogram of mid and side, [2, bins, columns], low frequencies first."""
+def _mid_side_power(audio: Tensor, sample_rate: int) -> Tensor:
     left, right = audio
-    signals = torch.stack([(left + right) / 2, (left - right) / 2])
-    n_fft = 2 ** max(6, round(np.log2(_WINDOW_SECONDS * sample_rate)))
-    hop = n_fft // 4
-    signals = torch.nn.functional.pad(signals, (n_fft // 2, n_fft // 2))
-    frames = 1 + (signals.size(1) - n_fft) // hop
-    columns = min(frames, _MAX_COLUMNS)
-    bins = min(n_fft // 2 + 1, _MAX_BINS)
-    to_column = torch.arange(frames) * columns // frames
-    to_bin = torch.arange(n_fft // 2 + 1) * bins // (n_fft // 2 + 1)
-    total = torch.zeros(2, columns, bins, dtype=torch.float64)
-    window = torch.hann_window(n_fft)
-    for start in range(0, frames, _FRAMES_A_BLOCK):
-        stop = min(frames, start + _FRAMES_A_BLOCK)
-        block = signals[:, start * hop : (stop - 1) * hop + n_fft].unfold(1, n_fft, hop) * window
-        power = torch.fft.rfft(block).abs().square().double()
-        pooled = torch.zeros(2, stop - start, bins, dtype=torch.float64).index_add_(2, to_bin, power)
-        total.index_add_(1, to_column[start:stop], pooled)
-    count = torch.bincount(to_column, minlength=columns)[:, None] * torch.bincount(to_bin, minlength=bins)
-    return (total / count).transpose(1, 2).numpy()
-
-
-def _levels(power: Levels, loudest: float) -> Levels:
-    decibels: Levels = 10 * np.log10(np.maximum(power / loudest, _TINY))
-    return np.maximum(decibels, _FLOOR_DB)
+    return pooled_power(torch.stack([(left + right) / 2, (left - right) / 2]), sample_rate)
 
 
 @dataclass
@@ -122,8 +96,7 @@ class _Grid:
     num_rows: int
 
     def __post_init__(self) -> None:
-        size = (4 * _PANEL_WIDTH + 0.5, self.num_rows * _PANEL_HEIGHT + 0.7)
-        self.figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
+        self.figure: Figure = new_figure(4 * _PANEL_WIDTH + 0.5, self.num_rows * _PANEL_HEIGHT + 0.7)
         self.panels = self.figure.subplots(self.num_rows, 4, sharex=True, sharey=True, squeeze=False)
 
     def show_level(self, row: int, column: int, levels: Levels, title: str) -> None:
@@ -148,7 +121,7 @@ class _Grid:
             vmax=limits[1],
             interpolation="nearest",
         )
-        axes.set_title(textwrap.fill(title, 36), fontsize=8, parse_math=False)
+        axes.set_title(textwrap.fill(readable(title), 36), fontsize=8, parse_math=False)
         axes.tick_params(labelsize=7)
         if column == 0:
             axes.set_ylabel("frequency / kHz", fontsize=7.5)

@@ -171,7 +171,7 @@ def test_everything_is_written_as_csv_and_pictures(mined, tmp_path):
     written = write_statistics(runs, tmp_path / "out" / "statistics")
     assert {path.name for path in written} == {
         "pruning.csv", "sizes.csv", "variation.csv", "runs.csv", "tradeoff.csv",
-        "counts.png", "ratios.png", "courses.png", "importance.png", "tradeoff.png", "repeats_1.png",
+        "counts.png", "ratios.png", "histories.png", "importance.png", "tradeoff.png", "repeats_1.png",
     }  # fmt: skip
     assert all(path.stat().st_size > 50 for path in written)
     with open(tmp_path / "out" / "statistics" / "runs.csv", newline="", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
-from graphmix.plots import color_of, plot_graph
+from graphmix.plots import color_of, plot_graph, save
 from graphmix.plots.layered import layered_layout
 from graphmix.plots.placement import edges_of
 from graphmix.plots.tree import is_mostly_tree, tree_layout
@@ -345,3 +345,14 @@ def test_plots_leave_pyplot_alone_and_graphmix_leaves_plots_alone() -> None:
         "import graphmix.plots; assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_in_any_script_are_drawn_without_a_warning(tmp_path, recwarn) -> None:
+    odd = ["夜に駆ける.wav", "🎸 guitar.wav", "caf\udce9.wav", "$x$ \x07.wav", "שלום.wav"]
+    figure = plot_graph(mixing_console(Rack.console("eg"), {"\ue123 bus": odd}, "eg"), "夜 \ue123 $title$")
+    for extension in ("png", "svg", "pdf"):
+        save(figure, tmp_path / f"graph.{extension}")
+    assert [str(warning.message) for warning in recwarn.list] == []
+    shown = {text.get_gid(): text.get_text() for text in figure.axes[0].texts}
+    assert r"caf\xe9.wav" in shown.values()
+    assert r"\ue123" in shown["title"]

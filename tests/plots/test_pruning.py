@@ -7,7 +7,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from graphmix.errors import GraphmixError
-from graphmix.plots import color_of, plot_importance, plot_pruning, save
+from graphmix.plots import color_of, plot_pruning, save
+from graphmix.plots.pruning import plot_histories
 
 TRACE: list[dict[str, Any]] = [
     {"event": "train", "step": 0, "loss": 1.0, "wet": {"gain": 0.5, "reverb": 0.5}},
@@ -44,6 +45,14 @@ TRACE: list[dict[str, Any]] = [
     {"event": "train", "step": 200, "loss": 0.49},
     {"event": "saved", "path": "somewhere"},
 ]
+
+SHORT = [
+    {"event": "train", "step": 0, "loss": 1.0, "wet": {"gain": 1.0, "equalizer": 0.5}},
+    {"event": "trial", "step": 100, "round": 1},
+    {"event": "round", "step": 100, "round": 1, "ratio": {"gain": 0.0, "equalizer": 0.5, "all": 0.25}, "loss": 0.5},
+    {"event": "train", "step": 150, "loss": 0.5, "wet": {"gain": 0.8, "equalizer": None}},
+]
+TYPES = ["gain", "equalizer"]
 
 
 def lines(figure: Figure, panel: int) -> dict[str, Any]:
@@ -107,34 +116,55 @@ def test_an_empty_trace_is_refused() -> None:
         plot_pruning([])
 
 
-def test_each_processor_is_a_point_in_the_colour_of_its_type() -> None:
-    figure = plot_importance([0.1, 0.5, 0.9], [0.0, 0.01, -0.002], ["gain", "e", "gain"])
-    axes = figure.axes[0]
-    points = {c.get_label(): c for c in axes.collections}
-    assert set(points) == {"gain (2)", "equalizer (1)"}
-    assert points["gain (2)"].get_offsets().tolist() == [[0.1, 0.0], [0.9, -0.002]]
-    assert to_hex(points["equalizer (1)"].get_facecolor()[0]) == color_of("equalizer")
-    assert [line.get_gid() for line in axes.lines] == ["zero"]
-    assert axes.get_yscale() == "linear"
+def test_histories_have_a_line_for_each_song_and_type() -> None:
+    figure = plot_histories([("one", SHORT), ("two", SHORT)], TYPES)
+    ratios, weights = figure.axes[:3], figure.axes[3:]
+    assert [len(axes.lines) for axes in ratios] == [2, 2, 2]
+    assert ratios[0].lines[0].get_ydata() == pytest.approx([0, 0.25, 0.25])
+    assert weights[0].lines[0].get_ydata() == pytest.approx([0.75, 0.8])
+    assert weights[2].lines[0].get_xdata() == pytest.approx([0])
 
 
-def test_one_very_important_processor_does_not_hide_the_others() -> None:
-    figure = plot_importance([0.1, 0.5, 0.9, 1.0], [0.001, -0.001, 0.002, 3.0], ["gain", "delay", "$user$", "gain"])
-    assert figure.axes[0].get_yscale() == "symlog"
+def unchanged(steps: tuple[int, ...], loss: float = 0.5) -> list[dict[str, Any]]:
+    """A search whose rounds removed nothing and changed no loss."""
+    trace: list[dict[str, Any]] = [{"event": "train", "step": steps[0], "loss": loss, "wet": {"gain": 1.0}}]
+    for number, step in enumerate(steps):
+        ratio = {"gain": 0.0, "all": 0.0}
+        trace.append({"event": "round", "round": number, "step": step, "loss": loss, "ratio": ratio, "processors": 3})
+    return trace
 
 
-def test_importance_is_drawn_from_nothing_but_zeros(tmp_path: Path) -> None:
-    save(plot_importance([0.0], [0.0], ["gain"]), tmp_path / "importance.pdf")
+@pytest.mark.parametrize("steps", [(0,), (0, 0), (5, 5, 9)])
+@pytest.mark.parametrize("loss", [0.0, 0.5])
+def test_rounds_that_changed_nothing_are_drawn(steps: tuple[int, ...], loss: float, tmp_path: Path, recwarn) -> None:
+    figure = plot_pruning(unchanged(steps, loss))
+    save(figure, tmp_path / "pruning.png")
+    assert not recwarn.list
+    ratios, weights, losses = figure.axes
+    assert [text.get_text() for text in ratios.texts] == ["no processor was removed"]
+    total = lines(figure, 0)["all"].get_xdata()
+    assert max(total) > min(total), "a line of no length cannot be seen"
+    assert lines(figure, 1)["type-gain"].get_marker() == "o"
+    assert weights.get_ylim() == pytest.approx((-0.03, 1.03))
+    low, high = losses.get_ylim()
+    assert low == 0
+    assert high > loss
+    for axes in figure.axes:
+        assert all(patch.get_width() > 0 for patch in axes.patches)
 
 
-@pytest.mark.parametrize(
-    ("weights", "increases", "types", "message"),
-    [
-        ([], [], [], "no processor to plot"),
-        ([0.1], [0.1, 0.2], ["gain"], "1 weights, 2 loss increases and 1 types"),
-        ([0.1], [math.inf], ["gain"], "processor 0 has weight 0.1 and increase inf"),
-    ],
-)
-def test_bad_importances_are_refused(weights: list, increases: list, types: list, message: str) -> None:
-    with pytest.raises(GraphmixError, match=message):
-        plot_importance(weights, increases, types)
+def test_a_loss_of_null_or_nan_has_no_point(tmp_path: Path) -> None:
+    trace = [{**TRACE[0], "loss": None}, {**TRACE[1], "loss": math.nan, "wet": {"gain": None}}, *TRACE[2:]]
+    figure = plot_pruning(trace)
+    assert lines(figure, 2)["train"].get_ydata() == pytest.approx([0.5, 0.49])
+    only = plot_pruning([{"event": "train", "step": 1, "loss": None, "wet": {}}])
+    assert [text.get_text() for axes in only.axes for text in axes.texts] == [
+        "no pruning round", "no weights recorded", "no finite loss",
+    ]  # fmt: skip
+    save(only, tmp_path / "pruning.png")
+
+
+def test_histories_of_searches_that_changed_nothing_are_drawn(tmp_path: Path) -> None:
+    figure = plot_histories([("one", unchanged((0,))), ("two", SHORT), ("three", [])], TYPES)
+    save(figure, tmp_path / "histories.png")
+    assert [len(axes.lines) for axes in figure.axes[:3]] == [2, 2, 1]

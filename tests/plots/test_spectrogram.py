@@ -87,10 +87,12 @@ def test_five_minutes_are_drawn_in_seconds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 100, 5000])
-def test_short_silent_and_numpy_audio_is_drawn(samples: int, tmp_path: Path) -> None:
-    silence = np.zeros((2, samples))
-    label = "a $label$ that is so long that it needs more than one line"
-    save(plot_match(silence, {label: silence}, RATE), tmp_path / "match.png")
+def test_short_silent_and_numpy_audio_is_drawn(samples: int, tmp_path: Path, recwarn) -> None:
+    silence, noise = np.zeros((2, samples)), np.random.default_rng(0).normal(size=(2, samples))
+    label = "a $label$ that is so long that it needs more than one line 夜 🎸"
+    for target, match in ((silence, silence), (silence, noise), (noise, silence)):
+        save(plot_match(target, {label: match}, RATE), tmp_path / "match.png")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -5,13 +6,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from graphmix.errors import GraphmixError
-from graphmix.plots import color_of
+from graphmix.plots import color_of, save
 from graphmix.plots.statistics import (
     COUNTS,
     draw_statistics,
     plot_counts,
-    plot_courses,
-    plot_importances,
     plot_ratios,
     plot_repeats,
     plot_tradeoff,
@@ -27,12 +26,6 @@ def record(collection: str, ratio: float, **changes: Any) -> dict[str, Any]:
 
 
 RECORDS = [record("box", 0.5), record("box", 0.7, tracks=30), record("chest", 0.9, audio_loss=0.8)]
-TRACE = [
-    {"event": "train", "step": 0, "loss": 1.0, "wet": {"gain": 1.0, "equalizer": 0.5}},
-    {"event": "trial", "step": 100, "round": 1},
-    {"event": "round", "step": 100, "round": 1, "ratio": {"gain": 0.0, "equalizer": 0.5, "all": 0.25}, "loss": 0.5},
-    {"event": "train", "step": 150, "loss": 0.5, "wet": {"gain": 0.8, "equalizer": None}},
-]
 
 
 def test_every_song_is_counted_once_in_each_histogram() -> None:
@@ -54,21 +47,6 @@ def test_ratios_have_a_bar_at_each_collections_mean() -> None:
     assert lines["mean-pruning_ratio-box"].get_ydata() == pytest.approx([0.6, 0.6])
     assert lines["mean-pruning_ratio_gain-chest"].get_ydata() == pytest.approx([0.45, 0.45])
     assert not [name for name in lines if "equalizer" in name], "nobody has a ratio for it"
-
-
-def test_courses_have_a_line_for_each_song_and_type() -> None:
-    figure = plot_courses([("one", TRACE), ("two", TRACE)], TYPES)
-    ratios, weights = figure.axes[:3], figure.axes[3:]
-    assert [len(axes.lines) for axes in ratios] == [2, 2, 2]
-    assert ratios[0].lines[0].get_ydata() == pytest.approx([0, 0.25, 0.25])
-    assert weights[0].lines[0].get_ydata() == pytest.approx([0.75, 0.8])
-    assert weights[2].lines[0].get_xdata() == pytest.approx([0])
-
-
-def test_importances_have_a_panel_for_each_song_and_the_colours_of_types() -> None:
-    figure = plot_importances({"one": [("gain", 0.9, 0.2), ("equalizer", 0.1, 0.0)], "$two$": [("gain", 0.5, 9.0)]})
-    assert len(figure.axes) == 2
-    assert to_hex(figure.axes[1].collections[0].get_facecolor()[0]) == color_of("gain")
 
 
 def test_tradeoff_averages_the_songs_that_have_all_tolerances() -> None:
@@ -98,7 +76,7 @@ def test_only_what_there_is_data_for_is_drawn() -> None:
         "settings": "s",
         "records": RECORDS,
         "types": TYPES,
-        "courses": [],
+        "histories": [],
         "importance": {},
         "repeats": [],
         "tradeoff": [],
@@ -106,7 +84,34 @@ def test_only_what_there_is_data_for_is_drawn() -> None:
     assert set(draw_statistics(data)) == {"counts", "ratios"}
 
 
-@pytest.mark.parametrize("draw", [plot_counts, plot_courses, plot_importances, plot_tradeoff])
-def test_nothing_to_draw_is_told(draw: Any) -> None:
+@pytest.mark.parametrize("draw", [plot_counts, plot_tradeoff])
+def test_nothing_to_draw_is_an_error(draw: Any) -> None:
     with pytest.raises(GraphmixError, match="nothing to plot"):
-        draw([], TYPES) if draw is plot_courses else draw([])
+        draw([])
+
+
+ODD = "$夜$ 🎸 caf\udce9 \x07"
+
+
+def test_odd_names_and_graphs_without_processors_are_drawn(tmp_path: Path, recwarn) -> None:
+    one = {**record(ODD, 0.0), "song_id": ODD, "policy": ODD, "tolerance": 0.1, "settings": ODD}
+    one |= {"remaining": 1.0, "loss increase": 0.0}
+    data = {
+        "settings": ODD,
+        "records": [one],
+        "types": TYPES,
+        "histories": [(ODD, [{"event": "round", "round": 0, "step": 0, "loss": 0.5, "ratio": {}}])],
+        "importance": {ODD: [("gain", 1.0, 0.0)]},
+        "repeats": [
+            (ODD, {"seed 0": {(ODD, "gain", 0)}, "seed 1": set()}, [0.5, 0.5]),
+            (ODD, {"a": set(), "b": set()}, []),
+        ],
+        "tradeoff": [one, {**one, "settings": "other", "tolerance": 0.2}],
+    }
+    figures = draw_statistics(data)
+    assert set(figures) == {"counts", "ratios", "histories", "importance", "tradeoff", "repeats_1", "repeats_2"}
+    for name, figure in figures.items():
+        for extension in ("png", "svg", "pdf"):
+            save(figure, tmp_path / f"{name}.{extension}")
+        figure.savefig(tmp_path / "by matplotlib.png")
+    assert [str(warning.message) for warning in recwarn.list] == []
