@@ -63,7 +63,7 @@ from graphmix.training.trainer import train
 PARTS = ("gain", "console", "heads", "start", "real")
 GAIN_MODELS = ("dmc-gain", "mean-gain", "loudness")
 CONSOLE_MODELS = ("graph", "dmc", "mean", "nearest", "loudness")
-OTHER_MODELS = ("graph-gps", "graph-transformer", "graph-gine", "writer", "waveunet", "dmc-proxy")
+OTHER_MODELS = ("graph-gps", "graph-transformer", "graph-gine", "autoregressive", "waveunet", "dmc-proxy")
 HEADS = {"per-type heads": "per-type", "joint head": "joint"}
 TEST_SHARE = 0.15
 CHAIN = "ecnsgdr"
@@ -149,9 +149,11 @@ def as_score(row: Row) -> Score:
     if plain is not None:
         counts = {name: Counts(*cells) for name, cells in plain["counts"].items()}
         agreement = Agreement(counts, plain["raw_errors"], plain["raw_values"], plain["lost"])
-    skipped = ("part", "model", "song", "heard_in_training", "agreement")
+    skipped = ("part", "model", "song", "artist_in_training", "heard_in_training", "agreement")
     numbers = {name: value for name, value in row.items() if name not in skipped}
-    return Score(row["model"], row["song"], row["heard_in_training"], numbers, agreement)
+    return Score(
+        row["model"], row["song"], row.get("artist_in_training", row.get("heard_in_training")), numbers, agreement
+    )
 
 
 def note_oracle(part: str, songs: Sequence[EvaluationSong], rows: list[Row], note: Note) -> None:

@@ -74,7 +74,7 @@ def run_evaluate(
             evaluate(loaded, found, trained_on=artists, progress=lambda done, total: bar.update(task, completed=done))
         )
     console.print(as_table(summarize(scores), len(found)))
-    heard = sorted({score.model for score in scores if score.heard_in_training})
+    heard = sorted({score.model for score in scores if score.artist_in_training})
     if heard:
         console.print(
             f"note: {', '.join(heard)} had heard some of these artists in training; --held-out leaves these songs out.",

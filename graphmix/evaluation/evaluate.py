@@ -75,21 +75,21 @@ class Score:
     Args:
         model: as the caller names it.
         song_id: of the song.
-        heard_in_training: whether the model was trained on songs of this artist.
+        artist_in_training: whether the model was trained on songs of this artist.
         numbers: by :data:`COLUMNS`.
         agreement: with the true graph, or None.
     """
 
     model: str
     song_id: str
-    heard_in_training: bool
+    artist_in_training: bool
     numbers: Mapping[str, float | None]
     agreement: Agreement | None = None
 
     def row(self) -> dict[str, Any]:
         """JSON values."""
         plain = {name: None if x is None else round(x, 6) for name, x in self.numbers.items()}
-        return {"model": self.model, "song": self.song_id, "heard_in_training": self.heard_in_training, **plain}
+        return {"model": self.model, "song": self.song_id, "artist_in_training": self.artist_in_training, **plain}
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def plain_summary(summary: Mapping[str, Mapping[str, Interval | None]]) -> dict[
 
 def _as_csv(scores: Sequence[Score], summary: Mapping[str, Mapping[str, Interval | None]]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, ["model", "song", "heard_in_training", *COLUMNS], lineterminator="\n")
+    writer = csv.DictWriter(file, ["model", "song", "artist_in_training", *COLUMNS], lineterminator="\n")
     writer.writeheader()
     for score in scores:
         writer.writerow({name: "" if value is None else value for name, value in score.row().items()})

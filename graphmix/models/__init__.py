@@ -9,7 +9,7 @@ from graphmix.models.effects.strip import ChannelStrip
 from graphmix.models.encoders import Encoder, ResidualEncoder, StatisticsEncoder, VGGish
 from graphmix.models.features import LogMel
 from graphmix.models.heads import JointHead, NodeOutputs, PerTypeHeads
-from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.autoregressive import AutoregressiveConfig, AutoregressiveEstimator
 from graphmix.models.mixing.baselines import (
     LoudnessSum,
     LoudnessSumConfig,
@@ -20,9 +20,11 @@ from graphmix.models.mixing.baselines import (
 )
 from graphmix.models.mixing.basis import RawBasis
 from graphmix.models.mixing.dmc import DMC, DMCConfig
-from graphmix.models.mixing.estimator import MODELS, Estimator, NeuralEstimator, Outputs, build_estimator, register
+from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator, register
 from graphmix.models.mixing.graph_estimator import GraphEstimator, GraphEstimatorConfig
 from graphmix.models.mixing.nearest_song import NearestSong, NearestSongConfig
+from graphmix.models.mixing.neural import NeuralEstimator
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.subgroups import BusLinks, buses_from, link_loss
 from graphmix.models.mixing.waveunet import MixWaveUNet
@@ -30,6 +32,8 @@ from graphmix.models.mixing.waveunet import MixWaveUNet
 __all__ = [
     "DMC",
     "MODELS",
+    "AutoregressiveConfig",
+    "AutoregressiveEstimator",
     "BusLinks",
     "ChannelStrip",
     "DMCConfig",
@@ -38,7 +42,6 @@ __all__ = [
     "Estimator",
     "GraphEstimator",
     "GraphEstimatorConfig",
-    "GraphWriter",
     "JointHead",
     "LogMel",
     "LoudnessSum",

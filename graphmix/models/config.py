@@ -6,12 +6,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graphmix.errors import GraphmixError
 from graphmix.graph.consoles import CONSOLE_CHAIN
 
 _SHOWN = 60
+OLD_NAMES = {"writer": "autoregressive"}
+"""Names of models in older files -> their names today."""
 
 
 class Table(BaseModel):
@@ -32,6 +34,11 @@ class ModelConfig(Table):
     name: str
     chain: str = CONSOLE_CHAIN
     sample_rate: int = Field(default=30000, ge=8000, le=192000)
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _renamed(cls, name: Any) -> Any:
+        return OLD_NAMES.get(name, name) if isinstance(name, str) else name
 
 
 class EncoderConfig(Table):
@@ -84,8 +91,8 @@ class NeuralConfig(ModelConfig):
     responses: bool = False
 
     @property
-    def hearing(self) -> str:
-        """What features depend on: models of one hearing are told the same of a song."""
+    def features_key(self) -> str:
+        """Settings that features depend on: models with equal keys have equal features of a song."""
         parts = self.encoder.kind == "statistics", self.mels, self.sample_rate, self.reverse, self.responses
         return ", ".join(map(str, parts))
 
@@ -105,10 +112,11 @@ def model_config(values: Mapping[str, Any]) -> ModelConfig:
     from graphmix.models import MODELS  # each model brings its own configuration
 
     name = values.get("name")
-    if not isinstance(name, str) or name not in MODELS:
+    known = OLD_NAMES.get(name, name) if isinstance(name, str) else None
+    if known is None or known not in MODELS:
         raise GraphmixError(f"there is no model {name!r}; give one of: {', '.join(sorted(MODELS))}.")
     try:
-        return MODELS[name].config_type.model_validate(dict(values))
+        return MODELS[known].config_type.model_validate(dict(values))
     except ValidationError as error:
         raise GraphmixError(f"model {name!r}: {describe_error(error)}.") from None
 

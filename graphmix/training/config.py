@@ -18,6 +18,8 @@ from graphmix.models.config import ModelConfig, Table, describe_error
 from graphmix.models.config import model_config as read_model
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
+OLD_NAMES = {"writer": "autoregressive"}
+"""Names that configurations had -> their names today."""
 
 
 class DataConfig(Table):
@@ -224,7 +226,8 @@ def find_config(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    shipped = CONFIG_FOLDER / f"{source}.toml"
+    name = OLD_NAMES.get(str(source), str(source))
+    shipped = CONFIG_FOLDER / f"{name}.toml"
     if path.name == str(source) and shipped.is_file():
         return shipped
     raise GraphmixError(

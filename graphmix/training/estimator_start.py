@@ -20,9 +20,10 @@ from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.features import LEVELS
-from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.autoregressive import AutoregressiveEstimator
 from graphmix.models.mixing.canonical import join_blocks
-from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, by_track
+from graphmix.models.mixing.estimator import Estimator
+from graphmix.models.mixing.neural import NeuralEstimator, by_track
 from graphmix.processors.rack import Rack
 from graphmix.search.initialization import with_start_values
 from graphmix.search.levels import with_levels
@@ -105,7 +106,7 @@ class EstimatorStart:
 
     def _measured(self, start: MixGraph, proposed: MixGraph, objective: Objective, responses: Tensor) -> MixGraph:
         """Levels and equalizers of the tracks as measured: alone, or with the other effects that the model proposes."""
-        assert isinstance(self.estimator, NeuralEstimator), "checked before"
+        assert self.estimator.responses is not None, "responses were measured"
         tracks = objective.song.track_names
         bins = start.params["equalizer"].size(1) if "equalizer" in start.params else 0
         gains, curves = self.estimator.responses.read_off(responses, max(1, bins))
@@ -149,11 +150,11 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
     was_training = estimator.training
     estimator.eval()
     try:
-        if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, GraphWriter):
+        if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, AutoregressiveEstimator):
             return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
         embedded, responses = [], []
         for block in blocks_of(song):
-            heard = estimator.hear(block)
+            heard = estimator.analyze(block)
             embedded += estimator.embed_canonical([heard])
             if estimator.config.responses:
                 assert heard.features is not None, "just computed"
@@ -168,6 +169,7 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
 
 def _measure_song(estimator: NeuralEstimator, song: Song) -> Tensor:
     """Responses of all tracks over a song of several blocks, in the song's order, [tracks, 2, 2, mels + 1]."""
+    assert estimator.responses is not None, "the model takes responses"
     device = estimator.device
     pairs = ((block.audio.to(device), block.mix.to(device)) for block in blocks_of(song) if block.mix is not None)
     return estimator.responses.measure(pairs).cpu()

@@ -19,8 +19,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.heads import COEFFICIENT_LIMIT
 from graphmix.models.mixing.basis import RawBasis
-from graphmix.models.mixing.dmc import KEPT_LOGIT
-from graphmix.models.mixing.estimator import Outputs
+from graphmix.models.mixing.outputs import KEPT_LOGIT, Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import mix_loss

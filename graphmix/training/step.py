@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from graphmix.audio.segments import encoder_blocks
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.mixing.autoregressive import GraphWriter
+from graphmix.models.mixing.autoregressive import AutoregressiveEstimator
 from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong
 from graphmix.models.mixing.dmc import DMC
-from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, Outputs
+from graphmix.models.mixing.estimator import Estimator
 from graphmix.models.mixing.graph_estimator import GraphEstimator
+from graphmix.models.mixing.neural import NeuralEstimator
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.spec import STRUCTURAL
 from graphmix.training.config import LossConfig
@@ -75,12 +77,12 @@ class TrainingStep(nn.Module):
 
     @property
     def _has_heads(self) -> bool:
-        return isinstance(self.estimator, NeuralEstimator) and not isinstance(self.estimator, GraphWriter)
+        return isinstance(self.estimator, NeuralEstimator) and not isinstance(self.estimator, AutoregressiveEstimator)
 
     def _check(self) -> None:
         model = self.estimator
         predicts = isinstance(model, GraphEstimator) and model.config.predict_subgroups
-        able = {"audio": True, "sequence": isinstance(model, GraphWriter), "subgroups": predicts}
+        able = {"audio": True, "sequence": isinstance(model, AutoregressiveEstimator), "subgroups": predicts}
         able |= dict.fromkeys(OF_NODES, self._has_heads)
         able |= dict.fromkeys(("keep", "sparsity"), self._has_heads and not isinstance(model, DMC))  # it drops nothing
         wrong = next((name for name in self.active if not able[name]), None)
@@ -128,7 +130,7 @@ class TrainingStep(nn.Module):
         known = {} if known is None else known
         for index, record in enumerate(songs.records):
             path = str(record.graph_path)
-            key = self.estimator.config.hearing, path
+            key = self.estimator.features_key, path
             if key not in known:
                 song = songs.song(index)
                 blocks = encoder_blocks(song.num_samples, song.sample_rate)
@@ -172,8 +174,8 @@ class TrainingStep(nn.Module):
         outputs = model.outputs_of(songs) if self._has_heads else None
         terms: dict[str, Tensor] = {}
         if "sequence" in self.active:
-            assert isinstance(model, GraphWriter), "checked when this was made"
-            terms["sequence"] = model.writing_loss_of(songs, [example.graph for example in examples])
+            assert isinstance(model, AutoregressiveEstimator), "checked when this was made"
+            terms["sequence"] = model.teacher_forcing_loss_of(songs, [example.graph for example in examples])
         with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
             if outputs is not None:
                 terms |= self._of_nodes(outputs, songs, examples)
@@ -253,7 +255,7 @@ class TrainingStep(nn.Module):
         model = self.estimator
         assert isinstance(model, NeuralEstimator), "only these have features"
         with torch.autocast(model.device.type, enabled=False):
-            song = model.hear(stems)
+            song = model.analyze(stems)
         assert song.features is not None, "just computed"
         mix = None if song.mix_features is None else song.mix_features.cpu()
         nothing = song.audio.new_zeros(len(song.names), 2, 0)

@@ -64,9 +64,9 @@ def test_the_sum_keeps_nothing(scores: list[Score]) -> None:
 
 
 def test_songs_of_artists_heard_in_training_are_marked(scores: list[Score]) -> None:
-    marked = {score.song_id for score in scores if score.heard_in_training}
+    marked = {score.song_id for score in scores if score.artist_in_training}
     assert marked == {"song_0", "song_1"}
-    assert all(score.model == "graph" for score in scores if score.heard_in_training)
+    assert all(score.model == "graph" for score in scores if score.artist_in_training)
 
 
 def test_a_model_that_answers_truly_is_perfect(songs: list[EvaluationSong]) -> None:

@@ -8,6 +8,7 @@ from graphmix.errors import GraphError, GraphmixError
 from graphmix.models import (
     DMC,
     MODELS,
+    AutoregressiveConfig,
     DMCConfig,
     GraphEstimatorConfig,
     ModelConfig,
@@ -38,7 +39,7 @@ def test_values_are_taken_at_every_depth() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "gpt"}, "there is no model 'gpt'; give one of: dmc, graph"),
+        ({"name": "gpt"}, "there is no model 'gpt'; give one of: autoregressive, dmc, graph"),
         ({}, "there is no model None"),
         ({"name": ["dmc"]}, "there is no model"),
         ({"name": "dmc", "colour": 3}, "model 'dmc': the key 'colour' is unknown; remove it"),
@@ -66,3 +67,14 @@ def test_models_come_from_their_configurations() -> None:
 def test_a_chain_that_cannot_be_built_is_refused(name: str, chain: str) -> None:
     with pytest.raises(GraphError, match=r"letter|chain"):
         build_estimator(model_config({"name": name, "chain": chain}))
+
+
+def test_names_and_keys_of_older_files_are_read() -> None:
+    writer = model_config({"name": "writer", "chain": "eg"})
+    assert writer == AutoregressiveConfig(chain="eg")
+    assert writer.model_dump()["name"] == "autoregressive"
+    graph = model_config({"name": "graph", "heard_by": "all"})
+    assert graph == model_config({"name": "graph", "conditioned_nodes": "all"})
+    assert "heard_by" not in graph.model_dump()
+    with pytest.raises(GraphmixError, match="'heard_by'"):
+        model_config({"name": "graph", "heard_by": "all", "conditioned_nodes": "all"})

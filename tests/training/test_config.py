@@ -30,7 +30,7 @@ def test_every_configuration_that_comes_with_graphmix_can_be_read(name: str) -> 
 
 def test_the_shipped_configurations_cover_every_model() -> None:
     names = {load_config(name).model.name for name in known_configs()}
-    assert {"dmc", "graph", "writer", "waveunet", "mean_parameters", "nearest_song", "loudness_sum"} <= names
+    assert {"dmc", "graph", "autoregressive", "waveunet", "mean_parameters", "nearest_song", "loudness_sum"} <= names
 
 
 def test_a_configuration_survives_a_round_trip_through_json_values() -> None:

@@ -13,7 +13,8 @@ from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.basis import RawBasis
 from graphmix.models.mixing.canonical import CanonicalSong
-from graphmix.models.mixing.estimator import Outputs, build_estimator
+from graphmix.models.mixing.estimator import build_estimator
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.training.config import LossConfig
@@ -243,7 +244,7 @@ def test_a_model_that_hears_whole_songs_says_the_same_of_each_segment(
     songbook: Path, model: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, songs, heard = whole_songs_heard(songbook, model, (0, 9000), monkeypatch)
-    whole = step.estimator.hear(Stems.from_song(songs.song(1)))
+    whole = step.estimator.analyze(Stems.from_song(songs.song(1)))
     assert len(heard) == 2
     for told in heard:
         assert told.names == whole.names
@@ -257,7 +258,7 @@ def test_of_a_long_song_a_model_hears_the_block_around_a_segment(
     monkeypatch.setattr("graphmix.training.step.encoder_blocks", lambda num_samples, sample_rate: halves)
     starts = (-9000, RATE // 2 - 1, RATE // 2, RATE)
     step, songs, heard = whole_songs_heard(songbook, LEVELS, starts, monkeypatch)
-    expected = [step.estimator.hear(Stems.from_song(songs.song(1), *half)).features for half in halves]
+    expected = [step.estimator.analyze(Stems.from_song(songs.song(1), *half)).features for half in halves]
     assert not torch.equal(*expected)
     for told, half in zip(heard, (0, 0, 1, 1), strict=True):
         assert torch.equal(told.features, expected[half])

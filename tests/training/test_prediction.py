@@ -103,6 +103,6 @@ def test_a_folder_that_holds_something_else_is_refused(estimator: Estimator, son
 
 def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> None:
     reverse: dict[str, Any] = {**GRAPH, "reverse": True}
-    with pytest.raises(GraphmixError, match="hears the mix as well"):
+    with pytest.raises(GraphmixError, match="takes the mix as well"):
         predict(song_folder / "dry", build_estimator(model_config(reverse)), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -30,7 +30,7 @@ GRAPH: dict[str, Any] = {
     "encoder": ENCODER,
 }
 WRITER: dict[str, Any] = {
-    "name": "writer",
+    "name": "autoregressive",
     "chain": CHAIN,
     "mels": 16,
     "components": 4,

@@ -5,11 +5,11 @@ whole prototype, the parameters: messages run along the edges in both directions
 dry/wet and coefficients. That order, and a transformer for it, are those of "Blind estimation of audio processing
 graph" (Lee et al., ICASSP 2023).
 
-It learns from true graphs by teacher forcing (:meth:`GraphWriter.writing_loss`). The structure that it writes has no
-gradient; what it says of parameters has, in training mode too.
+It is trained on true graphs by teacher forcing (:meth:`AutoregressiveEstimator.teacher_forcing_loss`). The structure of
+its proposals has no gradient; their parameters have, in training mode too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -26,8 +26,10 @@ from graphmix.models.heads import NodeOutputs, PerTypeHeads
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.canonical import EmbeddedSong
 from graphmix.models.mixing.decoding import sampler, write, write_by_beam
-from graphmix.models.mixing.estimator import NeuralEstimator, Outputs, register
+from graphmix.models.mixing.estimator import register
 from graphmix.models.mixing.linearize import GraphSequence, linearize
+from graphmix.models.mixing.neural import NeuralEstimator
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.partial_graph import Draft, Transcript, transcribe
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.wiring import full_console, set_console
@@ -35,7 +37,7 @@ from graphmix.processors.rack import Rack
 from graphmix.spec import STRUCTURAL, TypeTable
 
 
-class WriterConfig(NeuralConfig):
+class AutoregressiveConfig(NeuralConfig):
     """A graph writer; ``chain`` is the processors that it may use.
 
     Args:
@@ -55,7 +57,7 @@ class WriterConfig(NeuralConfig):
         seed: of sampling; the same song and seed give the same graph.
     """
 
-    name: Literal["writer"] = "writer"
+    name: Literal["autoregressive"] = "autoregressive"
     channels: int = Field(default=128, ge=2)
     heads: int = Field(default=4, ge=1)
     layers: int = Field(default=3, ge=1)
@@ -100,7 +102,7 @@ class EdgeMessages(nn.Module):
 
 
 @register
-class GraphWriter(NeuralEstimator):
+class AutoregressiveEstimator(NeuralEstimator):
     """Writes a graph node by node: prototype first, parameters second.
 
     What it writes is valid whatever it has learned; see :mod:`graphmix.models.mixing.partial_graph`.
@@ -110,14 +112,15 @@ class GraphWriter(NeuralEstimator):
         rack: processors of your own for the letters of the chain.
 
     Example:
-        >>> writer = GraphWriter(WriterConfig(chain="eg", nodes_per_track=1)).eval()
+        >>> writer = AutoregressiveEstimator(AutoregressiveConfig(chain="eg", nodes_per_track=1)).eval()
         >>> graph = writer(Stems(torch.randn(2, 2, 30000), ("bass", "voice"), 30000))
         >>> sorted(graph.names[node] for node in graph.nodes_of("in"))
         ['bass', 'voice']
     """
 
-    config_type: ClassVar[type[ModelConfig]] = WriterConfig
-    config: WriterConfig
+    config_type: ClassVar[type[ModelConfig]] = AutoregressiveConfig
+    has_heads: ClassVar[bool] = False
+    config: AutoregressiveConfig
 
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
@@ -135,12 +138,27 @@ class GraphWriter(NeuralEstimator):
         return [self._proposal(song) for song in songs]
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
-        """There is no full console of which heads could speak.
+        """There is no full console that heads could predict.
 
         Raises:
             GraphmixError: always.
         """
-        raise GraphmixError(f"the model {self.config.name!r} fills no console; it learns by its method writing_loss.")
+        raise GraphmixError(f"the model {self.config.name!r} fills no console; train it by teacher_forcing_loss.")
+
+    @property
+    def loss_terms(self) -> frozenset[str]:
+        """Audio, and the likelihood of true graphs."""
+        return frozenset({"audio", "sequence"})
+
+    def structure_losses(
+        self,
+        songs: Sequence[EmbeddedSong],
+        graphs: Sequence[MixGraph],
+        outputs: Outputs | None,
+        terms: Collection[str],
+    ) -> dict[str, Tensor]:
+        """``sequence``: see :meth:`teacher_forcing_loss`."""
+        return {"sequence": self.teacher_forcing_loss_of(songs, graphs)} if "sequence" in terms else {}
 
     def room(self, num_tracks: int) -> int:
         """How many nodes a graph for so many tracks may have beside the inputs."""
@@ -188,7 +206,7 @@ class GraphWriter(NeuralEstimator):
 
     # --- learning
 
-    def writing_loss(self, songs: Sequence[Stems], graphs: Sequence[MixGraph], settings: float = 1.0) -> Tensor:
+    def teacher_forcing_loss(self, songs: Sequence[Stems], graphs: Sequence[MixGraph], settings: float = 1.0) -> Tensor:
         """How improbable true graphs are, and how far off their parameters; the mean over the songs, 0-dim.
 
         The first part is the mean negative log-likelihood of a choice, the second the mean absolute error of dry/wet
@@ -203,12 +221,12 @@ class GraphWriter(NeuralEstimator):
             GraphError: a graph with several outputs, without an active track, of another rate, or with processors that
                 the model does not have.
         """
-        return self.writing_loss_of(self.embed(songs), graphs, settings)
+        return self.teacher_forcing_loss_of(self.embed(songs), graphs, settings)
 
-    def writing_loss_of(
+    def teacher_forcing_loss_of(
         self, songs: Sequence[EmbeddedSong], graphs: Sequence[MixGraph], settings: float = 1.0
     ) -> Tensor:
-        """As :meth:`writing_loss`, from what was heard."""
+        """As :meth:`teacher_forcing_loss`, from what was heard."""
         losses = []
         for song, graph in zip(songs, graphs, strict=True):
             if not song.num_tracks:
@@ -226,7 +244,7 @@ class GraphWriter(NeuralEstimator):
             names: of the active tracks, in canonical order.
 
         Raises:
-            GraphError: as :meth:`writing_loss`.
+            GraphError: as :meth:`teacher_forcing_loss`.
         """
         if graph.sample_rate != self.sample_rate:
             raise GraphError(

@@ -24,7 +24,7 @@ from graphmix.graph.strips import find_strips
 from graphmix.models.config import ModelConfig
 from graphmix.models.mixing.basis import physical_values
 from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong, canonical_buses
-from graphmix.models.mixing.estimator import Described, Estimator, register
+from graphmix.models.mixing.estimator import Embeddings, Estimator, register
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.wiring import (
     KEEP_FROM,
@@ -71,6 +71,7 @@ class SumBaseline(Estimator):
     """The plain sum: an edge from each track to the output."""
 
     config_type: ClassVar[type[ModelConfig]] = SumConfig
+    needs_training: ClassVar[bool] = False
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One edge for each track."""
@@ -90,6 +91,7 @@ class LoudnessSum(Estimator):
     """
 
     config_type: ClassVar[type[ModelConfig]] = LoudnessSumConfig
+    needs_training: ClassVar[bool] = False
     config: LoudnessSumConfig
     mix_lufs: Tensor
 
@@ -105,13 +107,13 @@ class LoudnessSum(Estimator):
         if heard:
             self.mix_lufs.fill_(sum(heard) / len(heard))
 
-    def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
+    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
         """Power of each track by its loudness, [active, 1], so that the mean over blocks is one of powers."""
-        described: list[Described] = []
+        embeddings: list[Embeddings] = []
         for song in songs:
             lufs = torch.tensor([loudness(track, song.sample_rate) for track in song.audio])
-            described.append(Described(10 ** (lufs[:, None] / 10)))
-        return described
+            embeddings.append(Embeddings(10 ** (lufs[:, None] / 10)))
+        return embeddings
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One gain for each track."""
@@ -125,7 +127,7 @@ class LoudnessSum(Estimator):
         return graphs
 
 
-class HeardStrip(NamedTuple):
+class AudibleStrip(NamedTuple):
     """Processors of one track or bus that are heard, in order."""
 
     role: int
@@ -133,15 +135,15 @@ class HeardStrip(NamedTuple):
     nodes: tuple[int, ...]
 
 
-def heard_strips(graph: MixGraph) -> Iterator[HeardStrip]:
+def audible_strips(graph: MixGraph) -> Iterator[AudibleStrip]:
     """The chain of each input and of each mix, by the node that it begins at."""
     strips = find_strips(graph)
     input_of = {graph.names[node]: node for node in graph.nodes_of("in").tolist()}
     wet = graph.wet.tolist()
     for name, nodes in strips.tracks.items():
-        yield HeardStrip(ON_TRACK, input_of[name], tuple(node for node in nodes if wet[node] > 0))
+        yield AudibleStrip(ON_TRACK, input_of[name], tuple(node for node in nodes if wet[node] > 0))
     for mix, nodes in strips.buses.items():
-        yield HeardStrip(ON_BUS, mix, tuple(node for node in nodes if wet[node] > 0))
+        yield AudibleStrip(ON_BUS, mix, tuple(node for node in nodes if wet[node] > 0))
 
 
 @register
@@ -178,7 +180,7 @@ class MeanParameters(Estimator):
         raw: dict[tuple[int, int], list[Tensor]] = {}
         for graph in graphs:
             rows = graph.rows().tolist()
-            for strip in heard_strips(graph):
+            for strip in audible_strips(graph):
                 strips[strip.role] += 1
                 for place, node in self._in_places(graph, strip.nodes):
                     kind = self.kinds[place]

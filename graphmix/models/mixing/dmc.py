@@ -23,15 +23,15 @@ from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.effects.proxy import load_proxy
 from graphmix.models.heads import START_WEIGHT, soft_limit, start_wet_logits
 from graphmix.models.mixing.canonical import EmbeddedSong
-from graphmix.models.mixing.estimator import NeuralEstimator, Outputs, register, song_means
+from graphmix.models.mixing.estimator import register
+from graphmix.models.mixing.neural import NeuralEstimator, song_means
+from graphmix.models.mixing.outputs import KEPT_LOGIT, Outputs
 from graphmix.models.mixing.wiring import flat_console
 from graphmix.processors.rack import Rack
 
 PROXY_CHAIN = "proxy"
 """Instead of letters: the pretrained proxy of equalizer, compressor and reverb alone."""
 PROXY_LETTER = "p"
-KEPT_LOGIT = 20.0
-"""Log odds that a node of a DMC stays: in float32 a probability of 1."""
 
 
 class DMCConfig(NeuralConfig):
@@ -105,6 +105,11 @@ class DMC(NeuralEstimator):
         nn.init.normal_(last.weight, std=START_WEIGHT)
         nn.init.zeros_(last.bias)
         return nn.Sequential(*layers, last)
+
+    @property
+    def loss_terms(self) -> frozenset[str]:
+        """As of all models with heads, but for the terms of nodes that are dropped."""
+        return super().loss_terms - {"keep", "sparsity"}
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
         """What the post-processor says of the chain of each track; no node is ever dropped."""

@@ -17,11 +17,11 @@ Where subgroups are unknown, links between tracks and bus slots (:mod:`graphmix.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import GATv2Conv, GINEConv, GPSConv, TransformerConv
@@ -31,7 +31,9 @@ from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.heads import Heads, JointHead, PerTypeHeads
 from graphmix.models.mixing.canonical import EmbeddedSong, canonical_buses
 from graphmix.models.mixing.console_input import EDGE_KINDS, LARGEST_DEPTH, console_input, upstream_shares
-from graphmix.models.mixing.estimator import NeuralEstimator, Outputs, register, song_means
+from graphmix.models.mixing.estimator import register
+from graphmix.models.mixing.neural import NeuralEstimator, song_means
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.subgroups import BusLinks, buses_from, link_loss
 from graphmix.models.mixing.wiring import full_console
@@ -53,9 +55,9 @@ class GraphEstimatorConfig(NeuralConfig):
         dropout: in training.
         head: ``"per-type"``, a decoder for each node type, or ``"joint"``, a padded one for all.
         head_hidden: units of the decoders' hidden layer.
-        heard_by: which nodes are told what their tracks sound like. ``"inputs"``, or ``"all"``: every node hears the
-            mean embedding of the tracks that come to it, and the heads are told it once more, with the song's context,
-            as the DMC's are.
+        conditioned_nodes: nodes that are conditioned on track embeddings. ``"inputs"``: each input on its own track's.
+            ``"all"``: every node on the mean embedding of the tracks upstream of it, and the heads once more on that
+            and on the song's context, as the DMC's are.
         shortcuts: join the head of each chain with all of its processors, for the network's eyes.
         predict_subgroups: link tracks to buses where subgroups are unknown; else all share one bus.
         bus_slots: the most buses that can be predicted.
@@ -69,7 +71,9 @@ class GraphEstimatorConfig(NeuralConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     head: Literal["per-type", "joint"] = "per-type"
     head_hidden: int = Field(default=128, ge=1)
-    heard_by: Literal["inputs", "all"] = "inputs"
+    conditioned_nodes: Literal["inputs", "all"] = Field(
+        default="inputs", validation_alias=AliasChoices("conditioned_nodes", "heard_by")
+    )
     shortcuts: bool = True
     predict_subgroups: bool = False
     bus_slots: int = Field(default=8, ge=1)
@@ -131,7 +135,7 @@ class GraphNetwork(nn.Module):
     def __init__(self, config: GraphEstimatorConfig, num_types: int, heard: int, context: int) -> None:
         super().__init__()
         channels = config.channels
-        self.global_attention, self.heard_by_all = config.gnn == "gps", config.heard_by == "all"
+        self.global_attention, self.heard_by_all = config.gnn == "gps", config.conditioned_nodes == "all"
         self.of_type = nn.Embedding(num_types, channels)
         self.of_depth = nn.Embedding(LARGEST_DEPTH + 1, channels)
         self.of_height = nn.Embedding(LARGEST_DEPTH + 1, channels)
@@ -199,7 +203,7 @@ class GraphEstimator(NeuralEstimator):
         heard = self.encoder.embedding
         context = heard * (2 if self.config.reverse else 1) + 1
         self.network = GraphNetwork(self.config, len(STRUCTURAL) + len(self.rack.names), heard, context)
-        self.heads = self._make_heads(heard + context if self.config.heard_by == "all" else 0)
+        self.heads = self._make_heads(heard + context if self.config.conditioned_nodes == "all" else 0)
         self.links = BusLinks(heard + context, self.config.bus_slots) if self.config.predict_subgroups else None
 
     def _make_heads(self, told: int) -> Heads:
@@ -216,7 +220,7 @@ class GraphEstimator(NeuralEstimator):
         inputs = [console_input(console, self.config.shortcuts) for console in consoles]
         batch: Any = Batch.from_data_list(inputs).to(self.device)
         pairs = zip(songs, consoles, strict=True)
-        if self.config.heard_by == "all":
+        if self.config.conditioned_nodes == "all":
             heard = torch.cat([_heard_by_nodes(song, console) for song, console in pairs])
             seen = self.network(batch, heard, context)
             embeddings = torch.cat([seen, heard.to(seen.dtype), context.to(seen.dtype)[batch.batch]], dim=1)
@@ -258,6 +262,22 @@ class GraphEstimator(NeuralEstimator):
             subgroups = buses_from(bus_logits, song.names)
         buses = canonical_buses(song.names, subgroups)
         return full_console(self.rack.types, buses, self.config.chain, self.sample_rate)
+
+    @property
+    def loss_terms(self) -> frozenset[str]:
+        """Subgroups as well, where they are predicted."""
+        return super().loss_terms | ({"subgroups"} if self.config.predict_subgroups else set())
+
+    def structure_losses(
+        self,
+        songs: Sequence[EmbeddedSong],
+        graphs: Sequence[MixGraph],
+        outputs: Outputs | None,
+        terms: Collection[str],
+    ) -> dict[str, Tensor]:
+        """``subgroups``: see :meth:`subgroup_loss`."""
+        assert outputs is not None, "a model with heads has outputs"
+        return {"subgroups": self.subgroup_loss(outputs, songs)} if "subgroups" in terms else {}
 
     def subgroup_loss(self, outputs: Outputs, songs: Sequence[Stems | EmbeddedSong]) -> Tensor:
         """Mean cross entropy of the predicted buses over the songs whose subgroups are known, a 0-dim tensor."""

@@ -16,9 +16,9 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.models.config import ModelConfig
 from graphmix.models.features import LogMel
-from graphmix.models.mixing.baselines import ON_BUS, ON_TRACK, heard_strips
+from graphmix.models.mixing.baselines import ON_BUS, ON_TRACK, audible_strips
 from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong, canonical_buses
-from graphmix.models.mixing.estimator import Described, Estimator, register
+from graphmix.models.mixing.estimator import Embeddings, Estimator, register
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.wiring import with_silent
 from graphmix.processors.rack import Rack
@@ -92,15 +92,15 @@ class NearestSong(Estimator):
                 memory.add(song, graph)
         self._store(memory)
 
-    def describe(self, songs: Sequence[CanonicalSong]) -> list[Described]:
+    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
         """Mean log-mel spectra of mid and side, [active, 2 * mels]."""
-        described: list[Described] = []
+        embeddings: list[Embeddings] = []
         for song in songs:
             seen = song.features
             if seen is None:
                 seen = self.log_mel(song.audio_at(self.sample_rate).to(self.device))
-            described.append(Described(seen.to(self.device).mean(2).flatten(1)))
-        return described
+            embeddings.append(Embeddings(seen.to(self.device).mean(2).flatten(1)))
+        return embeddings
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """A copy of the nearest song's chains for each song."""
@@ -164,7 +164,7 @@ class _Memory:
         row = {name: i for i, name in enumerate(song.names)}
         members, names, rows = find_strips(graph).members, graph.names, graph.rows().tolist()
         tracks = song.tracks.detach().cpu()
-        for strip in heard_strips(graph):
+        for strip in audible_strips(graph):
             inside = [names[strip.start]] if strip.role == ON_TRACK else sorted(members[strip.start])
             heard = [row[name] for name in inside if name in row]
             if not heard:

@@ -67,6 +67,7 @@ class MixWaveUNet(Estimator):
     """
 
     config_type: ClassVar[type[ModelConfig]] = MixWaveUNetConfig
+    proposes_graph: ClassVar[bool] = False
     config: MixWaveUNetConfig
 
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:

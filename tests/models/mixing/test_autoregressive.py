@@ -14,7 +14,12 @@ from torch import Tensor
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph import MixGraph, mixing_console, validate
 from graphmix.models.config import EncoderConfig
-from graphmix.models.mixing.autoregressive import GraphWriter, WriterConfig, part_with_tracks, with_types
+from graphmix.models.mixing.autoregressive import (
+    AutoregressiveConfig,
+    AutoregressiveEstimator,
+    part_with_tracks,
+    with_types,
+)
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.decoding import most_probable, sampler, write, write_by_beam
 from graphmix.models.mixing.linearize import Edge, linearize
@@ -26,7 +31,7 @@ from graphmix.spec import STRUCTURAL, TypeTable
 from tests.models.random_dags import KINDS, RACK, random_dag
 
 TYPES = TypeTable((*STRUCTURAL, *RACK.types))
-SMALL = WriterConfig(
+SMALL = AutoregressiveConfig(
     chain="sg",
     mels=16,
     encoder=EncoderConfig(width=2, embedding=8),
@@ -61,9 +66,9 @@ def stems(tracks: int, samples: int = 15000, sample_rate: int = 30000, seed: int
     return Stems(audio, tuple(f"track {i}" for i in range(tracks)), sample_rate)
 
 
-def writer(config: WriterConfig = SMALL, seed: int = 0) -> GraphWriter:
+def writer(config: AutoregressiveConfig = SMALL, seed: int = 0) -> AutoregressiveEstimator:
     torch.manual_seed(seed)
-    return GraphWriter(config).eval()
+    return AutoregressiveEstimator(config).eval()
 
 
 # --- drafts
@@ -310,7 +315,7 @@ def test_a_proposal_hears_every_track_and_renders(decoding: str) -> None:
     assert isinstance(graph, MixGraph)
     validate(graph)
     assert sorted(graph.names[node] for node in graph.nodes_of("in").tolist()) == sorted(song.names)
-    assert graph.provenance == {"model": "writer"}
+    assert graph.provenance == {"model": "autoregressive"}
     mix = model.mix(song)
     assert mix.shape == (2, 15000)
     assert torch.isfinite(mix).all()
@@ -353,7 +358,7 @@ def test_any_number_of_tracks_and_any_rate(tracks: int, sample_rate: int) -> Non
 
 def test_in_reverse_mode_it_hears_the_mix() -> None:
     model, song = writer(SMALL.model_copy(update={"reverse": True})), stems(2)
-    with pytest.raises(GraphmixError, match="hears the mix as well"):
+    with pytest.raises(GraphmixError, match="takes the mix as well"):
         model(song)
     known = Stems(song.audio, song.names, song.sample_rate, mix=song.audio.sum(0))
     validate(model(known))
@@ -367,13 +372,13 @@ def test_gradients_of_the_sound_reach_the_heads() -> None:
 
 
 def test_it_fills_no_console() -> None:
-    with pytest.raises(GraphmixError, match="fills no console; it learns by its method writing_loss"):
+    with pytest.raises(GraphmixError, match="fills no console; train it by teacher_forcing_loss"):
         writer().outputs([stems(1)])
 
 
 def test_channels_are_a_multiple_of_heads() -> None:
     with pytest.raises(ValueError, match="channels is 16 and heads 3"):
-        WriterConfig(channels=16, heads=3)
+        AutoregressiveConfig(channels=16, heads=3)
 
 
 # --- learning
@@ -394,7 +399,7 @@ def test_it_learns_a_graph_by_heart() -> None:
     losses: list[float] = []
     # In evaluation mode, for one song has no batch whose statistics to learn.
     while len(losses) < 200 and (not losses or losses[-1] >= 0.01):
-        loss = model.writing_loss([song], [graph])
+        loss = model.teacher_forcing_loss([song], [graph])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -413,7 +418,7 @@ def test_it_learns_a_graph_by_heart() -> None:
 
 def test_every_part_learns() -> None:
     model = writer().train()
-    model.writing_loss([stems(2), stems(2, seed=9)], [truth(), truth()]).backward()
+    model.teacher_forcing_loss([stems(2), stems(2, seed=9)], [truth(), truth()]).backward()
     for part in (model.encoder, model.net, model.messages, model.heads):
         assert sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) > 0
 
@@ -421,24 +426,24 @@ def test_every_part_learns() -> None:
 def test_silent_tracks_are_left_out_of_the_truth() -> None:
     model, song = writer(), stems(2)
     silent = Stems(song.audio * torch.tensor([1.0, 0.0])[:, None, None], song.names, 30000)
-    assert torch.isfinite(model.writing_loss([silent], [truth()]))
+    assert torch.isfinite(model.teacher_forcing_loss([silent], [truth()]))
     part = part_with_tracks(truth(), ["track 1"])
     assert [part.type_of(node).name for node in range(4)] == ["in", "mix", "imager", "out"]
     nothing = Stems(torch.zeros(1, 2, 9000), ("track 0",), 30000)
-    assert float(model.writing_loss([nothing], [truth()]).detach()) == 0
+    assert float(model.teacher_forcing_loss([nothing], [truth()]).detach()) == 0
 
 
 def test_what_it_cannot_learn_from() -> None:
     model = writer()
     with pytest.raises(GraphError, match=r"the graph has no input 'track .'; its inputs are: a, b"):
-        model.writing_loss([stems(2)], [truth(("a", "b"))])
+        model.teacher_forcing_loss([stems(2)], [truth(("a", "b"))])
     rack = Rack.console("c")
     compressed = mixing_console(rack, {"bus": ["track 0", "track 1"]}, "c")
     with pytest.raises(GraphError, match="the graph has a 'compressor' and the model none"):
-        model.writing_loss([stems(2)], [compressed])
+        model.teacher_forcing_loss([stems(2)], [compressed])
     other = mixing_console(Rack.console("g", 44100), {"bus": ["track 0", "track 1"]}, "g")
-    with pytest.raises(GraphError, match="the graph is at 44100 Hz and the model 'writer' at 30000 Hz"):
-        model.writing_loss([stems(2)], [other])
+    with pytest.raises(GraphError, match="the graph is at 44100 Hz and the model 'autoregressive' at 30000 Hz"):
+        model.teacher_forcing_loss([stems(2)], [other])
 
 
 def test_the_toys_hold_every_kind_of_port() -> None:

@@ -5,7 +5,8 @@ import torch
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.mixing.dmc import DMC, KEPT_LOGIT, DMCConfig
+from graphmix.models.mixing.dmc import DMC, DMCConfig
+from graphmix.models.mixing.outputs import KEPT_LOGIT
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors import Rack
 from tests.models.small_stems import RATE, TINY, gains_by_track, make_stems, shake, tone

@@ -14,9 +14,10 @@ from graphmix.graph.validation import validate
 from graphmix.models.config import ModelConfig
 from graphmix.models.mixing.baselines import LoudnessSumConfig, MeanParametersConfig, SumConfig
 from graphmix.models.mixing.dmc import DMCConfig
-from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, build_estimator
+from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.models.mixing.graph_estimator import GraphEstimatorConfig
 from graphmix.models.mixing.nearest_song import NearestSongConfig
+from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.stems import Stems
 from graphmix.search.losses import mix_loss
 from tests.models.small_stems import (
@@ -43,8 +44,10 @@ CONFIGS: dict[str, ModelConfig] = {
     "gatv2": GraphEstimatorConfig(chain="gs", gnn="gatv2", **TINY_GRAPH),
     "transformer": GraphEstimatorConfig(chain="gs", gnn="transformer", head="joint", **TINY_GRAPH),
     "gps, full chain": GraphEstimatorConfig(chain="ecnsgdr", gnn="gps", **TINY_GRAPH),
-    "heard by all": GraphEstimatorConfig(chain="eg", gnn="gps", heard_by="all", **TINY_GRAPH),
-    "heard by all, joint": GraphEstimatorConfig(chain="gs", gnn="gine", heard_by="all", head="joint", **TINY_GRAPH),
+    "all nodes": GraphEstimatorConfig(chain="eg", gnn="gps", conditioned_nodes="all", **TINY_GRAPH),
+    "all nodes, joint": GraphEstimatorConfig(
+        chain="gs", gnn="gine", conditioned_nodes="all", head="joint", **TINY_GRAPH
+    ),
     "links": GraphEstimatorConfig(chain="gs", gnn="gps", predict_subgroups=True, bus_slots=3, **TINY_GRAPH),
     "reverse": GraphEstimatorConfig(chain="gs", gnn="gine", reverse=True, **TINY_GRAPH),
     "reverse dmc": DMCConfig(chain="g", hidden=8, reverse=True, **TINY),
@@ -313,7 +316,7 @@ def test_a_model_in_reverse_mode_hears_the_mix() -> None:
     assert stems.mix is not None
     other = replace(stems, mix=0.05 * torch.randn_like(stems.mix))
     assert not same_graph(one(model.console(stems)), one(model.console(other)))
-    with pytest.raises(GraphmixError, match="hears the mix as well"):
+    with pytest.raises(GraphmixError, match="takes the mix as well"):
         model(replace(stems, mix=None))
 
 

@@ -14,12 +14,13 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import ModelConfig
 from graphmix.models.features import band_centers, mel_filters
-from graphmix.models.mixing.autoregressive import WriterConfig
+from graphmix.models.mixing.autoregressive import AutoregressiveConfig
 from graphmix.models.mixing.canonical import canonical_song
 from graphmix.models.mixing.dmc import DMCConfig
-from graphmix.models.mixing.estimator import Estimator, NeuralEstimator, build_estimator
+from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.models.mixing.gain_staging import STANDARD_DB, offsets_of, put_back
 from graphmix.models.mixing.graph_estimator import GraphEstimatorConfig
+from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from tests.models.small_stems import RATE, TINY, TINY_GRAPH, TINY_LEVELS, gains_by_track, make_stems, shake
@@ -28,7 +29,7 @@ MOVED_DB = {"track 0": 9.0, "track 1": 0.0, "track 2": -14.0}
 STAGED: dict[str, ModelConfig] = {
     "dmc": DMCConfig(chain="ecnsgdr", hidden=8, gain_staging=True, **TINY),
     "levels": DMCConfig(chain="cng", hidden=8, gain_staging=True, **TINY_LEVELS),
-    "graph": GraphEstimatorConfig(chain="ecg", gnn="gine", heard_by="all", gain_staging=True, **TINY_GRAPH),
+    "graph": GraphEstimatorConfig(chain="ecg", gnn="gine", conditioned_nodes="all", gain_staging=True, **TINY_GRAPH),
     "no fader": DMCConfig(chain="ec", hidden=8, gain_staging=True, **TINY_LEVELS),
 }
 
@@ -93,7 +94,7 @@ def test_without_gain_staging_it_is_not() -> None:
 @torch.no_grad()
 def test_a_writer_stages_its_tracks_as_well() -> None:
     sizes = {"channels": 8, "heads": 2, "layers": 1, "rounds": 1, "hidden": 8}
-    writer = made(WriterConfig(chain="g", gain_staging=True, nodes_per_track=2, **sizes, **TINY_LEVELS))
+    writer = made(AutoregressiveConfig(chain="g", gain_staging=True, nodes_per_track=2, **sizes, **TINY_LEVELS))
     stems = make_stems(3)
     graphs = writer(stems), writer(at_other_levels(stems))
     names = [writer.embed([song])[0].names for song in (stems, at_other_levels(stems))]
@@ -170,7 +171,7 @@ def test_a_song_in_blocks_has_the_mean_excess() -> None:
 def test_hearing_is_the_same_with_and_without_features() -> None:
     model, stems = made(STAGED["levels"]), make_stems(3, silent=(1,))
     assert isinstance(model, NeuralEstimator)
-    heard = model.hear(stems)
+    heard = model.analyze(stems)
     again = canonical_song(model.features(stems))
     assert heard.names == again.names
     assert torch.equal(heard.features, again.features)  # type: ignore[arg-type]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import torch
 
 from graphmix.graph.validation import validate
-from graphmix.models.mixing.estimator import HEARD_FROM, NeuralEstimator, build_estimator
+from graphmix.models.mixing.estimator import build_estimator
 from graphmix.models.mixing.graph_estimator import GraphEstimatorConfig
+from graphmix.models.mixing.neural import RENDERED_FROM, NeuralEstimator
 from graphmix.models.mixing.wiring import centered, console_places, flat_console, full_console, set_console, with_silent
 from graphmix.processors import Rack
 from tests.models.small_stems import TINY_GRAPH, make_stems
@@ -91,7 +92,7 @@ def test_a_console_for_training_lacks_what_is_surely_dropped_and_is_in_the_middl
     model = build_estimator(GraphEstimatorConfig(chain="eg", gnn="gine", **TINY_GRAPH)).eval()
     assert isinstance(model, NeuralEstimator)
     outputs = model.outputs([make_stems(2)])
-    keep_logit = torch.full_like(outputs.keep_logit, 0.1 * HEARD_FROM).logit()
+    keep_logit = torch.full_like(outputs.keep_logit, 0.1 * RENDERED_FROM).logit()
     keep_logit[outputs.consoles[0].nodes_of("gain")] = 0.0
     gains = outputs.coefficients["gain"] + torch.tensor([0.01, 0.0])
     outputs = replace(outputs, keep_logit=keep_logit, coefficients={**outputs.coefficients, "gain": gains})
