@@ -5,7 +5,6 @@ names the shards, the songs of the graphs in their order, the node types that al
 audio, what was passed over and why, and a digest of what the graphs were built from.
 """
 
-import copy
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from graphmix.datasets.reference import AudioReference, refer
 from graphmix.datasets.shards import AUDIO, check_attributes, write_shard
 from graphmix.errors import GraphError, SongError
 from graphmix.graph.document import plain_type, type_from_plain
+from graphmix.graph.editing import retype
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.io import write_atomically
@@ -329,20 +329,6 @@ def join(table: TypeTable, other: TypeTable, path: Path) -> TypeTable:
         return TypeTable(tuple(known.values()))
     except ValueError as error:
         raise GraphError(f"{path} does not go with the graphs before it: {error}.") from None
-
-
-def retype(graph: MixGraph, table: TypeTable) -> MixGraph:
-    """The same graph with the types of a table that has all of its own, in the table's order."""
-    if graph.types is table:
-        return graph
-    result = copy.copy(graph)
-    if graph.types != table:
-        place = torch.tensor([table.index(name) for name in graph.types.names])
-        result.node_type = place[graph.node_type]
-        empty = {t.name: torch.zeros(0, t.width) for t in table.types if t.is_processor}
-        result.params = {name: graph.params.get(name, values) for name, values in empty.items()}
-    result.info = replace(graph.info, types=table)
-    return result
 
 
 def _bytes_of(graph: MixGraph) -> int:

@@ -90,7 +90,7 @@ def _files(
     graph: MixGraph, reference: AudioReference, audio_root: AudioRoot | None, with_mix: bool
 ) -> tuple[list[AudioInfo], AudioInfo | None]:
     """Headers of the files of the graph's inputs and of the mix; all that are missing are told at once."""
-    names = [graph.names[node] for node in graph.nodes_of("in").tolist()]
+    names = graph.input_names
     unknown = [name for name in names if name not in reference.tracks]
     if unknown or (with_mix and reference.mix is None):
         what = f"a track for the inputs {some_names(unknown)}" if unknown else "a mix"

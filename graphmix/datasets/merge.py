@@ -27,7 +27,6 @@ zero, 0 dB) goes too.
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -38,6 +37,7 @@ from torch_geometric.transforms import BaseTransform
 from graphmix.errors import GraphError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import Edge
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.rack import Rack
@@ -89,8 +89,8 @@ class AbsorbRedundant(BaseTransform):
 
 def _without_idle(graph: MixGraph) -> MixGraph:
     """Without processors of weight zero."""
-    idle = [n for n in graph.processors.tolist() if float(graph.wet[n]) == 0 and graph.type_of(n).can_be_bypassed]
-    return remove_nodes(graph, idle) if idle else graph
+    idle = graph.prunable & (graph.wet == 0)
+    return remove_nodes(graph, idle) if bool(idle.any()) else graph
 
 
 def _simplify(graph: MixGraph, kinds: tuple[str, ...], moves: bool, rack: Rack | None) -> MixGraph:
@@ -111,13 +111,6 @@ def _simplify(graph: MixGraph, kinds: tuple[str, ...], moves: bool, rack: Rack |
             return graph
 
 
-@dataclass(frozen=True)
-class _Edge:
-    source: int
-    target: int
-    inlet: int
-
-
 class _Wiring:
     """A graph as lists: what comes into and leaves each node, what it is, and its matrix."""
 
@@ -125,12 +118,11 @@ class _Wiring:
         self.graph, self.kinds = graph, kinds
         rack = rack or _standard_rack(graph.sample_rate)
         count = graph.node_type.numel()
-        self.into: list[list[_Edge]] = [[] for _ in range(count)]
-        self.out_of: list[list[_Edge]] = [[] for _ in range(count)]
-        for (source, target), (_, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
-            edge = _Edge(source, target, inlet)
-            self.into[target].append(edge)
-            self.out_of[source].append(edge)
+        self.into: list[list[Edge]] = [[] for _ in range(count)]
+        self.out_of: list[list[Edge]] = [[] for _ in range(count)]
+        for edge in graph.edges():
+            self.into[edge.target].append(edge)
+            self.out_of[edge.source].append(edge)
         self.types = [graph.types[index] for index in graph.node_type.tolist()]
         nature = {t.name: _nature(t, rack) for t in graph.types.types}
         self.nature = [nature[t.name] for t in self.types]

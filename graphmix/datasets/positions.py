@@ -14,11 +14,11 @@ from torch_geometric.transforms import BaseTransform
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import depths, neighbours, reversed_edges, topological_order
 
 SAME_EIGENVALUE = 1e-6
 VANISHES = 1e-3
 """Below the largest projection of a node on any direction, which is 1 / sqrt(num_nodes) or more."""
-DAG_POSITIONS = ("depth", "height", "ancestors", "descendants")
 Array = NDArray[np.float64]
 
 
@@ -63,42 +63,16 @@ class AddSpectralPositions(BaseTransform):
         return f"{type(self).__name__}(k={self.k}, attr_name={self.attr_name!r})"
 
 
-def topological_order(graph: MixGraph) -> list[int]:
-    """Every node after all that feed it.
-
-    Raises:
-        GraphError: the graph has a cycle.
-    """
-    after, waiting = _successors(graph), [0] * graph.node_type.numel()
-    for targets in after:
-        for target in targets:
-            waiting[target] += 1
-    ready = [node for node, count in enumerate(waiting) if count == 0]
-    for node in ready:  # grows while it is read
-        for target in after[node]:
-            waiting[target] -= 1
-            if waiting[target] == 0:
-                ready.append(target)
-    if len(ready) < len(waiting):
-        raise GraphError("the graph has a cycle; graphmix.validate(graph) says where.")
-    return ready
-
-
 def depth_and_height(graph: MixGraph) -> tuple[Tensor, Tensor]:
     """For each node the edges on the longest path that leads to it, and on the longest that leaves it, [num_nodes]."""
-    order, after = topological_order(graph), _successors(graph)
-    depth, height = [0] * len(order), [0] * len(order)
-    for node in order:
-        for target in after[node]:
-            depth[target] = max(depth[target], depth[node] + 1)
-    for node in reversed(order):
-        height[node] = max((height[target] + 1 for target in after[node]), default=0)
-    return _long(depth, graph), _long(height, graph)
+    n, edges = graph.node_type.numel(), graph.edges()
+    return _long(depths(n, edges), graph), _long(depths(n, reversed_edges(edges)), graph)
 
 
 def ancestors_and_descendants(graph: MixGraph) -> tuple[Tensor, Tensor]:
     """For each node how many others its sound comes from, and how many it reaches, [num_nodes]."""
-    order, after = topological_order(graph), _successors(graph)
+    n, edges = graph.node_type.numel(), graph.edges()
+    order, (_, after) = topological_order(n, edges, graph.describe), neighbours(n, edges)
     above, below = [0] * len(order), [0] * len(order)  # sets of nodes as bits of integers
     for node in order:
         for target in after[node]:
@@ -171,13 +145,6 @@ def _laplacian(graph: MixGraph) -> Array:
     degree = adjacency.sum(axis=1)
     scale = 1 / np.sqrt(np.where(degree > 0, degree, 1.0))
     return np.diag((degree > 0).astype(np.float64)) - scale[:, None] * adjacency * scale
-
-
-def _successors(graph: MixGraph) -> list[list[int]]:
-    after: list[list[int]] = [[] for _ in range(graph.node_type.numel())]
-    for source, target in graph.edge_index.t().tolist():
-        after[source].append(target)
-    return after
 
 
 def _long(values: list[int], graph: MixGraph) -> Tensor:

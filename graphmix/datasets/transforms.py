@@ -40,8 +40,8 @@ class DropNodes(BaseTransform):
     def forward(self, data: MixGraph) -> MixGraph:
         """The graph without them."""
         chosen = _indices(data, self.kinds)
-        may_go = torch.tensor([t.can_be_bypassed and i in chosen for i, t in enumerate(data.types.types)])
-        drop = may_go[data.node_type.cpu()] & (torch.rand(data.node_type.numel()) < self.p)
+        is_chosen = torch.tensor([i in chosen for i in range(len(data.types))])[data.node_type.cpu()]
+        drop = is_chosen & data.prunable.cpu() & (torch.rand(data.node_type.numel()) < self.p)
         return remove_nodes(data, drop.to(data.node_type.device)) if bool(drop.any()) else data
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import follow, neighbours
 from graphmix.spec import DB_PER_NEPER
 
 NEUTRAL_DB = 0.1
@@ -118,11 +119,7 @@ def is_neutral(piece: Piece) -> bool:
 
 def _raw_chains(graph: MixGraph) -> tuple[dict[str, tuple[Piece, ...]], set[tuple[str, str]]]:
     """Chains as they stand in the graph, and where each leads."""
-    leads: dict[int, list[int]] = {}
-    comes: dict[int, int] = {}
-    for source, target in graph.edge_index.t().tolist():
-        leads.setdefault(source, []).append(target)
-        comes[target] = comes.get(target, 0) + 1
+    before, after = neighbours(graph.node_type.numel(), graph.edges())
     rows, names = graph.rows().tolist(), graph.names
     kinds = [graph.types[index].name for index in graph.node_type.tolist()]
     chains: dict[str, tuple[Piece, ...]] = {}
@@ -133,22 +130,18 @@ def _raw_chains(graph: MixGraph) -> tuple[dict[str, tuple[Piece, ...]], set[tupl
         place = _place(kind, names[start], start)
         if place in chains:
             raise GraphError(f"two nodes of this graph are {place!r}; chains need names of their own.")
-        pieces, node = [], _only(graph, leads, start)
-        while kinds[node] not in ("mix", "out"):
-            if comes[node] != 1:
-                raise GraphError(f"{graph.describe(node)} has {comes[node]} inputs: this graph is no console.")
+        pieces, node = [], start
+        for node in follow(after, start):
+            if kinds[node] in ("mix", "out"):
+                break
+            if len(before[node]) != 1:
+                raise GraphError(f"{graph.describe(node)} has {len(before[node])} inputs: this graph is no console.")
             pieces.append(_piece(graph, node, kinds[node], rows[node]))
-            node = _only(graph, leads, node)
+        else:
+            raise GraphError(f"{graph.describe(node)} leads to {len(after[node])} nodes: this graph is no console.")
         chains[place] = tuple(pieces)
         skeleton.add((place, "out" if kinds[node] == "out" else _place("mix", names[node], node)))
     return chains, skeleton
-
-
-def _only(graph: MixGraph, leads: Mapping[int, list[int]], node: int) -> int:
-    targets = leads.get(node, [])
-    if len(targets) != 1:
-        raise GraphError(f"{graph.describe(node)} leads to {len(targets)} nodes: this graph is no console.")
-    return targets[0]
 
 
 def _place(kind: str, name: str, node: int) -> str:

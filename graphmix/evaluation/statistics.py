@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
+from graphmix.graph.topology import follow, neighbours
 from graphmix.io import write_atomically
 
 TYPE_ORDER = ("gain", "imager", "equalizer", "reverb", "compressor", "noisegate", "delay")
@@ -323,16 +324,12 @@ Place = tuple[str, str, int]
 
 def places(graph: MixGraph) -> set[Place]:
     """The processors of a graph in console form, by where they are."""
-    sources, targets = graph.edge_index.tolist()
-    after: dict[int, list[int]] = {}
-    for source, target in zip(sources, targets, strict=True):
-        after.setdefault(source, []).append(target)
+    _, after = neighbours(graph.node_type.numel(), graph.edges())
     ends = {*graph.nodes_of("in").tolist(), *graph.nodes_of("mix").tolist()}
     found: set[Place] = set()
     for start in sorted(ends):
-        owner, counts, node = graph.names[start] or str(start), dict[str, int](), start
-        while len(after.get(node, [])) == 1:
-            node = after[node][0]
+        owner, counts = graph.names[start] or str(start), dict[str, int]()
+        for node in follow(after, start):
             kind = graph.type_of(node)
             if not kind.is_processor:
                 break

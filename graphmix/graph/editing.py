@@ -9,58 +9,13 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-
-_OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
-
-
-def _as_mask(graph: MixGraph, nodes: Tensor | Iterable[int]) -> Tensor:
-    nodes = torch.as_tensor(nodes if isinstance(nodes, Tensor) else list(nodes), device=graph.node_type.device)
-    if nodes.dtype == torch.bool:
-        if nodes.shape != graph.node_type.shape:
-            raise GraphError(f"the mask has shape {list(nodes.shape)}, but the graph has {graph.num_nodes} nodes.")
-        return nodes
-    mask = torch.zeros(graph.node_type.numel(), dtype=torch.bool, device=graph.node_type.device)
-    if nodes.numel():
-        wrong = next((node for node in nodes.tolist() if not 0 <= node < mask.numel()), None)
-        if wrong is not None:
-            raise GraphError(f"there is no node {wrong}: the nodes are 0 to {mask.numel() - 1}.")
-        mask[nodes.long()] = True
-    return mask
-
-
-def _select(graph: MixGraph, keep: Tensor, edge_index: Tensor, edge_port: Tensor, origin: Tensor) -> MixGraph:
-    """The nodes of ``keep`` with these edges (in old numbers, all among kept nodes).
-
-    What somebody added to nodes or edges follows; that of an edge from the old one whose index is ``origin``.
-    """
-    if isinstance(graph.info, list):
-        raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
-    result = copy.copy(graph)
-    for key, value in graph:
-        if isinstance(value, Tensor) and key not in _OWN_FIELDS:
-            if graph.is_node_attr(key):
-                result[key] = value[keep]
-            elif graph.is_edge_attr(key):
-                result[key] = value[origin]
-    new_index = torch.cumsum(keep.long(), 0) - 1
-    result.node_type = graph.node_type[keep]
-    result.wet = graph.wet[keep]
-    result.edge_index = new_index[edge_index] if edge_index.numel() else edge_index
-    result.edge_port = edge_port
-    result.params = {
-        name: values[keep[graph.nodes_of(name)]] if values.size(0) else values for name, values in graph.params.items()
-    }
-    names = tuple(name for name, kept in zip(graph.names, keep.tolist(), strict=True) if kept)
-    result.info = replace(graph.info, names=names)
-    return result
+from graphmix.graph.topology import neighbours, reachable
+from graphmix.spec import TypeTable
 
 
 def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     """Keep some nodes and the edges among them. Edges to other nodes are cut, not re-routed."""
-    keep = _as_mask(graph, nodes)
-    inside = keep[graph.edge_index[0]] & keep[graph.edge_index[1]]
-    origin = inside.nonzero().flatten()
-    return _select(graph, keep, graph.edge_index[:, origin], graph.edge_port[origin], origin)
+    return graph.subgraph(nodes)
 
 
 def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
@@ -72,15 +27,13 @@ def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     Raises:
         GraphError: for a node with several outlets, an input or an output: it has no bypass.
     """
-    drop = _as_mask(graph, nodes)
+    drop = graph.mask_of(nodes)
     for node in drop.nonzero().flatten().tolist():
         node_type = graph.type_of(node)
         if node_type.name in ("in", "out") or len(node_type.outlets) != 1:
             raise GraphError(f"{graph.describe(node)} cannot be bypassed: it has no dry signal to let through.")
     incoming: dict[int, list[tuple[int, int]]] = {}
-    edges = [
-        (s, t, o, i) for (s, t), (o, i) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True)
-    ]
+    edges = graph.edges()
     dropped = drop.tolist()
     for s, t, o, i in edges:
         if dropped[t] and i == 0:
@@ -109,27 +62,57 @@ def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
         kept_edges += [(a, t, b, i, e) for a, b in sources(s)] if dropped[s] else [(s, t, o, i, e)]
     table = torch.tensor(kept_edges, dtype=torch.long, device=drop.device).reshape(-1, 5)
     ends, ports, origin = table[:, :2].t().contiguous(), table[:, 2:4].contiguous(), table[:, 4]
-    return without_dead_ends(_select(graph, ~drop, ends, ports, origin))
+    return without_dead_ends(graph.rewired(~drop, ends, ports, origin))
+
+
+def retype(graph: MixGraph, types: TypeTable) -> MixGraph:
+    """The same graph with another table of types, e.g. that of a dataset or a model.
+
+    Args:
+        graph: one graph, no batch.
+        types: holds at least the types that the nodes have, in any order.
+
+    Raises:
+        GraphError: a node of a type that the table lacks, or has with other parameters or ports.
+    """
+    if isinstance(graph.info, list):
+        raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
+    if graph.types is types:
+        return graph
+    known = {t.name: t for t in types.types}
+    used = {graph.types[index].name: graph.types[index] for index in graph.node_type.unique().tolist()}
+    for name, node_type in used.items():
+        if name not in known:
+            raise GraphError(f"the graph has a {name!r}, which is none of the types {', '.join(types.names)}.")
+        if known[name] != node_type:
+            raise GraphError(
+                f"the graph's {name!r} has other parameters or ports than the {name!r} that it is to become; "
+                "make both at one sample rate."
+            )
+    result = copy.copy(graph)
+    if graph.types != types:
+        place = torch.tensor([types.index(t.name) if t.name in used else -1 for t in graph.types.types])
+        result.node_type = place.to(graph.node_type.device)[graph.node_type]
+        result.params = {
+            t.name: graph.params[t.name] if t.name in used else graph.wet.new_zeros(0, t.width)
+            for t in types.types
+            if t.is_processor
+        }
+    result.info = replace(graph.info, types=types)
+    return result
 
 
 def without_dead_ends(graph: MixGraph) -> MixGraph:
     """Drop processors and mixes that no longer lead anywhere, e.g. what only fed a removed sidechain."""
-    reached = (graph.node_type == graph.types.index("out")) | (graph.node_type == graph.types.index("in"))
-    source, target = graph.edge_index
-    useful = graph.node_type == graph.types.index("out")
-    while True:
-        new = useful.clone()
-        new[source[useful[target]]] = True
-        if bool((new == useful).all()):
-            break
-        useful = new
-    keep = useful | reached
-    return graph if bool(keep.all()) else keep_nodes(graph, keep)
+    before, _ = neighbours(graph.node_type.numel(), graph.edges())
+    outputs, inputs = (graph.nodes_of(kind).tolist() for kind in ("out", "in"))
+    keep = reachable(before, outputs).union(inputs)
+    return graph if len(keep) == graph.node_type.numel() else keep_nodes(graph, sorted(keep))
 
 
 def bypass_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     """Set the dry/wet weight of some nodes to zero; they stay in the graph."""
-    mask = _as_mask(graph, nodes)
+    mask = graph.mask_of(nodes)
     for node in mask.nonzero().flatten().tolist():
         if not graph.type_of(node).can_be_bypassed:
             raise GraphError(f"{graph.describe(node)} cannot be bypassed: it has no dry signal to let through.")

@@ -15,6 +15,7 @@ Nodes are processors (or inputs, mixes, outputs), edges are edges. The node axis
 Not for: audio. A graph holds none; see :class:`graphmix.audio.Song` and :class:`graphmix.render.Renderer`.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -25,9 +26,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmix.errors import GraphError
+from graphmix.graph.topology import Edge
 from graphmix.spec import STRUCTURAL, NodeType, TypeTable
 
 _BARE = TypeTable(STRUCTURAL)
+_OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,58 @@ class MixGraph(Data):
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return self.node_type.size(0) if _is_edges(key, value) else 0
 
-    def subgraph(self, subset: Tensor) -> "MixGraph":
+    def subgraph(self, subset: Tensor | Iterable[int]) -> "MixGraph":
         """Nodes of ``subset`` (mask or indices) and the edges among them, with parameters and names."""
-        from graphmix.graph.editing import keep_nodes
+        keep = self.mask_of(subset)
+        inside = keep[self.edge_index[0]] & keep[self.edge_index[1]]
+        origin = inside.nonzero().flatten()
+        return self.rewired(keep, self.edge_index[:, origin], self.edge_port[origin], origin)
 
-        return keep_nodes(self, subset)
+    def rewired(self, keep: Tensor, edge_index: Tensor, edge_port: Tensor, origin: Tensor) -> "MixGraph":
+        """Some of the nodes, with edges of their own; this graph is not changed.
+
+        Args:
+            keep: which nodes stay, a mask [num_nodes].
+            edge_index: edges among the nodes that stay, in today's numbers, [2, edges].
+            edge_port: their ports, [edges, 2].
+            origin: for each edge the edge of this graph whose further attributes it takes, [edges].
+        """
+        if isinstance(self.info, list):
+            raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
+        result = copy.copy(self)
+        for key, value in self:
+            if isinstance(value, Tensor) and key not in _OWN_FIELDS:
+                if self.is_node_attr(key):
+                    result[key] = value[keep]
+                elif self.is_edge_attr(key):
+                    result[key] = value[origin]
+        new_index = torch.cumsum(keep.long(), 0) - 1
+        result.node_type = self.node_type[keep]
+        result.wet = self.wet[keep]
+        result.edge_index = new_index[edge_index] if edge_index.numel() else edge_index
+        result.edge_port = edge_port
+        result.params = {
+            name: values[keep[self.nodes_of(name)]] if values.size(0) else values
+            for name, values in self.params.items()
+        }
+        names = tuple(name for name, kept in zip(self.names, keep.tolist(), strict=True) if kept)
+        result.info = replace(self.info, names=names)
+        return result
+
+    def mask_of(self, nodes: Tensor | Iterable[int]) -> Tensor:
+        """A mask [num_nodes] of nodes that are given as a mask or as indices."""
+        nodes = torch.as_tensor(nodes if isinstance(nodes, Tensor) else list(nodes), device=self.node_type.device)
+        if nodes.dtype == torch.bool:
+            if nodes.shape != self.node_type.shape:
+                raise GraphError(f"the mask has shape {list(nodes.shape)}, but the graph has {self.num_nodes} nodes.")
+            return nodes
+        mask = torch.zeros(self.node_type.numel(), dtype=torch.bool, device=self.node_type.device)
+        if nodes.numel():
+            wrong = next((node for node in nodes.tolist() if not 0 <= node < mask.numel()), None)
+            if wrong is not None:
+                raise GraphError(f"there is no node {wrong}: the nodes are 0 to {mask.numel() - 1}.")
+            mask[nodes.long()] = True
+        return mask
 
     # --- what a graph knows
 
@@ -130,6 +180,23 @@ class MixGraph(Data):
     def nodes_of(self, name: str) -> Tensor:
         """Indices of the nodes of a type (by name or letter), in node order: the rows of its parameters."""
         return (self.node_type == self.types.index(name)).nonzero().flatten()
+
+    @property
+    def input_names(self) -> list[str]:
+        """The tracks: names of the input nodes, in node order."""
+        names = self.names
+        return [names[node] for node in self.nodes_of("in").tolist()]
+
+    @property
+    def prunable(self) -> Tensor:
+        """Which nodes can be bypassed, and so be removed by a search: a mask [num_nodes]."""
+        able = torch.tensor([t.can_be_bypassed for t in self.types.types], device=self.node_type.device)
+        return able[self.node_type]
+
+    def edges(self) -> list[Edge]:
+        """The edges in their order."""
+        ends, ports = self.edge_index.t().tolist(), self.edge_port.tolist()
+        return [Edge(s, t, o, i) for (s, t), (o, i) in zip(ends, ports, strict=True)]
 
     @property
     def processors(self) -> Tensor:

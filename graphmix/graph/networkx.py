@@ -38,8 +38,7 @@ def to_networkx(graph: MixGraph) -> nx.MultiDiGraph:
             row = graph.params[node_type.name][rows[node]]
             params = {p.name: row[node_type.columns(p.name)].tolist() for p in node_type.parameters}
         result.add_node(node, type=node_type.name, letter=node_type.letter, name=name, wet=wet, params=params)
-    edges = zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True)
-    for key, ((source, target), (outlet, inlet)) in enumerate(edges):
+    for key, (source, target, outlet, inlet) in enumerate(graph.edges()):
         ports = {"outlet": kinds[source].outlets[outlet], "inlet": kinds[target].inlets[inlet]}
         result.add_edge(source, target, key=key, **ports)
     return result

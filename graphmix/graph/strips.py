@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import follow, neighbours, reachable
 
 
 @dataclass(frozen=True)
@@ -35,36 +36,18 @@ def find_strips(graph: MixGraph) -> Strips:
         >>> find_strips(console).tracks
         {'voice': (1, 2)}
     """
-    after: dict[int, list[int]] = {}
-    before: dict[int, list[int]] = {}
-    for source, target in graph.edge_index.t().tolist():
-        after.setdefault(source, []).append(target)
-        before.setdefault(target, []).append(source)
+    before, after = neighbours(graph.node_type.numel(), graph.edges())
     types = graph.types.types
     kinds = [types[index] for index in graph.node_type.tolist()]
 
     def strip(start: int) -> Iterator[int]:
-        node = start
-        while len(after.get(node, [])) == 1:
-            node = after[node][0]
+        for node in follow(after, start):
             if not kinds[node].is_processor or len(before[node]) > 1:
                 return
             yield node
 
-    names = graph.names
-    tracks = {names[node]: tuple(strip(node)) for node in graph.nodes_of("in").tolist()}
+    inputs = dict(zip(graph.nodes_of("in").tolist(), graph.input_names, strict=True))
+    tracks = {name: tuple(strip(node)) for node, name in inputs.items()}
     mixes = graph.nodes_of("mix").tolist()
-    inputs = {node: names[node] for node in graph.nodes_of("in").tolist()}
-    members = {node: frozenset(_inputs_before(node, before, inputs)) for node in mixes}
+    members = {node: frozenset(inputs[found] for found in reachable(before, [node]) & inputs.keys()) for node in mixes}
     return Strips(tracks, {node: tuple(strip(node)) for node in mixes}, members)
-
-
-def _inputs_before(node: int, before: Mapping[int, list[int]], inputs: Mapping[int, str]) -> Iterator[str]:
-    """Names of the inputs that lead to a node."""
-    pending, seen = [node], {node}
-    while pending:
-        for source in before.get(pending.pop(), []):
-            if source not in seen:
-                seen.add(source)
-                pending.append(source)
-    return (inputs[found] for found in sorted(seen & inputs.keys()))

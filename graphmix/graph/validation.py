@@ -4,13 +4,11 @@ Graphs are validated where they enter: after loading, before scheduling, after a
 trusted.
 """
 
-import numpy as np
 import torch
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-
-_MAX_NAMED = 6
+from graphmix.graph.topology import neighbours, reachable, topological_order
 
 
 def validate(graph: MixGraph) -> MixGraph:
@@ -18,16 +16,19 @@ def validate(graph: MixGraph) -> MixGraph:
     _check_shapes(graph)
     _check_values(graph)
     _check_edges(graph)
-    _check_order(graph)
+    topological_order(graph.node_type.numel(), graph.edges(), graph.describe)
     _check_reach(graph)
     return graph
 
 
 def _check_shapes(graph: MixGraph) -> None:
-    n, types = graph.node_type.numel(), graph.types
+    n = graph.node_type.numel() if "node_type" in graph else 0
+    if not n:
+        raise GraphError("the graph has no nodes; add inputs and an out node, or build it by mixing_console(...).")
+    types = graph.types
     if graph.node_type.dim() != 1:
         raise GraphError(f"node_type has shape {list(graph.node_type.shape)}, expected [num_nodes].")
-    if n and not 0 <= int(graph.node_type.min()) <= int(graph.node_type.max()) < len(types):
+    if not 0 <= int(graph.node_type.min()) <= int(graph.node_type.max()) < len(types):
         raise GraphError(f"node_type has values up to {int(graph.node_type.max())}, but there are {len(types)} types.")
     if graph.wet.shape != (n,):
         raise GraphError(f"wet has shape {list(graph.wet.shape)}, expected [{n}]: one weight for each node.")
@@ -75,9 +76,8 @@ def _check_values(graph: MixGraph) -> None:
 
 def _check_edges(graph: MixGraph) -> None:
     n = graph.node_type.numel()
-    edges, ports = graph.edge_index.t().tolist(), graph.edge_port.tolist()
     types, node_type = graph.types, graph.node_type.tolist()
-    for e, ((source, target), (outlet, inlet)) in enumerate(zip(edges, ports, strict=True)):
+    for e, (source, target, outlet, inlet) in enumerate(graph.edges()):
         if not (0 <= source < n and 0 <= target < n):
             raise GraphError(f"edge {e} joins nodes {source} and {target}, but the nodes are 0 to {n - 1}.")
         a, b = types[node_type[source]], types[node_type[target]]
@@ -94,65 +94,21 @@ def _check_edges(graph: MixGraph) -> None:
             raise GraphError(f"{label} enters inlet {inlet}; {b.name} has {len(b.inlets)}: {', '.join(b.inlets)}.")
 
 
-def _check_order(graph: MixGraph) -> None:
-    """No cycle: peel off nodes without predecessors; what remains contains one, which is walked and named."""
-    n = graph.node_type.numel()
-    source, target = graph.edge_index.cpu().numpy()
-    degree = np.bincount(target, minlength=n)
-    order = np.argsort(source, kind="stable")
-    starts = np.searchsorted(source[order], np.arange(n + 1))
-    ready = list(np.flatnonzero(degree == 0))
-    done = np.zeros(n, dtype=bool)
-    while ready:
-        node = ready.pop()
-        done[node] = True
-        for successor in target[order[starts[node] : starts[node + 1]]]:
-            degree[successor] -= 1
-            if degree[successor] == 0:
-                ready.append(successor)
-    if done.all():
-        return
-    before = {int(t): int(s) for s, t in zip(source, target, strict=True) if not done[s] and not done[t]}
-    place, walk = next(iter(before)), dict[int, int]()
-    while place not in walk:
-        walk[place] = len(walk)
-        place = before[place]
-    cycle = list(walk)[: walk[place] - 1 if walk[place] else None : -1]
-    shown = " -> ".join(graph.describe(i) for i in cycle[:_MAX_NAMED])
-    more = f" -> … ({len(cycle)} nodes)" if len(cycle) > _MAX_NAMED else f" -> {graph.describe(cycle[0])}"
-    raise GraphError(f"the graph has a cycle: {shown}{more}. Remove one of these edges; feedback cannot be rendered.")
-
-
 def _check_reach(graph: MixGraph) -> None:
-    """Every node leads to an output: sound that nobody hears is a mistake in the graph.
+    """Every node leads to an output: sound that is never mixed is a mistake in the graph.
 
-    Only an input may have no edge at all: a muted track, or one that a removed sidechain listened to. It stays,
+    Only an input may have no edge at all: a muted track, or one that fed only a removed sidechain. It stays,
     because inputs and stems are counted together.
     """
-    n = graph.node_type.numel()
-    if n == 0:
-        return
-    reached = graph.node_type == graph.types.index("out")
-    if not reached.any():
-        raise GraphError("the graph has no out node; add one and connect what should be heard to it.")
-    source, target = graph.edge_index.cpu().numpy()
-    order = np.argsort(target, kind="stable")
-    starts = np.searchsorted(target[order], np.arange(n + 1)).tolist()
-    before = source[order].tolist()
-    heard = reached.tolist()
-    pending = [node for node in range(n) if heard[node]]
-    while pending:
-        node = pending.pop()
-        for other in before[starts[node] : starts[node + 1]]:
-            if not heard[other]:
-                heard[other] = True
-                pending.append(other)
-    muted = graph.node_type == graph.types.index("in")
-    muted[graph.edge_index[0]] = False
-    reached = torch.tensor(heard, device=muted.device) | muted
-    if not reached.all():
-        node = int((~reached).nonzero()[0])
-        raise GraphError(f"{graph.describe(node)} reaches no output; connect it towards an out node or remove it.")
+    outputs = graph.nodes_of("out").tolist()
+    if not outputs:
+        raise GraphError("the graph has no out node; add one and connect to it what belongs to the mix.")
+    before, after = neighbours(graph.node_type.numel(), graph.edges())
+    reached = reachable(before, outputs)
+    muted = {node for node in graph.nodes_of("in").tolist() if not after[node]}
+    for node in range(graph.node_type.numel()):
+        if node not in reached and node not in muted:
+            raise GraphError(f"{graph.describe(node)} reaches no output; connect it towards an out node or remove it.")
 
 
 def is_finite(graph: MixGraph) -> bool:

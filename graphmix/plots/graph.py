@@ -20,6 +20,7 @@ from matplotlib.path import Path
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
+from graphmix.graph.topology import Edge, neighbours
 from graphmix.plots.fonts import apply_fonts
 from graphmix.plots.labels import readable, shortened, text_width
 from graphmix.plots.layered import layered_layout
@@ -27,11 +28,8 @@ from graphmix.plots.lines import Point, angled, curved
 from graphmix.plots.palette import color_of, ink_on, tint
 from graphmix.plots.placement import (
     PORT_PITCH,
-    Edge,
     Layout,
-    edges_of,
     height_of,
-    neighbours,
     nodes_overlap,
     port_offset,
 )
@@ -71,7 +69,7 @@ def plot_graph(graph: MixGraph, title: str | None = None) -> Figure:
 
 
 def _laid_out(graph: MixGraph) -> Layout:
-    edges = edges_of(graph)
+    edges = graph.edges()
     if is_mostly_tree(edges):
         layout = tree_layout(graph, edges)
         if not nodes_overlap(graph, layout):

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphmix.graph import MixGraph
-from graphmix.plots.placement import Edge, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.graph.topology import Edge, neighbours, topological_order
+from graphmix.plots.placement import Layout, height_of, port_offset
 
 _PLACEHOLDER_HEIGHT = 0.55
 _SORTING_SWEEPS = 8
@@ -36,7 +37,7 @@ def layered_layout(graph: MixGraph, edges: Sequence[Edge]) -> Layout:
         GraphError: the graph has a cycle.
     """
     n = graph.node_type.numel()
-    column = _longest_paths(graph, *neighbours(n, edges))
+    column = _longest_paths(graph, edges)
     links, routes, columns = _split(graph, edges, column)
     order = _sort_columns(_first_order(columns, links, n), links)
     heights = [height_of(graph.type_of(v)) for v in range(n)]
@@ -47,8 +48,10 @@ def layered_layout(graph: MixGraph, edges: Sequence[Edge]) -> Layout:
     return Layout(column, row[:n], edges, angled=False, bends=bends)
 
 
-def _longest_paths(graph: MixGraph, before: list[list[int]], after: list[list[int]]) -> list[int]:
-    order = sorted_by_flow(before, after)
+def _longest_paths(graph: MixGraph, edges: Sequence[Edge]) -> list[int]:
+    n = graph.node_type.numel()
+    before, after = neighbours(n, edges)
+    order = topological_order(n, edges, graph.describe)
     column = [0] * len(order)
     for v in order:
         column[v] = max((column[u] + 1 for u in before[v]), default=0)

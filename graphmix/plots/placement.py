@@ -9,24 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
+from graphmix.graph.topology import Edge
 from graphmix.spec import NodeType
 
 PORT_PITCH = 0.62
 """Distance of two ports of a node, in rows."""
 _SLACK = 0.15
 """Part of a row that two nodes may do without."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One edge: from an outlet of a node to an inlet of another."""
-
-    source: int
-    target: int
-    outlet: int
-    inlet: int
 
 
 @dataclass(frozen=True)
@@ -84,43 +74,6 @@ def port_offset(port: int, ports: int) -> float:
 def height_of(node_type: NodeType) -> float:
     """Space that a node takes, in rows."""
     return max(1.0, (max(len(node_type.inlets), len(node_type.outlets)) - 1) * PORT_PITCH + 1)
-
-
-def edges_of(graph: MixGraph) -> list[Edge]:
-    """The edges of a graph in their order."""
-    ends, ports = graph.edge_index.t().tolist(), graph.edge_port.tolist()
-    return [Edge(s, t, o, i) for (s, t), (o, i) in zip(ends, ports, strict=True)]
-
-
-def neighbours(num_nodes: int, edges: Sequence[Edge]) -> tuple[list[list[int]], list[list[int]]]:
-    """Sources and targets of each node, once for each edge."""
-    before: list[list[int]] = [[] for _ in range(num_nodes)]
-    after: list[list[int]] = [[] for _ in range(num_nodes)]
-    for edge in edges:
-        before[edge.target].append(edge.source)
-        after[edge.source].append(edge.target)
-    return before, after
-
-
-def sorted_by_flow(before: list[list[int]], after: list[list[int]]) -> list[int]:
-    """Nodes such that every edge leads forward.
-
-    Raises:
-        GraphError: the graph has a cycle.
-    """
-    missing = [len(sources) for sources in before]
-    order = [node for node, count in enumerate(missing) if count == 0]
-    for node in order:  # grows while we walk
-        for target in after[node]:
-            missing[target] -= 1
-            if missing[target] == 0:
-                order.append(target)
-    if len(order) < len(missing):
-        raise GraphError(
-            f"cannot plot a graph with a cycle ({len(missing) - len(order)} nodes are on it or behind it); "
-            "graphmix.graph.validation names the edges to remove."
-        )
-    return order
 
 
 def nodes_overlap(graph: MixGraph, layout: Layout) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphmix.graph import MixGraph
-from graphmix.plots.placement import Detour, Edge, Layout, height_of, neighbours, port_offset, sorted_by_flow
+from graphmix.graph.topology import Edge, follow, neighbours, topological_order
+from graphmix.plots.placement import Detour, Layout, height_of, port_offset
 
 GROUP_GAP = 0.45
 """Extra space between two subgroups, in rows."""
@@ -71,7 +72,8 @@ def tree_layout(graph: MixGraph, edges: Sequence[Edge]) -> Layout:
     fed_by, feeds = neighbours(n, edges)
     before, after = neighbours(n, [edges[i] for i in main])
     extra = sorted(set(range(len(edges))) - set(main))
-    tree = _Tree(graph, edges, extra, sorted_by_flow(fed_by, feeds), fed_by, feeds, before, after)
+    flow = topological_order(n, edges, graph.describe)
+    tree = _Tree(graph, edges, extra, flow, fed_by, feeds, before, after)
     column = _columns(tree)
     lanes = _lanes(tree, column)
     row, bands = _rows(tree, lanes)
@@ -199,10 +201,7 @@ def _groups(tree: _Tree, lanes: dict[tuple[int, int], _Lane]) -> list[int]:
 
 def _chain_to(tree: _Tree, v: int) -> list[int]:
     """The node and all before it as far as each has one main source."""
-    chain = [v]
-    while len(tree.before[chain[-1]]) == 1:
-        chain.append(tree.before[chain[-1]][0])
-    return chain
+    return [v, *follow(tree.before, v)]
 
 
 def _split(tree: _Tree, v: int, reach: list[tuple[int, int]]) -> tuple[int, int] | None:

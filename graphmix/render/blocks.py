@@ -6,6 +6,7 @@ from torch import Tensor
 from graphmix.audio.song import Song
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import neighbours
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 
@@ -46,15 +47,13 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
 
 def memory(graph: MixGraph, renderer: Renderer) -> tuple[int, int]:
     """How many samples before and after a moment the mix there depends on: the longest path of the graph."""
-    into: dict[int, list[int]] = {}
-    for source, target in graph.edge_index.t().tolist():
-        into.setdefault(target, []).append(source)
+    into, _ = neighbours(graph.node_type.numel(), graph.edges())
     reach: dict[int, tuple[int, int]] = {}
     for stage in renderer.plan(graph).stages:
         processor = renderer.rack.get(stage.kind)
         for node, row in zip(stage.nodes.tolist(), stage.rows.tolist(), strict=True):
             own = processor.memory(graph.params[stage.kind][row : row + 1]) if processor else (0, 0)
-            sources = [reach[source] for source in into.get(node, [])]
+            sources = [reach[source] for source in into[node]]
             before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
             reach[node] = before + own[0], after + own[1]
     ends = [reach[node] for node in graph.nodes_of("out").tolist()]
@@ -62,7 +61,7 @@ def memory(graph: MixGraph, renderer: Renderer) -> tuple[int, int]:
 
 
 def _rows(graph: MixGraph, song: Song) -> list[int]:
-    names = [graph.names[node] for node in graph.nodes_of("in").tolist()]
+    names = graph.input_names
     have = {name: row for row, name in enumerate(song.track_names)}
     missing = [name for name in names if name not in have]
     if missing:

@@ -23,6 +23,7 @@ from scipy.signal import fftconvolve
 from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import topological_order
 from graphmix.graph.validation import validate
 from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
@@ -298,29 +299,9 @@ def read_nodes(graph: MixGraph) -> list[Node]:
         seen[kind.name] = row + 1
         values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
         nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
-    for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
+    for source, target, outlet, inlet in graph.edges():
         nodes[target].inputs.append((inlet, source, outlet))
     return nodes
-
-
-def causal_order(nodes: list[Node]) -> list[int]:
-    """An order in which every node comes after its sources."""
-    order: list[int] = []
-    missing = [len(node.inputs) for node in nodes]
-    targets: dict[int, list[int]] = {}
-    for target, node in enumerate(nodes):
-        for _, source, _ in node.inputs:
-            targets.setdefault(source, []).append(target)
-    ready = [i for i, count in enumerate(missing) if count == 0]
-    while ready:
-        node_done = ready.pop()
-        order.append(node_done)
-        for target in targets.get(node_done, []):
-            missing[target] -= 1
-            if missing[target] == 0:
-                ready.append(target)
-    assert len(order) == len(nodes), "a valid graph has no cycle"
-    return order
 
 
 def dry_wet(node: Node, dry: Signal, processed: list[Signal]) -> list[Signal]:
@@ -366,7 +347,7 @@ def render_reference(
     samples, rate = sources.shape[2], graph.sample_rate
     unused = iter(sources.astype(np.float64))
     outputs = {i: [Signal(0, next(unused))] for i, node in enumerate(nodes) if node.kind == "in"}
-    for i in causal_order(nodes):
+    for i in topological_order(len(nodes), graph.edges()):
         node = nodes[i]
         heard = [
             add(outputs[source][outlet] for port, source, outlet in node.inputs if port == inlet)

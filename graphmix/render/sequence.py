@@ -17,7 +17,7 @@ A method of your own is any object with a `name` and a method `find(dag)` (:clas
 Conventions: node types are integers of 0 or more; edges are [2, num_edges], source above target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -26,14 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmix.errors import GraphError
+from graphmix.graph.topology import neighbours, topological_order
 from graphmix.render.bounds import PathCounts, TypeDag
 from graphmix.render.exact_sequence import find_by_beam, find_exactly
 
-#: The most nodes of a cycle that an error message names.
-NAMED_NODES = 10
 
-
-class Stage(NamedTuple):
+class SequenceStage(NamedTuple):
     """Nodes of one type that run together: the type, and the node ids [nodes] in rising order."""
 
     type: int
@@ -51,7 +49,7 @@ class TypeSequence:
         method: name of the method that found it.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[SequenceStage, ...]
     lower_bound: int
     seconds: float
     method: str
@@ -70,7 +68,7 @@ class TypeSequence:
         return len(self.stages) == self.lower_bound
 
 
-class Plan(NamedTuple):
+class FoundSequence(NamedTuple):
     """What a method answers: stages of (type, nodes of the dag) and a proven lower bound on their number."""
 
     stages: list[tuple[int, list[int]]]
@@ -84,7 +82,7 @@ class SequenceMethod(Protocol):
     def name(self) -> str:
         """What reports call it."""
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """Stages that partition the dag's nodes, are causal, and hold one type each."""
 
 
@@ -94,9 +92,9 @@ class OneByOne:
 
     name = "one-by-one"
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """See :class:`SequenceMethod`."""
-        return Plan([(t, [node]) for node, t in enumerate(dag.types)], PathCounts(dag).root)
+        return FoundSequence([(t, [node]) for node, t in enumerate(dag.types)], PathCounts(dag).root)
 
 
 @dataclass(frozen=True)
@@ -105,12 +103,12 @@ class Greedy:
 
     name = "greedy"
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """See :class:`SequenceMethod`."""
         run = _Run(dag)
         while any(run.ready.values()):
             run.step(min(run.ready, key=lambda t: (-len(run.ready[t]), t)))
-        return Plan(run.stages, PathCounts(dag).root)
+        return FoundSequence(run.stages, PathCounts(dag).root)
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class FixedOrder:
 
     name = "fixed-order"
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """See :class:`SequenceMethod`.
 
         Raises:
@@ -140,7 +138,7 @@ class FixedOrder:
             for node_type in self.order:
                 if run.ready.get(node_type):
                     run.step(node_type)
-        return Plan(run.stages, PathCounts(dag).root)
+        return FoundSequence(run.stages, PathCounts(dag).root)
 
 
 @dataclass(frozen=True)
@@ -155,10 +153,10 @@ class Beam:
         if self.width < 1:
             raise GraphError(f"a beam has a width of 1 or more, found {self.width}.")
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """See :class:`SequenceMethod`."""
         found = find_by_beam(dag, self.width)
-        return Plan(_run(dag, found.types), found.lower_bound)
+        return FoundSequence(_run(dag, found.types), found.lower_bound)
 
 
 @dataclass(frozen=True)
@@ -179,10 +177,10 @@ class Exact:
         if not self.time_limit_s >= 0 or self.width < 1:
             raise GraphError(f"an exact search needs a limit of 0 s or more and a width of 1 or more: {self}.")
 
-    def find(self, dag: TypeDag) -> Plan:
+    def find(self, dag: TypeDag) -> FoundSequence:
         """See :class:`SequenceMethod`."""
         found = find_exactly(dag, self.time_limit_s, self.width)
-        return Plan(_run(dag, found.types), found.lower_bound)
+        return FoundSequence(_run(dag, found.types), found.lower_bound)
 
 
 #: Milliseconds; on real consoles pruned at random it proved its sequence shortest in all but 1 of 7,542.
@@ -196,6 +194,7 @@ def find_sequence(
     node_type: Sequence[int] | NDArray[np.integer],
     edges: NDArray[np.integer] | Sequence[Sequence[int]],
     method: SequenceMethod = DEFAULT_METHOD,
+    describe: Callable[[int], str] = str,
 ) -> TypeSequence:
     """Group the nodes of a graph into stages of one type each.
 
@@ -203,6 +202,7 @@ def find_sequence(
         node_type: type of each node, [num_nodes].
         edges: source and target of each edge, [2, num_edges]; several between two nodes count as one.
         method: how to search.
+        describe: how the error message about a cycle calls a node.
 
     Returns:
         The stages. The graph may be a union of many.
@@ -215,9 +215,9 @@ def find_sequence(
     ([(0, [0, 1]), (1, [2, 4]), (2, [3]), (3, [5])], True)
     """
     start = perf_counter()
-    dag, order = _sort(*_check(node_type, edges))
+    dag, order = _sort(*_check(node_type, edges), describe)
     plan = method.find(dag)
-    stages = tuple([Stage(t, np.sort(order[nodes])) for t, nodes in plan.stages])
+    stages = tuple([SequenceStage(t, np.sort(order[nodes])) for t, nodes in plan.stages])
     return TypeSequence(stages, plan.lower_bound, perf_counter() - start, method.name)
 
 
@@ -250,7 +250,9 @@ def _are_integers(array: NDArray[np.generic]) -> bool:
     return not array.size or np.issubdtype(array.dtype, np.integer)
 
 
-def _sort(types: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[TypeDag, NDArray[np.int64]]:
+def _sort(
+    types: NDArray[np.int64], edges: NDArray[np.int64], describe: Callable[[int], str]
+) -> tuple[TypeDag, NDArray[np.int64]]:
     """The graph in topological order, and the node that stands at each place of it.
 
     Raises:
@@ -258,44 +260,15 @@ def _sort(types: NDArray[np.int64], edges: NDArray[np.int64]) -> tuple[TypeDag, 
     """
     num_nodes = types.size
     pairs = np.unique(edges[0] * max(num_nodes, 1) + edges[1])
-    sources, targets = (pairs // max(num_nodes, 1)).tolist(), (pairs % max(num_nodes, 1)).tolist()
-    succs: list[list[int]] = [[] for _ in range(num_nodes)]
-    preds: list[list[int]] = [[] for _ in range(num_nodes)]
-    for source, target in zip(sources, targets, strict=True):
-        succs[source].append(target)
-        preds[target].append(source)
-    waiting = [len(before) for before in preds]
-    order = [node for node in range(num_nodes) if not waiting[node]]
-    for node in order:  # grows while it is read
-        for succ in succs[node]:
-            waiting[succ] -= 1
-            if not waiting[succ]:
-                order.append(succ)
-    if len(order) < num_nodes:
-        raise GraphError(_describe_cycle(preds, waiting))
+    distinct = list(zip(*(part.tolist() for part in np.divmod(pairs, max(num_nodes, 1))), strict=True))
+    preds, _ = neighbours(num_nodes, distinct)
+    order = topological_order(num_nodes, distinct, describe)
     place = [0] * num_nodes
     for i, node in enumerate(order):
         place[node] = i
     kinds = types.tolist()
     dag = TypeDag([kinds[node] for node in order], [[place[p] for p in preds[node]] for node in order])
     return dag, np.array(order, dtype=np.int64)
-
-
-def _describe_cycle(preds: list[list[int]], waiting: list[int]) -> str:
-    """Walk back from a node that never became ready until a node comes again."""
-    node = next(node for node, count in enumerate(waiting) if count)
-    walk: list[int] = []
-    place: dict[int, int] = {}
-    while node not in place:
-        place[node] = len(walk)
-        walk.append(node)
-        node = next(pred for pred in preds[node] if waiting[pred])
-    cycle = walk[place[node] :][::-1]
-    first = cycle.index(min(cycle))
-    cycle = cycle[first:] + cycle[:first]
-    named = " -> ".join(map(str, cycle[:NAMED_NODES]))
-    rest = f" -> ... ({len(cycle)} nodes)" if len(cycle) > NAMED_NODES else ""
-    return f"the graph has a cycle: {named}{rest} -> {cycle[0]}. Remove one of these edges."
 
 
 class _Run:

@@ -15,6 +15,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import follow, neighbours
 from graphmix.search.objective import Objective
 from graphmix.spec import DB_PER_NEPER
 
@@ -89,13 +90,9 @@ def with_levels(graph: MixGraph, gains: Tensor, tracks: tuple[str, ...]) -> MixG
 def nodes_after_inputs(graph: MixGraph, kind: str, tracks: tuple[str, ...]) -> Iterator[tuple[int, int, int]]:
     """The first node of a type that each track alone goes through: (number of the track, node, row of parameters)."""
     rows = graph.rows().tolist()
-    successors: dict[int, list[int]] = {}
-    for source, target in graph.edge_index.t().tolist():
-        successors.setdefault(source, []).append(target)
+    _, after = neighbours(graph.node_type.numel(), graph.edges())
     for node in graph.nodes_of("in").tolist():
-        current = node
-        while len(successors.get(current, [])) == 1:
-            current = successors[current][0]
+        for current in follow(after, node):
             name = graph.type_of(current).name
             if name == kind:
                 yield tracks.index(graph.names[node]), current, rows[current]

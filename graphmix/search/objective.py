@@ -82,7 +82,7 @@ class Objective:
         return known[2]
 
     def _find_rows(self, graph: MixGraph) -> Tensor:
-        names = [graph.names[i] for i in graph.nodes_of("in").tolist()]
+        names = graph.input_names
         missing = next((name for name in names if name not in self._row), None)
         if missing is not None:
             have = ", ".join(list(self._row)[:6])

@@ -35,8 +35,7 @@ class RawGraph(nn.Module):
         raw = {name: rack[name].to_raw(graph.params[name].detach()) for name in used}
         kinds = [rack.get(t.name) for t in graph.types.types]
         wet_rates = torch.tensor([kind.wet_rate if kind and own_rates else 1.0 for kind in kinds])
-        prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types], device=graph.node_type.device)
-        self.prunable = prunable[graph.node_type].nonzero().flatten()
+        self.prunable = graph.prunable.nonzero().flatten()
         self._wet_rates = wet_rates.to(graph.wet)[graph.node_type][self.prunable]
         self._rates = {n: (rack[n].rates() if own_rates else torch.ones(r.size(1))).to(r) for n, r in raw.items()}
         self.params = nn.ParameterDict({name: nn.Parameter(r / self._rates[name]) for name, r in raw.items()})

@@ -20,7 +20,7 @@ from graphmix.search.trial_losses import Judge, hopeless_above
 
 def prunable_nodes(graph: MixGraph) -> list[int]:
     """Processors that can be bypassed, in node order."""
-    return [int(node) for node in graph.processors if graph.type_of(int(node)).can_be_bypassed]
+    return graph.prunable.nonzero().flatten().tolist()
 
 
 def trial_segments(objective: Objective, count: int) -> list[EvalSegment]:

@@ -141,7 +141,7 @@ def write_demo_song(folder: Path, seed: int = 0) -> Path:
         raise SongError(f"cannot write to {folder}: {error.strerror or error}. Choose another --out.") from None
     stems = {name: torch.from_numpy(audio) for name, audio in demo_stems(DEMO_RATE, seed).items()}
     graph = hidden_console()
-    sources = torch.stack([stems[graph.names[node]] for node in graph.nodes_of("in").tolist()])
+    sources = torch.stack([stems[name] for name in graph.input_names])
     with torch.no_grad():
         mix = Renderer(Rack.for_types(graph.types.types, DEMO_RATE))(graph, sources)[0]
     for name, audio in stems.items():

@@ -150,7 +150,7 @@ def load_truth(record: Record, sample_rate: int) -> Truth:
             f"{record.graph_path} is made for {graph.sample_rate} Hz and the model for {sample_rate} Hz; make or mine "
             "the songs at the model's rate, or set model.sample_rate."
         )
-    names = {graph.names[node] for node in graph.nodes_of("in").tolist()}
+    names = set(graph.input_names)
     missing = next((name for name in record.tracks if name not in names), None)
     if missing is not None:
         raise GraphmixError(f"{record.graph_path} has no input for the track {missing!r} of song {record.song_id!r}.")

@@ -100,8 +100,7 @@ class EstimatorStart:
         if responses is not None:
             graph = self._measured(start, graph, Objective(song, rack), responses)
         # at zero a node would get no gradient, and what the model is nearly sure to drop may still be wanted
-        prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
-        graph.wet = torch.where(prunable, graph.wet.clamp(MIN_WEIGHT, 1.0), graph.wet)
+        graph.wet = torch.where(graph.prunable, graph.wet.clamp(MIN_WEIGHT, 1.0), graph.wet)
         return graph
 
     def _measured(self, start: MixGraph, proposed: MixGraph, objective: Objective, responses: Tensor) -> MixGraph:
@@ -126,8 +125,7 @@ def audible_part(graph: MixGraph) -> MixGraph:
     for t in graph.types.types:
         if t.is_processor:
             neutral[graph.nodes_of(t.name)] = (graph.params[t.name] == t.neutral()).all(1)
-    prunable = torch.tensor([t.can_be_bypassed for t in graph.types.types])[graph.node_type]
-    return remove_nodes(graph, (prunable & (neutral | (graph.wet < _INAUDIBLE))).nonzero().flatten())
+    return remove_nodes(graph, (graph.prunable & (neutral | (graph.wet < _INAUDIBLE))).nonzero().flatten())
 
 
 def with_linear_of(start: MixGraph, proposed: MixGraph) -> MixGraph:

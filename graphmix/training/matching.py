@@ -7,7 +7,6 @@ by the tracks that they sum. What lies behind a branch or in no strip (a send, a
 no place in a console and corresponds to nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from graphmix.audio.song_folder import DEFAULT_BUS, UNGROUPED_BUS
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import Strips, find_strips
+from graphmix.graph.topology import Neighbours, neighbours
 
 LEAST_OVERLAP = 0.5
 """Share of common tracks from which two buses of different names are the same bus."""
@@ -115,8 +115,7 @@ def console_target(true: MixGraph, console: MixGraph) -> ConsoleTarget:
         if bool(there.any()):
             values[there] = true.params[t.name].detach()[rows[chosen[there]]]
         params[t.name] = values
-    processors = torch.tensor([t.can_be_bypassed for t in console.types.types])[console.node_type]
-    return ConsoleTarget(keep, wet, params, processors, len(unmatched(true, match)))
+    return ConsoleTarget(keep, wet, params, console.prunable, len(unmatched(true, match)))
 
 
 def carry_over(source: MixGraph, target: MixGraph) -> MixGraph:
@@ -151,9 +150,7 @@ def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
     name are their numbers. Where a track is sent to several sums, its bus is the one with the fewest edges between. If
     no track comes to a sum, all are on ``"mix bus"``, as in a song that says nothing of subgroups.
     """
-    after: dict[int, list[int]] = {}
-    for source, target in graph.edge_index.t().tolist():
-        after.setdefault(source, []).append(target)
+    _, after = neighbours(graph.node_type.numel(), graph.edges())
     mixes = set(graph.nodes_of("mix").tolist())
     names = graph.names
     groups: dict[str, list[str]] = {}
@@ -166,11 +163,11 @@ def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
     return {name: tuple(tracks) for name, tracks in groups.items()}
 
 
-def _nearest(start: int, after: Mapping[int, list[int]], ends: set[int]) -> int | None:
+def _nearest(start: int, after: Neighbours, ends: set[int]) -> int | None:
     """The first of some nodes that a signal comes to, by number of edges."""
     level, seen = [start], {start}
     while level:
-        following = sorted({target for node in level for target in after.get(node, [])} - seen)
+        following = sorted({target for node in level for target in after[node]} - seen)
         found = next((node for node in following if node in ends), None)
         if found is not None:
             return found

@@ -13,12 +13,12 @@ from graphmix.datasets.positions import (
     ancestors_and_descendants,
     depth_and_height,
     spectral_positions,
-    topological_order,
 )
 from graphmix.datasets.transforms import renumber
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.networkx import to_networkx
+from graphmix.graph.topology import topological_order
 from graphmix.spec import NodeType
 from tests.graph.random_mixgraphs import random_graph
 from tests.mining.mined_folders import small_graph
@@ -56,7 +56,7 @@ def test_they_agree_with_networkx(seed: int) -> None:
         up, down = ({node, *f(other, node)} for f in (nx.ancestors, nx.descendants))
         assert depth[node] == nx.dag_longest_path_length(nx.DiGraph(other.subgraph(up)))
         assert height[node] == nx.dag_longest_path_length(nx.DiGraph(other.subgraph(down)))
-    place = {node: i for i, node in enumerate(topological_order(graph))}
+    place = {node: i for i, node in enumerate(topological_order(graph.num_nodes, graph.edges()))}
     assert all(place[source] < place[target] for source, target in graph.edge_index.t().tolist())
 
 

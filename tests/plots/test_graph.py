@@ -17,7 +17,6 @@ from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
 from graphmix.plots import color_of, plot_graph, save
 from graphmix.plots.layered import layered_layout
-from graphmix.plots.placement import edges_of
 from graphmix.plots.tree import is_mostly_tree, tree_layout
 from graphmix.processors import Rack
 from graphmix.spec import NodeType
@@ -197,7 +196,7 @@ def test_a_box_is_filled_to_its_weight(console: MixGraph) -> None:
 def test_a_console_has_a_row_for_each_track_and_a_column_for_its_mixes(console: MixGraph) -> None:
     removed = console.processors[torch.randperm(console.processors.numel())[:50]]
     for graph in (console, remove_nodes(console, removed)):
-        layout = tree_layout(graph, edges_of(graph))
+        layout = tree_layout(graph, graph.edges())
         rows = [layout.row[v] for v in graph.nodes_of("in").tolist()]
         assert rows == sorted(rows)
         assert all(below - above >= 1 for above, below in pairwise(rows))
@@ -209,14 +208,14 @@ def test_a_console_has_a_row_for_each_track_and_a_column_for_its_mixes(console: 
 
 
 def test_columns_of_a_full_console_hold_one_type(console: MixGraph) -> None:
-    layout = tree_layout(console, edges_of(console))
+    layout = tree_layout(console, console.edges())
     kinds = {(column, console.type_of(v).name) for v, column in enumerate(layout.column)}
     assert len(kinds) == len(set(layout.column)) == 2 * 7 + 3
 
 
 def test_signal_always_flows_to_the_right(console: MixGraph, ducking: MixGraph, multiband: MixGraph) -> None:
     for graph in (console, ducking, multiband, *map(tangle, range(4))):
-        for layout in (tree_layout(graph, edges_of(graph)), layered_layout(graph, edges_of(graph))):
+        for layout in (tree_layout(graph, graph.edges()), layered_layout(graph, graph.edges())):
             assert all(layout.column[c.source] < layout.column[c.target] for c in layout.edges)
 
 
@@ -226,7 +225,7 @@ def test_subgroups_may_be_nested_and_outputs_several() -> None:
     tracks = [graph.add("in", name=name) for name in ("kick", "snare", "bass", "click")]
     graph.chain(tracks[0], drums).chain(tracks[1], drums).chain(drums, graph.add("e"), band)
     graph.chain(tracks[2], band).chain(band, graph.add("out")).chain(tracks[3], graph.add("out", name="click"))
-    layout = tree_layout(graph, edges_of(graph))
+    layout = tree_layout(graph, graph.edges())
     assert layout.column[drums] < layout.column[band]
     assert layout.row[drums] == (layout.row[tracks[0]] + layout.row[tracks[1]]) / 2
     assert len({layout.column[v] for v in graph.nodes_of("out").tolist()}) == 1
@@ -244,7 +243,7 @@ def test_sidechains_are_dashed_and_ports_named(ducking: MixGraph) -> None:
 
 
 def test_sends_and_sidechains_leave_the_rows_of_the_tracks_as_they_are(ducking: MixGraph) -> None:
-    layout = tree_layout(ducking, edges_of(ducking))
+    layout = tree_layout(ducking, ducking.edges())
     rows = [layout.row[v] for v in ducking.nodes_of("in").tolist()]
     assert is_mostly_tree(layout.edges)
     assert rows == sorted(rows)
@@ -252,7 +251,7 @@ def test_sends_and_sidechains_leave_the_rows_of_the_tracks_as_they_are(ducking: 
 
 
 def test_a_crossover_stands_in_the_middle_of_its_bands(multiband: MixGraph) -> None:
-    layout = tree_layout(multiband, edges_of(multiband))
+    layout = tree_layout(multiband, multiband.edges())
     bands = [layout.row[v] for v in multiband.nodes_of("c").tolist()]
     split = int(multiband.nodes_of("x")[0])
     assert layout.row[split] == bands[1] == sum(bands) / 3
@@ -270,7 +269,7 @@ def test_two_edges_between_the_same_nodes_are_two_lines() -> None:
 
 def test_a_dense_graph_is_not_taken_for_a_console() -> None:
     graph = tangle(1)
-    assert not is_mostly_tree(edges_of(graph))
+    assert not is_mostly_tree(graph.edges())
     figure = plot_graph(graph)
     assert len(drawn(figure, "node")) == graph.num_nodes
     assert_no_text_overlaps(figure)
@@ -285,7 +284,7 @@ def test_barycenters_remove_the_crossings_of_a_graph_without_need_for_any() -> N
         graph.connect(track, buses[3 - i])
     for bus in buses:
         graph.connect(bus, out)
-    layout = layered_layout(graph, edges_of(graph))
+    layout = layered_layout(graph, graph.edges())
     ends = sorted((layout.row[c.source], layout.row[c.target]) for c in layout.edges[:4])
     assert [end for _, end in ends] == sorted(end for _, end in ends)
 
@@ -303,7 +302,7 @@ def test_the_figure_grows_with_the_graph_and_fits_into_a_file() -> None:
 
 def test_a_deep_chain_is_drawn_without_recursion() -> None:
     graph = mixing_console(Rack.console("g"), {"bus": ["track"]}, "g" * 700)
-    layout = tree_layout(graph, edges_of(graph))
+    layout = tree_layout(graph, graph.edges())
     assert max(layout.column) == graph.num_nodes - 1
     assert set(layout.row) == {0.0}
 

@@ -283,8 +283,9 @@ def test_silence_in_is_silence_out_and_an_unfed_node_hears_it() -> None:
     assert not render_reference(graph, np.zeros((1, 2, 100))).any()
 
 
-def test_an_empty_graph_gives_no_output() -> None:
-    assert render_reference(MixGraph(STANDARD, RATE), np.zeros((0, 2, 10))).shape == (0, 2, 10)
+def test_an_empty_graph_is_refused() -> None:
+    with pytest.raises(GraphError, match="the graph has no nodes"):
+        render_reference(MixGraph(STANDARD, RATE), np.zeros((0, 2, 10)))
 
 
 def test_signals_of_different_support_add_up() -> None:

@@ -194,8 +194,9 @@ def test_an_input_at_an_output_passes_unchanged() -> None:
     assert torch.equal(RENDERER(passing(), sources), sources)
 
 
-def test_an_empty_graph_has_no_output() -> None:
-    assert RENDERER(MixGraph(RACK.types, RATE), torch.zeros(0, 2, 100)).shape == (0, 2, 100)
+def test_an_empty_graph_is_refused() -> None:
+    with pytest.raises(GraphError, match="the graph has no nodes; add inputs and an out node"):
+        RENDERER(MixGraph(RACK.types, RATE), torch.zeros(0, 2, 100))
 
 
 def test_a_graph_without_inputs_is_silent() -> None:

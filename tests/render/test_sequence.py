@@ -262,9 +262,9 @@ def test_a_node_that_feeds_itself_is_a_cycle() -> None:
         find_sequence([0, 1], to_edges([(0, 1), (1, 1)]))
 
 
-def test_a_long_cycle_names_ten_nodes() -> None:
+def test_a_long_cycle_names_its_first_nodes() -> None:
     ring = np.array([range(50), [*range(1, 50), 0]])
-    with pytest.raises(GraphError, match=r"cycle: 0 -> 1 -> .* -> 9 -> \.\.\. \(50 nodes\) -> 0\."):
+    with pytest.raises(GraphError, match=r"cycle: 0 -> 1 -> .* -> 5 -> … \(50 nodes\) -> 0\."):
         find_sequence([0] * 50, ring)
 
 

@@ -9,6 +9,7 @@ It is trained on true graphs by teacher forcing (:meth:`AutoregressiveEstimator.
 its proposals has no gradient; their parameters have, in training mode too.
 """
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
@@ -19,8 +20,9 @@ from torch.nn import functional
 from torch_geometric.nn import SAGEConv
 
 from graphmix.errors import GraphError, GraphmixError
-from graphmix.graph.editing import keep_nodes
+from graphmix.graph.editing import keep_nodes, retype
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
+from graphmix.graph.topology import neighbours, reachable
 from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.heads import NodeOutputs, PerTypeHeads
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
@@ -114,7 +116,7 @@ class AutoregressiveEstimator(NeuralEstimator):
     Example:
         >>> writer = AutoregressiveEstimator(AutoregressiveConfig(chain="eg", nodes_per_track=1)).eval()
         >>> graph = writer(Stems(torch.randn(2, 2, 30000), ("bass", "voice"), 30000))
-        >>> sorted(graph.names[node] for node in graph.nodes_of("in"))
+        >>> sorted(graph.input_names)
         ['bass', 'voice']
     """
 
@@ -251,8 +253,8 @@ class AutoregressiveEstimator(NeuralEstimator):
                 f"the graph is at {graph.sample_rate} Hz and the model {self.config.name!r} at {self.sample_rate} Hz; "
                 "train on graphs of its rate."
             )
-        part = part_with_tracks(with_types(graph, self.types), names)
-        node_of = {part.names[node]: node for node in part.nodes_of("in").tolist()}
+        part = part_with_tracks(retype(copy.copy(graph).cpu(), self.types), names)
+        node_of = dict(zip(part.input_names, part.nodes_of("in").tolist(), strict=True))
         return linearize(part, [node_of[name] for name in names])
 
     def _loss(self, song: EmbeddedSong, sequence: GraphSequence, transcript: Transcript, settings: float) -> Tensor:
@@ -263,7 +265,7 @@ class AutoregressiveEstimator(NeuralEstimator):
         graph = sequence.to_graph()
         self._name_inputs(graph, song)
         said = self._settings(read.places, graph)
-        prunable = torch.tensor([t.can_be_bypassed for t in self.types.types])[graph.node_type].to(heard.device)
+        prunable = graph.prunable.to(heard.device)
         wet_error = (said.wet_logit.sigmoid() - graph.wet.to(heard.device)).abs()[prunable]
         errors = [wet_error] if wet_error.numel() else []
         errors += list(self._coefficient_errors(said.coefficients, graph, song))
@@ -286,47 +288,18 @@ class AutoregressiveEstimator(NeuralEstimator):
         return errors
 
 
-def with_types(graph: MixGraph, types: TypeTable) -> MixGraph:
-    """The same graph with another table of types.
-
-    Raises:
-        GraphError: a node of a type that the table lacks, or has with other parameters or ports.
-    """
-    place = {t.name: i for i, t in enumerate(types.types)}
-    used = [graph.types[index] for index in graph.node_type.unique().tolist()]
-    for t in used:
-        if t.name not in place:
-            raise GraphError(f"the graph has a {t.name!r} and the model none; its types are: {types.names}.")
-        if types[place[t.name]] != t:
-            raise GraphError(f"the graph's {t.name!r} has other parameters or ports than the model's; use one rate.")
-    moved = MixGraph((t for t in types.types if t.is_processor), graph.sample_rate)
-    index = torch.tensor([place.get(t.name, -1) for t in graph.types.types])
-    moved.node_type = index[graph.node_type.cpu()]
-    moved.edge_index, moved.edge_port, moved.wet = graph.edge_index.cpu(), graph.edge_port.cpu(), graph.wet.cpu()
-    moved.params |= {t.name: graph.params[t.name].cpu() for t in used if t.is_processor}
-    moved.info = GraphInfo(types, graph.sample_rate, tuple(graph.names), graph.provenance)
-    return moved
-
-
 def part_with_tracks(graph: MixGraph, names: Sequence[str]) -> MixGraph:
     """The part of a graph that hears some tracks: other inputs go, and with them what hears nothing else.
 
     Raises:
         GraphError: a track that is no input of the graph.
     """
-    inputs = graph.nodes_of("in").tolist()
-    have = [graph.names[node] for node in inputs]
+    inputs, have = graph.nodes_of("in").tolist(), graph.input_names
     missing = next((name for name in names if name not in have), None)
     if missing is not None:
         raise GraphError(f"the graph has no input {missing!r}; its inputs are: {', '.join(have[:6])}.")
     wanted = set(names)
-    heard = graph.node_type == graph.types.index("out")
-    heard[[node for node, name in zip(inputs, have, strict=True) if name in wanted]] = True
-    source, target = graph.edge_index
-    while True:
-        more = heard.clone()
-        more[target[heard[source]]] = True
-        if bool((more == heard).all()):
-            break
-        heard = more
-    return graph if bool(heard.all()) else keep_nodes(graph, heard)
+    starts = [node for node, name in zip(inputs, have, strict=True) if name in wanted]
+    _, after = neighbours(graph.node_type.numel(), graph.edges())
+    kept = reachable(after, [*starts, *graph.nodes_of("out").tolist()])
+    return graph if len(kept) == graph.node_type.numel() else keep_nodes(graph, sorted(kept))

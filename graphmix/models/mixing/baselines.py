@@ -138,7 +138,7 @@ class AudibleStrip(NamedTuple):
 def audible_strips(graph: MixGraph) -> Iterator[AudibleStrip]:
     """The chain of each input and of each mix, by the node that it begins at."""
     strips = find_strips(graph)
-    input_of = {graph.names[node]: node for node in graph.nodes_of("in").tolist()}
+    input_of = dict(zip(graph.input_names, graph.nodes_of("in").tolist(), strict=True))
     wet = graph.wet.tolist()
     for name, nodes in strips.tracks.items():
         yield AudibleStrip(ON_TRACK, input_of[name], tuple(node for node in nodes if wet[node] > 0))

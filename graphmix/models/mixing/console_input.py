@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import depths, follow, neighbours, reversed_edges
 
 FORWARD, BACKWARD, SHORTCUT, SHORTCUT_BACK = range(4)
 EDGE_KINDS = 4
@@ -33,16 +34,16 @@ def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
         without outputs), ``edge_index`` [2, edges], ``edge_kind`` [edges].
     """
     nodes = console.node_type.numel()
-    connections = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
+    connections = [(edge.source, edge.target) for edge in console.edges()]
     added = _shortcuts(console, connections) if shortcuts else []
     kinds = [FORWARD] * len(connections) + [BACKWARD] * len(connections)
     kinds += [SHORTCUT] * len(added) + [SHORTCUT_BACK] * len(added)
-    edges = [*connections, *_turned(connections), *added, *_turned(added)]
+    edges = [*connections, *reversed_edges(connections), *added, *reversed_edges(added)]
     return Data(
         num_nodes=nodes,
         node_type=console.node_type,
-        depth=torch.tensor(longest_paths(connections, nodes)).clamp(max=LARGEST_DEPTH),
-        height=torch.tensor(longest_paths(_turned(connections), nodes)).clamp(max=LARGEST_DEPTH),
+        depth=torch.tensor(depths(nodes, connections)).clamp(max=LARGEST_DEPTH),
+        height=torch.tensor(depths(nodes, reversed_edges(connections))).clamp(max=LARGEST_DEPTH),
         edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).t().contiguous(),
         edge_kind=torch.tensor(kinds, dtype=torch.long),
     )
@@ -58,53 +59,21 @@ def upstream_shares(console: MixGraph) -> Tensor:
     nodes = console.node_type.numel()
     reached = np.zeros((nodes, len(inputs)), dtype=bool)
     reached[inputs, range(len(inputs))] = True
-    connections = [(int(source), int(target)) for source, target in console.edge_index.t().tolist()]
-    depth = longest_paths(connections, nodes)
+    connections = [(edge.source, edge.target) for edge in console.edges()]
+    depth = depths(nodes, connections)
     for source, target in sorted(connections, key=lambda edge: depth[edge[1]]):
         reached[target] |= reached[source]
     counts = reached.sum(1, keepdims=True).clip(min=1)
     return torch.from_numpy((reached / counts).astype(np.float32))
 
 
-def _turned(edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(target, source) for source, target in edges]
-
-
-def longest_paths(edges: Sequence[tuple[int, int]], num_nodes: int) -> list[int]:
-    """For each node of a DAG the most edges of a path that ends there.
-
-    Example:
-        >>> longest_paths([(0, 1), (1, 2), (0, 2)], 4)
-        [0, 1, 2, 0]
-    """
-    after: list[list[int]] = [[] for _ in range(num_nodes)]
-    missing = [0] * num_nodes
-    for source, target in edges:
-        after[source].append(target)
-        missing[target] += 1
-    length = [0] * num_nodes
-    ready = [node for node in range(num_nodes) if not missing[node]]
-    while ready:
-        node = ready.pop()
-        for target in after[node]:
-            length[target] = max(length[target], length[node] + 1)
-            missing[target] -= 1
-            if not missing[target]:
-                ready.append(target)
-    return length
-
-
 def _shortcuts(console: MixGraph, connections: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """From each input and mix to all that its chain passes, up to where it is summed; connections are left out."""
-    after: dict[int, list[int]] = {}
-    for source, target in connections:
-        after.setdefault(source, []).append(target)
+    _, after = neighbours(console.node_type.numel(), connections)
     processor = torch.tensor([t.is_processor for t in console.types.types])[console.node_type].tolist()
     laid, found = set(connections), list[tuple[int, int]]()
     for head in [*console.nodes_of("in").tolist(), *console.nodes_of("mix").tolist()]:
-        node = head
-        while len(after.get(node, [])) == 1:
-            node = after[node][0]
+        for node in follow(after, head):
             if (head, node) not in laid:
                 found.append((head, node))
             if not processor[node]:

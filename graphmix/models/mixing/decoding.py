@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphmix.models.mixing.autoregressive_network import PrototypeNet, Read
-from graphmix.models.mixing.linearize import Edge
+from graphmix.models.mixing.linearize import IncomingEdge
 from graphmix.models.mixing.partial_graph import Draft
 
 Pick = Callable[[Tensor], int]
@@ -104,9 +104,9 @@ def _extended(net: PrototypeNet, heard: Tensor, written: Written, width: int) ->
 
 def _edges(
     net: PrototypeNet, read: Read, state: Tensor, draft: Draft, kind: int, pick: Pick
-) -> tuple[Sequence[Edge], float]:
+) -> tuple[Sequence[IncomingEdge], float]:
     """Edges of the next node, and the log-probability of choosing them and no more."""
-    chosen, total = list[Edge](), 0.0
+    chosen, total = list[IncomingEdge](), 0.0
     while True:
         sources = [edge.source for edge in chosen]
         log_edges = net.next_edges(read, state, draft, draft.choice(kind, chosen), sources)

@@ -297,6 +297,5 @@ def _heard_by_nodes(song: EmbeddedSong, console: MixGraph) -> Tensor:
 def _in_node_order(song: EmbeddedSong, console: MixGraph) -> Tensor:
     """Embeddings of the tracks in the order of the console's inputs, [inputs, size]."""
     row = {name: i for i, name in enumerate(song.names)}
-    names = console.names
-    order = [row[names[node]] for node in console.nodes_of("in").tolist()]
+    order = [row[name] for name in console.input_names]
     return song.tracks[torch.tensor(order, dtype=torch.long, device=song.tracks.device)]

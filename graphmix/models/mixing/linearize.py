@@ -23,7 +23,7 @@ from graphmix.graph.mixgraph import GraphInfo, MixGraph
 from graphmix.graph.validation import validate
 
 
-class Edge(NamedTuple):
+class IncomingEdge(NamedTuple):
     """An edge into a node; edges sort by inlet, then source, then outlet."""
 
     inlet: int
@@ -48,13 +48,13 @@ class GraphSequence:
     info: GraphInfo
     num_inputs: int
     node_type: tuple[int, ...]
-    edges: tuple[tuple[Edge, ...], ...]
+    edges: tuple[tuple[IncomingEdge, ...], ...]
     wet: Tensor
     params: dict[str, Tensor]
     order: tuple[int, ...]
 
     @property
-    def prototype(self) -> tuple[int, tuple[int, ...], tuple[tuple[Edge, ...], ...]]:
+    def prototype(self) -> tuple[int, tuple[int, ...], tuple[tuple[IncomingEdge, ...], ...]]:
         """Types and edges without parameters: equal for graphs that differ in nothing else."""
         return self.num_inputs, self.node_type, self.edges
 
@@ -115,16 +115,16 @@ def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequ
     )
 
 
-def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[Edge, ...]]]:
+def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[IncomingEdge, ...]]]:
     """Nodes in writing order, and the edges of each after the inputs."""
     into, out_of = _neighbours(graph)
     colours = _colours(graph, first, into, out_of)
     place = {node: i for i, node in enumerate(first)}
     missing = [len(heard) for heard in into]
-    ready: list[tuple[int, tuple[Edge, ...], int, int]] = []
+    ready: list[tuple[int, tuple[IncomingEdge, ...], int, int]] = []
 
     def push(node: int) -> None:
-        edges = tuple(sorted(Edge(inlet, place[source], outlet) for source, outlet, inlet in into[node]))
+        edges = tuple(sorted(IncomingEdge(inlet, place[source], outlet) for source, outlet, inlet in into[node]))
         latest = max((edge.source for edge in edges), default=-1)
         recency = latest if latest >= len(first) else -1  # all inputs are equally far away
         heapq.heappush(ready, (-recency, edges, colours[node], node))
@@ -140,7 +140,7 @@ def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[E
             push(node)
     for node in first:
         placed(node)
-    order, written = list(first), list[tuple[Edge, ...]]()
+    order, written = list(first), list[tuple[IncomingEdge, ...]]()
     while ready:
         _, edges, _, node = heapq.heappop(ready)
         place[node] = len(order)
@@ -158,7 +158,7 @@ def _neighbours(graph: MixGraph) -> tuple[Neighbours, Neighbours]:
     """Edges that come in, and edges that go out."""
     into: Neighbours = [[] for _ in range(graph.node_type.numel())]
     out_of: Neighbours = [[] for _ in into]
-    for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
+    for source, target, outlet, inlet in graph.edges():
         into[target].append((source, outlet, inlet))
         out_of[source].append((target, outlet, inlet))
     return into, out_of

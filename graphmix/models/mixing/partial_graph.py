@@ -22,7 +22,7 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.models.mixing.linearize import Edge, GraphSequence
+from graphmix.models.mixing.linearize import GraphSequence, IncomingEdge
 from graphmix.spec import TypeTable
 
 
@@ -41,7 +41,7 @@ class EdgeChoice:
 
     place: int
     kind: int
-    after: Edge | None
+    after: IncomingEdge | None
     last_source: int
     may_stop: bool
     taken: frozenset[tuple[int, int]] = frozenset()
@@ -65,7 +65,7 @@ class Draft:
             raise GraphError(f"a draft has 1 input and room for 1 node or more, not {num_inputs} and {room}.")
         self.types, self.num_inputs, self.room, self.fan_out = types, num_inputs, room, fan_out
         self.node_type = [types.index("in")] * num_inputs
-        self.edges: list[tuple[Edge, ...]] = []
+        self.edges: list[tuple[IncomingEdge, ...]] = []
         self.open = set(range(num_inputs)) - set(muted)
         """Places that lead nowhere yet."""
         self._out = types.index("out")
@@ -92,7 +92,7 @@ class Draft:
         last = len(self.edges) + 1 >= self.room
         return [t.name == "out" if last else bool(t.inlets and t.outlets) for t in self.types.types]
 
-    def choice(self, kind: int, chosen: Sequence[Edge]) -> EdgeChoice:
+    def choice(self, kind: int, chosen: Sequence[IncomingEdge]) -> EdgeChoice:
         """What is allowed as the next edge of the next node, after some have been chosen."""
         after, taken = chosen[-1] if chosen else None, self._taken(chosen)
         if kind != self._out:
@@ -101,13 +101,13 @@ class Draft:
         last, may_stop = min(missing, default=self.place - 1), bool(chosen) and not missing
         return EdgeChoice(self.place, kind, after, last, may_stop, taken)
 
-    def _taken(self, chosen: Sequence[Edge]) -> frozenset[tuple[int, int]]:
+    def _taken(self, chosen: Sequence[IncomingEdge]) -> frozenset[tuple[int, int]]:
         if self.fan_out is None:
             return frozenset()
         uses = Counter((edge.source, edge.outlet) for edges in (*self.edges, chosen) for edge in edges)
         return frozenset(outlet for outlet, number in uses.items() if number >= self.fan_out)
 
-    def write(self, kind: int, edges: Sequence[Edge]) -> None:
+    def write(self, kind: int, edges: Sequence[IncomingEdge]) -> None:
         """Write the next node.
 
         Raises:
@@ -127,7 +127,7 @@ class Draft:
         self.node_type.append(kind)
         self.edges.append(tuple(edges))
 
-    def _check(self, choice: EdgeChoice, edge: Edge) -> None:
+    def _check(self, choice: EdgeChoice, edge: IncomingEdge) -> None:
         ports = self.ports
         table = ports.inlets, self.place, ports.outlets
         inside = all(0 <= number < size for number, size in zip(edge, table, strict=True))
@@ -169,15 +169,15 @@ class Ports:
         """How many edges the table of so many places has; also the number that means "no more edges"."""
         return self.inlets * places * self.outlets
 
-    def index(self, edge: Edge, places: int) -> int:
+    def index(self, edge: IncomingEdge, places: int) -> int:
         """Where an edge stands in the flat table of so many places."""
         return (edge.inlet * places + edge.source) * self.outlets + edge.outlet
 
-    def edge(self, index: int, places: int) -> Edge:
+    def edge(self, index: int, places: int) -> IncomingEdge:
         """The edge at a place of the flat table."""
         row, outlet = divmod(index, self.outlets)
         inlet, source = divmod(row, places)
-        return Edge(inlet, source, outlet)
+        return IncomingEdge(inlet, source, outlet)
 
     def allowed(self, choices: Sequence[EdgeChoice], node_type: Sequence[int]) -> Tensor:
         """Which edges each choice may take, and last whether it may stop, bool [choices, edges + 1].

@@ -118,8 +118,7 @@ class Stems:
         Raises:
             GraphError: the graph asks for a track that is none of the stems.
         """
-        names = graph.names
-        wanted = [names[node] for node in graph.nodes_of("in").tolist()]
+        wanted = graph.input_names
         row = {name: i for i, name in enumerate(self.names)}
         missing = next((name for name in wanted if name not in row), None)
         if missing is not None:

@@ -95,7 +95,7 @@ def set_console(
     """
     if center_db and "gain" in params:
         params = {**params, "gain": centered(params["gain"], center_db)}
-    prunable = torch.tensor([t.can_be_bypassed for t in console.types.types])[console.node_type].to(wet.device)
+    prunable = console.prunable.to(wet.device)
     graph = with_silent(console, silent).to(wet.device)
     weights = torch.where(prunable, wet * keep if soft else wet, 1.0)
     graph.wet = torch.cat([weights, weights.new_ones(len(silent))])

@@ -13,16 +13,12 @@ from torch import Tensor
 
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph import MixGraph, mixing_console, validate
+from graphmix.graph.editing import retype
 from graphmix.models.config import EncoderConfig
-from graphmix.models.mixing.autoregressive import (
-    AutoregressiveConfig,
-    AutoregressiveEstimator,
-    part_with_tracks,
-    with_types,
-)
+from graphmix.models.mixing.autoregressive import AutoregressiveConfig, AutoregressiveEstimator, part_with_tracks
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.decoding import most_probable, sampler, write, write_by_beam
-from graphmix.models.mixing.linearize import Edge, linearize
+from graphmix.models.mixing.linearize import IncomingEdge, linearize
 from graphmix.models.mixing.partial_graph import Draft, Ports, transcribe
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors import Gain, Imager, Rack
@@ -93,8 +89,8 @@ def test_whatever_is_allowed_becomes_a_graph_that_hears_every_track(
     assert torch.isfinite(Renderer(RACK)(graph, 0.1 * torch.ones(inputs, 2, 50))).all()
 
 
-def random_edges(draft: Draft, kind: int, rng: random.Random) -> list[Edge]:
-    edges: list[Edge] = []
+def random_edges(draft: Draft, kind: int, rng: random.Random) -> list[IncomingEdge]:
+    edges: list[IncomingEdge] = []
     while True:
         allowed = draft.ports.allowed([draft.choice(kind, edges)], draft.node_type)[0]
         number = rng.choice(allowed.nonzero().flatten().tolist())
@@ -115,14 +111,14 @@ def test_the_table_of_edges_counts_row_by_row() -> None:
 def test_what_a_draft_refuses() -> None:
     draft = Draft(TYPES, 2, 3)
     gain, duck, out = place_of("gain"), place_of("sidechain_compressor"), place_of("out")
-    first, second = Edge(0, 0, 0), Edge(0, 1, 0)
+    first, second = IncomingEdge(0, 0, 0), IncomingEdge(0, 1, 0)
     for kind, edges in (
-        (gain, [Edge(0, 2, 0)]),  # itself
-        (gain, [Edge(1, 0, 0)]),  # gains have one inlet
-        (gain, [Edge(0, 0, 1)]),  # inputs have one outlet
+        (gain, [IncomingEdge(0, 2, 0)]),  # itself
+        (gain, [IncomingEdge(1, 0, 0)]),  # gains have one inlet
+        (gain, [IncomingEdge(0, 0, 1)]),  # inputs have one outlet
         (gain, [second, first]),  # out of order
         (gain, [first, first]),  # twice
-        (duck, [Edge(1, 0, 0)]),  # a sidechain alone
+        (duck, [IncomingEdge(1, 0, 0)]),  # a sidechain alone
         (out, [second]),  # passes over the first input
     ):
         with pytest.raises(GraphError, match="cannot have an edge"):
@@ -133,13 +129,13 @@ def test_what_a_draft_refuses() -> None:
         draft.write(out, [first])
     with pytest.raises(GraphError, match="in cannot be written at place 2"):
         draft.write(place_of("in"), [])
-    draft.write(duck, [first, Edge(1, 1, 0)])
-    draft.write(gain, [Edge(0, 2, 0)])
+    draft.write(duck, [first, IncomingEdge(1, 1, 0)])
+    draft.write(gain, [IncomingEdge(0, 2, 0)])
     with pytest.raises(GraphError, match="gain cannot be written at place 4"):  # the last place is for out
-        draft.write(gain, [Edge(0, 3, 0)])
+        draft.write(gain, [IncomingEdge(0, 3, 0)])
     with pytest.raises(GraphError, match="has no out node yet"):
         draft.to_graph(30000)
-    draft.write(out, [Edge(0, 3, 0)])
+    draft.write(out, [IncomingEdge(0, 3, 0)])
     assert draft.done
     validate(draft.to_graph(30000))
 
@@ -147,10 +143,10 @@ def test_what_a_draft_refuses() -> None:
 def test_an_outlet_has_no_more_edges_than_the_fan_out() -> None:
     draft = Draft(TYPES, 2, 3, fan_out=1)
     gain = place_of("gain")
-    draft.write(gain, [Edge(0, 0, 0)])
+    draft.write(gain, [IncomingEdge(0, 0, 0)])
     with pytest.raises(GraphError, match="one too many of its outlet"):
-        draft.copy().write(gain, [Edge(0, 0, 0)])
-    draft.write(gain, [Edge(0, 1, 0)])
+        draft.copy().write(gain, [IncomingEdge(0, 0, 0)])
+    draft.write(gain, [IncomingEdge(0, 1, 0)])
 
 
 @pytest.mark.parametrize("decoding", ["greedy", "beam", "sample"])
@@ -256,7 +252,7 @@ def _muted(inputs: int, edges: Sequence) -> set[int]:
 
 def test_probabilities_sum_to_one_over_what_is_allowed() -> None:
     model, draft = net(), Draft(TYPES, 3, 9)
-    draft.write(place_of("crossover"), [Edge(0, 1, 0)])
+    draft.write(place_of("crossover"), [IncomingEdge(0, 1, 0)])
     with torch.no_grad():
         read = model.read(sounds(3), draft)
         state, log_types = model.next_types(read, draft)
@@ -409,7 +405,7 @@ def test_it_learns_a_graph_by_heart() -> None:
         found = model(song)
     order = [found.names.index(name) for name in song.names]
     in_order = [graph.names.index(name) for name in song.names]
-    expected = linearize(with_types(graph, model.types), in_order)
+    expected = linearize(retype(graph, model.types), in_order)
     assert linearize(found, order).prototype == expected.prototype
     gain = found.params["gain"][0]
     assert gain.tolist() == pytest.approx([-12, -12], abs=3)

@@ -10,7 +10,6 @@ from graphmix.models.mixing.console_input import (
     SHORTCUT,
     SHORTCUT_BACK,
     console_input,
-    longest_paths,
     upstream_shares,
 )
 from graphmix.processors import Rack
@@ -50,12 +49,6 @@ def test_an_output_alone_is_seen() -> None:
     graph.add("out")
     seen = console_input(graph)
     assert (seen.num_nodes, seen.edge_index.shape, seen.depth.tolist()) == (1, (2, 0), [0])
-
-
-def test_longest_paths_count_the_longest() -> None:
-    assert longest_paths([(0, 3), (0, 1), (1, 2), (2, 3)], 4) == [0, 1, 2, 3]
-    assert longest_paths([(i, i + 1) for i in range(200)], 201) == list(range(201))
-    assert longest_paths([], 2) == [0, 0]
 
 
 def test_shares_of_the_tracks_upstream() -> None:

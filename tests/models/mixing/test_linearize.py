@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, mixing_console, validate
-from graphmix.models.mixing.linearize import Edge, GraphSequence, linearize
+from graphmix.models.mixing.linearize import GraphSequence, IncomingEdge, linearize
 from graphmix.processors import Gain, Rack
 from graphmix.render import Renderer
 from graphmix.spec import NodeType, NodeTypes
@@ -85,8 +85,8 @@ def test_a_console_is_written_track_by_track() -> None:
     bus = ["mix", *strip]
     assert names == ["in"] * 3 + strip + strip + bus + strip + bus + ["out"]
     assert sequence.info.names[7] == "band"
-    assert sequence.edges[:3] == ((Edge(0, 0, 0),), (Edge(0, 3, 0),), (Edge(0, 1, 0),))
-    assert sequence.edges[4] == (Edge(0, 4, 0), Edge(0, 6, 0))  # the bus hears both chains
+    assert sequence.edges[:3] == ((IncomingEdge(0, 0, 0),), (IncomingEdge(0, 3, 0),), (IncomingEdge(0, 1, 0),))
+    assert sequence.edges[4] == (IncomingEdge(0, 4, 0), IncomingEdge(0, 6, 0))  # the bus hears both chains
 
 
 def test_inputs_come_in_the_order_that_was_asked_for() -> None:
@@ -103,9 +103,9 @@ def test_ports_are_kept() -> None:
     graph.connect(split, out, "low").connect(duck, out)
     sequence = linearize(graph)
     assert sequence.edges == (
-        (Edge(0, 0, 0),),
-        (Edge(0, 2, 2), Edge(1, 1, 0)),
-        (Edge(0, 2, 0), Edge(0, 3, 0)),
+        (IncomingEdge(0, 0, 0),),
+        (IncomingEdge(0, 2, 2), IncomingEdge(1, 1, 0)),
+        (IncomingEdge(0, 2, 0), IncomingEdge(0, 3, 0)),
     )
 
 
@@ -127,7 +127,7 @@ def test_doubled_edges_and_muted_inputs_survive() -> None:
     graph.add("in", "muted")
     graph.chain(voice, gain, out).connect(gain, out)
     sequence = linearize(graph)
-    assert sequence.edges[-1] == (Edge(0, 2, 0), Edge(0, 2, 0))
+    assert sequence.edges[-1] == (IncomingEdge(0, 2, 0), IncomingEdge(0, 2, 0))
     assert sequence.to_graph().num_edges == 3
     assert_same_sequence(sequence, linearize(sequence.to_graph()))
 
