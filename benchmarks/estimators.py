@@ -41,14 +41,8 @@ from step import cpu_name
 
 from graphmix.audio import Song
 from graphmix.evaluation.agreement import Agreement, Counts
-from graphmix.evaluation.evaluate import (
-    EvaluationSong,
-    Score,
-    evaluate,
-    plain_summary,
-    songs_to_evaluate,
-    summarize,
-)
+from graphmix.evaluation.evaluate import EvaluationSong, evaluate, songs_to_evaluate
+from graphmix.evaluation.scores import Score, plain_summary, summarize
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.processes import keep_memory
@@ -151,9 +145,8 @@ def as_score(row: Row) -> Score:
         agreement = Agreement(counts, plain["raw_errors"], plain["raw_values"], plain["lost"])
     skipped = ("part", "model", "song", "artist_in_training", "heard_in_training", "agreement")
     numbers = {name: value for name, value in row.items() if name not in skipped}
-    return Score(
-        row["model"], row["song"], row.get("artist_in_training", row.get("heard_in_training")), numbers, agreement
-    )
+    known = row.get("artist_in_training", row.get("heard_in_training", False))  # its name in older logs
+    return Score(row["model"], row["song"], known, numbers, agreement)
 
 
 def note_oracle(part: str, songs: Sequence[EvaluationSong], rows: list[Row], note: Note) -> None:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmix.errors import GraphmixError
-from graphmix.evaluation.evaluate import COLUMNS, Interval
+from graphmix.evaluation.intervals import Interval
+from graphmix.evaluation.scores import COLUMNS
 
 HEADINGS: Mapping[str, str] = {
     "audio_loss": "audio loss L_a",
@@ -50,7 +51,8 @@ def run_evaluate(
     Raises:
         GraphmixError: bad input.
     """
-    from graphmix.evaluation.evaluate import artists_of, evaluate, save_scores, songs_to_evaluate, summarize
+    from graphmix.evaluation.evaluate import artists_of, evaluate, songs_to_evaluate
+    from graphmix.evaluation.scores import save_scores, summarize
     from graphmix.search.mine_song import choose_device
     from graphmix.training.checkpoint import find_checkpoint, load_estimator, read_description
 

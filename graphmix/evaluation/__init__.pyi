@@ -1,13 +1,19 @@
-from .evaluate import (
-    evaluate as evaluate,
-)
-from .evaluate import (
-    songs_to_evaluate as songs_to_evaluate,
-)
-from .evaluate import (
-    summarize as summarize,
-)
+from .agreement import Agreement as Agreement
+from .agreement import agree as agree
+from .evaluate import EvaluationSong as EvaluationSong
+from .evaluate import evaluate as evaluate
+from .evaluate import songs_to_evaluate as songs_to_evaluate
+from .intervals import Interval as Interval
+from .intervals import bootstrap as bootstrap
 from .recovery import Recovery as Recovery
+from .recovery import combine as combine
 from .recovery import compare as compare
+from .recovery import empty_answer as empty_answer
+from .recovery import full_answer as full_answer
+from .scores import Score as Score
+from .scores import save_scores as save_scores
+from .scores import summarize as summarize
+from .statistics import pruning_table as pruning_table
 from .statistics import read_runs as read_runs
+from .statistics import tables as tables
 from .statistics import write_statistics as write_statistics

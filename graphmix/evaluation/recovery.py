@@ -16,23 +16,18 @@ there, the first with the first. Metrics:
 """
 
 import math
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-
-import networkx as nx
+from statistics import fmean, median
 
 from graphmix.audio.song import Song
 from graphmix.evaluation.chains import Chains, Piece, take_apart
+from graphmix.evaluation.edit_distance import EDIT_SECONDS, edit_distance
 from graphmix.evaluation.parameter_errors import parameter_errors
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.spec import NodeTypes
-
-EDIT_SECONDS = 1.0
-"""For the distance of one pair of chains; after it the best that was found is taken."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ class Recovery:
     def macro_f1(self) -> float:
         """Mean F1 of the types that occur in a true graph."""
         scores = [score.f1 for score in self.by_type.values() if score.true]
-        return sum(scores) / len(scores) if scores else math.nan
+        return fmean(scores) if scores else math.nan
 
     @property
     def relative_edit_distance(self) -> float:
@@ -130,7 +125,7 @@ class Recovery:
 
     def median_errors(self) -> dict[tuple[str, str], float]:
         """Median of each kind of error."""
-        return {key: _median(values) for key, values in sorted(self.errors.items()) if values}
+        return {key: median(values) for key, values in sorted(self.errors.items()) if values}
 
 
 def compare(true: MixGraph, found: MixGraph, *, edit_seconds: float = EDIT_SECONDS) -> Recovery:
@@ -235,89 +230,6 @@ def _match(kind: str, true: Sequence[Piece], found: Sequence[Piece]) -> tuple[Ty
     return score, pairs
 
 
-# --- edit distance
-
-
-def edit_distance(true: Chains, found: Chains, seconds: float = EDIT_SECONDS) -> tuple[float, bool]:
-    """Graph edit distance of two consoles taken apart -> distance, whether it is exact.
-
-    Places are held fast and no processor is taken from one chain to another, so that the distances of chains add up. A
-    chain that leads elsewhere costs two edges more, and a bus that one of them lacks a node and an edge; then the sum
-    is an upper bound.
-    """
-    total, exact = 0.0, true.skeleton == found.skeleton
-    for place in {*true.by_place, *found.by_place}:
-        distance, sure = _chain_distance(true.kinds(place), found.kinds(place), seconds)
-        total, exact = total + distance, exact and sure
-    places = {place for place, _ in true.skeleton}, {place for place, _ in found.skeleton}
-    total += 2 * len(places[0] ^ places[1])
-    both = places[0] & places[1]
-    total += 2 * sum(1 for pair in true.skeleton - found.skeleton if pair[0] in both)
-    return total, exact
-
-
-@lru_cache(maxsize=4096)
-def _chain_distance(true: tuple[str, ...], found: tuple[str, ...], seconds: float) -> tuple[float, bool]:
-    """Edit distance of two chains between fixed ends -> distance, whether it is exact."""
-    if true == found:
-        return 0.0, True
-    bound = _chain_bound(true, found)
-    started = time.monotonic()
-    distance = nx.graph_edit_distance(
-        _path(true),
-        _path(found),
-        node_subst_cost=_change,
-        roots=("start", "start"),
-        upper_bound=bound,
-        timeout=seconds,
-    )
-    sure = time.monotonic() - started < 0.95 * seconds
-    return (bound if distance is None else float(min(distance, bound))), sure
-
-
-def _path(kinds: tuple[str, ...]) -> nx.DiGraph:
-    graph = nx.DiGraph()
-    nodes = ["start", *range(len(kinds)), "end"]
-    for node, kind in zip(nodes, ("start", *kinds, "end"), strict=True):
-        graph.add_node(node, kind=kind)
-    nx.add_path(graph, nodes)
-    return graph
-
-
-def _change(one: Mapping[str, str], other: Mapping[str, str]) -> float:
-    """Cost of taking one node for another; ends are only themselves."""
-    if one["kind"] == other["kind"]:
-        return 0.0
-    return 1000.0 if {"start", "end"} & {one["kind"], other["kind"]} else 1.0
-
-
-def _chain_bound(true: tuple[str, ...], found: tuple[str, ...]) -> float:
-    """What it costs by the best alignment that keeps the order: an upper bound.
-
-    Nodes: 1 for each inserted, deleted or changed. Edges: all but those between neighbours that stay neighbours.
-    """
-    rows, columns = ("", *true, ""), ("", *found, "")
-    infinite = math.inf
-    # cost so far at (i, j) with the last pair aligned (0) or not (1); each edge costs 1 on each side unless kept
-    best = [[[infinite, infinite] for _ in columns] for _ in rows]
-    best[0][0][0] = 0.0
-    for i in range(len(rows)):
-        for j in range(len(columns)):
-            for state in (0, 1):
-                cost = best[i][j][state]
-                if cost == infinite:
-                    continue
-                if i + 1 < len(rows) - 1:
-                    best[i + 1][j][1] = min(best[i + 1][j][1], cost + 2)
-                if j + 1 < len(columns) - 1:
-                    best[i][j + 1][1] = min(best[i][j + 1][1], cost + 2)
-                last = (i + 1 == len(rows) - 1, j + 1 == len(columns) - 1)
-                if i + 1 < len(rows) and j + 1 < len(columns) and last[0] == last[1]:
-                    pair = (0.0 if rows[i + 1] == columns[j + 1] else 1.0) + (0.0 if state == 0 else 2.0)
-                    best[i + 1][j + 1][0] = min(best[i + 1][j + 1][0], cost + pair)
-    return best[-1][-1][0]
-
-
 def _size(chains: Chains) -> int:
     """Nodes and edges: places and the output, processors, and an edge behind each place and processor."""
     processors = sum(len(pieces) for pieces in chains.by_place.values())
@@ -327,9 +239,3 @@ def _size(chains: Chains) -> int:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
-
-
-def _median(values: Sequence[float]) -> float:
-    ranked = sorted(values)
-    middle = len(ranked) // 2
-    return ranked[middle] if len(ranked) % 2 else (ranked[middle - 1] + ranked[middle]) / 2

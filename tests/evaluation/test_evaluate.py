@@ -1,25 +1,18 @@
-"""Tables of models on songs: rows, means, intervals, files."""
+"""Scores of models on songs."""
 
-import csv
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from graphmix.errors import GraphmixError
 from graphmix.evaluation.agreement import Counts, merge_agreements
 from graphmix.evaluation.evaluate import (
-    COLUMNS,
     EvaluationSong,
-    Score,
     artists_of,
-    bootstrap,
     evaluate,
-    save_scores,
     songs_to_evaluate,
-    summarize,
 )
+from graphmix.evaluation.scores import COLUMNS, Score
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.training.checkpoint import load_estimator
@@ -63,7 +56,7 @@ def test_the_sum_keeps_nothing(scores: list[Score]) -> None:
     assert together.parameter_error is None
 
 
-def test_songs_of_artists_heard_in_training_are_marked(scores: list[Score]) -> None:
+def test_songs_by_artists_of_the_training_are_marked(scores: list[Score]) -> None:
     marked = {score.song_id for score in scores if score.artist_in_training}
     assert marked == {"song_0", "song_1"}
     assert all(score.model == "graph" for score in scores if score.artist_in_training)
@@ -95,67 +88,6 @@ def test_a_plain_song_is_scored_without_a_true_graph(tmp_path: Path, models: dic
 def test_a_folder_without_songs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GraphmixError):
         songs_to_evaluate(tmp_path)
-
-
-# --- means and intervals
-
-
-def test_the_interval_of_equal_values_is_a_point() -> None:
-    found = bootstrap([0.5, 0.5, None, 0.5])
-    assert found is not None
-    assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
-    assert bootstrap([None, None]) is None
-
-
-def test_the_interval_is_about_as_wide_as_theory_says() -> None:
-    values = np.random.default_rng(0).normal(3.0, 1.0, 400)
-    found = bootstrap(values.tolist())
-    assert found is not None
-    assert found.mean == pytest.approx(values.mean())
-    error = values.std(ddof=1) / np.sqrt(400)
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
-    assert bootstrap(values.tolist()) == found  # the same at every call
-
-
-def test_the_summary_is_the_mean_and_f1_is_of_all_songs_together(scores: list[Score]) -> None:
-    summary = summarize(scores)
-    assert list(summary) == ["sum", "graph"]
-    own = [score for score in scores if score.model == "graph"]
-    losses = [score.numbers["audio_loss"] or 0.0 for score in own]
-    loss, f1 = summary["graph"]["audio_loss"], summary["graph"]["f1"]
-    assert loss is not None
-    assert f1 is not None
-    assert loss.mean == pytest.approx(sum(losses) / len(losses))
-    assert loss.low <= loss.mean <= loss.high
-    together = merge_agreements([score.agreement for score in own if score.agreement is not None])
-    assert f1.mean == pytest.approx(together.f1)
-    assert summary["sum"]["parameter_error"] is None
-
-
-# --- files
-
-
-def test_a_csv_file_has_a_row_for_each_and_the_means(scores: list[Score], tmp_path: Path) -> None:
-    path = save_scores(scores, tmp_path / "scores.csv")
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(scores) + 2 * 3
-    assert rows[0]["song"] == "song_0"
-    assert float(rows[0]["audio_loss"]) == pytest.approx(scores[0].numbers["audio_loss"], abs=1e-5)
-    assert rows[0]["parameter_error"] == ""
-    assert {row["song"] for row in rows[-3:]} == {"(mean)", "(low)", "(high)"}
-
-
-def test_a_json_file_has_the_same(scores: list[Score], tmp_path: Path) -> None:
-    text = json.loads(save_scores(scores, tmp_path / "scores.json").read_text())
-    assert len(text["songs"]) == len(scores)
-    assert text["songs"][1]["model"] == "graph"
-    assert len(text["means"]["graph"]["audio_loss"]) == 3
-
-
-def test_another_ending_is_refused(scores: list[Score], tmp_path: Path) -> None:
-    with pytest.raises(GraphmixError, match=r"ends in .csv or .json, not in '.xlsx'"):
-        save_scores(scores, tmp_path / "scores.xlsx")
 
 
 def test_artists_are_read_from_a_description() -> None:
