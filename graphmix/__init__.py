@@ -9,4 +9,7 @@ nothing.
 
 import lazy_loader
 
+__version__ = "0.1.0"
+"""The only place of the version: the build and the files that graphmix writes take it from here."""
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

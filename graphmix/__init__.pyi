@@ -9,10 +9,16 @@ from .audio.song import (
 )
 from .datasets.mined_graphs import MinedGraphs as MinedGraphs
 from .errors import (
+    FileError as FileError,
+)
+from .errors import (
     GraphError as GraphError,
 )
 from .errors import (
     GraphmixError as GraphmixError,
+)
+from .errors import (
+    RunError as RunError,
 )
 from .errors import (
     SearchError as SearchError,
@@ -52,3 +58,5 @@ from .search.settings import SearchSettings as SearchSettings
 from .training.checkpoint import load_estimator as load_estimator
 from .training.proposal import propose as propose
 from .training.trainer import train as train
+
+__version__: str

@@ -1,4 +1,4 @@
-"""What graphmix raises when its input is at fault.
+"""The exceptions of graphmix: all are a :class:`GraphmixError`.
 
 Each message is one sentence or two: what is wrong and where, the value that was found, how to fix it. Whatever
 the names in it, a message is valid Unicode. The command line prints the message alone and ends with exit status 2.
@@ -14,6 +14,10 @@ class GraphmixError(ValueError):
         super().__init__(*(name_as_text(arg) if isinstance(arg, str) else arg for arg in args))
 
 
+class FileError(GraphmixError):
+    """A file that cannot be read or written, or that would replace one of the user's."""
+
+
 class GraphError(GraphmixError):
     """A graph that cannot be rendered, or a graph file that cannot be read."""
 
@@ -23,4 +27,12 @@ class SongError(GraphmixError):
 
 
 class SearchError(GraphmixError):
-    """A search that cannot start or go on with these settings."""
+    """A search that cannot start or continue with these settings."""
+
+
+class RunError(SearchError):
+    """An output folder that belongs to another run, holds something else, or cannot be written."""
+
+
+class FolderBusyError(RunError):
+    """An output folder in which another process is at work."""

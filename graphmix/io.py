@@ -1,11 +1,21 @@
-"""Files that are complete or absent, and text files that users wrote."""
+"""Files on disk: written whole or not at all, never over a file of the user's, read in the encoding they have.
+
+Text that users write (descriptions of songs, configurations, graphs as JSON) is UTF-8. Editors add a byte order mark,
+or save UTF-16 with one: both are read. Any other encoding cannot be told from the bytes alone, so that it is an error
+which names the likely one.
+"""
 
 import codecs
+import json
+import math
 import os
+import tomllib
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from graphmix.errors import GraphError, GraphmixError
+from graphmix.errors import FileError, GraphmixError
 from graphmix.text import name_as_text as name_as_text
 
 MAX_TEXT_BYTES = 16 << 20
@@ -19,11 +29,14 @@ _MARKS = (
 )
 
 
+# --- writing
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file beside ``path``, flush it to the disk, and put it in place of ``path`` in one step.
 
     Raises:
-        GraphError: the folder is missing or not writable, or the disk is full; ``path`` is then as it was.
+        FileError: the folder is missing or not writable, or the disk is full; ``path`` is then as it was.
     """
     beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -37,10 +50,80 @@ def write_atomically(path: Path, content: bytes) -> None:
             if beside.exists():
                 beside.unlink()
     except OSError as error:
-        raise GraphError(f"cannot write {path}: {error.strerror or error}.") from None
+        raise FileError(f"cannot write {path}: {error.strerror or error}.") from None
 
 
-def read_text(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError] = GraphmixError) -> str:
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON text of a value, in ASCII, on one line by default.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, for which JSON has no word.
+    """
+    return json.dumps(value, indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """A JSON value in which NaN and infinities have become None.
+
+    >>> finite({"loss": float("nan"), "steps": [1, 2.5]})
+    {'loss': None, 'steps': [1, 2.5]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, indented, whole or not at all.
+
+    Raises:
+        FileError: as :func:`write_atomically`.
+        ValueError: as :func:`to_json`; nothing is written.
+    """
+    write_atomically(path, (to_json(value, indent=1) + "\n").encode())
+
+
+def part_files(folder: Path) -> list[Path]:
+    """Files in a folder that :func:`write_atomically` was writing when its process was killed."""
+    return list(folder.glob(".*.part"))
+
+
+def check_output(path: Path, *, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Refuse an output file that would replace what is there already, before any work is done.
+
+    Args:
+        path: the file to be written.
+        inputs: files that the command reads; links and names that differ in case only are recognised.
+        force: replace the file.
+
+    Raises:
+        FileError: ``path`` exists and `force` is not given, its folder does not exist, or it is no regular file.
+    """
+    try:
+        if not path.absolute().parent.is_dir():
+            raise FileError(f"{path}: there is no folder {path.absolute().parent}; make it first.")
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise FileError(f"{path} is {what}; choose another name for the output.")
+        if force or not (path.exists() or path.is_symlink()):
+            return
+        is_input = any(_is_same(path, other) for other in inputs)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}.") from None
+    role = "is a file that this command reads" if is_input else "exists already"
+    raise FileError(f"{path} {role}; choose another name for the output, or add --force to replace it.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+# --- reading
+
+
+def read_text(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError] = FileError) -> str:
     """Text of a file that a user wrote: UTF-8, or the encoding that a byte order mark at its start names.
 
     Args:
@@ -76,3 +159,38 @@ def _likely_encoding(content: bytes) -> str:
     if zeros > len(content) // 4:
         return "; it looks like UTF-16 without a byte order mark"
     return "; it may be Latin-1 or Windows-1252" if not zeros else "; it may be no text at all"
+
+
+def read_json(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError] = FileError) -> Any:
+    """Read a JSON file as :func:`read_text` reads text.
+
+    Raises:
+        GraphmixError: of type `error`: as :func:`read_text`, or the text is not JSON, or an object has a key twice.
+    """
+    text = read_text(path, most, error)
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is not JSON ({str(problem)[:200]}): correct it, or remove it.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"it has the key {twice!r} twice in one place")
+    return values
+
+
+def read_toml(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError] = FileError) -> dict[str, Any]:
+    """Read a TOML file as :func:`read_text` reads text.
+
+    Raises:
+        GraphmixError: of type `error`: as :func:`read_text`, or the text is not TOML.
+    """
+    text = read_text(path, most, error)
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise error(f"{path} is no TOML ({problem}); correct that line.") from None

@@ -1,8 +1,9 @@
 """One process in an output folder at a time.
 
-Who works on a folder holds a lock on its file ``.lock`` (:func:`fcntl.flock` by the library filelock), of which the
-system lets go when the process ends, however it ends. The file itself means nothing: one that a kill left behind is
-free to take. Its holder removes it before letting go, so that finished folders show no trace of it.
+A process that works on a folder holds a lock on its file ``.lock`` (:func:`fcntl.flock` by the library filelock). The
+system releases the lock when the process ends, however it ends. The file alone means nothing: one that a killed process
+left behind can be locked again. The holder removes it before it releases the lock, so that finished folders show no
+trace of it.
 """
 
 from collections.abc import Iterator
@@ -11,24 +12,20 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from graphmix.errors import SearchError
+from graphmix.errors import FolderBusyError, RunError
 
 LOCK = ".lock"
 _PATIENCE_SECONDS = 1.0
-"""How long to try to get hold of a folder: who only asks whether it is held has it for less."""
-
-
-class FolderBusyError(SearchError):
-    """Another process is at work in this output folder."""
+"""How long to try to lock a folder: a process that only asks whether it is locked holds it for less."""
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Make an output folder if it is not there, and hold it against other processes.
+    """Make an output folder if it is not there, and lock it against other processes.
 
     Raises:
         FolderBusyError: another process holds it.
-        SearchError: it cannot be made or written.
+        RunError: it cannot be made or written.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -41,10 +38,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        _let_go(lock, folder)
+        _release(lock, folder)
 
 
-def is_being_mined(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Whether a process holds this output folder right now."""
     if not (folder / LOCK).exists():
         return False
@@ -53,20 +50,20 @@ def is_being_mined(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except OSError:  # what is wrong there, mining will tell
+    except OSError:  # a folder that cannot be locked: the attempt to work in it raises the error
         return False
-    _let_go(lock, folder)
+    _release(lock, folder)
     return False
 
 
-def not_writable(folder: Path, error: OSError) -> SearchError:
+def not_writable(folder: Path, error: OSError) -> RunError:
     """The error for an output folder that cannot be written."""
     reason = error.strerror or error
-    return SearchError(f"cannot write to output folder {folder}: {reason}. Choose another --out.")
+    return RunError(f"cannot write to output folder {folder}: {reason}. Choose another --out.")
 
 
-def _let_go(lock: BaseFileLock, folder: Path) -> None:
-    """Unlink while holding: whoever has opened the file already finds that it has no name any more and tries anew."""
+def _release(lock: BaseFileLock, folder: Path) -> None:
+    """Unlink while holding: a process that has opened the file finds it without a name, and tries again."""
     with suppress(OSError):
         (folder / LOCK).unlink()
     lock.release()

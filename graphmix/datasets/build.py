@@ -199,7 +199,8 @@ def build(
     """Read all graphs, and write shards and index. A graph that cannot be read is passed over, with a warning.
 
     Raises:
-        GraphError: no graph is left, graphs of different node types or sample rates, a full disk.
+        GraphError: no graph is left, graphs of different node types or sample rates.
+        FileError: a full disk.
     """
     old = {path.name for path in folder.glob("graphs-*.safetensors")}
     skipped: list[tuple[str, str]] = []

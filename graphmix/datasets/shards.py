@@ -47,7 +47,8 @@ def write_shard(graphs: Sequence[MixGraph], types: TypeTable, path: Path) -> int
     """Write graphs of the same types and attributes, and return the bytes of the file.
 
     Raises:
-        GraphError: graphs that differ in their attributes, a value that is neither tensor nor JSON, a full disk.
+        GraphError: graphs that differ in their attributes, a value that is neither tensor nor JSON.
+        FileError: a full disk.
     """
     others = check_attributes(graphs[0])
     for graph in graphs[1:]:

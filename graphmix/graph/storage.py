@@ -62,8 +62,8 @@ def save_graph(graph: MixGraph, path: str | os.PathLike[str]) -> Path:
     """Write one graph, as ``.safetensors`` or ``.json``, whichever ``path`` ends with, and return the path.
 
     Raises:
-        GraphError: a graph that :func:`graphmix.graph.validation` refuses or that a file cannot hold, another ending, a
-            folder that cannot be written, a full disk.
+        GraphError: a graph that :func:`graphmix.graph.validation` refuses or that a file cannot hold, another ending.
+        FileError: a folder that cannot be written, a full disk.
     """
     path = Path(path)
     encode, _ = _codec(path)

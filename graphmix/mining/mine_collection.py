@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graphmix.errors import SearchError
-from graphmix.io import write_atomically
-from graphmix.locks import alone_in, is_being_mined
+from graphmix.io import write_json
+from graphmix.locks import alone_in, is_locked
 from graphmix.mining.catalogue import Catalogue, failed_row, mined_row
 from graphmix.mining.pool import InProcess, LocalPool, Pool, available_cores, default_workers, find_devices, in_flight
 from graphmix.mining.song_task import (
@@ -37,6 +37,7 @@ from graphmix.mining.song_task import (
 )
 from graphmix.mining.worker import Progress
 from graphmix.processors.rack import Rack
+from graphmix.progress import Silent
 from graphmix.search.mine_song import FAILURE, choose_device
 from graphmix.search.settings import SearchSettings
 from graphmix.songs.collection import Collection, open_collection
@@ -92,16 +93,6 @@ class Watcher(Protocol):
         """A song is done with: mined, finished by another driver, or failed."""
 
 
-class Unwatched:
-    """Shows nothing."""
-
-    def update(self, standing: Standing) -> None:
-        """Nothing."""
-
-    def ended(self, outcome: Outcome, standing: Standing) -> None:
-        """Nothing."""
-
-
 def mine_all(
     collection: Collection | str | Path,
     out: str | Path,
@@ -144,7 +135,7 @@ def mine_all(
     folder = Path(out)
     _claim(folder, collection, settings)
     tasks = [SongTask(song, folder / song.id, settings, device) for song in collection]
-    driver = _Driver(folder, tasks, retry_failed, watcher or Unwatched())
+    driver = _Driver(folder, tasks, retry_failed, watcher or Silent())
     try:
         driver.plan()
         if driver.has_work:
@@ -160,7 +151,7 @@ def _claim(folder: Path, collection: Collection, settings: SearchSettings) -> No
     try:
         with alone_in(folder):
             if not path.exists():
-                write_atomically(path, json.dumps(ours, indent=1).encode())
+                write_json(path, ours)
         theirs = json.loads(path.read_bytes())
         name, others = theirs["collection"], dict(theirs["settings"])
     except OSError as error:
@@ -263,7 +254,7 @@ class _Driver:
             task = self.todo.popleft()
             if is_finished(task):
                 self._finished_elsewhere(task)
-            elif is_being_mined(task.folder):
+            elif is_locked(task.folder):
                 self._wait_for(task)
             else:
                 self.in_flight[task.song.id] = task
@@ -302,7 +293,7 @@ class _Driver:
         for song_id, task in list(self.waiting.items()):
             if is_finished(task):
                 self._finished_elsewhere(task)
-            elif not is_being_mined(task.folder):
+            elif not is_locked(task.folder):
                 failure = read_failure(task.folder)
                 if failure is not None and _modified(task) >= self._began_at:
                     self.standing.failed[song_id] = str(failure.get("reason"))

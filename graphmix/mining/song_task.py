@@ -10,15 +10,15 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
-from graphmix.locks import FolderBusyError, is_being_mined
+from graphmix import __version__
+from graphmix.errors import FolderBusyError, GraphmixError
+from graphmix.io import write_json
+from graphmix.locks import is_locked
+from graphmix.progress import Listener
 from graphmix.search.mine_song import FAILURE, SongSource, digest_file, mine
-from graphmix.search.pruning import Listener
 from graphmix.search.settings import SearchSettings
 from graphmix.songs.collection import SongFiles
 
@@ -75,7 +75,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     def ended(status: Status, **more: Any) -> Outcome:
         return Outcome(song_id, status, seconds=time.perf_counter() - started, worker=worker, **more)
 
-    if is_being_mined(task.folder):
+    if is_locked(task.folder):
         return ended(Status.BUSY)
     source = SongSource(song_id, task.song.collection, task.song.artist)
     try:
@@ -116,7 +116,7 @@ def is_finished(task: SongTask) -> bool:
 
 def tidy(folder: Path) -> None:
     """Remove from a finished folder what a kill between its last two steps left there."""
-    if (folder / METRICS).exists() and not is_being_mined(folder):
+    if (folder / METRICS).exists() and not is_locked(folder):
         for name in ("checkpoint.safetensors", FAILURE):
             with suppress(OSError):
                 (folder / name).unlink()
@@ -162,12 +162,12 @@ def write_failure(task: SongTask, reason: str, kind: str, details: str = "") -> 
         "kind": kind,
         "details": details,
         "settings": task.settings.to_dict(),
-        "graphmix": version("graphmix"),
+        "graphmix": __version__,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(task.folder / FAILURE, json.dumps(record, indent=1).encode())
+        write_json(task.folder / FAILURE, record)
     except (OSError, GraphmixError) as error:
         return str(error)
     return None

@@ -1,12 +1,13 @@
 """Searching graphs: losses, fitting, pruning, and mining a song from files to files."""
 
+from graphmix.progress import Listener
 from graphmix.search.fit import Fitted, Training, fit
 from graphmix.search.initialization import Start, find_baselines, start_from_levels, start_graph
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
 from graphmix.search.mine_song import Mined, mine
 from graphmix.search.objective import Objective
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
-from graphmix.search.pruning import Listener, Pruned, Search, prune
+from graphmix.search.pruning import Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
 from graphmix.search.trial_losses import Judge, Verdict
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,32 +19,36 @@ from typing import Any
 
 import torch
 
+from graphmix import __version__
 from graphmix.audio.files import read_audio, write_audio
 from graphmix.audio.song import Song, load_song
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_atomically
-from graphmix.locks import LOCK, alone_in, not_writable
+from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processors.rack import Rack
+from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
+from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.losses import sdr, si_sdr
 from graphmix.search.objective import Objective
-from graphmix.search.pruning import Listener, Search, Silent
+from graphmix.search.pruning import Search
 from graphmix.search.rounds import count_processors, pruning_ratio
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
 """At most this much work is lost to a crash, and one step or trial."""
+METRICS = "metrics.json"
+"""What came out, written last."""
 FAILURE = "failure.json"
 """Why the song of an output folder could not be mined, where a whole collection was."""
 USUAL_START = "levels"
 """What the start by least squares and spectra is called."""
 _DIGESTED = 1 << 18
-_VERSIONS = ("graphmix", "torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
+_VERSIONS = ("torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
 
 
 @dataclass(frozen=True)
@@ -125,14 +130,15 @@ def mine(
     if start is not None:
         start.check(console)
         run["start"] = start.name
-    if _is_done(folder, run):
+    output = run_folder(folder, run)
+    if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
     listener = listener or Silent()
-    with alone_in(folder):
-        if _is_done(folder, run):  # by another process, meanwhile
+    with output.hold():
+        if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
-        _prepare(folder, run)
-        state = _resume(folder, run, rack) or _begin(console, objective, rack, settings, listener, start)
+        output.begin()
+        state = _resume(output, rack) or _begin(console, objective, rack, settings, listener, start)
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
         Search(objective, settings, state, listener, saver).run()
@@ -170,82 +176,49 @@ class _Saver:
     def write(self, state: SearchState) -> None:
         """Now."""
         state.save(self.path, self.run)
-        lines = "".join(json.dumps(record) + "\n" for record in state.trace)
+        lines = "".join(to_json(finite(record)) + "\n" for record in state.trace)
         write_atomically(self.path.with_name("trace.jsonl"), lines.encode())
         self.last = time.monotonic()
 
 
-def _is_done(folder: Path, run: dict[str, Any]) -> bool:
-    """Whether the folder holds this very run, finished; an error if it belongs to another."""
-    return _is_ours(folder, run) and (folder / "metrics.json").exists()
+def run_folder(folder: Path, run: dict[str, Any]) -> RunFolder:
+    """The output folder of a run of :func:`mine`."""
+    return RunFolder(folder, run, METRICS, _difference, frozenset({FAILURE}))
 
 
-def _is_ours(folder: Path, run: dict[str, Any]) -> bool:
-    """True if the folder holds this very run, False if it is new; an error if it belongs to another."""
-    path = folder / "run.json"
-    try:
-        if not path.exists():
-            known = {folder / LOCK, folder / FAILURE, *_leftovers(folder)}
-            foreign = next((p.name for p in folder.iterdir() if p not in known), None)
-            if foreign is not None:
-                raise SearchError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
-            return False
-        found = json.loads(path.read_bytes())
-        their_song, their_settings = dict(found["song"]), dict(found["settings"])
-        their_settings["start"] = found.get("start", USUAL_START)
-    except FileNotFoundError:
-        return False
-    except SearchError:
-        raise
-    except (ValueError, KeyError, TypeError):
-        raise SearchError(f"{path} is damaged. Remove {folder} or choose another --out.") from None
-    except OSError as error:
-        raise SearchError(f"cannot use output folder {folder}: {error.strerror or error}.") from None
-    if their_song != run["song"]:
-        other = their_song.get("name", "?")
-        raise SearchError(f"output folder {folder} holds another song, {other!r}. Choose another --out.")
-    our_settings = {**run["settings"], "start": run.get("start", USUAL_START)}
-    for name in (*our_settings, *their_settings):
-        theirs, ours = their_settings.get(name), our_settings.get(name)
-        if theirs != ours:
-            raise SearchError(
-                f"output folder {folder} holds this song mined with {name} = {theirs}, not {ours}. "
-                "Choose another --out, or the same settings to go on."
-            )
-    return True
-
-
-def _prepare(folder: Path, run: dict[str, Any]) -> None:
-    """Show that the folder can be written before anything takes time, and clear what a kill left over."""
-    try:
-        for path in _leftovers(folder):
-            path.unlink()
-    except OSError as error:
-        raise not_writable(folder, error) from None
-    write_atomically(folder / "run.json", json.dumps(run, indent=1).encode())
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """Files that were being written when a process was killed."""
-    return [*folder.glob(".*.part"), *folder.glob("plots/.*.part")]
+def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    """In what another run differs from ours; see :class:`graphmix.runs.RunFolder`."""
+    their_song, their_settings = dict(found["song"]), dict(found["settings"])
+    if their_song != ours["song"]:
+        return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
+    different = first_difference(
+        {**their_settings, "start": found.get("start", USUAL_START)},
+        {**ours["settings"], "start": ours.get("start", USUAL_START)},
+    )
+    if different is None:
+        return None
+    name, theirs, our = different
+    return (
+        f"this song mined with {name} = {theirs}, not {our}. Choose another --out, or the same settings to resume it."
+    )
 
 
 def _load_finished(folder: Path) -> Mined:
     from graphmix.graph.storage import load_graph
 
     try:
-        metrics = json.loads((folder / "metrics.json").read_bytes())
+        metrics = json.loads((folder / METRICS).read_bytes())
     except ValueError:
-        raise SearchError(f"{folder / 'metrics.json'} is damaged. Delete it to finish the run again.") from None
+        raise SearchError(f"{folder / METRICS} is damaged. Delete it to finish the run again.") from None
     return Mined(load_graph(folder / "graph.safetensors"), metrics, folder, already_done=True)
 
 
-def _resume(folder: Path, run: dict[str, Any], rack: Rack) -> SearchState | None:
-    path = folder / "checkpoint.safetensors"
+def _resume(output: RunFolder, rack: Rack) -> SearchState | None:
+    path = output.path / "checkpoint.safetensors"
     if not path.exists():
         return None
     state, found = SearchState.load(path, rack)
-    if found != run:
+    if not output.is_same(found):
         raise SearchError(f"{path} belongs to another run. Delete it, or choose another --out.")
     return state
 
@@ -309,7 +282,7 @@ def _finish(
     metrics |= {"start": run.get("start", USUAL_START), "source": _describe_source(song, source)}
     metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
     metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
-    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+    write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(graph, metrics, folder)
 
@@ -357,7 +330,7 @@ def _metrics(
         "settings": settings.to_dict(),
         "seed": settings.seed,
         "device": str(objective.device),
-        "versions": {name: version(name) for name in _VERSIONS},
+        "versions": {"graphmix": __version__} | {name: version(name) for name in _VERSIONS},
         "notices": list(song.notices),
     }
 
@@ -369,7 +342,7 @@ def _with_provenance(
     graph = graph.clone()
     provenance = {
         "song": song.name,
-        "made_by": f"graphmix {version('graphmix')} mine",
+        "made_by": f"graphmix {__version__} mine",
         "audio_loss": round(loss, 6),
         "num_samples": song.num_samples,
         "settings": settings.to_dict(),

@@ -7,13 +7,14 @@ runs the search decides when to write it down.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
+from graphmix.progress import Listener, Silent
 from graphmix.search.fit import Training
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
@@ -21,26 +22,6 @@ from graphmix.search.policies import Policy
 from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
-
-
-class Listener(Protocol):
-    """Who is shown how a search goes."""
-
-    def phase(self, name: str, total: int | None, done: int = 0) -> None:
-        """A phase begins: its name, how many units it has if that is known, how many are done already."""
-
-    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-        """Units done in this phase, how many it may have in all, and numbers worth showing."""
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def phase(self, name: str, total: int | None, done: int = 0) -> None:
-        """Nothing."""
-
-    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-        """Nothing."""
 
 
 class Search:

@@ -17,7 +17,7 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import SongError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_atomically
+from graphmix.io import write_json
 from graphmix.processors.delay import NUM_TAPS, MultitapDelay
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
@@ -149,7 +149,7 @@ def write_demo_song(folder: Path, seed: int = 0) -> Path:
     write_audio(folder / "mix.wav", mix, DEMO_RATE)
     save_graph(graph, folder / "hidden_console.json")
     song = {"name": "demo", "mix": "mix.wav", "stems": "dry", "subgroups": DEMO_SUBGROUPS, "seed": seed}
-    write_atomically(description, json.dumps(song, indent=1).encode())
+    write_json(description, song)
     return folder
 
 

@@ -29,7 +29,7 @@ from graphmix.audio.files import write_audio
 from graphmix.audio.song import load_song
 from graphmix.errors import GraphmixError, SongError
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_atomically
+from graphmix.io import write_json
 from graphmix.songbook.loops import LoopLibrary
 from graphmix.songbook.session import Session, Taste
 from graphmix.songbook.settings import SongbookSettings
@@ -82,7 +82,7 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
             foreign = next((name for name in names if name != BOOK_FILE and not name.startswith(".")), None)
             if foreign is not None:
                 raise SongError(f"{out} holds something else ({foreign!r}): choose an empty folder for the songbook.")
-            write_atomically(path, json.dumps(content, indent=1).encode())
+            write_json(path, content)
         _clear_leftovers(out)
         found = json.loads(path.read_bytes())
     except GraphmixError:
@@ -111,7 +111,7 @@ def write_song(song: BookSong, settings: SongbookSettings, out: Path) -> Path:
     """Write one song; where it is there already, nothing happens.
 
     Raises:
-        SongError, GraphError: the folder cannot be written, or the disk is full; the song is then absent.
+        SongError, FileError: the folder cannot be written, or the disk is full; the song is then absent.
     """
     folder = out / song.name
     if is_written(out, song.name):
@@ -124,8 +124,7 @@ def write_song(song: BookSong, settings: SongbookSettings, out: Path) -> Path:
         mix = in_24_bits(song.mixed.mix.double().numpy())
         write_audio(part / f"mix{ending}", mix, settings.sample_rate)
         save_graph(song.mixed.graph, part / GRAPH_FILE)
-        text = json.dumps(_description(song, settings), indent=1, ensure_ascii=False)
-        write_atomically(part / SONG_FILE, text.encode())
+        write_json(part / SONG_FILE, _description(song, settings))
     return folder
 
 

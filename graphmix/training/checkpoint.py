@@ -23,7 +23,7 @@ from torch import Tensor
 import graphmix.models
 from graphmix.errors import GraphmixError
 from graphmix.graph.document import plain_type
-from graphmix.io import write_atomically
+from graphmix.io import write_atomically, write_json
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 
@@ -60,7 +60,7 @@ def save_estimator(estimator: Estimator, path: str | Path, training: Mapping[str
     }
     write_atomically(_with_ending(path, ".safetensors"), save(tensors, {FORMAT: _digest(config)}))
     described = _with_ending(path, ".json")
-    write_atomically(described, (json.dumps(description, indent=1) + "\n").encode())
+    write_json(described, description)
     return described
 
 

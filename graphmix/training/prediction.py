@@ -4,22 +4,21 @@ The output folder holds ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``me
 leaves them. A model that makes sound without a graph leaves no graph files.
 """
 
-import json
 import time
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from graphmix import __version__
 from graphmix.audio.files import read_audio, write_audio
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_atomically
+from graphmix.io import write_json
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.search.mine_song import choose_device
 from graphmix.search.mix_measures import compare_mixes, describe_mix
@@ -78,7 +77,7 @@ def predict(
         _draw(folder / "plots", song, name, proposal, target)
     proposal.seconds["writing"] = time.perf_counter() - started
     metrics = _metrics(song, name, estimator, proposal, target)
-    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1).encode())
+    write_json(folder / "metrics.json", metrics)
     return Predicted(proposal, metrics, folder)
 
 
@@ -105,7 +104,7 @@ def _with_provenance(graph: MixGraph, song: Song, model: str) -> MixGraph:
     graph = graph.clone()
     provenance = {
         "song": song.name,
-        "made_by": f"graphmix {version('graphmix')} predict",
+        "made_by": f"graphmix {__version__} predict",
         "model": model,
         "num_samples": song.num_samples,
     }

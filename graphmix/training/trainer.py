@@ -7,7 +7,6 @@ when it is done, ``training.json``. Every file is complete or absent. Run again,
 unfinished one is continued, from what its last state says: with the same numbers as if it had never stopped.
 """
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +21,15 @@ from torch.utils.data import DataLoader
 
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
-from graphmix.locks import alone_in
+from graphmix.io import write_json
 from graphmix.models.mixing.estimator import Estimator, build_estimator
-from graphmix.search.pruning import Listener, Silent
+from graphmix.progress import Listener, Silent
+from graphmix.runs import RunStatus
 from graphmix.training.checkpoint import load_estimator, save_estimator
 from graphmix.training.config import RunConfig, TrainConfig
 from graphmix.training.data import Batch, SongSegments, StepSampler, artist_of, songs_in, split_songs
 from graphmix.training.devices import heard_interrupt, ignore_interrupts, make_fabric, new_log_folder
-from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, is_ours, prepare, read_result, resume
+from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, read_result, resume, run_folder
 from graphmix.training.step import Heard, TrainingStep
 from graphmix.training.train_state import Progress, restore, save_state, seed_step
 
@@ -77,11 +76,12 @@ def train(
     records = songs_in(data.songs, data.max_tracks)
     parts = split_songs(records, data.validation, data.test, data.split_seed)
     run = describe_run(config.model_dump(mode="json"), parts)
-    if is_ours(folder, run) and (folder / RESULT).exists():
+    output = run_folder(folder, run)
+    if output.status() is RunStatus.FINISHED:
         return Trained(load_estimator(folder), read_result(folder), folder, already_done=True)
     alone = config.device.devices == 1  # the processes of several devices share the folder: a lock would part them
-    with alone_in(folder) if alone else nullcontext():
-        state = resume(folder, run)
+    with output.hold() if alone else nullcontext():
+        state = resume(output)
         fabric = make_fabric(config, new_log_folder(folder, state[0].step))
         watching = listener if alone else None  # a listener does not travel to other processes
         fabric.launch(_run, config, folder, run, parts, state, watching, heard if alone else None)
@@ -103,7 +103,7 @@ def _run(
         torch.manual_seed(config.training.seed)
         training = _Training(fabric, config, folder, run, parts, state, listener or Silent(), heard)
         if fabric.is_global_zero:  # only now: what cannot be trained leaves nothing behind
-            prepare(folder, run)
+            run_folder(folder, run).begin()
         fabric.barrier()
         training.run()
     fabric.barrier()
@@ -331,7 +331,7 @@ class _Training:
             "processes": self.fabric.world_size,
             "evaluations": progress.evaluations,
         }
-        write_atomically(self.folder / RESULT, json.dumps(facts, indent=1).encode())
+        write_json(self.folder / RESULT, facts)
         (self.folder / STATE).unlink(missing_ok=True)
 
 

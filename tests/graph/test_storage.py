@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from torch_geometric.data import Batch
 
-from graphmix.errors import GraphError
+from graphmix.errors import FileError, GraphError
 from graphmix.graph import MixGraph, mixing_console
 from graphmix.graph.document import graph_from_plain, plain_graph
 from graphmix.graph.storage import load_graph, save_graph
@@ -156,27 +156,27 @@ def test_a_full_disk_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patch:
         patch.setattr(os, step, fail)
-        with pytest.raises(GraphError, match=r"cannot write .*song\..*: No space left on device\.$"):
+        with pytest.raises(FileError, match=r"cannot write .*song\..*: No space left on device\.$"):
             save_graph(random_graph(2), path)
     assert_same(load_graph(path), random_graph(1))
     assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_folder_that_is_missing_or_no_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GraphError, match=r"cannot write .*nowhere/song\.json: No such file or directory"):
+    with pytest.raises(FileError, match=r"cannot write .*nowhere/song\.json: No such file or directory"):
         save_graph(random_graph(1), tmp_path / "nowhere" / "song.json")
     (tmp_path / "file").write_text("")
-    with pytest.raises(GraphError, match=r"cannot write .*file/song\.json: Not a directory"):
+    with pytest.raises(FileError, match=r"cannot write .*file/song\.json: Not a directory"):
         save_graph(random_graph(1), tmp_path / "file" / "song.json")
     (tmp_path / "taken.json").mkdir()
-    with pytest.raises(GraphError, match=r"cannot write .*taken\.json: Is a directory"):
+    with pytest.raises(FileError, match=r"cannot write .*taken\.json: Is a directory"):
         save_graph(random_graph(1), tmp_path / "taken.json")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_is_read_only_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(GraphError, match=r"cannot write .*song\.json: Permission denied"):
+    with pytest.raises(FileError, match=r"cannot write .*song\.json: Permission denied"):
         save_graph(random_graph(1), tmp_path / "song.json")
     tmp_path.chmod(0o700)
 

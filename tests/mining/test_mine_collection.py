@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from graphmix.audio import load_song
-from graphmix.errors import SearchError
+from graphmix.errors import FolderBusyError, SearchError
 from graphmix.graph.storage import load_graph
-from graphmix.locks import FolderBusyError, alone_in, is_being_mined
+from graphmix.locks import alone_in, is_locked
 from graphmix.mining.catalogue import read_catalogue, read_events
 from graphmix.mining.mine_collection import Standing, mine_all
 from graphmix.mining.pool import LocalPool, default_workers, describe_death, find_devices
@@ -178,18 +178,18 @@ def test_a_damaged_run_file_is_told(songs, tmp_path):
 def test_a_folder_that_is_held_is_busy_and_free_afterwards(songs, tmp_path):
     task = SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, "cpu")
     with alone_in(tmp_path / "out"):
-        assert is_being_mined(tmp_path / "out")
+        assert is_locked(tmp_path / "out")
         assert do_task(task).status is Status.BUSY
         with pytest.raises(FolderBusyError, match="another process is at work in"):
             mine(songs / "song 0", tmp_path / "out", TINY, device="cpu")
-    assert not is_being_mined(tmp_path / "out")
+    assert not is_locked(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     assert do_task(task).status is Status.MINED
 
 
 def test_a_lock_file_without_a_holder_is_free(tmp_path):
     (tmp_path / ".lock").touch()
-    assert not is_being_mined(tmp_path)
+    assert not is_locked(tmp_path)
     assert not (tmp_path / ".lock").exists()
 
 

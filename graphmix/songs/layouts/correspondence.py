@@ -216,7 +216,7 @@ def write_correspondence(path: Path, songs: Mapping[str, Mapping[str, Iterable[s
 
     Raises:
         SongError: the name does not end in .csv.
-        GraphError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     if path.suffix.lower() != ".csv":
         raise SongError(f"{path}: the file of subgroups ends in .csv, not in {path.suffix!r}.")
