@@ -116,6 +116,24 @@ class Song:
                     row.copy_(part)
         return Segment(audio[: self.num_tracks], None if self.mix is None else audio[-1])
 
+    def read_mix(self, start: int, length: int) -> Tensor:
+        """Read the mix alone as :meth:`read` does, [2, length]; the tracks, which may be many, are not touched.
+
+        Raises:
+            SongError: there is no mix, or its file cannot be decoded any more.
+        """
+        if self.mix is None:
+            raise SongError(f"song {self.name!r} has no mix.")
+        begin, end = max(start, 0), min(start + length, self.num_samples)
+        audio = torch.zeros(2, length, device=None if self._decoded is None else self._decoded.device)
+        if begin < end:
+            inside = audio[:, begin - start : end - start]
+            if self._decoded is not None:
+                inside.copy_(self._decoded[-1, :, begin:end])
+            else:
+                inside.copy_(read_audio(self.mix, begin, end - begin, self.sample_rate))
+        return audio
+
 
 def load_song(
     folder: str | Path,

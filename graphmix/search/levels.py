@@ -3,7 +3,8 @@
 The gain of each track and channel that brings the plain sum closest to the mix is a least-squares problem, solved
 from inner products that are added up over the song (nothing else is kept in memory). On waveforms it is exact
 where the mix is gains and panning only; where effects have changed the phases, the fit on band powers is the
-better one. Gains are not negative.
+better one. Gains are not negative. Stretches in which the mix is muted while tracks go on are left out
+(:mod:`graphmix.search.mutes`).
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +28,12 @@ _POWER_BANDS = 48
 
 def waveform_gains(objective: Objective) -> Tensor:
     """Gains [tracks, 2] that minimise the squared error of the sum, per channel, not negative."""
-    return _solve(objective, lambda audio: audio.double())
+
+    def samples(audio: Tensor, begin: int) -> Tensor:
+        sounding = objective.mutes.sounding(begin, audio.size(-1))
+        return (audio if sounding is None else audio[..., sounding.to(audio.device)]).double()
+
+    return _solve(objective, samples)
 
 
 def power_gains(objective: Objective) -> Tensor:
@@ -35,17 +41,26 @@ def power_gains(objective: Objective) -> Tensor:
     window = torch.hann_window(_POWER_FFT)
     edges = torch.logspace(0, np.log10(_POWER_FFT // 2), _POWER_BANDS + 1).round().long().unique().tolist()
 
-    def bands(audio: Tensor) -> Tensor:
+    def bands(audio: Tensor, begin: int) -> Tensor:
         spectrum = torch.stft(audio.flatten(0, -2), _POWER_FFT, window=window, return_complex=True)
         power = spectrum.abs().square()
         grouped = torch.stack([power[:, a:b].sum(1) for a, b in pairwise(edges)], dim=1)
+        sounding = objective.mutes.sounding_frames(begin, audio.size(-1), _POWER_FFT, _POWER_FFT // 4, centered=True)
+        if sounding is not None:
+            grouped = grouped[..., sounding]
         return grouped.flatten(1).double().view(*audio.shape[:-1], -1)
 
     return _solve(objective, bands, balance=True).sqrt()
 
 
-def _solve(objective: Objective, feature: Callable[[Tensor], Tensor], balance: bool = False) -> Tensor:
-    """Non-negative least squares of the mix's features on the tracks', by channel: [tracks, 2]."""
+def _solve(objective: Objective, feature: Callable[[Tensor, int], Tensor], balance: bool = False) -> Tensor:
+    """Non-negative least squares of the mix's features on the tracks', by channel: [tracks, 2].
+
+    Args:
+        objective: the song.
+        feature: of audio [..., samples] that begins at a sample of the song.
+        balance: whether every feature counts by its relative error.
+    """
     song = objective.song
     gram = torch.zeros(2, song.num_tracks, song.num_tracks, dtype=torch.float64)
     right = torch.zeros(2, song.num_tracks, dtype=torch.float64)
@@ -53,10 +68,12 @@ def _solve(objective: Objective, feature: Callable[[Tensor], Tensor], balance: b
         begin = segment.start + segment.score_to - segment.weight
         audio = song.read(begin, segment.weight)
         assert audio.mix is not None, "an objective has a mix"
-        if segment.weight < _POWER_FFT:
+        if segment.weight < _POWER_FFT or (balance and objective.mutes.is_silent(audio.mix)):
             continue
-        stems, mix = feature(audio.stems), feature(audio.mix)
-        if balance:  # every band and frame counts by its relative error
+        stems, mix = feature(audio.stems, begin), feature(audio.mix, begin)
+        if not mix.numel():
+            continue
+        if balance:
             scale = mix.mean() * 0.01 + mix
             stems, mix = stems / scale, mix / scale
         gram += torch.einsum("icn,jcn->cij", stems, stems)

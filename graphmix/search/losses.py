@@ -12,15 +12,15 @@ auraloss 0.4, which the paper builds on, because its figures were measured so:
 
 Unlike auraloss, each item of a batch has its own norms: the loss of a batch is the mean of its items'.
 
-Everything before the magnitude is linear: left and right alone are weighted and transformed, mid and side
-are sums of spectra. The backward passes of the filter and of the transform are written by hand, because
-PyTorch's take several times longer (its gradient of ``rfft`` is a full complex transform). They have no
-second derivative.
+Silent segments: the target's norm is tiny where the mix is silent, so that whatever a prediction leaves there would
+cost some 50 times as much as elsewhere. Where the *song level* is given (:func:`graphmix.search.song_level`), the term
+of a segment that lies more than 30 dB below it fades, signal by signal and resolution by resolution, from the paper's
+definition to the leakage ``‖Y − Ŷ‖`` relative to the song level, without logarithms. See :class:`MixLoss`.
 """
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -41,6 +41,9 @@ _OVERLAP = 4  # hop = FFT size / 4
 _NUM_TAPS = 101  # auraloss's A-weighting filter
 _BLOCK = 128  # samples that one row of the filter's matrix product makes; 64 to 256 are equally fast
 _ENERGY_FLOOR = 1e-8  # sum of squares below which a signal counts as silent in equation 5
+SILENT_BELOW = 10 ** (-30 / 20)
+"""Share of the song level, -30 dB, below which a segment is on its way to silence."""
+_GATE = 0.1  # stretches 20 dB below the mean of the whole song do not count for its level, as in BS.1770
 
 
 class LossTerms(NamedTuple):
@@ -59,12 +62,18 @@ class TargetFeatures:
     Shape:
         mels, log_mels [batch, 4 (left, right, mid, side), frames, mel bands]
         norms          [batch, 3 (left and right together, mid, side)], Frobenius norms of ``mels``
+        sounding       as ``norms``: 1 where the target sounds, towards 0 where it is silent; see :class:`MixLoss`
+        denominators   as ``norms``: what the convergence is divided by
+
+    Without a song level ``sounding`` and ``denominators`` are None, and the loss is the paper's.
     """
 
     mels: tuple[Tensor, ...]
     log_mels: tuple[Tensor, ...]
     norms: tuple[Tensor, ...]
     num_samples: int
+    sounding: tuple[Tensor, ...] | None = None
+    denominators: tuple[Tensor, ...] | None = None
 
     @property
     def batch_size(self) -> int:
@@ -73,12 +82,22 @@ class TargetFeatures:
 
     def to(self, device: torch.device | str) -> "TargetFeatures":
         """The same features on another device."""
+
+        def moved(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(x.to(device) for x in tensors)
+
         return TargetFeatures(
-            mels=tuple(x.to(device) for x in self.mels),
-            log_mels=tuple(x.to(device) for x in self.log_mels),
-            norms=tuple(x.to(device) for x in self.norms),
+            mels=moved(self.mels),
+            log_mels=moved(self.log_mels),
+            norms=moved(self.norms),
             num_samples=self.num_samples,
+            sounding=None if self.sounding is None else moved(self.sounding),
+            denominators=None if self.denominators is None else moved(self.denominators),
         )
+
+    def of_the_paper(self) -> "TargetFeatures":
+        """The same features without a song level."""
+        return replace(self, sounding=None, denominators=None)
 
 
 class _SymmetricFilter(torch.autograd.Function):
@@ -173,6 +192,18 @@ class MixLoss(nn.Module):
 
     The target is the side whose norm divides: swap the two and another number comes out. Hence keywords only.
 
+    Silence: with a ``song_level`` [resolutions, 3] of the song that the target is cut from, R below is that level times
+    the root of the number of frames, and E the mel spectrogram of digital silence, which ``eps`` keeps above zero:
+
+    .. math::
+        L_x = \operatorname{mean}_i \Big[ s_i \operatorname{mean} |\log Y_i - \log \hat Y_i|
+              + \frac{\lVert Y_i - \hat Y_i \rVert_F}{\lVert Y_i \rVert_F + (1 - s_i) R_i} \Big], \qquad
+        s_i = \min\Big(1, \frac{\lVert Y_i - E_i \rVert_F}{0.0316\, R_i}\Big)
+
+    A segment less than 30 dB below the song's level has s = 1 and to the last bit the loss of the paper. In digital
+    silence s = 0: a prediction that goes on at the level of the song costs 1 there. A signal that is silent in the
+    whole song (the side of a mono mix) has no level to compare with, and s = 1.
+
     >>> loss = MixLoss(30_000)
     >>> mix = torch.randn(1, 2, 30_000)
     >>> target = loss.features(mix)  # once for each segment
@@ -206,20 +237,50 @@ class MixLoss(nn.Module):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
             self.register_buffer(f"mel_{size}", _mel_filters(sample_rate, size, num_mels), persistent=False)
 
-    def features(self, audio: Tensor) -> TargetFeatures:
-        """What the loss needs of a target, computed once: audio [..., 2, samples], no gradient."""
-        with torch.no_grad():
-            mels = self._mels(audio)
-            return TargetFeatures(
-                mels=tuple(mels),
-                log_mels=tuple(mel.log() for mel in mels),
-                norms=tuple(_norms(mel) for mel in mels),
-                num_samples=audio.size(-1),
-            )
+    @torch.no_grad()
+    def features(self, audio: Tensor, song_level: Tensor | None = None) -> TargetFeatures:
+        """What the loss needs of a target, computed once, without gradients.
 
-    def per_item(self, *, prediction: Tensor, target: Tensor | TargetFeatures) -> LossTerms:
+        Args:
+            audio: [..., 2, samples].
+            song_level: of the song that it is cut from, [resolutions, 3] or one for each item, [batch, resolutions, 3];
+                without it every target counts as sounding, and the loss is the paper's.
+        """
+        mels = self._mels(audio)
+        features = TargetFeatures(
+            mels=tuple(mels),
+            log_mels=tuple(mel.log() for mel in mels),
+            norms=tuple(_norms(mel) for mel in mels),
+            num_samples=audio.size(-1),
+        )
+        return features if song_level is None else self.with_song_level(features, song_level)
+
+    @torch.no_grad()
+    def with_song_level(self, features: TargetFeatures, song_level: Tensor) -> TargetFeatures:
+        """The features of a target, compared with the level of its song."""
+        sounding, denominators = [], []
+        for index, (mel, norm) in enumerate(zip(features.mels, features.norms, strict=True)):
+            usual = song_level[..., index, :].to(norm) * mel.size(-2) ** 0.5
+            here, limit = self._above_silence(index, mel), SILENT_BELOW * usual
+            sounding.append(torch.where(here < limit, here / limit.clamp(min=torch.finfo(limit.dtype).tiny), 1.0))
+            denominators.append(norm + (1 - sounding[-1]) * usual)
+        return replace(features, sounding=tuple(sounding), denominators=tuple(denominators))
+
+    def levels(self, features: TargetFeatures) -> Tensor:
+        """Levels of targets, the root mean square over frames of what is above silence, [batch, resolutions, 3]."""
+        levels = [self._above_silence(i, mel) / mel.size(-2) ** 0.5 for i, mel in enumerate(features.mels)]
+        return torch.stack(levels, dim=1)
+
+    def _above_silence(self, index: int, mel: Tensor) -> Tensor:
+        """Norms [batch, 3] of what mel magnitudes have more than digital silence, which ``eps`` keeps above zero."""
+        silence = self.eps**0.5 * self.get_buffer(f"mel_{self.fft_sizes[index]}").sum(0)
+        return _norms(mel - silence)
+
+    def per_item(
+        self, *, prediction: Tensor, target: Tensor | TargetFeatures, song_level: Tensor | None = None
+    ) -> LossTerms:
         """As a call, but each term has shape [batch]: one number for each item, e.g. for each trial."""
-        features = target if isinstance(target, TargetFeatures) else self.features(target)
+        features = target if isinstance(target, TargetFeatures) else self.features(target, song_level)
         mels = self._mels(prediction)
         if features.num_samples != prediction.size(-1) or features.batch_size not in (1, mels[0].size(0)):
             raise SearchError(
@@ -227,18 +288,24 @@ class MixLoss(nn.Module):
                 f"{features.batch_size} of {features.num_samples}: cut both to the same segment."
             )
         terms = torch.zeros_like(features.norms[0])
-        for mel, wanted, log_wanted, norm in zip(mels, features.mels, features.log_mels, features.norms, strict=True):
+        denominators = features.norms if features.denominators is None else features.denominators
+        for index, (mel, wanted, log_wanted) in enumerate(zip(mels, features.mels, features.log_mels, strict=True)):
             logs = (mel.log() - log_wanted).abs().mean((-2, -1))
             logs = torch.cat((logs[:, :2].mean(1, keepdim=True), logs[:, 2:]), 1)
-            terms = terms + logs + _norms(mel - wanted) / norm
+            if features.sounding is not None:
+                logs = features.sounding[index] * logs
+            terms = terms + logs + _norms(mel - wanted) / denominators[index]
         left_right, mid, side = (terms / len(mels)).unbind(1)
         of_left_right, of_mid, of_side = self.weights
         total = of_left_right * left_right + of_mid * mid + of_side * side
         return LossTerms(total, left_right, mid, side)
 
-    def forward(self, *, prediction: Tensor, target: Tensor | TargetFeatures) -> LossTerms:
-        """The loss and its three parts, each the mean over the items."""
-        return LossTerms(*(term.mean() for term in self.per_item(prediction=prediction, target=target)))
+    def forward(
+        self, *, prediction: Tensor, target: Tensor | TargetFeatures, song_level: Tensor | None = None
+    ) -> LossTerms:
+        """The loss and its three parts, each the mean over the items; ``song_level`` as in :meth:`features`."""
+        terms = self.per_item(prediction=prediction, target=target, song_level=song_level)
+        return LossTerms(*(term.mean() for term in terms))
 
     def _mels(self, audio: Tensor) -> list[Tensor]:
         """Mel magnitudes [batch, 4, frames, bands] for each resolution."""
@@ -268,14 +335,34 @@ class MixLoss(nn.Module):
             )
 
 
-def mix_loss(*, prediction: Tensor, target: Tensor | TargetFeatures, sample_rate: int = 30_000) -> LossTerms:
-    """:class:`MixLoss` with the paper's settings; filters are made once for each sample rate and device."""
-    loss = _paper_loss(sample_rate, prediction.device, prediction.dtype)
-    return loss(prediction=prediction, target=target)
+def mix_loss(
+    *,
+    prediction: Tensor,
+    target: Tensor | TargetFeatures,
+    sample_rate: int = 30_000,
+    song_level: Tensor | None = None,
+) -> LossTerms:
+    """:class:`MixLoss` with the paper's settings, as a function."""
+    loss = paper_loss(sample_rate, prediction.device, prediction.dtype)
+    return loss(prediction=prediction, target=target, song_level=song_level)
+
+
+def gated_level(levels: Tensor, weights: Tensor) -> Tensor:
+    """Root mean square of levels [segments, resolutions, 3], without segments 20 dB below that of all of them.
+
+    Args:
+        levels: of the segments of a song; see :meth:`MixLoss.levels`.
+        weights: how many samples each segment stands for, [segments].
+    """
+    power, weights = levels.double().square(), weights.double()[:, None, None]
+    mean = (power * weights).sum(0) / weights.sum()
+    counted = weights * (power >= _GATE**2 * mean)
+    return ((power * counted).sum(0) / counted.sum(0)).sqrt().to(levels)
 
 
 @lru_cache(maxsize=8)
-def _paper_loss(sample_rate: int, device: torch.device, dtype: torch.dtype) -> MixLoss:
+def paper_loss(sample_rate: int, device: torch.device, dtype: torch.dtype) -> MixLoss:
+    """The loss with the paper's settings; filters are made once for each sample rate, device and type."""
     with torch.inference_mode(False):  # the buffers outlive this call, and training may use them next
         return MixLoss(sample_rate).to(device, dtype)
 
@@ -333,6 +420,7 @@ def si_sdr(*, prediction: Tensor, target: Tensor) -> Tensor:
     """SDR in dB after the target is scaled to fit the prediction best, one factor for all channels.
 
     Le Roux et al., "SDR: half-baked or well done?" (2019); the mean is not removed. Shapes as in :func:`sdr`.
+    Where only one of the two is silent the ratio is minus infinity.
     """
     _check_same_shape(prediction, target)
     wanted, found = target.double(), prediction.double()
@@ -340,7 +428,9 @@ def si_sdr(*, prediction: Tensor, target: Tensor) -> Tensor:
     factor = (wanted * found).sum((-2, -1), keepdim=True) / energy.clamp(min=torch.finfo(energy.dtype).tiny)
     scaled = factor * wanted
     error = (scaled - found).square().sum((-2, -1))
-    return _decibels(scaled.square().sum((-2, -1)), error).to(prediction.dtype)
+    ratio = _decibels(scaled.square().sum((-2, -1)), error)
+    missing = (found == 0).all(-1).all(-1) & (energy[..., 0, 0] > 0)  # scaled to nothing, the target would fit exactly
+    return torch.where(missing, -torch.inf, ratio).to(prediction.dtype)
 
 
 def _decibels(energy: Tensor, error: Tensor) -> Tensor:

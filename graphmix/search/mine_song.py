@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from graphmix import __version__
-from graphmix.audio.files import read_audio, write_audio
+from graphmix.audio.files import write_audio
 from graphmix.audio.song import Song, load_song
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import mixing_console
@@ -271,8 +271,7 @@ def _finish(
     song = objective.song
     graph = _with_provenance(graph, song, settings, loss[0], source)
     mix = render_song(graph, song)
-    assert song.mix is not None, "mining needs a mix"
-    target = read_audio(song.mix, 0, song.num_samples, song.sample_rate)  # without the stems, which may be too many
+    target = song.read_mix(0, song.num_samples)
     save_graph(graph, folder / "graph.safetensors")
     save_graph(graph, folder / "graph.json")
     write_audio(folder / "mix.wav", mix, song.sample_rate)

@@ -22,7 +22,7 @@ from graphmix.audio.loudness import loudness
 from graphmix.audio.segments import evaluation_segments
 from graphmix.errors import SearchError
 from graphmix.search.losses import mix_loss
-from graphmix.search.objective import SEGMENT_SECONDS, WARMUP_SECONDS
+from graphmix.search.objective import SEGMENT_SECONDS, WARMUP_SECONDS, song_level
 
 UNITS: Mapping[str, str] = {
     "audio_loss": "",
@@ -76,12 +76,14 @@ def describe_mix(mix: Tensor, sample_rate: int) -> dict[str, float]:
 @torch.no_grad()
 def song_loss(*, prediction: Tensor, target: Tensor, sample_rate: int) -> float:
     """The audio loss over a song, weighted as in :class:`graphmix.search.Objective`: every sample once."""
+    level = song_level(target, sample_rate)
     warmup, length = round(WARMUP_SECONDS * sample_rate), round(SEGMENT_SECONDS * sample_rate)
     total = weight = 0.0
     for segment in evaluation_segments(target.size(1), warmup, length):
         scored = slice(segment.start + segment.score_from, segment.start + segment.score_to)
         found, wanted = prediction[None, :, scored], target[None, :, scored]
-        total += segment.weight * float(mix_loss(prediction=found, target=wanted, sample_rate=sample_rate).total)
+        loss = mix_loss(prediction=found, target=wanted, sample_rate=sample_rate, song_level=level)
+        total += segment.weight * float(loss.total)
         weight += segment.weight
     return total / weight
 

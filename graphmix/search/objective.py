@@ -6,6 +6,7 @@ segments, weighted by how many new samples each scores; the song is preceded by 
 """
 
 import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -18,12 +19,29 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer, Responses
 from graphmix.render.silence import silent_rows, without_silence
-from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging
+from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging, gated_level, paper_loss
+from graphmix.search.mutes import Mutes, find_mutes
 
 SEGMENT_SECONDS = 3.8
 WARMUP_SECONDS = 1.0
 _CACHED_TARGETS = 128
 """Segments whose target features are kept, about 3 MB each: six minutes of song."""
+
+
+@torch.no_grad()
+def song_level(mix: Tensor, sample_rate: int) -> Tensor:
+    """The level of a whole song, to which :class:`graphmix.search.MixLoss` compares a segment, [resolutions, 3].
+
+    Args:
+        mix: the whole song, [2, samples], at least 8192 of them.
+        sample_rate: in Hz.
+    """
+    loss = paper_loss(sample_rate, mix.device, mix.dtype)
+    warmup, length = round(WARMUP_SECONDS * sample_rate), round(SEGMENT_SECONDS * sample_rate)
+    segments = evaluation_segments(mix.size(-1), warmup, length)
+    pieces = (mix[:, s.start + s.score_from : s.start + s.score_to] for s in segments)
+    levels = torch.cat([loss.levels(loss.features(piece)) for piece in pieces])
+    return gated_level(levels, torch.tensor([float(s.weight) for s in segments], device=mix.device))
 
 
 class StepLoss(NamedTuple):
@@ -46,7 +64,10 @@ class Objective:
         if song.mix is None:
             raise SearchError(f"song {song.name!r} has no mix, so there is nothing to match.")
         if song.sample_rate != rack.sample_rate:
-            raise SearchError(f"the song is at {song.sample_rate} Hz and the rack at {rack.sample_rate} Hz.")
+            raise SearchError(
+                f"song {song.name!r} is loaded at {song.sample_rate} Hz and the rack is made for "
+                f"{rack.sample_rate} Hz: give load_song and Rack.console the same sample rate."
+            )
         self.song = song
         self.device = torch.device(device)
         self._here = song.to(self.device)
@@ -56,9 +77,22 @@ class Objective:
         self.length = round(SEGMENT_SECONDS * song.sample_rate)
         self.warmup = round(WARMUP_SECONDS * song.sample_rate)
         self.segments = evaluation_segments(song.num_samples, self.warmup, self.length)
-        self._features: dict[EvalSegment, TargetFeatures] = {}
+        self._features: dict[EvalSegment, TargetFeatures] = {}  # not yet compared with the song's level
+        self._targets: dict[EvalSegment, TargetFeatures] = {}
         self._row = {name: row for row, name in enumerate(song.track_names)}
         self._known_rows: tuple[Tensor, object, Tensor] | None = None
+
+    @cached_property
+    def song_level(self) -> Tensor:
+        """The mix's level over the song, [resolutions, 3], to which the loss compares what may be a silent segment."""
+        levels = [self.loss.levels(self._target_features(segment)) for segment in self.segments]
+        weights = torch.tensor([float(segment.weight) for segment in self.segments], device=self.device)
+        return gated_level(torch.cat(levels), weights)
+
+    @cached_property
+    def mutes(self) -> Mutes:
+        """Where the song's tracks go on while its mix is muted or faded out."""
+        return find_mutes(self.song)
 
     def read(self, start: int, length: int) -> Segment:
         """A stretch of the song on the objective's device; as :meth:`graphmix.audio.Song.read`."""
@@ -70,7 +104,7 @@ class Objective:
         """Rows of a song's stems in the order of the graph's inputs, [inputs, 2, samples].
 
         Raises:
-            SearchError: if the graph asks for a track that the song lacks.
+            SearchError: the graph asks for a track that the song lacks, or is made for another sample rate.
         """
         return stems.index_select(0, self._rows(graph).to(stems.device))
 
@@ -82,6 +116,12 @@ class Objective:
         return known[2]
 
     def _find_rows(self, graph: MixGraph) -> Tensor:
+        if graph.sample_rate != self.song.sample_rate:
+            raise SearchError(
+                f"the graph is made for {graph.sample_rate} Hz, the song and the rack are at "
+                f"{self.song.sample_rate} Hz: make the graph from this rack (mixing_console(rack, ...)), or load the "
+                "song at the graph's rate."
+            )
         names = graph.input_names
         missing = next((name for name in names if name not in self._row), None)
         if missing is not None:
@@ -101,11 +141,16 @@ class Objective:
         rendered = self.renderer.run(plan, graph, sources)
         prediction = rendered.mix.sum(0, keepdim=True)[..., self.warmup :]
         target = segment.mix[None, :, self.warmup :]
-        terms = self.loss(prediction=prediction, target=target)
+        terms = self.loss(prediction=prediction, target=target, song_level=self.song_level)
         return StepLoss(terms.total, gain_staging(rendered.wet_energy, rendered.dry_energy))
 
     def evaluate(
-        self, graph: MixGraph, segments: list[EvalSegment] | None = None, responses: Responses | None = None
+        self,
+        graph: MixGraph,
+        segments: list[EvalSegment] | None = None,
+        responses: Responses | None = None,
+        *,
+        of_the_paper: bool = False,
     ) -> LossTerms:
         """Loss over the whole song, without gradients.
 
@@ -113,6 +158,7 @@ class Objective:
             graph: to render.
             segments: only these of the song's.
             responses: known frequency responses; see :meth:`graphmix.render.Renderer.run`.
+            of_the_paper: divide by each segment's own norm also where the mix is silent.
         """
         graph = graph.clone().to(self.device)
         chosen = self.segments if segments is None else segments
@@ -120,19 +166,22 @@ class Objective:
         weight = 0
         responses = {} if responses is None else responses
         for segment in chosen:
-            terms = self._evaluate_segment(graph, segment, responses)
+            terms = self._evaluate_segment(graph, segment, responses, of_the_paper)
             total += segment.weight * torch.stack(terms).double()
             weight += segment.weight
         return LossTerms(*(total / weight).cpu())
 
     @torch.no_grad()
-    def _evaluate_segment(self, graph: MixGraph, segment: EvalSegment, responses: Responses) -> LossTerms:
+    def _evaluate_segment(
+        self, graph: MixGraph, segment: EvalSegment, responses: Responses, of_the_paper: bool
+    ) -> LossTerms:
         audio = self.read(segment.start, segment.length)
         sources = self.stems_for(graph, audio.stems)
         plan = self.renderer.plan(graph)
         prediction = self.renderer.run(plan, graph, sources, responses=responses).mix.sum(0, keepdim=True)
         scored = slice(segment.score_from, segment.score_to)
-        return self.loss(prediction=prediction[..., scored], target=self.target(segment, audio.mix))
+        target = self.target(segment, audio.mix)
+        return self.loss(prediction=prediction[..., scored], target=target.of_the_paper() if of_the_paper else target)
 
     def first_order_importance(self, graph: MixGraph, segments: list[EvalSegment] | None = None) -> Tensor:
         """``|w dL_a/dw|`` of each node, [nodes] in float64: how much the loss changes, to first order, if it goes.
@@ -148,20 +197,31 @@ class Objective:
             audio = self.read(segment.start, segment.length)
             mix = self.renderer(graph, self.stems_for(graph, audio.stems)).sum(0, keepdim=True)
             scored = slice(segment.score_from, segment.score_to)
+            if not mix.requires_grad:  # nothing in it can be bypassed
+                continue
             loss = self.loss(prediction=mix[..., scored], target=self.target(segment, audio.mix)).total
             (gradient,) = torch.autograd.grad(loss, graph.wet)
             total += segment.weight * gradient.double()
             weight += segment.weight
-        return (graph.wet.detach() * total / weight).abs().cpu()
+        return (graph.wet.detach() * total / max(1, weight)).abs().cpu()
 
     def target(self, segment: EvalSegment, mix: Tensor | None = None) -> TargetFeatures:
         """What the loss needs of the mix in a segment, [2, samples]; read from the song if it is not given."""
+        target = self._targets.get(segment)
+        if target is None:
+            features = self._target_features(segment, mix)
+            target = self.loss.with_song_level(features, self.song_level)
+            if segment in self._features:
+                self._targets[segment] = target
+        return target
+
+    def _target_features(self, segment: EvalSegment, mix: Tensor | None = None) -> TargetFeatures:
+        """The same, not yet compared with the song's level."""
         target = self._features.get(segment)
         if target is None:
-            mix = self.read(segment.start, segment.length).mix if mix is None else mix
-            assert mix is not None, "checked when the objective was made"
+            mix = self._here.read_mix(segment.start, segment.length) if mix is None else mix
             scored = slice(segment.score_from, segment.score_to)
-            target = self.loss.features(mix[None, :, scored])
+            target = self.loss.features(mix[None, :, scored].to(self.device))
             if len(self._features) < _CACHED_TARGETS:  # throwing out the oldest would leave nothing for the next round
                 self._features[segment] = target
         return target

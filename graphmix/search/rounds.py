@@ -88,6 +88,8 @@ class PruningRound:
         self.policy.begin(candidates, self.round_index, self.settings.seed)
 
     def _importance(self, nodes: list[int]) -> list[float]:
+        if not nodes:
+            return []
         if self.policy.needs == "leave-one-out":
             return self.judge.leave_one_out(nodes).tolist()
         if self.policy.needs == "gradient":

@@ -61,8 +61,12 @@ def equalizer_gains(
     song = objective.song
     filters, centers = _mel_bands(song.sample_rate)
     gains = torch.ones(song.num_tracks, 2) if gains is None else gains.float()
-    tracks, mix = _band_powers(objective, gains, filters, max_frames)
     width = objective.rack["equalizer"].node_type.width
+    if all(segment.weight < _FFT for segment in objective.segments):
+        return torch.zeros(song.num_tracks, width)
+    tracks, mix = _band_powers(objective, gains, filters, max_frames)
+    if not mix.numel():  # muted from beginning to end
+        return torch.zeros(song.num_tracks, width)
     at = hertz_to_mel(np.linspace(0, song.sample_rate / 2, width))
     guess = None
     if first_guess is not None:
@@ -96,10 +100,13 @@ def _band_powers(objective: Objective, gains: Tensor, filters: Tensor, max_frame
     for segment in objective.segments:
         if segment.weight < _FFT:
             continue
-        audio = song.read(segment.start + segment.score_to - segment.weight, segment.weight)
+        begin = segment.start + segment.score_to - segment.weight
+        audio = song.read(begin, segment.weight)
         assert audio.mix is not None, "an objective has a mix"
-        tracks.append(_powers(audio.stems * gains[:, :, None], filters, stride))
-        mixes.append(_powers(audio.mix[None], filters, stride)[0])
+        sounding = objective.mutes.sounding_frames(begin, segment.weight, _FFT, _FFT // 2 * stride, centered=False)
+        chosen = slice(None) if sounding is None else sounding
+        tracks.append(_powers(audio.stems * gains[:, :, None], filters, stride)[..., chosen])
+        mixes.append(_powers(audio.mix[None], filters, stride)[0][..., chosen])
     return torch.cat(tracks, dim=-1), torch.cat(mixes, dim=-1)
 
 

@@ -11,7 +11,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.search import Objective, sdr
+from graphmix.search import Objective, find_baselines, sdr
 from graphmix.search.levels import FLOOR_DB, power_gains, waveform_gains, with_levels
 from tests.small_song import GAINS_DB, RATE, TRACKS, dry_tracks, hidden_graph, mixed, write_song
 
@@ -129,3 +129,47 @@ def test_levels_find_their_track_by_name_whatever_the_order():
     graph = mixing_console(rack, {"one": ["b"], "two": ["a"]}, "g")
     result = with_levels(graph, torch.tensor([[1.0, 1.0], [0.1, 0.1]]), ("a", "b"))
     assert torch.allclose(result.params["gain"][:2, 0], torch.tensor([-20.0, 0.0]), atol=1e-4)
+
+
+def envelope(kind: str, samples: int) -> Tensor:
+    """How the mix is turned down while its tracks go on, [samples]."""
+    time = torch.arange(samples) / samples
+    if kind == "fade":
+        return (1 - (time - 0.8) / 0.1).clamp(0, 1)
+    first, last = {"start": (0.0, 0.5), "middle": (0.3, 0.6), "end": (0.5, 1.0), "most": (0.2, 1.0)}[kind]
+    return ((time < first) | (time >= last)).float()
+
+
+@pytest.mark.parametrize("dithered", [False, True], ids=["digital silence", "dither"])
+@pytest.mark.parametrize("kind", ["start", "middle", "end", "most", "fade"])
+def test_levels_are_those_of_what_sounds_where_the_mix_is_muted_and_its_tracks_go_on(tmp_path, kind, dithered):
+    tracks = {name: torch.cat([audio, audio.flip(-1)], dim=-1) for name, audio in dry_tracks().items()}
+    wanted = amplitude(GAINS_DB)
+    whole = sum(audio * gain[:, None].float() for audio, gain in zip(tracks.values(), wanted, strict=True))
+    assert isinstance(whole, Tensor)
+    mix = whole * envelope(kind, whole.size(1))
+    if dithered:
+        mix = mix + (torch.rand(mix.shape) + torch.rand(mix.shape) - 1) / 2**15
+    objective = Objective(load_song(write_song(tmp_path / "song", tracks, mix), RATE), Rack.console("g", RATE))
+    assert (20 * (waveform_gains(objective) / wanted).log10()).abs().max() < 0.5
+    unmuted = power_gains(an_objective(tmp_path / "unmuted", tracks, wanted))  # the method has an error of its own
+    assert (20 * (power_gains(objective) / unmuted).log10()).abs().max() < (2.0 if kind in ("most", "fade") else 1.0)
+    best = min(find_baselines(objective, with_gains=True), key=lambda baseline: float(baseline.loss.total))
+    assert best.gains is not None
+    assert best.gains.min() > 0
+
+
+@pytest.mark.parametrize("solve", [waveform_gains, power_gains])
+def test_a_mix_that_only_hisses_asks_for_silent_tracks(tmp_path, solve):
+    tracks = dry_tracks()
+    song = write_song(tmp_path / "song", tracks, 3e-5 * torch.randn(2, tracks["1_drum.wav"].size(1)).clamp(-1, 1))
+    gains = solve(Objective(load_song(song, RATE), Rack.console("g", RATE)))
+    assert 0 <= gains.min() <= gains.max() < 0.02
+
+
+def test_a_song_whose_mix_rests_with_its_tracks_has_no_mutes(tmp_path):
+    tracks = {name: torch.nn.functional.pad(audio, (3 * RATE, RATE)) for name, audio in dry_tracks().items()}
+    objective = an_objective(tmp_path / "song", tracks, amplitude(GAINS_DB))
+    assert objective.mutes.muted is None
+    assert torch.allclose(waveform_gains(objective), amplitude(GAINS_DB), rtol=1e-4)
+    assert (20 * (power_gains(objective) / amplitude(GAINS_DB)).log10()).abs().max() < 3

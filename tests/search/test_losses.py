@@ -1,6 +1,7 @@
 """The audio loss against auraloss and real songs, its gradients, gain staging and SDR in closed form."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from graphmix.search.losses import (
     _Stft,
     _SymmetricFilter,
     gain_staging,
+    gated_level,
     mix_loss,
     sdr,
     si_sdr,
@@ -308,3 +310,82 @@ def test_si_sdr_ignores_the_level_and_equals_its_closed_form() -> None:
     for level in (0.01, 1.0, 30.0):
         found = si_sdr(prediction=level * (target + 0.1 * error), target=target)
         assert found.item() == pytest.approx(20, abs=1e-3)
+
+
+def test_si_sdr_is_infinite_for_an_exact_match_and_minus_infinite_where_one_side_is_silent() -> None:
+    target = noise(2, 1000)
+    silence = torch.zeros_like(target)
+    assert si_sdr(prediction=0.5 * target, target=target) > 100
+    assert si_sdr(prediction=target, target=target).isposinf()
+    assert si_sdr(prediction=silence, target=silence).isposinf()
+    assert si_sdr(prediction=silence, target=target).isneginf()
+    assert si_sdr(prediction=target, target=silence).isneginf()
+
+
+def song_of(*levels: float) -> list[Tensor]:
+    """Segments of a song, [1, 2, 30000] each, of noise at these levels."""
+    return [level * 0.1 * noise(1, 2, 30_000) for level in levels]
+
+
+def level_of(loss: MixLoss, segments: list[Tensor]) -> Tensor:
+    return gated_level(torch.cat([loss.levels(loss.features(x)) for x in segments]), torch.ones(len(segments)))
+
+
+def test_sounding_segments_have_the_papers_loss_to_the_last_bit(loss: MixLoss) -> None:
+    segments = song_of(1, 0.5, 0.1)
+    level = level_of(loss, segments)
+    for target in segments:
+        prediction = 0.7 * target.roll(100, -1)
+        known = loss(prediction=prediction, target=target, song_level=level)
+        assert known == loss(prediction=prediction, target=target)
+
+
+@pytest.mark.parametrize("rest", [0.0, 3e-5, 1e-3], ids=["digital silence", "dither", "-60 dB"])
+def test_what_leaks_into_a_silent_segment_costs_as_much_as_the_song_is_loud(loss: MixLoss, rest: float) -> None:
+    sounding, silent = song_of(1, rest)
+    level = level_of(loss, [sounding, silent])
+    paper = loss(prediction=sounding, target=silent).total
+    leak = loss(prediction=sounding, target=silent, song_level=level)
+    assert paper > 20
+    assert leak.total.item() == pytest.approx(1, abs=0.3)
+    assert loss(prediction=0.1 * sounding, target=silent, song_level=level).total < 0.2
+    assert loss(prediction=silent, target=silent, song_level=level).total == 0
+
+
+def test_loss_is_continuous_where_a_segment_falls_silent(loss: MixLoss) -> None:
+    (sounding,) = song_of(1)
+    level = level_of(loss, [sounding])
+    values = [
+        float(loss(prediction=sounding, target=share * sounding, song_level=level).total)
+        for share in torch.logspace(-1, -3, 1000).tolist()
+    ]
+    ratios = [after / before for before, after in pairwise(values)]
+    assert max(ratios) < 1.1
+    assert min(ratios) > 0.9
+    assert all(math.isfinite(value) for value in values)
+
+
+def test_signals_that_are_silent_in_the_whole_song_are_compared_as_in_the_paper(loss: MixLoss) -> None:
+    mono = noise(1, 1, 30_000).expand(1, 2, -1)
+    level = level_of(loss, [mono, mono])
+    prediction = noise(1, 2, 30_000)
+    assert loss(prediction=prediction, target=mono, song_level=level) == loss(prediction=prediction, target=mono)
+    silence = torch.zeros(1, 2, 30_000)
+    level = level_of(loss, [silence])
+    assert loss(prediction=prediction, target=silence, song_level=level) == loss(prediction=prediction, target=silence)
+
+
+def test_level_of_a_song_does_not_depend_on_how_long_it_is_silent(loss: MixLoss) -> None:
+    alone, with_rests = level_of(loss, song_of(1)), level_of(loss, song_of(1, *[0.0] * 20))
+    torch.testing.assert_close(with_rests, alone, rtol=0.05, atol=0)
+
+
+def test_items_of_a_batch_may_come_from_songs_of_different_levels(loss: MixLoss) -> None:
+    targets = torch.cat(song_of(1, 0))
+    predictions = noise(2, 2, 30_000)
+    levels = torch.stack([level_of(loss, song_of(1)), level_of(loss, song_of(0.3))])
+    together = loss.per_item(prediction=predictions, target=targets, song_level=levels).total
+    for item in range(2):
+        one = slice(item, item + 1)
+        alone = loss(prediction=predictions[one], target=targets[one], song_level=levels[item])
+        torch.testing.assert_close(together[item], alone.total)

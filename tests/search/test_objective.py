@@ -9,7 +9,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
-from graphmix.search import MixLoss, Objective, gain_staging
+from graphmix.search import MixLoss, Objective, gain_staging, song_level
 from tests.small_song import RATE, hidden_graph, write_song
 
 
@@ -165,9 +165,22 @@ def test_a_song_without_mix_is_refused(song_folder, rack):
         Objective(load_stems(song_folder / "dry", RATE), rack)
 
 
-def test_rates_must_agree(song):
-    with pytest.raises(SearchError, match="the song is at 30000 Hz and the rack at 44100 Hz"):
+def test_the_rates_of_song_rack_and_graph_must_agree(song, rack, objective):
+    with pytest.raises(SearchError, match="'small' is loaded at 30000 Hz and the rack is made for 44100 Hz"):
         Objective(song, Rack.console("g", 44100))
+    other = mixing_console(Rack.console("g", 44100), song.subgroups, "g")
+    for measure in (objective.evaluate, objective.first_order_importance, lambda g: objective.step_loss(g, 0, 0)):
+        with pytest.raises(SearchError, match="the graph is made for 44100 Hz, the song and the rack are at 30000 Hz"):
+            measure(other)
+
+
+def test_first_order_importance_of_a_graph_without_processors_is_zero(objective, song, rack):
+    graph = plain_sum(song, rack)
+    assert objective.first_order_importance(graph).tolist() == [0.0] * graph.num_nodes
+
+
+def test_a_songs_level_is_that_of_its_mix(objective, song):
+    torch.testing.assert_close(song_level(song.read_mix(0, song.num_samples), RATE), objective.song_level)
 
 
 def test_a_song_shorter_than_a_segment_can_be_scored(tmp_path, rack):
