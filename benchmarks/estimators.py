@@ -51,7 +51,7 @@ from graphmix.search import DRAFT, Objective, SearchSettings, Training, find_bas
 from graphmix.training.config import TrainConfig, load_config
 from graphmix.training.data import songs_in, split_songs
 from graphmix.training.estimator_start import EstimatorStart
-from graphmix.training.step import Heard
+from graphmix.training.features import SongFeatures
 from graphmix.training.trainer import train
 
 PARTS = ("gain", "console", "heads", "start", "real")
@@ -62,8 +62,8 @@ HEADS = {"per-type heads": "per-type", "joint head": "joint"}
 TEST_SHARE = 0.15
 CHAIN = "ecnsgdr"
 COURSE_EVERY = 2
-HEARD: Heard = {}
-"""What models of one hearing are told of the songs, computed once for all trainings."""
+FEATURES: SongFeatures = {}
+"""Features of whole songs, computed once for all trainings."""
 SHOWN_OF_HEADS = ("audio_loss", "f1", "parameter_error")
 Row = dict[str, Any]
 Note = Callable[[Row], None]
@@ -92,7 +92,7 @@ def config_of(name: str, songs: Path, options: argparse.Namespace, seed: int = 0
 def trained(label: str, config: TrainConfig, options: argparse.Namespace, note: Note) -> Estimator:
     """The model of a configuration, trained if it is not yet."""
     begun = perf_counter()
-    result = train(config, options.work / label, heard=HEARD)
+    result = train(config, options.work / label, features=FEATURES)
     if not result.already_done:
         kept = ("steps", "step", "value", "seconds", "parameters", "songs", "device")
         facts = {key: result.facts[key] for key in kept}

@@ -29,8 +29,6 @@ from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 
 FORMAT, SCHEMA_VERSION = "graphmix-estimator", 1
 PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"
-UNTRAINED = ("sum", "loudness_sum")
-"""Models that have nothing to learn: their names are enough."""
 _MODEL = "model"
 _VERSIONS = ("graphmix", "torch", "torch_geometric")
 _SHOWN = 3
@@ -108,7 +106,7 @@ def find_checkpoint(source: str | Path) -> Path | None:
     shipped = _with_ending(PRETRAINED / path.name, ".json")
     if path.name == str(source) and shipped.is_file():
         return shipped
-    if str(source) in UNTRAINED:
+    if str(source) in _untrained():
         return None
     raise GraphmixError(
         f"there is no model {str(source)!r}; give a folder that graphmix train wrote, a file, or one of: "
@@ -119,7 +117,12 @@ def find_checkpoint(source: str | Path) -> Path | None:
 def known_models() -> list[str]:
     """Names that need no path: models that come with graphmix, and those that have nothing to learn."""
     shipped = sorted(path.stem for path in PRETRAINED.glob("*.json"))
-    return [*shipped, *(name for name in UNTRAINED if name in MODELS)]
+    return [*shipped, *_untrained()]
+
+
+def _untrained() -> list[str]:
+    """Models that are of use before any training: their names are enough."""
+    return [name for name, model in MODELS.items() if not model.needs_training]
 
 
 def read_description(path: str | Path) -> dict[str, Any]:

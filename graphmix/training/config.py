@@ -37,8 +37,8 @@ class DataConfig(Table):
         memory_gb: what decoded songs may take; others are decoded segment by segment.
         fixed_places: let segments begin at few fixed places and not anywhere, so that their features are computed once;
             worth it where no audio is rendered.
-        hear: what the model is told of a song: the ``"segment"`` that is rendered, or the whole ``"song"``, as when it
-            is used. Features of whole songs are computed once, before the first step, and kept.
+        encode: what the encoder gets: the ``"segment"`` that is rendered, or the whole ``"song"``, as when the model is
+            used. Features of whole songs are computed once, before the first step, and kept. (``hear`` in older files.)
         workers: processes of each device that decode; 0 decodes in the training's own.
     """
 
@@ -52,8 +52,15 @@ class DataConfig(Table):
     validation_segments: int = Field(default=2, ge=1)
     memory_gb: float = Field(default=2.0, ge=0)
     fixed_places: bool = False
-    hear: Literal["segment", "song"] = "segment"
+    encode: Literal["segment", "song"] = "segment"
     workers: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "hear" in values and "encode" not in values:
+            return {("encode" if key == "hear" else key): value for key, value in values.items()}
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> "DataConfig":

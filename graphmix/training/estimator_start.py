@@ -20,10 +20,9 @@ from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.features import LEVELS
-from graphmix.models.mixing.autoregressive import AutoregressiveEstimator
 from graphmix.models.mixing.canonical import join_blocks
 from graphmix.models.mixing.estimator import Estimator
-from graphmix.models.mixing.neural import NeuralEstimator, by_track
+from graphmix.models.mixing.neural import by_track
 from graphmix.processors.rack import Rack
 from graphmix.search.initialization import with_start_values
 from graphmix.search.levels import with_levels
@@ -148,16 +147,14 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
     was_training = estimator.training
     estimator.eval()
     try:
-        if not isinstance(estimator, NeuralEstimator) or isinstance(estimator, AutoregressiveEstimator):
-            return estimator.forward_blocks(blocks_of(song)).clone().cpu(), None
         embedded, responses = [], []
         for block in blocks_of(song):
-            heard = estimator.analyze(block)
-            embedded += estimator.embed_canonical([heard])
-            if estimator.config.responses:
-                assert heard.features is not None, "just computed"
-                responses.append(by_track(heard.features[:, :, LEVELS:].cpu(), heard.names, block.names))
-        graph = estimator.graphs_of([join_blocks(embedded)], soft=True)[0].clone().cpu()
+            analyzed = estimator.analyze(block)
+            embedded += estimator.embed_canonical([analyzed])
+            if estimator.responses is not None:
+                assert analyzed.features is not None, "just computed"
+                responses.append(by_track(analyzed.features[:, :, LEVELS:].cpu(), analyzed.names, block.names))
+        graph = estimator.graphs_of([join_blocks(embedded)], soft=estimator.has_heads)[0].clone().cpu()
         if not responses:
             return graph, None
         return graph, responses[0] if len(responses) == 1 else _measure_song(estimator, song)
@@ -165,7 +162,7 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
         estimator.train(was_training)
 
 
-def _measure_song(estimator: NeuralEstimator, song: Song) -> Tensor:
+def _measure_song(estimator: Estimator, song: Song) -> Tensor:
     """Responses of all tracks over a song of several blocks, in the song's order, [tracks, 2, 2, mels + 1]."""
     assert estimator.responses is not None, "the model takes responses"
     device = estimator.device

@@ -19,7 +19,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.heads import COEFFICIENT_LIMIT
 from graphmix.models.mixing.basis import RawBasis
-from graphmix.models.mixing.outputs import KEPT_LOGIT, Outputs
+from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import mix_loss
@@ -79,7 +79,7 @@ def parameter_terms(
     keep = torch.cat([target.keep for target in targets]).to(device)
     processors = torch.cat([target.processors for target in targets]).to(device)
     wet = torch.cat([target.wet for target in targets]).to(device)
-    fixed = outputs.keep_logit >= KEPT_LOGIT  # a model that drops nothing turns its processors down instead
+    fixed = outputs.always_kept
     compared = processors & (keep | fixed)
     return {
         "keep": _keep_term(outputs.keep_logit, keep, processors & ~fixed, node_type, weights),

@@ -17,7 +17,6 @@ from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.models.mixing.stems import Stems
-from graphmix.models.mixing.waveunet import MixWaveUNet
 from graphmix.render.blocks import render_song
 
 
@@ -57,7 +56,7 @@ def propose(estimator: Estimator, song: Song) -> Proposal:
     estimator.eval()
     started = time.perf_counter()
     try:
-        if isinstance(estimator, MixWaveUNet):
+        if not estimator.proposes_graph:
             mix = estimator.mix(Stems.from_song(song)).cpu()
             return Proposal(None, mix, {"deciding": 0.0, "rendering": time.perf_counter() - started})
         graph = estimator.forward_blocks(blocks_of(song))

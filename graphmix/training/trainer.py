@@ -29,8 +29,9 @@ from graphmix.training.checkpoint import load_estimator, save_estimator
 from graphmix.training.config import RunConfig, TrainConfig
 from graphmix.training.data import Batch, SongSegments, StepSampler, artist_of, songs_in, split_songs
 from graphmix.training.devices import heard_interrupt, ignore_interrupts, make_fabric, new_log_folder
+from graphmix.training.features import SongFeatures
 from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, read_result, resume, run_folder
-from graphmix.training.step import Heard, TrainingStep
+from graphmix.training.step import TrainingStep
 from graphmix.training.train_state import Progress, restore, save_state, seed_step
 
 MAX_SKIPPED = 20
@@ -55,7 +56,7 @@ class Trained:
 
 
 def train(
-    config: TrainConfig, out: str | Path, *, listener: Listener | None = None, heard: Heard | None = None
+    config: TrainConfig, out: str | Path, *, listener: Listener | None = None, features: SongFeatures | None = None
 ) -> Trained:
     """Train a model into a folder, or go on with it.
 
@@ -63,8 +64,8 @@ def train(
         config: model, songs, losses, budget, devices; see :func:`graphmix.training.load_config`.
         out: output folder; made if it is not there.
         listener: shown the progress, on one device.
-        heard: what other trainings, on one device, were told of whole songs, so that it need not be computed again;
-            what this one is told is added.
+        features: of whole songs, from other trainings on one device, which are not computed again; those of this one
+            are added.
 
     Raises:
         GraphmixError: songs that cannot be learnt from, a device that is not there, an output folder that holds
@@ -84,7 +85,7 @@ def train(
         state = resume(output)
         fabric = make_fabric(config, new_log_folder(folder, state[0].step))
         watching = listener if alone else None  # a listener does not travel to other processes
-        fabric.launch(_run, config, folder, run, parts, state, watching, heard if alone else None)
+        fabric.launch(_run, config, folder, run, parts, state, watching, features if alone else None)
     return Trained(load_estimator(folder), read_result(folder), folder, is_first=bool(fabric.is_global_zero))
 
 
@@ -96,12 +97,12 @@ def _run(
     parts: Mapping[str, Sequence[Record]],
     state: State,
     listener: Listener | None,
-    heard: Heard | None,
+    features: SongFeatures | None,
 ) -> None:
     """What every process does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        training = _Training(fabric, config, folder, run, parts, state, listener or Silent(), heard)
+        training = _Training(fabric, config, folder, run, parts, state, listener or Silent(), features)
         if fabric.is_global_zero:  # only now: what cannot be trained leaves nothing behind
             run_folder(folder, run).begin()
         fabric.barrier()
@@ -121,7 +122,7 @@ class _Training:
         parts: Mapping[str, Sequence[Record]],
         state: State,
         listener: Listener,
-        heard: Heard | None,
+        features: SongFeatures | None,
     ) -> None:
         self.fabric, self.config, self.settings = fabric, config, config.training
         self.folder, self.described, self.parts, self.listener = folder, run, parts, listener
@@ -132,10 +133,10 @@ class _Training:
         self.step = TrainingStep(self.estimator, config.loss)
         listener.phase("reading the graphs", len(self.songs))
         self.step.prepare(self.songs, fit=not tensors, progress=listener.progress)
-        if config.data.hear == "song":
+        if config.data.encode == "song":
             for part in (self.songs, self.held_out):
-                listener.phase("hearing the songs", len(part))
-                self.step.hear(part, listener.progress, heard)
+                listener.phase("encoding the songs", len(part))
+                self.step.encode_songs(part, listener.progress, features)
         trainable = [p for p in self.estimator.parameters() if p.requires_grad]
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         self.optimizer = torch.optim.AdamW(trainable, lr=rate, weight_decay=decay) if trainable else None
@@ -193,9 +194,12 @@ class _Training:
     def _batches(self) -> Iterator[Batch]:
         """What is left of the steps: first those that need no sound, for which none is read."""
         last, after = self.settings.steps, self.settings.silent_steps
-        for first, end, heard in ((self.progress.step, after, False), (max(self.progress.step, after), last, True)):
+        for first, end, with_audio in (
+            (self.progress.step, after, False),
+            (max(self.progress.step, after), last, True),
+        ):
             if first < end:
-                self.step.heard = heard
+                self.step.with_audio = with_audio
                 self.songs.silent = not self.step.needs_audio
                 yield from self._loader((first, end))
 

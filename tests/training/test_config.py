@@ -52,6 +52,10 @@ def test_changes_come_before_what_the_file_says() -> None:
         config.changed(training={"steps": -1})
 
 
+def test_old_keys_stay_readable() -> None:
+    assert parse_config({"model": DMC, "data": {"hear": "song"}}, "here").data.encode == "song"
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({}, "the key 'model' is missing"),
     "unknown table": ({"model": DMC, "optimizer": {}}, "the key 'optimizer' is unknown"),

@@ -1,7 +1,7 @@
 """A search that starts from what a model says."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.models.config import model_config
+from graphmix.models.mixing.canonical import EmbeddedSong
 from graphmix.models.mixing.estimator import Estimator, build_estimator
-from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search import Mined, Objective, find_baselines, mine
 from graphmix.search.parametrization import MIN_WEIGHT
@@ -110,8 +110,8 @@ def test_what_the_model_does_not_have_takes_its_start_value(song: Song) -> None:
 
 def test_a_graph_that_is_no_console_is_taken_over_as_far_as_it_fits(song: Song, rack: Rack, console: MixGraph) -> None:
     class Writes(Estimator):
-        def forward_blocks(self, blocks: Iterator[Stems]) -> MixGraph:
-            return true_graph(0)
+        def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+            return [true_graph(0)]
 
     writes = Writes(model_config({"name": "sum"}))
     writes.rack = rack

@@ -84,10 +84,10 @@ def test_sound_is_rendered_after_the_share_of_the_steps_that_was_asked_for(songb
     assert all(entry["audio"] > 0 for entry in trained.facts["evaluations"])
 
 
-def test_whole_songs_are_heard_before_the_first_step(songbook: Path, tmp_path: Path) -> None:
+def test_whole_songs_are_encoded_before_the_first_step(songbook: Path, tmp_path: Path) -> None:
     witness = Witness()
-    trained = train(tiny_config(songbook, LEVELS, data={"hear": "song"}), tmp_path / "out", listener=witness)
-    assert witness.phases.count("hearing the songs") == 2
+    trained = train(tiny_config(songbook, LEVELS, data={"encode": "song"}), tmp_path / "out", listener=witness)
+    assert witness.phases.count("encoding the songs") == 2
     assert trained.facts["steps"] == 4
 
 
@@ -243,7 +243,7 @@ def test_a_folder_that_holds_something_else_is_refused(songbook: Path, tmp_path:
 @pytest.mark.parametrize(
     ("model", "loss", "message"),
     [
-        (DMC, {"keep": 1.0}, r"'dmc' has nothing to say to the term loss\.keep"),
+        (DMC, {"keep": 1.0}, r"'dmc' cannot be trained on the term loss\.keep"),
         ({**DMC, "sample_rate": 44100}, {}, "made for 30000 Hz and the model for 44100 Hz"),
     ],
     ids=["term", "rate"],
@@ -367,13 +367,15 @@ def test_the_rate_falls_once_without_sound_and_once_with_it() -> None:
         assert falling == sorted(falling, reverse=True)
 
 
-def test_sound_is_read_only_where_it_is_heard(songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_is_read_only_where_it_is_rendered(
+    songbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = Song.read
     begun: list[int] = []
     witness = Witness()
     monkeypatch.setattr(Song, "read", lambda *args: begun.append(len(witness.steps)) or read(*args))
-    loss, data = {"audio": 1.0, "coefficients": 1.0}, {"hear": "song"}
+    loss, data = {"audio": 1.0, "coefficients": 1.0}, {"encode": "song"}
     training = {"steps": 6, "audio_after": 0.5, "evaluate_every": 6}
     train(tiny_config(songbook, LEVELS, loss=loss, data=data, training=training), tmp_path / "out", listener=witness)
-    assert {0, 3, 4, 5} <= set(begun)  # hearing and the first evaluation; the last steps
+    assert {0, 3, 4, 5} <= set(begun)  # encoding and the first evaluation; the last steps
     assert not {1, 2} & set(begun)
