@@ -169,7 +169,9 @@ def read_json(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError]
     """
     text = read_text(path, most, error)
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        content = json.loads(text, object_pairs_hook=_unique)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair can be written in JSON, not in a file
+        return content
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is not JSON ({str(problem)[:200]}): correct it, or remove it.") from None
 

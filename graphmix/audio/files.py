@@ -31,11 +31,15 @@ from torch import Tensor
 
 from graphmix.errors import SongError
 
-# libsndfile does not read the last six; reading one is an error, so that no track vanishes silently
 AUDIO_EXTENSIONS = {
-    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc",
-    ".caf", ".au", ".m4a", ".aac", ".mp4", ".wma", ".ape", ".wv",
+    ".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc",
+    ".caf", ".au", ".snd",
 }  # fmt: skip
+UNREAD_EXTENSIONS = {
+    ".m4a", ".m4b", ".aac", ".mp4", ".wma", ".ape", ".wv", ".mp2", ".webm", ".mka", ".amr", ".ac3", ".dts", ".mpc",
+    ".tta", ".shn", ".dsf", ".dff", ".mogg", ".sd2", ".ra",
+}  # fmt: skip
+"""Endings of audio that libsndfile does not read: such a file is named, so that no track vanishes silently."""
 WRITTEN_AS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("OGG", "VORBIS")}
 
 SCAN_BLOCK = 1 << 19  # samples decoded at a time when a whole file is checked: 12 s, 4 MB in stereo

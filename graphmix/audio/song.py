@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
+from graphmix.audio.listing import some_names
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
-from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song, some_names
+from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song
 from graphmix.errors import SongError
 from graphmix.text import name_as_text
 

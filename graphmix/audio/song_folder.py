@@ -1,218 +1,471 @@
 """Where a song's files are: what its `song.json` says, or what the folder shows.
 
-The description is JSON; all keys may be left out, and others are ignored::
+One finder for a single song (:func:`find_layout`) and for those of a collection (:func:`song_folders`,
+:func:`find_files`). What the folder means is found in this order, the first that says something wins:
 
-    {"name": "Title", "mix": "mix.flac", "stems": "dry",
-     "subgroups": {"drums": ["01_kick.wav", "02_snare.wav"], "bass": ["03_bass.wav"]}}
+==========  ============================================================================================
+tracks      the folder that `song.json` names under `stems`; a folder called stems or dry; the audio files
+            beside the mix; a folder called Audio Files, Multitracks, Tracks, ...; the one folder with audio
+mix         the given file; `mix` in `song.json`; the file with the best rank (:mod:`graphmix.audio.mix_names`);
+            the one audio file beside the tracks' folder; a file beside the song's folder, called after it
+subgroups   `subgroups` in `song.json`; a file in the song's folder, or above it, that says which subgroup each
+            track belongs to (:mod:`graphmix.audio.subgroups`); for tracks in stems or dry, one bus for all;
+            else a guess from their names (:mod:`graphmix.audio.subgroup_guess`)
+==========  ============================================================================================
 
-`mix` is null for a song without one. Without the key, the mix is the audio file called `mix` (mix.wav,
-mix.flac, ...) or else the one audio file in the folder. Without `stems`, the tracks are in `stems/` or
-`dry/`. Without subgroups, all tracks share one bus. Names are file names with their extension, in Unicode's
-composed form (a Mac may store "é" as two characters), and lead to nowhere outside the folder.
+What keeps a song from being used is a *problem*; audio that is not used and whatever was assumed is a *notice*.
 """
 
-import json
-import re
-import unicodedata
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
-from graphmix.audio.files import AUDIO_EXTENSIONS
+from graphmix.audio.listing import (
+    MAX_DEPTH,
+    audio_files,
+    broken_links,
+    holds_audio,
+    some_names,
+    subfolders,
+    track_name,
+    tracks_by_name,
+    unread_audio,
+)
+from graphmix.audio.mix_names import base_name, called_after, mix_rank, squash
+from graphmix.audio.offset import NO_OFFSET, Offset
+from graphmix.audio.song_description import DESCRIPTION, Description, read_description
+from graphmix.audio.subgroup_guess import guess_notice, guess_subgroups
+from graphmix.audio.subgroups import DEFAULT_BUS, Correspondence, Grouping, find_correspondence, group, subgroups_of
 from graphmix.errors import SongError
 from graphmix.text import name_as_text
 
-DESCRIPTION = "song.json"
 STEM_FOLDERS = ("stems", "dry")
-MAX_NAME_BYTES = 255  # of one file or folder, on every common file system
-MAX_PATH = 1024  # characters of a path inside a song's folder
-DEFAULT_BUS = "mix bus"
-UNGROUPED_BUS = "ungrouped"
+OTHER_STEM_FOLDERS = (
+    "tracks", "multitracks", "multitrack", "audiofiles", "audio", "raw", "rawtracks", "drytracks", "drystems", "wav",
+    "wavs", "files",
+)  # fmt: skip
+"""Letters and digits of the names, in lower case, that a folder of tracks beside the mix may have."""
+ALIGNMENT = "alignment.pickle"
+"""Offsets in the data layout of the pruning paper's authors: a pickle, which could run code and is not read."""
+_MINED_FILES = ("graph.safetensors", "checkpoint.safetensors", "run.json")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A song's name, mix, dry tracks by name in natural order, and subgroups (bus -> names of tracks)."""
+    """A song's name, mix, dry tracks by name in natural order, and subgroups (bus -> names of tracks).
+
+    `offset` is how far the mix lies behind the tracks.
+    """
 
     name: str
     mix: Path | None
     tracks: dict[str, Path]
     subgroups: dict[str, tuple[str, ...]]
     notices: tuple[str, ...] = ()
+    offset: Offset = NO_OFFSET
 
 
-def find_layout(folder: Path, need_mix: bool = True, mix: Path | None = None) -> Layout:
-    """Find a song's files; `mix` is a path that stands for the song's own.
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files of a song, and what is wrong with them.
+
+    `is_named` says that a song.json names the song, which else is called after its folder. `guess` is the sentence
+    about subgroups that were guessed; it is dropped when others are given.
+    """
+
+    layout: Layout
+    is_named: bool = False
+    artist: str | None = None
+    genre: str | None = None
+    problems: tuple[str, ...] = ()
+    guess: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The folder of the tracks, and whether it was named or called stems or dry."""
+
+    folder: Path | None
+    is_plain: bool = False
+    problem: str | None = None
+
+
+def find_layout(folder: Path, need_mix: bool = True, mix: Path | None = None, offset: Offset | None = None) -> Layout:
+    """Find a song's files; `mix` and `offset` stand for the song's own.
 
     Raises:
-        SongError: the folder or what it must hold is missing, or its song.json is wrong.
+        SongError: the folder or what it must hold is missing, its song.json is wrong, or it is no song.
     """
-    described = folder / DESCRIPTION
-    _existing(folder)
-    text = _read_description(described) if described.exists() else {}
-    name = _typed(text, "name", str, described) or name_as_text(folder.resolve().name)
-    says_none = "mix" in text and text["mix"] is None
-    if mix is None and not says_none:
-        given = _typed(text, "mix", str, described)
-        mix = _inside(folder, given, described) if given else _guess_mix(folder, need_mix)
-    if mix is None and need_mix:
-        raise SongError(
-            f'{folder} has no mix: put mix.wav (or .flac, .ogg, .mp3) into it, or name it under "mix" in {DESCRIPTION}.'
-        )
-    stems = _typed(text, "stems", str, described)
-    stem_folder = _inside(folder, stems, described) if stems else _guess_stems(folder)
-    tracks = _tracks(stem_folder, [mix] if mix else [])
-    groups = _typed(text, "subgroups", dict, described) or {}
-    subgroups, notices = _subgroups(groups, tracks, described)
-    return Layout(name, mix, tracks, subgroups, notices)
+    _refuse_what_is_no_song(folder)
+    found = find_files(folder, need_mix=need_mix, mix=mix, offset=offset)
+    if found.problems:
+        raise SongError(" ".join(found.problems))
+    notices = (*found.layout.notices, *([found.guess] if found.guess else []))
+    return replace(found.layout, notices=notices)
 
 
 def flat_layout(folder: Path) -> Layout:
-    """Take all audio files in a bare folder as dry tracks, but for one that is called mix."""
-    mixes = [path for path in audio_files(folder) if path.stem.lower() == "mix"]
-    tracks = _tracks(folder, mixes)
-    notices = tuple(f"{path} lies among the tracks and was left out." for path in mixes)
-    return Layout(name_as_text(folder.resolve().name), None, tracks, {DEFAULT_BUS: tuple(tracks)}, notices)
+    """All audio files in a bare folder as dry tracks, but for one that is called mix.
+
+    In a folder that is not called as folders of tracks are, neither is a file that is the mix by its name otherwise.
+    """
+    bare = squash(folder.resolve().name) in (*STEM_FOLDERS, *OTHER_STEM_FOLDERS)
+    ranks = {path: mix_rank(path, folder) for path in audio_files(folder)}
+    mixes = [path for path, rank in ranks.items() if rank == 0 or (rank is not None and not bare)]
+    if len(mixes) == len(ranks):
+        mixes = [path for path, rank in ranks.items() if rank == 0]
+    tracks, problems = tracks_by_name(path for path in ranks if path not in mixes)
+    problems += [*_not_there(folder, tracks), *_unread_tracks(folder), *link_problems(folder)]
+    if problems:
+        raise SongError(" ".join(problems))
+    notices = [f"{path} lies among the tracks and was left out." for path in mixes]
+    return Layout(_name_of(folder), None, tracks, {DEFAULT_BUS: tuple(tracks)}, (*notices, *_left_out(folder, folder)))
 
 
 def is_song(folder: Path) -> bool:
     """Whether a folder has the files of a song, rather than tracks alone."""
-    return (folder / DESCRIPTION).exists() or any((folder / name).is_dir() for name in STEM_FOLDERS)
+    return (folder / DESCRIPTION).exists() or bool(stem_folders(folder))
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """List the audio files directly in a folder, in natural order; hidden and other files are ignored.
+def song_folders(root: Path) -> list[Path]:
+    """The folders at or below the root that hold a song."""
+    return [root] if holds_song(root) else list(walk(root, holds_song))
+
+
+def holds_song(folder: Path) -> bool:
+    """Whether a folder is a song: described, around a folder of tracks, or with the tracks themselves in it."""
+    if is_song(folder):
+        return True
+    if is_mined(folder):
+        return False
+    files = audio_files(folder)
+    below = _folders_with_audio(folder)
+    if any(map(is_song, subfolders(folder))):
+        return False
+    if any(mix_rank(path, folder) is None for path in files):
+        return len([child for child in below if audio_files(child)]) < 2
+    if _named_places(folder, below):
+        return True
+    if len(below) != 1 or not audio_files(_descended(below[0])):
+        return False
+    is_nested = squash(base_name(folder)) == squash(base_name(below[0]))
+    return is_nested or (bool(files) and not any(called_after(path, below[0]) for path in files))
+
+
+def is_mined(folder: Path) -> bool:
+    """Whether a folder is the output of a search, finished or not, rather than a song (of the songbook, say)."""
+    return any((folder / name).exists() for name in _MINED_FILES) and not is_song(folder)
+
+
+def walk(root: Path, is_wanted: Callable[[Path], bool], depth: int = 1) -> Iterator[Path]:
+    """The songs below a folder, at most `MAX_DEPTH` deep; folders that cannot be read count as songs.
+
+    Nothing inside a song is looked at, so that links in a ring end, and songs do not contain songs.
+    """
+    for folder in subfolders(root):
+        try:
+            found = is_wanted(folder)
+            is_leaf = found or depth == MAX_DEPTH or is_mined(folder)
+            inside = [] if is_leaf else list(walk(folder, is_wanted, depth + 1))
+        except (SongError, OSError):
+            found, inside = True, []
+        yield from [folder] if found else inside
+
+
+def find_files(
+    folder: Path,
+    *,
+    need_mix: bool = True,
+    mix: Path | None = None,
+    offset: Offset | None = None,
+    collection: Correspondence | None = None,
+    names: tuple[str, ...] = (),
+) -> FoundFiles:
+    """Find a song's files; what is missing becomes its problems.
+
+    Args:
+        folder: of the song.
+        need_mix: whether a missing mix is a problem.
+        mix: path that stands for the song's own mix.
+        offset: stands for the song's own offset.
+        collection: the collection's file of subgroups.
+        names: of the song, beside that of its folder, under which `collection` may have it.
 
     Raises:
-        SongError: there is no such folder, or it may not be read.
+        SongError: the folder cannot be read, or a file that describes the song cannot be used.
     """
+    described = read_description(folder)
+    place = _place(folder, described, mix or described.mix)
+    files = audio_files(folder)
+    candidates = _mix_candidates(folder, files, place)
+    problems = [place.problem] if place.problem else []
+    chosen, mix_problem = (mix, None) if mix else _choose_mix(folder, described, candidates, place)
+    if mix_problem and (need_mix or described.mix):
+        problems.append(mix_problem)
+    tracks, track_problems = _tracks(folder, place.folder, chosen, candidates)
+    problems += track_problems
+    entry_of = _Sources(collection, (*names, folder.name))
+    grouping, own_offset, guess = entry_of.group(folder, described, place, list(tracks))
+    notices = (*described.notices, *_unused(folder, place, chosen, candidates, files), *grouping.notices)
+    layout = Layout(
+        name=described.name or _name_of(folder),
+        mix=chosen,
+        tracks=tracks,
+        subgroups=grouping.subgroups,
+        notices=notices,
+        offset=offset if offset is not None else described.offset or own_offset or NO_OFFSET,
+    )
+    return FoundFiles(
+        layout, described.name is not None, described.artist, described.genre, (*problems, *grouping.problems), guess
+    )
+
+
+# --- where the tracks are
+
+
+def _place(folder: Path, described: Description, mix: Path | None) -> _Place:
+    """The folder of the tracks of a song whose mix is given, or is not (None)."""
+    if described.stems:
+        if described.stems.is_dir():
+            return _Place(described.stems, True)
+        return _Place(
+            None, True, f"{described.stems}, where the dry tracks should be, is not a folder: check the name."
+        )
+    named = stem_folders(folder)
+    if len(named) > 1:
+        return _Place(None, True, f"{folder} has both {named[0].name}/ and {named[1].name}/: {_NAME_ONE}")
+    if named:
+        return _Place(named[0], True)
+    files = audio_files(folder)
+    tracks = [path for path in files if mix_rank(path, folder) is None and path != mix]
+    below = [child for child in _folders_with_audio(folder) if mix is None or child not in mix.parents]
+    places = _named_places(folder, below)
+    if len(tracks) < 2 and len(places) == 1:
+        return _Place(_descended(places[0]))
+    if len(tracks) > 1 or (tracks and (len(files) > 1 or mix or described.has_no_mix)):
+        return _Place(folder)
+    if len(below) == 1 and audio_files(_descended(below[0])):
+        return _Place(_descended(below[0]))
+    if below:
+        names = some_names([child.name for child in below])
+        return _Place(None, False, f"{folder} has no stems/ or dry/, and audio in {names}: {_NAME_ONE}")
+    return _Place(None, False, f"{folder} has neither stems/ nor dry/: {_NAME_ONE}")
+
+
+_NAME_ONE = f'put the dry tracks into one of them, or name their folder under "stems" in {DESCRIPTION}.'
+
+
+def stem_folders(folder: Path) -> list[Path]:
+    """Folders called stems or dry, whatever the case; none where the folder cannot be read."""
     try:
-        found = [path for path in _existing(folder).iterdir() if path.suffix.lower() in AUDIO_EXTENSIONS]
-        return sorted((path for path in found if path.name[0] != "." and path.is_file()), key=_natural)
-    except OSError as error:
-        raise SongError(f"{folder} cannot be read ({error.strerror}): check its permissions.") from error
+        return [child for child in subfolders(folder) if child.name.casefold() in STEM_FOLDERS]
+    except SongError:
+        return []
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    pieces = re.split("([0-9]+)", path.name.casefold())  # text and digits by turns: like compares with like
-    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], path.name
+def _folders_with_audio(folder: Path) -> list[Path]:
+    """Subfolders with audio in them or below, without those that a search wrote."""
+    return [child for child in subfolders(folder) if holds_audio(child) and not is_mined(child)]
 
 
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise SongError(f"{folder} is not a folder: check the name.")
+def _named_places(folder: Path, below: list[Path]) -> list[Path]:
+    """Those that are called as folders of tracks are and hold some."""
+    return [c for c in below if squash(c.name) in OTHER_STEM_FOLDERS and audio_files(_descended(c))]
+
+
+def _descended(folder: Path) -> Path:
+    """The folder, or the one folder in it that holds audio while it has none itself (nested archives)."""
+    for _ in range(MAX_DEPTH):
+        below = _folders_with_audio(folder)
+        if audio_files(folder) or len(below) != 1:
+            break
+        folder = below[0]
     return folder
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key, _ in pairs:
-            if sum(key == other for other, _ in pairs) > 1:
-                raise SongError(f"{path} has the key '{key}' twice in one place: keep one of them.")
-        return dict(pairs)
-
-    try:
-        text = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-        json.dumps(text, ensure_ascii=False).encode()  # half a surrogate pair can be written in JSON, but not named
-    except SongError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise SongError(f"{path} is not JSON ({error}): correct it, or remove it.") from error
-    except OSError as error:
-        raise SongError(f"{path} cannot be read ({error.strerror}): check that it is a readable file.") from error
-    if not isinstance(text, dict):
-        raise SongError(f"{path} holds a {type(text).__name__}, expected an object {{...}} with name, mix and stems.")
-    return text
-
-
-def _typed(text: dict[str, Any], key: str, kind: type, path: Path) -> Any:
-    """Return the value of a key, or None where it is absent or null."""
-    value = text.get(key)
-    if value is not None and not (isinstance(value, kind) and (value or kind is dict)):
-        expected = "a name in quotes" if kind is str else "an object of bus names"
-        raise SongError(f'{path} has {value!r} under "{key}", expected {expected}.')
-    return value
-
-
-def _inside(folder: Path, name: str, described: Path) -> Path:
-    """Join a name from song.json to the folder that it must not leave."""
-    pure = PurePath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or "\0" in name or re.match("[A-Za-z]:", name):
-        raise SongError(f"{described} names {name!r}, which leads out of the song's folder: move the file into it.")
-    if len(name) > MAX_PATH or any(len(part.encode()) > MAX_NAME_BYTES for part in pure.parts):
-        raise SongError(f"{described} has a name of {len(name)} characters, '{name[:40]}…': give a shorter one.")
-    return folder / pure
-
-
-def _guess_mix(folder: Path, need_mix: bool) -> Path | None:
-    files = audio_files(folder)
-    found = [path for path in files if path.stem.lower() == "mix"] or files
-    if len(found) > 1 and need_mix:
-        raise SongError(
-            f"{folder} has {len(found)} files that may be the mix ({some_names([p.name for p in found])}): "
-            f'call one mix{found[0].suffix}, or name it under "mix" in {DESCRIPTION}.'
-        )
-    return found[0] if len(found) == 1 else None
-
-
-def _guess_stems(folder: Path) -> Path:
-    found = [folder / name for name in STEM_FOLDERS if (folder / name).is_dir()]
-    if len(found) != 1:
-        raise SongError(
-            f"{folder} has {'neither' if not found else 'both'} stems/ {'nor' if not found else 'and'} dry/: "
-            f'put the dry tracks into one of them, or name their folder under "stems" in {DESCRIPTION}.'
-        )
-    return found[0]
-
-
-def _tracks(folder: Path, excluded: list[Path]) -> dict[str, Path]:
-    """Return the tracks in a folder by their names."""
-    if not folder.is_dir():
-        raise SongError(f"{folder}, where the dry tracks should be, is not a folder: check the name.")
+def _tracks(
+    folder: Path, place: Path | None, mix: Path | None, candidates: list[Path]
+) -> tuple[dict[str, Path], list[str]]:
+    """The tracks by their names -> tracks, problems."""
+    if place is None:
+        return {}, []
+    excluded = [mix] if mix else []
+    excluded += candidates if place == folder else []
     outside = {path.resolve() for path in excluded}
-    tracks = {_composed(path.name): path for path in audio_files(folder) if path.resolve() not in outside}
-    if not tracks:
-        raise SongError(f"{folder} has no tracks: put the dry tracks into it, as WAV, FLAC, Ogg or MP3.")
-    return tracks
+    tracks, problems = tracks_by_name(path for path in audio_files(place) if path.resolve() not in outside)
+    places = dict.fromkeys([folder, place])
+    links = [problem for path in places for problem in link_problems(path)]
+    return tracks, [*problems, *_not_there(place, tracks), *_unread_tracks(place), *links]
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name_as_text(name))
+def _not_there(place: Path, tracks: dict[str, Path]) -> list[str]:
+    if tracks or unread_audio(place):
+        return []
+    below = [child.name for child in _folders_with_audio(place)]
+    if below:
+        return [f"{place} has no tracks itself, and audio in the folders {some_names(below)}: move it up into {place}."]
+    return [f"{place} has no tracks: put the dry tracks into it, as WAV, FLAC, Ogg or MP3."]
 
 
-def _subgroups(
-    groups: dict[str, Any], tracks: dict[str, Path], described: Path
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Check the subgroups and give a bus to each track that is in none -> subgroups, notices."""
-    if not groups:
-        return {DEFAULT_BUS: tuple(tracks)}, ()
-    bus_of: dict[str, str] = {}
-    for bus, names in groups.items():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise SongError(f"{described} has {names!r} under subgroup '{bus}', expected a list of file names.")
-        for name in map(_composed, names):
-            _inside(described.parent, name, described)
-            if name not in tracks:
-                raise SongError(
-                    f"{described} has a track '{name}' in subgroup '{bus}' that is not among the dry tracks "
-                    f"({some_names(list(tracks))}): correct the name (with its extension) or add the file."
-                )
-            if name in bus_of:
-                raise SongError(
-                    f"{described} has track '{name}' in subgroup '{bus_of[name]}' and in '{bus}': keep one."
-                )
-            bus_of[name] = bus
-    notices = [f"Subgroup '{bus}' has no tracks and was left out." for bus, names in groups.items() if not names]
-    if left := [name for name in tracks if name not in bus_of]:
-        notices.append(f"{some_names(left)} in no subgroup: put on the bus '{UNGROUPED_BUS}'.")
-        bus_of |= dict.fromkeys(left, UNGROUPED_BUS)
-    buses = [bus for bus, names in groups.items() if names]
-    if left and UNGROUPED_BUS not in buses:
-        buses.append(UNGROUPED_BUS)
-    return {bus: tuple(name for name in tracks if bus_of[name] == bus) for bus in buses}, tuple(notices)
+def _unread_tracks(place: Path) -> list[str]:
+    names = [track_name(path) for path in unread_audio(place)]
+    if not names:
+        return []
+    return [
+        f"{some_names(names)} in {place} is audio of a kind that is not read: convert it to WAV or FLAC "
+        "(or add the ending, if it lacks one)."
+    ]
 
 
-def some_names(names: list[str], shown: int = 4) -> str:
-    """Join names for a message: the first few, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def link_problems(folder: Path) -> list[str]:
+    """The problem of links in a folder to audio that is not there, or none."""
+    links = broken_links(folder)
+    if not links:
+        return []
+    names = some_names([track_name(path) for path in links])
+    what = "1 link leads" if len(links) == 1 else f"{len(links)} links lead"
+    return [f"in {folder} {what} to no file ({names}): correct or remove {'it' if len(links) == 1 else 'them'}."]
+
+
+# --- which file is the mix
+
+
+def _mix_candidates(folder: Path, files: list[Path], place: _Place) -> list[Path]:
+    """Audio files in the song's folder that may be the mix, best first; without names that say so, all."""
+    ranked = {path: rank for path in files if (rank := mix_rank(path, folder)) is not None}
+    if ranked or place.folder == folder:
+        return sorted(ranked, key=lambda path: ranked[path])
+    return files
+
+
+def _choose_mix(
+    folder: Path, described: Description, candidates: list[Path], place: _Place
+) -> tuple[Path | None, str | None]:
+    """The song's mix -> mix, problem."""
+    if described.mix:
+        if described.mix.is_file():
+            return described.mix, None
+        return None, f'{described.mix} is not a file: check the name under "mix" in {described.path}.'
+    none = f'{folder} has no mix: put mix.wav (or .flac, .ogg, .mp3) into it, or name it under "mix" in {DESCRIPTION}.'
+    if described.has_no_mix:
+        return None, none
+    candidates = candidates or _beside(folder)
+    if not candidates:
+        unread = [path.name for path in unread_audio(folder)] if place.folder != folder else []
+        return (
+            None,
+            f"{none} {some_names(unread)} is of a kind that is not read: convert it to WAV or FLAC."
+            if unread
+            else none,
+        )
+    best = [path for path in candidates if mix_rank(path, folder) == mix_rank(candidates[0], folder)]
+    if len(best) == 1:
+        return best[0], None
+    names = some_names([track_name(path) for path in best])
+    return None, (
+        f"{folder} has {len(best)} files that may be the mix ({names}): "
+        f'call one mix{best[0].suffix}, or name it under "mix" in {DESCRIPTION}.'
+    )
+
+
+def _beside(folder: Path) -> list[Path]:
+    """Files beside a folder that are called after it."""
+    try:
+        return [path for path in audio_files(folder.parent) if called_after(path, folder)]
+    except SongError:
+        return []
+
+
+# --- which subgroup each track belongs to
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where the subgroups of a song may come from beside its own folder."""
+
+    collection: Correspondence | None
+    names: tuple[str, ...]
+
+    def group(
+        self, folder: Path, described: Description, place: _Place, tracks: list[str]
+    ) -> tuple[Grouping, Offset | None, str | None]:
+        """Subgroups from the first source that has them -> grouping, offset of the mix, sentence about a guess."""
+        if described.subgroups:
+            return group(tracks, described.subgroups, DESCRIPTION, as_listed=True), None, None
+        inner = place.folder if place.folder and place.folder != folder else None
+        sources = [find_correspondence(folder), find_correspondence(inner) if inner else None]
+        sources.append(self.collection or _above(folder))
+        for source in filter(None, sources):
+            entry = source.of(*self.names)
+            if entry is not None:
+                return group(tracks, entry, source.source.name), entry.offset, None
+        if place.is_plain:
+            return Grouping({DEFAULT_BUS: tuple(tracks)} if tracks else {}), None, None
+        guesses = guess_subgroups(tracks)
+        subgroups = subgroups_of({track: guess.bus for track, guess in guesses.items()}, tracks)
+        return Grouping(subgroups), None, guess_notice(guesses) if tracks else None
+
+
+def _above(folder: Path) -> Correspondence | None:
+    """The file of subgroups beside a song, where it names songs; one of a single song is another's."""
+    found = find_correspondence(folder.parent)
+    return found if found and "" not in found.songs else None
+
+
+# --- what is not used
+
+
+def _unused(folder: Path, place: _Place, mix: Path | None, candidates: list[Path], files: list[Path]) -> Iterator[str]:
+    """Sentences about audio of the song's folder that is neither its mix nor one of its tracks."""
+    beside = files if place.folder != folder else candidates
+    if place.folder and (names := [track_name(path) for path in beside if path != mix]):
+        yield f"{some_names(names)} left out: neither the mix nor among the tracks."
+    if place.folder and place.folder != folder and (unread := [track_name(path) for path in unread_audio(folder)]):
+        yield f"{some_names(unread)} in {folder} is audio of a kind that is not read: convert it to WAV or FLAC."
+    if place.folder:
+        yield from _left_out(folder, place.folder, mix)
+    if (folder / ALIGNMENT).exists():
+        yield (
+            f"{folder / ALIGNMENT} is not read, as a pickle may run code: give the offset of the mix in seconds "
+            f'under "offset" in {DESCRIPTION}, or by --offset.'
+        )
+
+
+def _left_out(folder: Path, place: Path, mix: Path | None = None) -> Iterator[str]:
+    """Sentences about audio in subfolders of the song's and of the tracks' folder."""
+    within = {place, *place.parents, *(mix.parents if mix else ())}
+    ignored = [child for path in dict.fromkeys([folder, place]) for child in subfolders(path) if child not in within]
+    if mined := [track_name(child) for child in ignored if is_mined(child)]:
+        yield f"{some_names(mined)} in {folder} holds a mined graph, not audio of the song, and was left out."
+    names = [track_name(child) for child in ignored if holds_audio(child) and not is_mined(child)]
+    if names:
+        yield f"audio in the folders {some_names(names)} was left out."
+
+
+# --- folders that are no song
+
+
+def _refuse_what_is_no_song(folder: Path) -> None:
+    """Say what a folder is that is not one song: a collection, the output of a search."""
+    audio_files(folder)  # raises if there is no such folder
+    if is_mined(folder):
+        graph = folder / _MINED_FILES[0]
+        raise SongError(f"{folder} is the output of a search, not a song: see graphmix show {graph}.")
+    if (folder / f"{folder.name}_RAW").is_dir():
+        raise SongError(
+            f"{folder} is one song of MedleyDB: give the folder of its songs to graphmix songs and graphmix mine-all."
+        )
+    if holds_song(folder):
+        return
+    songs = [path.relative_to(folder).as_posix() for path in islice(walk(folder, holds_song), 5)]
+    if songs:
+        more = "at least 5" if len(songs) == 5 else str(len(songs))
+        raise SongError(
+            f"{folder} is a collection of {more} song{'s' * (len(songs) > 1)} ({some_names(songs)}), not one song: "
+            f"list it by graphmix songs {folder}, mine it by graphmix mine-all {folder}, or give one of its songs."
+        )
+
+
+def _name_of(folder: Path) -> str:
+    return name_as_text(folder.resolve().name)

@@ -41,7 +41,7 @@ def run_songs(
     else:
         _print(collection)
     if write_subgroups is not None:
-        from graphmix.songs.layouts.correspondence import write_correspondence
+        from graphmix.audio.subgroups import write_correspondence
 
         write_correspondence(write_subgroups, {song.id: song.layout.subgroups for song in collection})
     if not collection.usable:

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock
 
 from graphmix.audio.files import read_info
-from graphmix.audio.song_folder import DESCRIPTION
+from graphmix.audio.song_description import DESCRIPTION
 from graphmix.datasets.records import GRAPH, METRICS, Record, find_record_folders, read_record
 from graphmix.datasets.reference import AudioReference, refer
 from graphmix.datasets.shards import AUDIO, check_attributes, write_shard

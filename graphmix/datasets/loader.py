@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import Batch
 
 from graphmix.audio.files import AudioInfo, read_audio, read_info
-from graphmix.audio.song_folder import some_names
+from graphmix.audio.listing import some_names
 from graphmix.datasets.reference import AudioReference, AudioRoot
 from graphmix.datasets.shards import AUDIO
 from graphmix.errors import GraphmixError, SongError

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from graphmix.audio.song_folder import DESCRIPTION, find_layout
+from graphmix.audio.song_description import DESCRIPTION
+from graphmix.audio.song_folder import find_layout
 from graphmix.errors import GraphError, SongError
 from graphmix.graph.storage import read_header
 

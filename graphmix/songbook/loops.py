@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from graphmix.audio.files import read_audio, read_info
-from graphmix.audio.song_folder import audio_files
+from graphmix.audio.listing import audio_files
 from graphmix.errors import SongError
 from graphmix.songbook.playing import Audio, faded
 from graphmix.songbook.roles import ROLES, find_role

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphmix.audio.files import AudioInfo, read_info
+from graphmix.audio.listing import some_names, subfolders
 from graphmix.audio.song import PRELOAD_BYTES, Song, load_layout
-from graphmix.audio.song_folder import STEM_FOLDERS, Layout, some_names
+from graphmix.audio.song_folder import Layout
+from graphmix.audio.subgroups import Correspondence, group, read_correspondence
 from graphmix.errors import SongError
 from graphmix.songs.ids import safe_id, unique_ids
 from graphmix.songs.layouts import KINDS, CollectionKind, FoundCollection, FoundSong, ReadOptions
-from graphmix.songs.layouts.base import dangling, subfolders
-from graphmix.songs.layouts.correspondence import Correspondence, group, read_correspondence
+from graphmix.text import name_as_text
 
 AUTO = "auto"
 READERS = 8
@@ -126,7 +127,7 @@ def open_collection(
         kind: a layout, one of "folder", "medleydb", "musdb18-hq", "mixing-secrets", "daw"; "auto" recognises it.
         name: what the collection is called; by default its layout, or for one's own songs its folder.
         tracks: for MedleyDB, "raw" takes the raw tracks and groups them by stem, "stems" takes the stems.
-        subgroups: a file track -> subgroup (:mod:`graphmix.songs.layouts.correspondence`) that overrides
+        subgroups: a file track -> subgroup (:mod:`graphmix.audio.subgroups`) that overrides
             what the songs themselves say, for those songs that it names.
         metadata: for MedleyDB, the folder of its _METADATA.yaml files, if it is somewhere else.
 
@@ -176,13 +177,17 @@ def _regrouped(song: FoundSong, root: Path, song_id: str, given: Correspondence 
     """Put the user's subgroups in place of the song's own; else say what was guessed."""
     folder = song.folder
     below = folder.relative_to(root).as_posix()
-    bus_of = given.of(song_id, "/".join(song.parts), below, folder.name, song.layout.name) if given else None
-    if given is None or bus_of is None:
+    try:
+        entry = given.of(song_id, "/".join(song.parts), below, folder.name, song.layout.name) if given else None
+    except SongError as error:
+        return replace(song, problems=(*song.problems, str(error)))
+    if given is None or entry is None:
         notices = (*song.layout.notices, song.guess) if song.guess else song.layout.notices
         return replace(song, layout=replace(song.layout, notices=notices))
-    grouping = group(song.layout.tracks, bus_of, given.source.name)
+    grouping = group(song.layout.tracks, entry, given.source.name)
     notices = (*song.layout.notices, *grouping.notices)
-    layout = replace(song.layout, subgroups=grouping.subgroups, notices=notices)
+    offset = entry.offset or song.layout.offset
+    layout = replace(song.layout, subgroups=grouping.subgroups, notices=notices, offset=offset)
     return replace(song, layout=layout, problems=(*song.problems, *grouping.problems))
 
 
@@ -200,35 +205,23 @@ def _with_headers(song: FoundSong, song_id: str, collection: str) -> SongFiles:
             problems.append(str(error))
         except OSError as error:
             problems.append(f"{path} cannot be read ({error.strerror}): check its permissions.")
-    problems += _broken_links(song)
     mix = infos.get(layout.mix) if layout.mix else None
     lengths = [info.seconds for path, info in infos.items() if path != layout.mix]
     seconds = mix.seconds if mix else max(lengths, default=0.0)
     notices = (*layout.notices, *_notices(list(infos.values()), seconds if mix else None, max(lengths, default=None)))
     return SongFiles(
         id=song_id,
-        layout=replace(layout, notices=notices),
+        layout=replace(layout, notices=tuple(map(name_as_text, notices))),
         folder=song.folder,
         artist=song.artist,
         collection=collection,
         genre=song.genre,
-        problems=tuple(problems),
+        problems=tuple(map(name_as_text, problems)),
         size_bytes=size,
         seconds=seconds,
         has_bleed=song.has_bleed,
         split=song.split,
     )
-
-
-def _broken_links(song: FoundSong) -> list[str]:
-    """Say which links in the song's folders lead nowhere."""
-    folders = {song.folder, *(path.parent for path in song.layout.tracks.values())}
-    try:
-        broken = dangling([*sorted(folders), *(song.folder / name for name in STEM_FOLDERS)])
-    except OSError:
-        return []  # that a folder cannot be read is a problem already
-    names = some_names([path.name for path in broken])
-    return [f"{len(broken)} links in {song.folder} lead to no file ({names}): mend them."] if broken else []
 
 
 def _notices(infos: list[AudioInfo], mix_seconds: float | None, longest: float | None) -> Iterator[str]:

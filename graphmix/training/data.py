@@ -17,7 +17,8 @@ from torch.utils.data import Dataset, Sampler
 
 from graphmix.audio.segments import evaluation_segments, training_start
 from graphmix.audio.song import BYTES_PER_SAMPLE, PRELOAD_BYTES, Song, load_layout
-from graphmix.audio.song_folder import DESCRIPTION, Layout, find_layout
+from graphmix.audio.song_description import DESCRIPTION
+from graphmix.audio.song_folder import Layout, find_layout
 from graphmix.datasets.records import Record, find_records
 from graphmix.datasets.splits import SPLITS, Splits, artist_key, split_by_artist
 from graphmix.errors import GraphError, GraphmixError

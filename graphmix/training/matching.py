@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphmix.audio.song_folder import DEFAULT_BUS, UNGROUPED_BUS
+from graphmix.audio.subgroups import DEFAULT_BUS, UNGROUPED_BUS
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import Strips, find_strips
 from graphmix.graph.topology import Neighbours, neighbours

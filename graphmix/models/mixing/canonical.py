@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.audio.song_folder import DEFAULT_BUS, UNGROUPED_BUS
+from graphmix.audio.subgroups import DEFAULT_BUS, UNGROUPED_BUS
 from graphmix.errors import SongError
 from graphmix.models.mixing.stems import Stems, resample
 

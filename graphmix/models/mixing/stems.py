@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphmix.audio.song import SILENT_PEAK, Song
-from graphmix.audio.song_folder import DEFAULT_BUS
+from graphmix.audio.subgroups import DEFAULT_BUS
 from graphmix.errors import GraphError, SongError
 from graphmix.graph.mixgraph import MixGraph
 

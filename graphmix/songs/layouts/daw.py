@@ -6,15 +6,16 @@
       Kick.wav, Snare Top.wav, Bass DI.wav, ...
       mix.wav
 
-Subgroups are guessed from the names of the tracks by :mod:`graphmix.songs.layouts.guess`, and the guess is
+Subgroups are guessed from the names of the tracks by :mod:`graphmix.audio.subgroup_guess`, and the guess is
 stated. A `song.json` in the folder overrides it (`subgroups`, and `mix`, `name`, `artist`, `genre`), and so does a
-file :mod:`subgroups.json or .csv <graphmix.songs.layouts.correspondence>` in the folder or above it.
+file :mod:`subgroups.json or .csv <graphmix.audio.subgroups>` in the folder or above it.
 """
 
 from pathlib import Path
 
+from graphmix.audio.song_folder import song_folders
 from graphmix.songs.layouts.base import CollectionKind, FoundCollection, ReadOptions
-from graphmix.songs.layouts.flat import find_flat, song_folders
+from graphmix.songs.layouts.song_folders import find_songs
 
 
 def recognise(root: Path) -> str | None:
@@ -28,7 +29,7 @@ def recognise(root: Path) -> str | None:
 
 def find(root: Path, options: ReadOptions) -> FoundCollection:
     """List the songs."""
-    return find_flat(root, lambda folder: (None, None))
+    return find_songs(root)
 
 
 DAW = CollectionKind(

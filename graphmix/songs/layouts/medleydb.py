@@ -17,17 +17,17 @@ metadata without audio is only counted.
 
 from pathlib import Path
 
-from graphmix.audio.song_folder import DEFAULT_BUS, Layout, audio_files, some_names
+from graphmix.audio.listing import audio_files, some_names, subfolders
+from graphmix.audio.song_folder import Layout, link_problems
+from graphmix.audio.subgroups import DEFAULT_BUS, Groups
 from graphmix.errors import SongError
 from graphmix.songs.layouts.base import (
     CollectionKind,
     FoundCollection,
     FoundSong,
-    Groups,
     ReadOptions,
     empty_layout,
     read_or_report,
-    subfolders,
 )
 from graphmix.songs.layouts.medleydb_metadata import SUFFIX, Metadata, read_metadata
 
@@ -99,6 +99,7 @@ def _read_song(folder: Path, metadata_path: Path | None, use_stems: bool) -> Fou
     present = {path.name: path for path in audio_files(place)} if place.is_dir() else {}
     mix, problems = _mix(folder, metadata.mix_filename)
     problems += _missing(named, present, kind, place)
+    problems += [problem for where in (folder, place) if where.is_dir() for problem in link_problems(where)]
     if not use_stems and (bare := [stem.key for stem in metadata.stems if not stem.raw]):
         problems.append(f"stems {some_names(bare)} have no raw tracks in {metadata_path}: take its stems as tracks.")
     extra = [track for track in present if track not in set(named)]

@@ -1,8 +1,7 @@
 """MedleyDB's description of a song, a YAML file: artist, genre, bleed, and which raw tracks make which stem.
 
-All values are read as text: YAML would turn a song called *No* into false and one called *1979* into a number.
-That also takes away what makes YAML from strangers dangerous (tags, merged keys); what remains is bounded in
-size, in nesting and in the number of tracks, and nothing that may be a chain of aliases is ever expanded.
+All values are texts (:mod:`graphmix.audio.yaml_documents`). The file is bounded in size, in nesting and in the number
+of tracks, and nothing that may be a chain of aliases is ever expanded.
 
 Source: Bittner et al., "MedleyDB: A Multitrack Dataset for Annotation-Intensive MIR Research", ISMIR 2014, and
 the files in the annotations' repository.
@@ -12,19 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
+from graphmix.audio.yaml_documents import read_yaml
 from graphmix.errors import SongError
-from graphmix.songs.layouts.base import read_text
 
 SUFFIX = "_METADATA.yaml"
 MAX_BYTES = 1 << 20
 """Real files have at most some 20 kB."""
-MAX_NESTING = 16
-"""Real files nest five deep; libyaml's own recursion is on the C stack."""
 MAX_TRACKS = 2000
 _YES_OR_NO = {"yes": True, "true": True, "no": False, "false": False}
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 @dataclass(frozen=True)
@@ -58,13 +52,7 @@ def read_metadata(path: Path) -> Metadata:
         SongError: it cannot be read, is too large or too deep, is not YAML, lists no stems, or names a file that
             lies elsewhere.
     """
-    text = read_text(path, MAX_BYTES)
-    try:
-        _refuse_deep(text, path)
-        content = yaml.load(text, Loader=_LOADER)  # texts, lists and dicts only
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = str(getattr(error, "problem", None) or "too deeply nested")
-        raise SongError(f"{path} cannot be read as YAML ({reason}): copy it again.") from error
+    content = read_yaml(path, MAX_BYTES, unique=False)
     stems = content.get("stems") if isinstance(content, dict) else None
     if not isinstance(stems, dict) or not stems:
         raise SongError(f"{path} lists no stems: it is no MedleyDB metadata, or cut off. Copy it again.")
@@ -83,16 +71,6 @@ def read_metadata(path: Path) -> Metadata:
         raw_dir=_file_name(content.get("raw_dir"), path),
         stems=tuple(read),
     )
-
-
-def _refuse_deep(text: str, path: Path) -> None:
-    """Follow the events of the parser, which does not recurse, before the loader, which does."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_NESTING:
-            raise SongError(f"{path} is nested more than {MAX_NESTING} deep: it is no MedleyDB metadata.")
 
 
 def _stem(key: Any, value: Any, path: Path) -> Stem:

@@ -10,7 +10,9 @@ The four stems are the tracks, on one bus. The compressed MUSDB18 (.stem.mp4) is
 
 from pathlib import Path
 
-from graphmix.audio.song_folder import DEFAULT_BUS, Layout, some_names
+from graphmix.audio.listing import some_names, subfolders
+from graphmix.audio.song_folder import Layout, link_problems
+from graphmix.audio.subgroups import DEFAULT_BUS
 from graphmix.errors import SongError
 from graphmix.songs.layouts.base import (
     CollectionKind,
@@ -19,7 +21,6 @@ from graphmix.songs.layouts.base import (
     ReadOptions,
     parts_of,
     read_or_report,
-    subfolders,
 )
 
 SPLITS = {"train": 100, "test": 50}
@@ -72,14 +73,18 @@ def _refuse_compressed(place: Path) -> None:
 
 def _read_song(folder: Path, root: Path) -> FoundSong:
     missing = [name for name in (MIX, *STEMS) if not (folder / name).is_file()]
-    problem = f"{len(missing)} of 5 files are missing in {folder} ({some_names(missing, 5)}): copy them again."
+    problems = link_problems(folder)
+    if missing:
+        problems.insert(
+            0, f"{len(missing)} of 5 files are missing in {folder} ({some_names(missing, 5)}): copy them again."
+        )
     tracks = {name: folder / name for name in STEMS if name not in missing}
     mix = None if MIX in missing else folder / MIX
     layout = Layout(folder.name, mix, tracks, {DEFAULT_BUS: tuple(tracks)} if tracks else {})
     parts = parts_of(folder, root)
     split = next((name for name in SPLITS if name == folder.parent.name), None)
     artist = folder.name.split(" - ")[0] if " - " in folder.name else None
-    return FoundSong(folder, layout, parts, artist, split=split, problems=(problem,) if missing else ())
+    return FoundSong(folder, layout, parts, artist, split=split, problems=tuple(problems))
 
 
 MUSDB18 = CollectionKind(

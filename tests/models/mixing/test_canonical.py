@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmix.audio.song_folder import DEFAULT_BUS, UNGROUPED_BUS
+from graphmix.audio.subgroups import DEFAULT_BUS, UNGROUPED_BUS
 from graphmix.errors import SongError
 from graphmix.models.mixing.canonical import EmbeddedSong, canonical_buses, canonical_song, join_blocks
 from tests.models.small_stems import make_stems, with_silent_track

@@ -146,7 +146,7 @@ HOSTILE = {
     "empty": ("", "lists no stems"),
     "cut off": ("album: ''\nstems:\n  S01:\n", "has no filename"),
     "not UTF-8": ("é".encode("latin-1"), "is not UTF-8"),
-    "binary": (b"\0" * 100, "cannot be read as YAML"),
+    "binary": (b"\0" * 100, "is not text"),
     "a tag that runs code": ("stems: !!python/object/apply:os.system ['true']", "lists no stems"),
     "too large": ("#" * (1 << 20) + "\nstems: 1", "larger than 1048576 bytes"),
     "nested deep": ("stems: " + "[" * 100 + "]" * 100, "nested more than 16 deep"),

@@ -31,14 +31,15 @@ def test_songs_may_lie_three_folders_deep_and_no_deeper(tmp_path: Path) -> None:
     assert [song.id for song in open_collection(tmp_path)] == ["a/b/c"]
 
 
-def test_a_folder_with_audio_and_no_stems_is_listed_with_the_reason(tmp_path: Path) -> None:
+def test_tracks_beside_their_mix_are_read_among_plain_songs(tmp_path: Path) -> None:
     write_plain_song(tmp_path / "A")
     write_tracks(tmp_path / "B", ("kick.wav", "bass.wav"), tmp_path / "B" / "mix.wav")
     (tmp_path / "artwork").mkdir()
     (tmp_path / "notes.txt").touch()
     collection = open_collection(tmp_path)
     assert [song.id for song in collection] == ["A", "B"]
-    assert "neither stems/ nor dry/" in collection["B"].problems[0]
+    assert collection["B"].problems == ()
+    assert tuple(collection["B"].layout.tracks) == ("bass.wav", "kick.wav")
 
 
 def test_audio_beside_the_songs_of_an_artist_does_not_hide_them(tmp_path: Path) -> None:
@@ -71,11 +72,11 @@ def test_a_wrong_description_is_the_problem_of_that_song_alone(tmp_path: Path) -
     assert "'gone.wav'" in told["F"]
 
 
-def test_links_that_lead_nowhere_are_told(tmp_path: Path) -> None:
+def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
     folder = write_plain_song(tmp_path / "A")
     (folder / "stems" / "4_lost.wav").symlink_to(tmp_path / "moved away.wav")
     song = open_collection(tmp_path)["A"]
-    assert "1 links in" in song.problems[0]
+    assert "1 link leads to no file" in song.problems[0]
     assert "4_lost.wav" in song.problems[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmix.songs.layouts.guess import OTHER, RULES, Rule, guess_notice, guess_subgroup, guess_subgroups, words_of
+from graphmix.audio.subgroup_guess import OTHER, RULES, Rule, guess_notice, guess_subgroup, guess_subgroups, words_of
 
 NAMES = {
     "01_Kick.wav": "drums",

@@ -48,7 +48,10 @@ def test_tracks_that_the_correspondence_names_and_the_copy_lacks_are_a_problem(t
     root = write_mixing_secrets(tmp_path)
     (root / "AnnaBand_FirstSong_Full" / "02_SnareTop.wav").unlink()
     song = open_collection(root)["AnnaBand_FirstSong_Full"]
-    assert "1 of 3 tracks that correspondence.json names are missing (02_SnareTop.wav)" in song.problems[0]
+    assert (
+        "1 of 3 tracks that correspondence.json names are missing ('02_SnareTop.wav' of subgroup 'Drum')"
+        in song.problems[0]
+    )
 
 
 def test_a_track_that_the_correspondence_does_not_know_gets_a_bus(tmp_path: Path) -> None:
@@ -163,9 +166,9 @@ def test_the_surest_mix_is_taken_and_the_others_are_no_tracks(tmp_path: Path) ->
 
 
 def test_two_equally_likely_mixes_are_a_problem_that_song_json_mends(tmp_path: Path) -> None:
-    write_tracks(tmp_path / "A", TRACKS, tmp_path / "A" / "mix.wav")
+    write_tracks(tmp_path / "A", TRACKS, tmp_path / "A" / "master.wav")
     write_wav(tmp_path / "A" / "mixdown.wav", noise(3))
-    assert "has 2 files that may be the mix (mix.wav, mixdown.wav)" in only_song(tmp_path / "A").problems[0]
+    assert "has 2 files that may be the mix (master.wav, mixdown.wav)" in only_song(tmp_path / "A").problems[0]
     (tmp_path / "A" / "song.json").write_text('{"mix": "mixdown.wav"}')
     song = only_song(tmp_path / "A", "daw")
     assert song.problems == ()
@@ -176,7 +179,7 @@ def test_two_equally_likely_mixes_are_a_problem_that_song_json_mends(tmp_path: P
     ("description", "told"),
     [
         ({"mix": None}, "has no mix"),
-        ({"mix": "gone.wav"}, "'gone.wav' of"),
+        ({"mix": "gone.wav"}, "gone.wav is not a file: check the name"),
         ({"mix": "../mix.wav"}, "leads out of the song's folder"),
         ({"mix": "C:/mix.wav"}, "leads out of the song's folder"),
         ({"mix": 3}, "expected a name in quotes"),
