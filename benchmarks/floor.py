@@ -89,7 +89,7 @@ class FloorCount:
             self.backward.transform("irfft", size, CHANNELS * frames)
 
     def _length(self, stage: Stage) -> int | None:
-        return None if stage.island is None else self.plan.n_fft(stage.island, self.samples)
+        return None if stage.fft_group is None else self.plan.n_fft(stage.fft_group, self.samples)
 
     def _floats(self, stage: Stage) -> int:
         """Numbers of one stereo signal in the domain of a stage."""
@@ -113,13 +113,13 @@ class FloorCount:
         for edge in self.edges:
             if edge in self.within:
                 continue
-            source, target = (self.plan.stages[end[0]].island for end in edge)
-            for kind, back, island in (("irfft", "rfft", source), ("rfft", "irfft", target)):
-                if island is not None:
-                    crossing.setdefault((kind, back, island), []).append(edge)
-        for (kind, back, island), edges in crossing.items():
+            source, target = (self.plan.stages[end[0]].fft_group for end in edge)
+            for kind, back, fft_group in (("irfft", "rfft", source), ("rfft", "irfft", target)):
+                if fft_group is not None:
+                    crossing.setdefault((kind, back, fft_group), []).append(edge)
+        for (kind, back, fft_group), edges in crossing.items():
             trained = [edge for edge in edges if self.trains[edge[0][0]]]
-            length = self.plan.n_fft(island, self.samples)
+            length = self.plan.n_fft(fft_group, self.samples)
             self.forward.transform(kind, length, CHANNELS * _fewest_signals(edges))
             self.backward.transform(back, length, CHANNELS * _fewest_signals(trained))
 
@@ -175,7 +175,7 @@ def _list_edges(plan: Plan, crossing: bool = True) -> Iterable[Edge]:
     """All edges, or only those that bring signals as they are."""
     for i, stage in enumerate(plan.stages):
         for edges in stage.inputs:
-            if crossing or (plan.stages[edges.source].island == stage.island and not edges.cut):
+            if crossing or (plan.stages[edges.source].fft_group == stage.fft_group and not edges.cut):
                 for row, target in zip(edges.rows.tolist(), edges.targets.tolist(), strict=True):
                     yield (edges.source, row), (i, target)
 

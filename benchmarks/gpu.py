@@ -188,9 +188,9 @@ def time_leave_one_out(device: torch.device, options: argparse.Namespace) -> Ite
         work.loss(prediction=work.forward()[..., WARMUP:], target=target)
 
     def leave_one_out() -> None:
-        take = TrialRenderer(work.renderer, work.graph).take(work.sources)
+        cache = TrialRenderer(work.renderer, work.graph).render(work.sources)
         for begin in range(0, len(nodes), AT_ONCE):
-            mixes = take.without([[node] for node in nodes[begin : begin + AT_ONCE]])[:, 0, :, WARMUP:]
+            mixes = cache.without([[node] for node in nodes[begin : begin + AT_ONCE]])[:, 0, :, WARMUP:]
             work.loss.per_item(prediction=mixes, target=target)
 
     reset_memory(device)

@@ -10,7 +10,7 @@ segments, in one process, with glibc's allocator set to keep memory:
 
 - a full evaluation pass as it was: each segment rendered on its own, all responses computed anew;
 - a full evaluation pass as it is: Objective.evaluate, which computes responses once for all segments;
-- exact leave-one-out losses of all processors, takes included, as a multiple of both;
+- exact leave-one-out losses of all processors, render caches included, as a multiple of both;
 - one round by each policy, each from the same console, with the same tolerance; "full renders" renders the graph
   without its candidates from the sources for each trial. Where trials hear a part of the song, the end of a round puts
   back what the whole song does not bear, which is part of its seconds. L_a on the trial segments and over the whole

@@ -15,14 +15,14 @@ class Arrival(NamedTuple):
     """The summed signals of a :class:`graphmix.render.schedule.Flow`.
 
     Args:
-        island: whose spectra these are, None for samples.
+        fft_group: of the spectra, None for samples.
         cut: of these spectra only the segment and the plan's margins are kept.
-        rows: which rows of the stage hear them, or None for all, [size].
-        slots: the same among the rows that hear something transformed, or None for all of these, [size].
+        rows: which rows of the stage receive them, or None for all, [size].
+        slots: the same among the rows that receive something transformed, or None for all of these, [size].
         signal: [size, 2, samples or bins].
     """
 
-    island: int | None
+    fft_group: int | None
     cut: bool
     rows: Tensor | None
     slots: Tensor | None
@@ -32,23 +32,23 @@ class Arrival(NamedTuple):
 def convert(
     plan: Plan, own: int | None, arrivals: Sequence[Arrival], entering: Tensor | None, size: int, samples: int
 ) -> Tensor:
-    """The sum of all that comes in, in the domain of those who hear it; linear in the signals.
+    """The sum of all that comes in, in the domain of the receiving stage; linear in the signals.
 
     Signals are summed as samples and transformed once, whatever they come from.
 
     Args:
         plan: has the FFT lengths and the margin.
-        own: island of the stage, None in the time domain.
+        own: FFT group of the stage, None in the time domain.
         arrivals: at least one.
-        entering: rows of a spectral stage that hear something transformed, or None for all.
+        entering: rows of a spectral stage that receive something transformed, or None for all.
         size: rows of the stage.
         samples: of a segment.
 
     Returns:
         [size, 2, samples or bins]
     """
-    as_is = [a for a in arrivals if a.island == own and not a.cut]
-    others = [a for a in arrivals if a.island != own or a.cut]
+    as_is = [a for a in arrivals if a.fft_group == own and not a.cut]
+    others = [a for a in arrivals if a.fft_group != own or a.cut]
     parts = [_spread(a.signal, a.rows, size) for a in as_is]
     if others:
         margin = plan.margin if any(a.cut for a in others) else 0
@@ -62,8 +62,8 @@ def convert(
 
 def _samples(plan: Plan, arrival: Arrival, samples: int, margin: int) -> Tensor:
     """The segment and the margins, [size, 2, margin + samples + margin]."""
-    if arrival.island is not None:
-        return irfft(arrival.signal, plan.n_fft(arrival.island, samples), samples + 2 * margin, margin)
+    if arrival.fft_group is not None:
+        return irfft(arrival.signal, plan.n_fft(arrival.fft_group, samples), samples + 2 * margin, margin)
     return pad(arrival.signal, (margin, margin)) if margin else arrival.signal
 
 

@@ -46,14 +46,14 @@ class Domains:
     """What is decided about a graph.
 
     Args:
-        islands: number of the FFT length of each node, -1 in the time domain, [nodes].
+        fft_groups: number of the FFT group of each node, -1 in the time domain, [nodes].
         cut: for each edge whether it brings a spectrum of which only the segment and the margins are kept, [edges].
-        reaches: for each island by how much its FFT is longer than a segment, in samples.
-        taps: for each island the length of its longest response, which the FFT has to hold.
+        reaches: for each FFT group by how much its FFT is longer than a segment, in samples.
+        taps: for each FFT group the length of its longest response, which the FFT has to hold.
         margin: samples that a cut keeps on either side of the segment.
     """
 
-    islands: np.ndarray
+    fft_groups: np.ndarray
     cut: np.ndarray
     reaches: tuple[int, ...]
     taps: tuple[int, ...]
@@ -62,7 +62,7 @@ class Domains:
 
 @dataclass
 class _Node:
-    """One node on its way to an island; ``ahead`` is its chain down to where signals meet (``sums``), or to samples."""
+    """A node whose FFT group is sought; ``ahead`` is its chain down to where signals meet (``sums``), or to samples."""
 
     linear: bool
     extent: tuple[int, int] | None
@@ -80,7 +80,7 @@ class _Node:
 
 @dataclass
 class _Component:
-    """Nodes that share a circle: the rows that are transformed on it, how far it reaches, and who joined it."""
+    """Nodes that share a circle: the rows that are transformed on it, how far it reaches, and its nodes."""
 
     reach: int = 0
     rows: float = 0.0
@@ -158,31 +158,31 @@ class _Choice:
     def place(self, index: int) -> None:
         """Give a node its domain, and its component if that is spectral."""
         node = self.nodes[index]
-        heard = {s: c for s in node.sources if (c := self.nodes[s].component) is not None}
-        if not node.linear or (node.extent is None and not heard):
+        spectral = {s: c for s in node.sources if (c := self.nodes[s].component) is not None}
+        if not node.linear or (node.extent is None and not spectral):
             return
-        groups = group_alike({c: self.components[c].reach for c in set(heard.values())}, ALIKE * self.segment)
-        from_samples = len(heard) < len(node.sources)
+        groups = group_alike({c: self.components[c].reach for c in set(spectral.values())}, ALIKE * self.segment)
+        from_samples = len(spectral) < len(node.sources)
         if not node.filter_ahead and (from_samples or len(groups) > 1):
             return
-        best = min(range(len(groups), -1, -1), key=lambda count: self._cost(node, heard, groups, count))
+        best = min(range(len(groups), -1, -1), key=lambda count: self._cost(node, spectral, groups, count))
         joined = {c for group in groups[:best] for c in group}
-        self.cuts.update((s, index) for s, c in heard.items() if c not in joined)
-        self._join(index, joined, enters=from_samples or best < len(groups) or not heard)
+        self.cuts.update((s, index) for s, c in spectral.items() if c not in joined)
+        self._join(index, joined, enters=from_samples or best < len(groups) or not spectral)
 
     def _reach(self, node: _Node, joined: set[int]) -> tuple[int, int]:
         """How far content spreads before and after a node that joins some components, its own response left out."""
         previous = [self.nodes[s] for s in node.sources if self.nodes[s].component in joined]
         return max((p.before for p in previous), default=0), max((p.after for p in previous), default=0)
 
-    def _cost(self, node: _Node, heard: Mapping[int, int], groups: Sequence[Sequence[int]], count: int) -> float:
+    def _cost(self, node: _Node, spectral: Mapping[int, int], groups: Sequence[Sequence[int]], count: int) -> float:
         """Rows times length if a node joins the first ``count`` groups of components and cuts the others."""
         joined = [self.components[c] for group in groups[:count] for c in group]
         before, after = self._reach(node, {c for group in groups[:count] for c in group})
         reach = max(before + node.ahead[0], after + node.ahead[1], *(c.reach for c in joined), 0)
         cost = sum(c.rows * (reach - c.reach) for c in joined)
         cost += sum(CHANNELS * (self.segment + self.components[group[0]].reach) for group in groups[count:])
-        enters = len(heard) < len(node.sources) or count < len(groups)
+        enters = len(spectral) < len(node.sources) or count < len(groups)
         return cost + (CHANNELS * enters + node.work_ahead) * (self.segment + reach)
 
     def _join(self, index: int, joined: set[int], enters: bool) -> None:
@@ -205,7 +205,7 @@ class _Choice:
         node.component = key
 
     def result(self, edges: np.ndarray) -> Domains:
-        """Islands out of the components, with the margins of their cuts."""
+        """FFT groups: components of nearly the same reach, with the margins of their cuts."""
         margin = max((node.acausal for node in self.nodes), default=0) if self.cuts else 0
         enter = {self.nodes[target].component for _, target in self.cuts}
         leave = {self.nodes[source].component for source, _ in self.cuts}
@@ -214,11 +214,11 @@ class _Choice:
             for key, c in self.components.items()
         }
         groups = group_alike(reaches, ALIKE * self.segment)
-        islands = np.full(len(self.nodes), -1)
+        fft_groups = np.full(len(self.nodes), -1)
         taps = []
         for number, group in enumerate(groups):
             members = [member for key in group for member in self.components[key].nodes]
-            islands[members] = number
+            fft_groups[members] = number
             taps.append(max(sum(self.nodes[m].extent or (0, 0)) + 1 for m in members))
         cut = np.array([edge in self.cuts for edge in map(tuple, edges.T.tolist())], dtype=bool)
-        return Domains(islands, cut, tuple(reaches[group[0]] for group in groups), tuple(taps), margin)
+        return Domains(fft_groups, cut, tuple(reaches[group[0]] for group in groups), tuple(taps), margin)

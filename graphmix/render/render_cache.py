@@ -1,6 +1,6 @@
 """Trials: what a graph would sound like without some of its processors, rendering only what the trial touches.
 
-A *take* is one rendering of which every signal is kept. A trial changes what leaves the removed nodes, and this
+A *render cache* keeps every signal of one rendering. A trial changes what leaves the removed nodes, and this
 difference travels: through summation, matrices and frequency responses as it is (they are linear), through a general
 processor as the difference between its output with and without. All that lies upstream or beside is never touched.
 Many trials travel together: a stage processes the touched nodes of all of them at once.
@@ -41,7 +41,7 @@ class _Change(NamedTuple):
 
 
 class TrialRenderer:
-    """Renders trials of one graph, on any number of takes.
+    """Renders trials of one graph, on any number of render caches.
 
     Args:
         renderer: with the graph's rack.
@@ -62,8 +62,8 @@ class TrialRenderer:
             self.matrices = [renderer.matrix(stage, graph) for stage in self.plan.stages]
 
     @torch.no_grad()
-    def take(self, sources: Tensor) -> "Take":
-        """Render once and keep every signal; see :class:`Take`."""
+    def render(self, sources: Tensor) -> "RenderCache":
+        """Render once and keep every signal; see :class:`RenderCache`."""
         incoming: list[Tensor] = []
         outgoing: list[Tensor] = []
 
@@ -72,23 +72,28 @@ class TrialRenderer:
             outgoing.append(leaves)
 
         self.renderer.run(self.plan, self.graph, sources, keep, self.responses)
-        take = Take(self, sources.size(-1), incoming, outgoing)
+        cache = RenderCache(self, sources.size(-1), incoming, outgoing)
         if self.removed:
-            take.apply(take.spread([self.removed], since=frozenset()))
-        return take
+            cache.apply(cache.spread([self.removed], since=frozenset()))
+        return cache
 
     @torch.no_grad()
-    def remove(self, nodes: Collection[int], takes: Collection["Take"]) -> None:
-        """Remove (bypass) nodes for good; ``takes`` are all that there are, or the others would be left behind."""
-        for take in takes:
-            take.apply(take.changes_of(nodes))
+    def remove(self, nodes: Collection[int], caches: Collection["RenderCache"]) -> None:
+        """Remove (bypass) nodes for good.
+
+        Args:
+            nodes: to remove.
+            caches: all that are in use; one that is left out would still hold the nodes.
+        """
+        for cache in caches:
+            cache.apply(cache.changes_of(nodes))
         self.removed.update(nodes)
 
 
-class Take:
+class RenderCache:
     """One rendering with every signal kept, and trials on it.
 
-    Made by :meth:`TrialRenderer.take`; :meth:`TrialRenderer.remove` makes a trial part of it.
+    Made by :meth:`TrialRenderer.render`; :meth:`TrialRenderer.remove` makes a trial part of it.
     """
 
     def __init__(self, trials: TrialRenderer, samples: int, incoming: list[Tensor], outgoing: list[Tensor]) -> None:
@@ -98,7 +103,7 @@ class Take:
 
     @property
     def num_bytes(self) -> int:
-        """Memory of the signals kept; the differences of the last trial may take as much again."""
+        """Memory of the signals kept; the differences of the last trial may need as much again."""
         memories = {m.data_ptr(): m for m in (t.untyped_storage() for t in (*self.incoming, *self.outgoing))}
         return sum(memory.nbytes() for memory in memories.values())
 
@@ -131,7 +136,7 @@ class Take:
         return self.spread([nodes], self.trials.removed)
 
     def apply(self, changes: Sequence[_Change | None]) -> None:
-        """Make the differences of one trial part of the take."""
+        """Make the differences of one trial part of the cache."""
         self._last = None
         done: set[int] = set()  # what passes through a stage is the very memory of what left the stage before it
         for i, change in enumerate(changes):
@@ -153,7 +158,7 @@ class Take:
 
         Args:
             trials: nodes removed by each.
-            since: nodes that are removed from the take already.
+            since: nodes that the cache lacks already.
             keep: also those that no later stage reads; without them only the outputs' remain.
         """
         stages = self.trials.plan.stages
@@ -216,19 +221,19 @@ class Take:
             change = changes[source]
             assert change is not None, "only stages that changed send"
             nodes = np.searchsorted(pairs, trial * size + target // stage.inlets)
-            way = plan.stages[source].island, cut
+            way = plan.stages[source].fft_group, cut
             by_way.setdefault(way, []).append((change.outgoing, which, nodes * stage.inlets + target % stage.inlets))
         targets = {way: np.concatenate([rows for _, _, rows in own]) for way, own in by_way.items()}
-        entering, heard = sort_rows(targets, stage.island, num_rows)
+        entering, receiving = sort_rows(targets, stage.fft_group, num_rows)
         arrivals = []
-        for way, (rows, slots) in heard.items():
+        for way, (rows, slots) in receiving.items():
             total = sum(
                 _sum_into(signal, which, np.searchsorted(rows, t), len(rows)) for signal, which, t in by_way[way]
             )
             assert isinstance(total, Tensor), "a way has signals"
             indices = unless_all(rows, num_rows, device), unless_all(slots, len(entering), device)
             arrivals.append(Arrival(*way, *indices, total))
-        return convert(plan, stage.island, arrivals, unless_all(entering, num_rows, device), num_rows, self.samples)
+        return convert(plan, stage.fft_group, arrivals, unless_all(entering, num_rows, device), num_rows, self.samples)
 
     def _process(self, i: int, comes: Tensor, rows: np.ndarray, now_gone: np.ndarray, gone: np.ndarray) -> Tensor:
         """Difference of what leaves, given that of what comes in."""
@@ -258,7 +263,7 @@ class Take:
         matrix = self.trials.matrices[i]
         if matrix is not None:
             return multiply(matrix[index], comes)
-        if stage.island is not None:
+        if stage.fft_group is not None:
             response = self.trials.responses[i, 2 * (comes.size(-1) - 1)]
             if stage.outlets > 1:
                 return (comes[:, None] * response[index]).flatten(0, 1)

@@ -195,10 +195,10 @@ class Renderer(MessagePassing):
                     brought = self.propagate(edge_index, x=(brought, None), size=(brought.size(0), flow.size))
                 total = brought if total is None else total + brought
             assert total is not None, "a flow has edges"
-            arrivals.append(Arrival(flow.island, flow.cut, flow.rows, flow.slots, total))
+            arrivals.append(Arrival(flow.fft_group, flow.cut, flow.rows, flow.slots, total))
         if not arrivals:
             arrivals.append(Arrival(None, False, None, None, sources.new_zeros(size, CHANNELS, samples)))
-        return convert(plan, stage.island, arrivals, inflow.entering, size, samples)
+        return convert(plan, stage.fft_group, arrivals, inflow.entering, size, samples)
 
     def _response(
         self, index: int, stage: Stage, incoming: Tensor, graph: MixGraph, known: Responses | None

@@ -27,7 +27,7 @@ from graphmix.render.sequence import Beam, SequenceMethod, TypeSequence, find_se
 from graphmix.spec import NodeType
 
 Way = tuple[int | None, bool]
-"""How a signal comes: spectra of which island, or None for samples; and whether they are cut."""
+"""How a signal arrives: the FFT group of its spectra, or None for samples; and whether they are cut."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Stage:
         inlets: ports in.
         outlets: ports out.
         inputs: edges by sending stage.
-        island: number of the island whose FFT length the stage uses, or None in the time domain.
+        fft_group: number of the FFT group, whose length the stage uses, or None in the time domain.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Stage:
     inlets: int
     outlets: int
     inputs: tuple[StageEdges, ...]
-    island: int | None
+    fft_group: int | None
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,15 @@ class Flow:
     """Edges into one stage whose signals are summed before they are transformed.
 
     Args:
-        island: of the stages that send, None for samples.
+        fft_group: of the stages that send, None for samples.
         cut: of these spectra only the segment and the plan's margins are kept.
-        rows: rows of the stage that hear them, or None for all, [size].
-        slots: the same among those rows that hear something transformed, or None for all of these, [size].
+        rows: rows of the stage that receive them, or None for all, [size].
+        slots: the same among those rows that receive something transformed, or None for all of these, [size].
         size: how many rows.
         edges: by sending stage; their targets are rows of the flow.
     """
 
-    island: int | None
+    fft_group: int | None
     cut: bool
     rows: Tensor | None
     slots: Tensor | None
@@ -98,7 +98,7 @@ class Inflow:
     """All that comes into one stage.
 
     Args:
-        entering: rows that hear something transformed, or None for all; in the time domain always None.
+        entering: rows that receive something transformed, or None for all; in the time domain always None.
         flows: by domain.
     """
 
@@ -112,8 +112,8 @@ class Plan:
 
     Args:
         stages: in order.
-        reaches: for each island by how much its FFT is longer than a segment, in samples.
-        taps: for each island the length of its longest response, which the FFT has to hold.
+        reaches: for each FFT group by how much its FFT is longer than a segment, in samples.
+        taps: for each FFT group the length of its longest response, which the FFT has to hold.
         margin: samples that a cut keeps on either side of the segment.
         sequence: how the order was found and how good it is.
     """
@@ -124,9 +124,9 @@ class Plan:
     margin: int
     sequence: TypeSequence
 
-    def n_fft(self, island: int, samples: int) -> int:
-        """FFT length of an island for a segment of so many samples."""
-        return good_length(max(samples + self.reaches[island], self.taps[island]))
+    def n_fft(self, fft_group: int, samples: int) -> int:
+        """FFT length of an FFT group for a segment of so many samples."""
+        return good_length(max(samples + self.reaches[fft_group], self.taps[fft_group]))
 
     @cached_property
     def inflows(self) -> tuple[Inflow, ...]:
@@ -140,10 +140,10 @@ class Plan:
         for i, stage in enumerate(self.stages):
             crossing = self._count_transforms(i)
             rows = len(stage.nodes) * stage.outlets * CHANNELS
-            if stage.island is None:
+            if stage.fft_group is None:
                 domain, size = "time", 4 * samples * rows
             else:
-                n_fft = self.n_fft(stage.island, samples)
+                n_fft = self.n_fft(stage.fft_group, samples)
                 domain, size = f"spectrum {n_fft}", 8 * (n_fft // 2 + 1) * rows
             transforms, total = transforms + crossing, total + size / 1e6
             lines.append(f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}")
@@ -159,9 +159,9 @@ class Plan:
     def _count_transforms(self, index: int) -> int:
         """Transforms of signals (left and right) at the inputs of a stage."""
         stage, inflow = self.stages[index], self.inflows[index]
-        crossing = [flow for flow in inflow.flows if flow.cut or flow.island != stage.island]
-        rows = sum(flow.size for flow in crossing if flow.island is not None)
-        if crossing and stage.island is not None:
+        crossing = [flow for flow in inflow.flows if flow.cut or flow.fft_group != stage.fft_group]
+        rows = sum(flow.size for flow in crossing if flow.fft_group is not None)
+        if crossing and stage.fft_group is not None:
             rows += len(stage.nodes) * stage.inlets if inflow.entering is None else len(inflow.entering)
         return CHANNELS * rows
 
@@ -178,7 +178,7 @@ class Plan:
                 s.inlets,
                 s.outlets,
                 tuple(replace(c, rows=c.rows.to(device), targets=c.targets.to(device)) for c in s.inputs),
-                s.island,
+                s.fft_group,
             )
             for s in self.stages
         )
@@ -189,12 +189,12 @@ def _sort_inputs(stage: Stage, stages: Sequence[Stage]) -> Inflow:
     """The inputs of a stage by domain."""
     by_way: dict[Way, list[StageEdges]] = {}
     for edges in stage.inputs:
-        by_way.setdefault((stages[edges.source].island, edges.cut), []).append(edges)
+        by_way.setdefault((stages[edges.source].fft_group, edges.cut), []).append(edges)
     targets = {way: torch.cat([c.targets for c in own]).cpu().numpy() for way, own in by_way.items()}
     size, device = len(stage.nodes) * stage.inlets, stage.nodes.device
-    entering, heard = sort_rows(targets, stage.island, size)
+    entering, receiving = sort_rows(targets, stage.fft_group, size)
     flows = []
-    for way, (rows, slots) in heard.items():
+    for way, (rows, slots) in receiving.items():
         edges_in = tuple(_into_flow(c, rows, stages[c.source]) for c in by_way[way])
         indices = unless_all(rows, size, device), unless_all(slots, len(entering), device)
         flows.append(Flow(*way, *indices, len(rows), edges_in))
@@ -204,22 +204,22 @@ def _sort_inputs(stage: Stage, stages: Sequence[Stage]) -> Inflow:
 def sort_rows(
     targets: Mapping[Way, np.ndarray], own: int | None, size: int
 ) -> tuple[np.ndarray, dict[Way, tuple[np.ndarray, np.ndarray]]]:
-    """Which rows of a stage hear what.
+    """The rows of a stage that receive each signal.
 
     Args:
-        targets: for each way the rows that hear it.
-        own: island of the stage, None in the time domain.
+        targets: for each way the rows that receive it.
+        own: FFT group of the stage, None in the time domain.
         size: how many rows it has.
 
     Returns:
-        The rows that hear something transformed (in the time domain all); and for each way the rows that hear it in
-        rising order, all if it needs no transform, and their places among the former.
+        The rows that receive something transformed (in the time domain all); and for each way the rows that receive it
+        in rising order, all if it needs no transform, and their places among the former.
     """
     every = np.arange(size)
     crossing = [rows for way, rows in targets.items() if way != (own, False)]
     entering = every if own is None or not crossing else np.unique(np.concatenate(crossing))
-    heard = {way: every if way == (own, False) else np.unique(rows) for way, rows in targets.items()}
-    return entering, {way: (rows, np.searchsorted(entering, rows)) for way, rows in heard.items()}
+    receiving = {way: every if way == (own, False) else np.unique(rows) for way, rows in targets.items()}
+    return entering, {way: (rows, np.searchsorted(entering, rows)) for way, rows in receiving.items()}
 
 
 def _into_flow(edges: StageEdges, rows: np.ndarray, source: Stage) -> StageEdges:
@@ -256,14 +256,14 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     edges = graph.edge_index.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam(), graph.describe)
     domains = choose_domains(graph, rack, [node for _, nodes in sequence.stages for node in nodes])
-    stages = _order_nodes(_split(sequence, domains.islands, graph), edges)
+    stages = _order_nodes(_split(sequence, domains.fft_groups, graph), edges)
     inputs = _add_edges(graph, stages, domains.cut)
     rows = graph.rows().cpu()
     result = []
     for (kind, nodes), incoming in zip(stages, inputs, strict=True):
-        index, island = torch.from_numpy(nodes), int(domains.islands[nodes[0]])
+        index, fft_group = torch.from_numpy(nodes), int(domains.fft_groups[nodes[0]])
         ports = max(1, len(kind.inlets)), len(kind.outlets)
-        result.append(Stage(kind.name, index, rows[index], *ports, incoming, None if island < 0 else island))
+        result.append(Stage(kind.name, index, rows[index], *ports, incoming, None if fft_group < 0 else fft_group))
     return Plan(tuple(result), domains.reaches, domains.taps, domains.margin, sequence)
 
 
@@ -287,13 +287,13 @@ def _face(kind: NodeType) -> str:
     return f"inlets {', '.join(kind.inlets)}; outlets {', '.join(kind.outlets)}; {parameters}"
 
 
-def _split(sequence: TypeSequence, islands: np.ndarray, graph: MixGraph) -> list[tuple[NodeType, np.ndarray]]:
+def _split(sequence: TypeSequence, fft_groups: np.ndarray, graph: MixGraph) -> list[tuple[NodeType, np.ndarray]]:
     """The nodes of each stage by domain and FFT length; they do not depend on each other."""
     return [
-        (graph.types[stage.type], nodes[islands[nodes] == island])
+        (graph.types[stage.type], nodes[fft_groups[nodes] == fft_group])
         for stage in sequence.stages
         for nodes in (np.asarray(stage.nodes),)
-        for island in np.unique(islands[nodes])
+        for fft_group in np.unique(fft_groups[nodes])
     ]
 
 

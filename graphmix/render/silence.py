@@ -1,8 +1,8 @@
-"""Plans without what is silent: a track that rests for a whole segment, and all that hears nothing else.
+"""Plans without what is silent: a track that rests for a whole segment, and all that receives nothing else.
 
 Silence in is silence out for all processors but generators (:attr:`Processor.keeps_silence`), and its gradients are
 zero, so that such nodes need not be rendered. (But for one: the pull on a delay's radius, equation 26, which is the
-surrogate's own and moves nothing that is heard.) Stems of real songs rest a quarter to a third of the time.
+surrogate's own and has no effect on the sound.) Stems of real songs rest a quarter to a third of the time.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ def silent_rows(sources: Tensor) -> np.ndarray:
 
 
 def without_silence(plan: Plan, rack: Rack, silent: np.ndarray) -> Plan:
-    """The plan without the nodes that hear silence only; outputs stay.
+    """The plan without the nodes that receive silence only; outputs stay.
 
     Energies of the nodes left out are missing from what rendering gives; both are zero.
 

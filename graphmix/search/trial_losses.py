@@ -14,11 +14,12 @@ from torch import Tensor
 from graphmix.audio.segments import EvalSegment
 from graphmix.graph.editing import bypass_nodes
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.render.render_cache import Take, TrialRenderer
+from graphmix.render.render_cache import RenderCache, TrialRenderer
 from graphmix.search.objective import Objective
 
 KEPT_BYTES = 4 * 2**30
-"""Memory for takes; segments beyond it are rendered whole. Differences of the last trial take up to as much again."""
+"""Memory for render caches; segments beyond it are rendered whole. The differences of the
+last trial need up to as much again."""
 AT_ONCE = 16
 """Trials that are rendered together."""
 HOPELESS = 2.0
@@ -64,7 +65,7 @@ class Judge:
         objective: the song and its losses.
         graph: node numbers refer to it.
         segments: on which trials are judged.
-        kept_bytes: memory for takes.
+        kept_bytes: memory for render caches.
     """
 
     def __init__(
@@ -77,17 +78,17 @@ class Judge:
         self._last: tuple[frozenset[int], dict[EvalSegment, float]] | None = None
 
     @cached_property
-    def takes(self) -> dict[EvalSegment, Take]:
+    def caches(self) -> dict[EvalSegment, RenderCache]:
         """Of the first segments, as many as may be kept."""
-        takes: dict[EvalSegment, Take] = {}
+        caches: dict[EvalSegment, RenderCache] = {}
         left = self.kept_bytes
         for segment in self.segments:
-            take = self._take(segment)
-            if take.num_bytes > left:
+            cache = self._cache(segment)
+            if cache.num_bytes > left:
                 break
-            takes[segment] = take
-            left -= take.num_bytes
-        return takes
+            caches[segment] = cache
+            left -= cache.num_bytes
+        return caches
 
     @property
     def losses(self) -> dict[EvalSegment, float]:
@@ -118,7 +119,7 @@ class Judge:
 
     def remove(self, nodes: Collection[int]) -> None:
         """Remove nodes for good; what was judged last is not rendered again."""
-        self.trials.remove(nodes, self.takes.values())
+        self.trials.remove(nodes, self.caches.values())
         judged, losses = self._last or (frozenset(), None)
         self._losses = losses if judged == frozenset(nodes) else None
         self._last = None
@@ -127,23 +128,23 @@ class Judge:
         """Increase of the loss if one node is removed, for each node: equation 9, exact, [nodes] in float64."""
         increase = torch.zeros(len(nodes), dtype=torch.float64)
         for segment, before in self.losses.items():
-            take = self.takes.get(segment) or self._take(segment)
+            cache = self.caches.get(segment) or self._cache(segment)
             target, scored = self.objective.target(segment), slice(segment.score_from, segment.score_to)
             for begin in range(0, len(nodes), AT_ONCE):
                 some = nodes[begin : begin + AT_ONCE]
-                mixes = take.without([[node] for node in some]).sum(1)[..., scored]
+                mixes = cache.without([[node] for node in some]).sum(1)[..., scored]
                 losses = self.objective.loss.per_item(prediction=mixes, target=target).total
                 increase[begin : begin + AT_ONCE] += segment.weight * (losses.double().cpu() - before)
         return increase / sum(s.weight for s in self.segments)
 
-    def _take(self, segment: EvalSegment) -> Take:
+    def _cache(self, segment: EvalSegment) -> RenderCache:
         stems = self.objective.read(segment.start, segment.length).stems
-        return self.trials.take(self.objective.stems_for(self.graph, stems))
+        return self.trials.render(self.objective.stems_for(self.graph, stems))
 
     def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
-        take = self.takes.get(segment)
-        if take is not None:
-            mix = (take.without([nodes])[0] if nodes else take.mix()).sum(0, keepdim=True)
+        cache = self.caches.get(segment)
+        if cache is not None:
+            mix = (cache.without([nodes])[0] if nodes else cache.mix()).sum(0, keepdim=True)
             prediction = mix[..., segment.score_from : segment.score_to]
             return float(self.objective.loss(prediction=prediction, target=self.objective.target(segment)).total)
         without = bypass_nodes(self.graph, [*self.trials.removed, *nodes])

@@ -79,7 +79,7 @@ def lengths(graph: MixGraph, plan: Plan | None = None) -> list[int | None]:
     plan = plan or schedule(graph, RACK)
     result: dict[int, int | None] = {}
     for stage in plan.stages:
-        n_fft = None if stage.island is None else plan.n_fft(stage.island, SEGMENT)
+        n_fft = None if stage.fft_group is None else plan.n_fft(stage.fft_group, SEGMENT)
         result |= dict.fromkeys(stage.nodes.tolist(), n_fft)
     return [result[node] for node in range(graph.num_nodes)]
 
@@ -146,7 +146,7 @@ def test_trials_cross_cuts(graph: MixGraph) -> None:
     sources = random_sources(1, SAMPLES, len(graph.nodes_of("in")))
     nodes = graph.processors.tolist()
     loudest = float(RENDERER(graph, sources).abs().max())
-    mixes = TrialRenderer(RENDERER, graph).take(sources).without([[node] for node in nodes])
+    mixes = TrialRenderer(RENDERER, graph).render(sources).without([[node] for node in nodes])
     for node, mix in zip(nodes, mixes, strict=True):
         whole = RENDERER(bypass_nodes(graph, [node]), sources)
         assert float((mix - whole).abs().max()) < 2e-5 * loudest

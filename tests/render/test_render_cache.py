@@ -38,9 +38,9 @@ def assert_close(mine: Tensor, whole: Tensor, loudest: float) -> None:
 @given(seeds, st.integers(3, 14))
 def test_a_take_is_a_rendering(seed: int, num_nodes: int) -> None:
     graph, sources = random_console(RACK, seed, ALL, num_nodes), random_sources(seed, SAMPLES)
-    take = TrialRenderer(RENDERER, graph).take(sources)
-    torch.testing.assert_close(take.mix(), RENDERER(graph, sources), rtol=0, atol=0)
-    assert take.num_bytes > sources.numel() * 4
+    cache = TrialRenderer(RENDERER, graph).render(sources)
+    torch.testing.assert_close(cache.mix(), RENDERER(graph, sources), rtol=0, atol=0)
+    assert cache.num_bytes > sources.numel() * 4
 
 
 @few
@@ -48,7 +48,7 @@ def test_a_take_is_a_rendering(seed: int, num_nodes: int) -> None:
 def test_all_single_removals_at_once_are_the_graphs_rendered_one_by_one(seed: int, num_nodes: int) -> None:
     graph, sources = random_console(RACK, seed, ALL, num_nodes), random_sources(seed, SAMPLES)
     nodes = bypassable(graph)
-    mixes = TrialRenderer(RENDERER, graph).take(sources).without([[n] for n in nodes])
+    mixes = TrialRenderer(RENDERER, graph).render(sources).without([[n] for n in nodes])
     for node, mix in zip(nodes, mixes, strict=True):
         whole = RENDERER(bypass_nodes(graph, [node]), sources)
         assert_close(mix, whole, float(RENDERER(graph, sources).abs().max()))
@@ -63,25 +63,25 @@ def test_removals_add_up_over_takes(seed: int, num_nodes: int) -> None:
     rng.shuffle(nodes)
     trials = TrialRenderer(RENDERER, graph)
     sources = [random_sources(seed + i, SAMPLES) for i in range(2)]
-    takes = [trials.take(x) for x in sources]
-    loudest = max(float(take.mix().abs().max()) for take in takes)
+    caches = [trials.render(x) for x in sources]
+    loudest = max(float(cache.mix().abs().max()) for cache in caches)
     gone: list[int] = []
     while nodes:
         batch, nodes = nodes[: rng.randrange(1, 4)], nodes[3:]
         if rng.random() < 0.5:
-            takes[0].without([batch])  # its differences are then at hand
-        trials.remove(batch, takes)
+            caches[0].without([batch])  # its differences are then at hand
+        trials.remove(batch, caches)
         gone += batch
-        for take, x in zip(takes, sources, strict=True):
-            assert_close(take.mix(), RENDERER(bypass_nodes(graph, gone), x), loudest)
-    late = trials.take(sources[0])
-    assert_close(late.mix(), takes[0].mix(), loudest)
+        for cache, x in zip(caches, sources, strict=True):
+            assert_close(cache.mix(), RENDERER(bypass_nodes(graph, gone), x), loudest)
+    late = trials.render(sources[0])
+    assert_close(late.mix(), caches[0].mix(), loudest)
 
 
 def test_a_trial_agrees_with_the_float64_reference() -> None:
     graph, sources = random_console(RACK, 7, ALL, 12), random_sources(7, SAMPLES)
     pair = bypassable(graph)[:2]
-    mix = TrialRenderer(RENDERER, graph).take(sources).without([pair])[0]
+    mix = TrialRenderer(RENDERER, graph).render(sources).without([pair])[0]
     reference = torch.from_numpy(render_reference(bypass_nodes(graph, pair), sources.numpy()))
     assert float((mix - reference).abs().max() / reference.abs().max()) < 1e-5
 
@@ -94,37 +94,37 @@ def test_a_removal_counts_once_where_signals_pass_through_without_a_copy(kinds: 
     graph.params["gain"][:] = -6.0
     graph.chain(graph.add("in"), *nodes, graph.add("out"))
     trials, sources = TrialRenderer(RENDERER, graph), random_sources(0, SAMPLES, 1)
-    take = trials.take(sources)
+    cache = trials.render(sources)
     removed: list[int] = []
     for node in bypassable(graph):
-        trials.remove([node], [take])
+        trials.remove([node], [cache])
         removed.append(node)
-        assert_close(take.mix(), RENDERER(bypass_nodes(graph, removed), sources), float(sources.abs().max()))
+        assert_close(cache.mix(), RENDERER(bypass_nodes(graph, removed), sources), float(sources.abs().max()))
 
 
 def test_the_memory_of_a_take_is_that_of_whole_tensors_each_once() -> None:
     graph = MixGraph(RACK.types, RATE)
     graph.chain(graph.add("in"), graph.add("mix"), graph.add("out"))
-    take = TrialRenderer(RENDERER, graph).take(random_sources(0, 1000, 1))
-    assert take.num_bytes == 2 * 1000 * 4, "all stages share the memory of the source"
+    cache = TrialRenderer(RENDERER, graph).render(random_sources(0, 1000, 1))
+    assert cache.num_bytes == 2 * 1000 * 4, "all stages share the memory of the source"
 
 
 def test_a_trial_of_nothing_changes_nothing() -> None:
     graph, sources = random_console(RACK, 3, ALL, 8), random_sources(3, SAMPLES)
-    take = TrialRenderer(RENDERER, graph).take(sources)
-    torch.testing.assert_close(take.without([[], []]), take.mix().expand(2, -1, -1, -1), rtol=0, atol=0)
+    cache = TrialRenderer(RENDERER, graph).render(sources)
+    torch.testing.assert_close(cache.without([[], []]), cache.mix().expand(2, -1, -1, -1), rtol=0, atol=0)
 
 
 def test_trials_touch_only_what_lies_downstream(monkeypatch: pytest.MonkeyPatch) -> None:
     rack = Rack.console("cg", RATE)
     graph = mixing_console(rack, {"a": ["1", "2"], "b": ["3", "4"]}, "cg")
     renderer = Renderer(rack)
-    take = TrialRenderer(renderer, graph).take(random_sources(0, 400, 4))
+    cache = TrialRenderer(renderer, graph).render(random_sources(0, 400, 4))
     rendered: list[int] = []
     process = renderer.process
     monkeypatch.setattr(
         renderer, "process", lambda stage, *rest: (rendered.extend(stage.nodes.tolist()), process(stage, *rest))[1]
     )
     first = int(graph.nodes_of("gain")[0])
-    take.without([[first]])
+    cache.without([[first]])
     assert rendered == [int(graph.nodes_of("compressor")[-2])], "one bus compressor, and nothing else that is general"

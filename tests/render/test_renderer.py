@@ -338,7 +338,7 @@ def test_a_track_changes_its_domain_three_times() -> None:
     graph = mixing_console(RACK, {"bus": ["voice"]}, "ecnsgdr")
     plan = schedule(graph, RACK)
     kinds = [stage.kind for stage in plan.stages]
-    spectral = [stage.kind for stage in plan.stages[: kinds.index("mix")] if stage.island is not None]
+    spectral = [stage.kind for stage in plan.stages[: kinds.index("mix")] if stage.fft_group is not None]
     assert spectral == ["equalizer", "delay", "reverb"]
 
 

@@ -11,7 +11,7 @@ from graphmix.audio import EvalSegment, load_song
 from graphmix.graph import bypass_nodes, mixing_console, remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.render.render_cache import Take
+from graphmix.render.render_cache import RenderCache
 from graphmix.search import Judge, Objective
 from graphmix.search.rounds import prunable_nodes
 from graphmix.search.trial_losses import HOPELESS, NOISE, Verdict, hopeless_above
@@ -44,10 +44,10 @@ def graph(objective: Objective) -> MixGraph:
     return console
 
 
-@pytest.fixture(params=["all takes", "one take", "no take"])
+@pytest.fixture(params=["all caches", "one cache", "no cache"])
 def kept_bytes(request: pytest.FixtureRequest, objective: Objective, graph: MixGraph) -> int:
-    one = next(iter(Judge(objective, graph, objective.segments[:1]).takes.values())).num_bytes
-    return {"all takes": EVERYTHING, "one take": one, "no take": NOTHING}[request.param]
+    one = next(iter(Judge(objective, graph, objective.segments[:1]).caches.values())).num_bytes
+    return {"all caches": EVERYTHING, "one cache": one, "no cache": NOTHING}[request.param]
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def close(loss: float) -> Any:
 
 def test_as_many_takes_are_kept_as_fit(objective, graph):
     assert len(objective.segments) == 3
-    one = Judge(objective, graph, objective.segments[:1]).takes[objective.segments[0]].num_bytes
+    one = Judge(objective, graph, objective.segments[:1]).caches[objective.segments[0]].num_bytes
     for count in range(4):
         judge = Judge(objective, graph, objective.segments, kept_bytes=count * one)
-        assert list(judge.takes) == objective.segments[:count]
-        assert sum(take.num_bytes for take in judge.takes.values()) <= count * one
+        assert list(judge.caches) == objective.segments[:count]
+        assert sum(cache.num_bytes for cache in judge.caches.values()) <= count * one
 
 
 def test_the_loss_before_any_trial_is_that_of_an_evaluation(judge, objective, graph):
@@ -167,13 +167,13 @@ def test_no_race_is_won_that_would_be_lost_in_the_end(objective, graph):
 def rendered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Trials that are rendered, one for each segment."""
     trials: list[tuple[int, ...]] = []
-    spread: Callable[..., Any] = Take.spread
+    spread: Callable[..., Any] = RenderCache.spread
 
-    def counted(self: Take, wanted: Any, *rest: Any, **more: Any) -> Any:
+    def counted(self: RenderCache, wanted: Any, *rest: Any, **more: Any) -> Any:
         trials.extend(tuple(nodes) for nodes in wanted)
         return spread(self, wanted, *rest, **more)
 
-    monkeypatch.setattr(Take, "spread", counted)
+    monkeypatch.setattr(RenderCache, "spread", counted)
     return trials
 
 
