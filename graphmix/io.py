@@ -11,7 +11,8 @@ import math
 import os
 import tomllib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def write_json(path: Path, value: Any) -> None:
         ValueError: as :func:`to_json`; nothing is written.
     """
     write_atomically(path, (to_json(value, indent=1) + "\n").encode())
+
+
+@contextmanager
+def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A ``.safetensors`` file as :func:`safetensors.safe_open` reads it, also where its path is not UTF-8.
+
+    Raises:
+        OSError, SafetensorError: it is missing, or damaged.
+    """
+    from safetensors import safe_open
+
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:  # which the library refuses; the open file has another name
+        with open(path, "rb") as raw, safe_open(f"/dev/fd/{raw.fileno()}", framework="pt") as file:
+            yield file
+    else:
+        with safe_open(path, framework="pt") as file:
+            yield file
 
 
 def part_files(folder: Path) -> list[Path]:

@@ -1,11 +1,14 @@
 """Files on the ground floor: text in the encodings that editors write, names that are no text."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from graphmix.errors import GraphmixError, SongError
-from graphmix.io import name_as_text, read_text
+from graphmix.io import name_as_text, open_tensors, read_text
 
 TEXT = '{"name": "Söng"}'
 
@@ -50,3 +53,14 @@ def test_names_of_files_become_text() -> None:
     assert name_as_text("夜に.wav") == "夜に.wav"
     assert name_as_text("caf\udce9.wav") == "caf\\xe9.wav"
     assert name_as_text("half \ud800.wav").isascii()
+
+
+def test_tensors_are_read_from_a_path_that_is_not_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "x.safetensors").write_bytes(save({"x": torch.arange(3)}, {"key": "value"}))
+    with open_tensors(folder / "x.safetensors") as file:
+        assert file.get_tensor("x").tolist() == [0, 1, 2]
+        assert file.metadata() == {"key": "value"}
+    with pytest.raises(FileNotFoundError), open_tensors(folder / "y.safetensors"):
+        pass

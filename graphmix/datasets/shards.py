@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 from torch_geometric.data.collate import collate
@@ -30,7 +30,7 @@ from graphmix.datasets.reference import AudioReference, from_plain, to_plain, un
 from graphmix.errors import GraphError
 from graphmix.graph.document import MAX_TYPES, plain_type, type_from_plain
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix shard", 1
@@ -158,7 +158,7 @@ class Shard:
         return self.graphs
 
     def _open(self) -> None:
-        with safe_open(self.path, framework="pt") as file:
+        with open_tensors(self.path) as file:
             head = json.loads((file.metadata() or {})[FORMAT])
             self.tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if head["format"] != FORMAT or head["version"] != VERSION:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -35,7 +35,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.document import FORMAT, check_size, graph_from_plain, header, info_from_header, plain_graph, take
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, write_atomically
 
 _DTYPES = {
     "node_type": torch.int64,
@@ -106,7 +106,7 @@ def read_header(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     path = Path(path)
     try:
         _check_tensor_file(path)
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             return _header_of(file)
     except GraphError as error:
         raise GraphError(f"cannot load {path}: {error}") from None
@@ -195,7 +195,7 @@ def _header_of(file: Any) -> Mapping[str, Any]:
 def _decode_tensors(path: Path) -> MixGraph:
     _check_tensor_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             head = _header_of(file)
             names = take(head, "names", list)
             if not all(isinstance(name, str) for name in names):

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, write_atomically
 from graphmix.processors.rack import Rack
 
 _GRAPH_FIELDS = ("node_type", "edge_index", "edge_port", "wet")
@@ -75,7 +75,7 @@ class SearchState:
             SearchError: the file is damaged or something else.
         """
         try:
-            with safe_open(path, framework="pt") as file:
+            with open_tensors(path) as file:
                 head = json.loads((file.metadata() or {})["graphmix_search"])
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             return cls._from_parts(head, tensors, rack), head["run"]

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 import graphmix.models
 from graphmix.errors import GraphmixError
 from graphmix.graph.document import plain_type
-from graphmix.io import write_atomically, write_json
+from graphmix.io import open_tensors, write_atomically, write_json
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 
@@ -198,7 +198,7 @@ def _load_weights(path: Path, estimator: Estimator, config: Mapping[str, Any]) -
     if not path.is_file():
         raise GraphmixError(f"the weights {path} are missing; they belong beside {path.with_suffix('.json').name}.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             digest = (file.metadata() or {}).get(FORMAT)
             weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, write_atomically
 
 _FORMAT = "graphmix_training"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
@@ -90,7 +90,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Tensor]]
         GraphmixError: the file is damaged or something else.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             head = json.loads((file.metadata() or {})[_FORMAT])
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return dict(head["run"]), Progress(**head["progress"]), tensors

@@ -187,7 +187,7 @@ def test_graphs_that_do_not_go_together_are_named(kind: Any, tmp_path: Path) -> 
 def test_what_pre_transform_adds_is_stored(kind: Any, root: Path) -> None:
     def describe(graph: MixGraph) -> MixGraph:
         graph.label, graph.count = f"{graph.num_nodes} nodes", graph.num_nodes
-        graph.numbers, graph.edges = {"of": [1, None]}, torch.arange(graph.num_edges)
+        graph.numbers, graph.marks = {"of": [1, None]}, torch.arange(graph.num_edges)
         return graph
 
     for _ in range(2):
@@ -198,7 +198,7 @@ def test_what_pre_transform_adds_is_stored(kind: Any, root: Path) -> None:
             graph.num_nodes,
             {"of": [1, None]},
         )
-        assert graph.edges.tolist() == list(range(graph.num_edges))
+        assert graph.marks.tolist() == list(range(graph.num_edges))
 
 
 @pytest.mark.parametrize(

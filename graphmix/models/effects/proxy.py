@@ -15,12 +15,12 @@ from typing import Self
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, write_atomically
 from graphmix.models.effects.strip import STRIP_TYPE, unit_settings
 from graphmix.models.effects.tcn import TCN, TCNConfig
 from graphmix.processors.base import Processor
@@ -109,7 +109,7 @@ def load_proxy(path: str | PathLike[str] | None = None) -> TCNProxy:
     if not path.is_file():
         raise GraphmixError(f"cannot load {path}: there is no such file; benchmarks/proxy.py --save writes one.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except SafetensorError as error:
