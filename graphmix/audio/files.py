@@ -293,10 +293,10 @@ def check_audio(info: AudioInfo) -> float:
     return max(float(block.abs().max()) for block in checked_blocks(info))
 
 
-def load_checked(info: AudioInfo, length: int, sample_rate: int) -> tuple[Tensor, float]:
-    """Check and decode a file in one pass -> its first samples [2, length] at `sample_rate`, its peak."""
+def load_checked(info: AudioInfo, length: int, sample_rate: int, start: int = 0) -> tuple[Tensor, float]:
+    """Check and decode a file in one pass -> its samples [2, length] from `start` at `sample_rate`, its peak."""
     native = torch.cat(list(checked_blocks(info)), dim=1)
-    return _read_at(_memory_reader(native), info, 0, length, sample_rate), float(native.abs().max())
+    return _read_at(_memory_reader(native), info, start, length, sample_rate), float(native.abs().max())
 
 
 def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:

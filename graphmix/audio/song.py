@@ -21,6 +21,7 @@ from torch import Tensor
 
 from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
 from graphmix.audio.listing import some_names
+from graphmix.audio.offset import Offset, parse_offset
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song
 from graphmix.errors import SongError
@@ -55,7 +56,8 @@ class Segment:
 class Song:
     """Tracks in natural order, subgroups (bus -> track names), the mix, and the length at the working rate.
 
-    `notices` are sentences for the user about what was padded, cut, silent or regrouped.
+    `notices` are sentences for the user about what was padded, cut, silent or regrouped. `offset` is how many samples
+    the mix lies behind the tracks: the song's time is the mix's, and its sample n is sample n - offset of each track.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Song:
     mix: AudioInfo | None
     num_samples: int
     notices: tuple[str, ...] = ()
+    offset: int = 0
     # [tracks, then the mix, 2, num_samples]
     _decoded: Tensor | None = field(default=None, repr=False, compare=False)
 
@@ -111,8 +114,9 @@ class Song:
             if self._decoded is not None:
                 inside.copy_(self._decoded[:, :, begin:end])
             else:
-                sources = _sources(self.tracks, self.mix)
-                parts = _on_threads(lambda info: read_audio(info, begin, end - begin, self.sample_rate), sources)
+                starts = [begin - self.offset] * self.num_tracks + [begin] * (self.mix is not None)
+                sources = zip(_sources(self.tracks, self.mix), starts, strict=True)
+                parts = _on_threads(lambda at: read_audio(at[0], at[1], end - begin, self.sample_rate), sources)
                 for row, part in zip(inside, parts, strict=True):
                     row.copy_(part)
         return Segment(audio[: self.num_tracks], None if self.mix is None else audio[-1])
@@ -142,6 +146,7 @@ def load_song(
     *,
     need_mix: bool = True,
     mix: str | Path | None = None,
+    offset: float | str | Offset | None = None,
     preload_bytes: int = PRELOAD_BYTES,
 ) -> Song:
     """Load a song's folder and check every sample; keep it decoded if that takes at most `preload_bytes`.
@@ -151,12 +156,16 @@ def load_song(
         sample_rate: working rate in Hz; files of other rates are resampled.
         need_mix: False accepts a song without a mix; one that is there is loaded all the same.
         mix: path of the mix, instead of the song's own.
+        offset: how far the mix lies behind the tracks, instead of what the song says: seconds, or a text with a unit
+            (:mod:`graphmix.audio.offset`).
         preload_bytes: 0 always reads from disk.
 
     Raises:
         SongError: the folder, its description or a file cannot be used.
     """
-    layout = find_layout(Path(folder), need_mix, None if mix is None else Path(mix))
+    if offset is not None and not isinstance(offset, Offset):
+        offset = parse_offset(offset, "the offset")
+    layout = find_layout(Path(folder), need_mix, None if mix is None else Path(mix), offset)
     return load_layout(layout, folder, sample_rate, preload_bytes=preload_bytes)
 
 
@@ -205,15 +214,20 @@ def load_layout(
     num_samples = lengths[-1] if mix else max(lengths)
     fits = len(sources) * 2 * num_samples * BYTES_PER_SAMPLE <= preload_bytes
     decoded = torch.empty(len(sources), 2, num_samples) if fits else None
-    peaks = _check_all(sources, decoded, sample_rate)
-    notices = [*layout.notices, *_length_notices(tracks, lengths, num_samples, sample_rate)]
+    offset = layout.offset.at(sample_rate, mix.sample_rate) if mix else 0
+    _check_offset(offset, lengths, num_samples, sample_rate)
+    starts = [-offset] * len(tracks) + [0] * (mix is not None)
+    peaks = _check_all(sources, starts, decoded, sample_rate)
+    notices = [*layout.notices, *_length_notices(tracks, [n + offset for n in lengths], num_samples, sample_rate)]
+    if offset:
+        notices.append(f"The mix is taken to lie {offset / sample_rate:.4f} s behind the tracks, as its offset says.")
     notices += _silence_notices(folder, tracks, mix, peaks)
     whole = [info.path.name for info in sources if info.is_decoded_whole]
     if whole and decoded is None:
         notices.append(f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster.")
     name, notices = name_as_text(layout.name), [name_as_text(notice) for notice in notices]
     subgroups = {name_as_text(bus): tuple(map(name_as_text, members)) for bus, members in layout.subgroups.items()}
-    return Song(name, folder, sample_rate, tracks, subgroups, mix, num_samples, tuple(notices), decoded)
+    return Song(name, folder, sample_rate, tracks, subgroups, mix, num_samples, tuple(notices), offset, decoded)
 
 
 def _sources(tracks: Sequence[Track], mix: AudioInfo | None) -> list[AudioInfo]:
@@ -221,13 +235,24 @@ def _sources(tracks: Sequence[Track], mix: AudioInfo | None) -> list[AudioInfo]:
     return [track.info for track in tracks] + ([mix] if mix else [])
 
 
-def _check_all(sources: list[AudioInfo], decoded: Tensor | None, sample_rate: int) -> list[float]:
-    """Check every sample of all files, keep them in `decoded` if it is there, and return the peaks."""
+def _check_offset(offset: int, lengths: Sequence[int], num_samples: int, sample_rate: int) -> None:
+    """Refuse an offset that leaves none of the tracks, the last of `lengths` apart, within the mix."""
+    if offset >= num_samples or (offset < 0 and max(lengths[:-1]) + offset <= 0):
+        raise SongError(
+            f"an offset of {offset / sample_rate:.3f} s leaves nothing of the tracks in the mix, which lasts "
+            f"{num_samples / sample_rate:.3f} s: give seconds (0.35), or samples with their unit."
+        )
+
+
+def _check_all(
+    sources: list[AudioInfo], starts: Sequence[int], decoded: Tensor | None, sample_rate: int
+) -> list[float]:
+    """Check every sample of all files, keep those from each start on in `decoded` if it is there -> the peaks."""
 
     def check(row: int) -> float:
         if decoded is None:
             return check_audio(sources[row])
-        decoded[row], peak = load_checked(sources[row], decoded.shape[-1], sample_rate)
+        decoded[row], peak = load_checked(sources[row], decoded.shape[-1], sample_rate, starts[row])
         return peak
 
     return list(_on_threads(check, range(len(sources))))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from graphmix.audio.offset import NO_OFFSET, Offset, parse_offset
 from graphmix.audio.song_description import DESCRIPTION
 from graphmix.audio.song_folder import find_layout
 from graphmix.errors import GraphError, SongError
@@ -46,6 +47,7 @@ class Record:
         mix: path of the mix, or None.
         tracks: paths of the dry tracks by the names of the graph's inputs; empty where nobody says.
         metrics: what mining measured; empty for a true graph.
+        offset: how far the mix lies behind the tracks.
     """
 
     song_id: str
@@ -56,6 +58,7 @@ class Record:
     mix: Path | None
     tracks: Mapping[str, Path]
     metrics: Mapping[str, Any]
+    offset: Offset = NO_OFFSET
 
 
 def find_record_folders(root: str | os.PathLike[str]) -> list[Path]:
@@ -132,6 +135,7 @@ def _mined(folder: Path, default_id: str) -> Record:
         mix=None if mix is None else _audio_path(folder, mix, path),
         tracks={name: _audio_path(folder, track, path) for name, track in tracks.items()},
         metrics=metrics,
+        offset=parse_offset(source.get("offset", 0), f"{path}: source.offset"),
     )
 
 
@@ -150,6 +154,7 @@ def _songbook(folder: Path, default_id: str) -> Record:
         mix=layout.mix,
         tracks=dict(layout.tracks),
         metrics={},
+        offset=layout.offset,
     )
 
 

@@ -151,7 +151,8 @@ def fingerprint(song: Song) -> dict[str, Any]:
     assert song.mix is not None, "mining needs a mix"
     tracks = {track.name: digest_file(track.info.path) for track in song.tracks}
     subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
-    return {"name": song.name, "mix": digest_file(song.mix.path), "tracks": tracks, "subgroups": subgroups}
+    found = {"name": song.name, "mix": digest_file(song.mix.path), "tracks": tracks, "subgroups": subgroups}
+    return {**found, "offset": song.offset} if song.offset else found  # runs without one began before there were any
 
 
 def digest_file(path: Path) -> str:
@@ -296,6 +297,7 @@ def _describe_source(song: Song, source: SongSource) -> dict[str, Any]:
         "mix": str(song.mix.path.absolute()),
         "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
         "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
+        **({"offset": song.offset / song.sample_rate} if song.offset else {}),
     }
 
 

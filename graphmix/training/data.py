@@ -178,7 +178,7 @@ def load_audio(
         SongError: a file that cannot be used.
     """
     groups = {bus: tuple(members) for bus, members in subgroups.items()}
-    layout = Layout(record.song_id, record.mix, dict(record.tracks), groups)
+    layout = Layout(record.song_id, record.mix, dict(record.tracks), groups, offset=record.offset)
     return load_layout(layout, record.graph_path.parent, sample_rate, preload_bytes=preload_bytes)
 
 
