@@ -15,20 +15,24 @@ page of an Ogg file lands wrong too: near its end such a file is decoded from we
 """
 
 import math
+import operator
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from graphmix.audio.containers import refuse_cut_file
+from graphmix.audio.mpeg import MpegStream, count_frames, decodable, is_mpeg
 from graphmix.errors import SongError
 
 AUDIO_EXTENSIONS = {
@@ -48,7 +52,6 @@ WRITE_BLOCK = 1 << 16  # samples written at a time: libvorbis overflows its stac
 LARGEST_KERNEL = 1 << 26  # filter taps of a resampler: 256 MB
 LAST_OGG_PAGE_SECONDS = 20  # longer than any last page: 255 packets of at most 60 ms are 15 s
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a FLAC stream that does not say its length is 2 ** 63 - 1
-STREAMED_SIZES = (0xFFFFFFFF, 0x7FFFF000)  # sizes that ffmpeg and sox write into a pipe: length unknown
 
 Reader = Callable[[int, int], Tensor]  # (from, to) in samples of the file -> [channels, to - from]
 
@@ -57,8 +60,13 @@ Reader = Callable[[int, int], Tensor]  # (from, to) in samples of the file -> [c
 class AudioInfo:
     """What the header of an audio file says.
 
-    `sample_rate` is in Hz, `num_samples` counts at that rate, `channels` is 1 or 2; `container` is
-    libsndfile's name for the format ("WAV", "FLAC", "OGG", "MP3", ...), which the file's name need not tell.
+    Args:
+        path: of the file.
+        sample_rate: in Hz.
+        channels: 1 or 2.
+        num_samples: length at `sample_rate`.
+        container: libsndfile's name of the format ("WAV", "FLAC", "OGG", "MP3", ...); the file's name may differ.
+        is_late: whether the delay of an encoder, of unknown length, comes before the sound (MP3 without a LAME tag).
     """
 
     path: Path
@@ -66,6 +74,7 @@ class AudioInfo:
     channels: int
     num_samples: int
     container: str = "WAV"
+    is_late: bool = False
 
     @property
     def is_decoded_whole(self) -> bool:
@@ -83,7 +92,7 @@ class AudioInfo:
 
 
 def read_info(path: str | Path) -> AudioInfo:
-    """Read a file's header.
+    """Read a file's header; the frames of an MP3 file are counted.
 
     Raises:
         SongError: there is no such file, it is no audio, it has more than two channels, no samples or an
@@ -92,21 +101,60 @@ def read_info(path: str | Path) -> AudioInfo:
     path = Path(path)
     if not path.is_file():
         raise SongError(f"{path} is not a file: check the name.")
+    refuse_cut_file(path)
     with _open(path) as file:
         info = AudioInfo(path, file.samplerate, file.channels, file.frames, file.format)
+    if info.container == "MP3":
+        info = _with_counted_length(info)
     if info.channels > 2:
         raise SongError(f"{path} has {info.channels} channels: mix it down to one or two.")
-    if info.num_samples == 0:
+    if info.num_samples <= 0:
         raise SongError(f"{path} holds 0 samples: export it again, or take it out of the song.")
     if info.num_samples >= UNKNOWN_FRAMES:
         raise SongError(f"{path} does not say how long it is (a piped encoder leaves 0 there): encode it again.")
-    _refuse_cut_file(path)
     return info
+
+
+def _read_mpeg(path: Path) -> tuple[bytes, MpegStream] | None:
+    """The content of a file that is an MPEG stream, and its frames."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        content = head + file.read() if is_mpeg(head) else b""
+    stream = count_frames(content) if content else None
+    return None if stream is None else (content, stream)
+
+
+def _with_counted_length(info: AudioInfo) -> AudioInfo:
+    """What is known of an MP3 file when its frames are counted.
+
+    Raises:
+        SongError: it has fewer frames than it promises, or a part of one at its end.
+    """
+    found = _read_mpeg(info.path)
+    if found is None:
+        return info
+    stream = found[1]
+    lost = 0 if stream.promised is None else stream.promised - stream.frames
+    if lost > 0 or stream.missing:
+        what = f"{lost} of {stream.promised} frames that its header promises" if lost > 0 else ""
+        what = what or f"{stream.missing} bytes of its last frame"
+        raise SongError(f"{info.path} is cut off: {what} are missing. Copy or export it again.")
+    if stream.says_its_length:
+        return replace(info, is_late=not stream.has_delay)
+    return replace(info, num_samples=stream.samples, is_late=True)
+
+
+def _source(path: Path) -> bytes | BytesIO:
+    """What libsndfile shall open: the name of the file, as bytes because it need not be UTF-8, or its content."""
+    found = _read_mpeg(path)
+    if found is None or found[1].says_its_length:
+        return os.fsencode(path)
+    return BytesIO(decodable(*found))
 
 
 def _open(path: Path) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(os.fsencode(path))  # bytes: a name need not be UTF-8
+        return soundfile.SoundFile(_source(path))
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: headerless .raw
         raise SongError(
             f"{path} cannot be decoded as audio ({_reason(error)}): export it again, as WAV or FLAC."
@@ -118,36 +166,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return str(error.error_string).strip().rstrip(".") or "libsndfile gives no reason"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _refuse_cut_file(path: Path) -> None:
-    """Raise if a WAV, AIFF or Ogg file ends early, which libsndfile hides by reporting a shorter file."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        magic = file.read(12)
-        if magic[:4] == b"RIFF" or magic[:4] == b"FORM":
-            missing = _missing_bytes(file, size, "little" if magic[:4] == b"RIFF" else "big")
-            if missing:
-                raise SongError(
-                    f"{path} is cut off: {missing} bytes of samples that its header promises are missing. "
-                    "Copy or export it again."
-                )
-        elif magic[:4] == b"OggS":
-            file.seek(max(0, size - (1 << 17)))  # a page has at most 65,307 bytes
-            tail = file.read()
-            flags = tail.rfind(b"OggS") + 5
-            if flags >= len(tail) or not tail[flags] & 4:
-                raise SongError(f"{path} is cut off: its last Ogg page is missing. Copy or export it again.")
-
-
-def _missing_bytes(file: BinaryIO, size: int, order: Literal["little", "big"]) -> int:
-    """Walk the chunks after a RIFF or FORM header: how many bytes of samples lie past the end of the file."""
-    while len(header := file.read(8)) == 8:
-        length = int.from_bytes(header[4:], order)
-        if header[:4] in (b"data", b"SSND"):
-            return 0 if length in STREAMED_SIZES else max(0, file.tell() + length - size)
-        file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
 
 
 def _decode(info: AudioInfo, start: int, stop: int) -> Tensor:
@@ -299,17 +317,19 @@ def load_checked(info: AudioInfo, length: int, sample_rate: int, start: int = 0)
     return _read_at(_memory_reader(native), info, start, length, sample_rate), float(native.abs().max())
 
 
-def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
+def write_audio(path: str | Path, audio: Tensor | NDArray[np.floating], sample_rate: int) -> None:
     """Write audio [channels, samples] as float WAV, 24-bit FLAC or Ogg Vorbis, as the name ends.
 
-    The file appears whole or not at all: a hidden file beside it is written, checked and renamed.
+    The file appears whole or not at all: a hidden file beside it is written, checked and renamed. Audio may be a tensor
+    or a NumPy array of any floating-point type.
 
     Raises:
-        SongError: the name ends otherwise, the audio has another shape, is not finite or is too loud for
-            FLAC, or the folder cannot be written (missing, forbidden, full).
+        SongError: the name ends otherwise, the audio has another shape, is of integers, not finite or too loud for
+            FLAC, the rate is no whole number, or the folder cannot be written (missing, forbidden, full).
     """
     path = Path(path)
     samples = _writable_samples(path, audio)
+    sample_rate = whole_rate(sample_rate)
     if not path.parent.is_dir():
         raise SongError(f"{path} cannot be written: the folder {path.parent} is missing. Create it first.")
     partial = path.parent / f".{uuid.uuid4().hex}.part"
@@ -334,16 +354,44 @@ def write_audio(path: str | Path, audio: Tensor, sample_rate: int) -> None:
             partial.unlink()
 
 
-def _writable_samples(path: Path, audio: Tensor) -> np.ndarray:
+def whole_rate(sample_rate: int) -> int:
+    """A rate in Hz as an int; NumPy's integers are accepted.
+
+    Raises:
+        SongError: it is no whole number.
+    """
+    if not isinstance(sample_rate, bool):
+        with suppress(TypeError):
+            return operator.index(sample_rate)
+    raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
+
+
+def float_tensor(audio: Tensor | NDArray[np.floating], what: str) -> Tensor:
+    """Audio as a float32 tensor on the CPU: a tensor or a NumPy array of any floating-point type.
+
+    Raises:
+        SongError: it is something else, or of integers, whose full scale is not known.
+    """
+    if isinstance(audio, np.ndarray) and audio.dtype.kind in "fiub":
+        audio = torch.from_numpy(np.array(audio, dtype=np.float32) if audio.dtype.kind == "f" else np.array(audio))
+    if not isinstance(audio, Tensor):
+        raise SongError(f"{what} is of type {type(audio).__name__}, expected a tensor or a NumPy array of floats.")
+    if not audio.is_floating_point():
+        kind = str(audio.dtype).removeprefix("torch.")
+        raise SongError(f"{what} is of {kind} values: convert it to floats in [-1, 1] (divide int16 by 32768).")
+    return audio.detach().to("cpu", torch.float32)
+
+
+def _writable_samples(path: Path, audio: Tensor | NDArray[np.floating]) -> np.ndarray:
     """Check what is to be written and return it as soundfile wants it, [samples, channels]."""
     if path.suffix.lower() not in WRITTEN_AS:
         raise SongError(f"{path} ends in '{path.suffix}': name it {', '.join(WRITTEN_AS)}.")
-    if audio.dim() != 2 or not 1 <= audio.shape[0] <= 2 or audio.shape[1] == 0:
+    samples = float_tensor(audio, f"audio for {path}")
+    if audio.ndim != 2 or not 1 <= audio.shape[0] <= 2 or audio.shape[1] == 0:
         raise SongError(
             f"audio for {path} has shape {list(audio.shape)}, expected [1 or 2 channels, samples]. "
             "Is it transposed, or a batch?"
         )
-    samples = audio.detach().to("cpu", torch.float32)
     if not samples.isfinite().all():
         raise SongError(f"audio for {path} is not finite: the render that made it diverged.")
     if path.suffix.lower() == ".flac" and float(samples.abs().max()) > 1:

@@ -19,8 +19,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
+from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info, whole_rate
 from graphmix.audio.listing import some_names
+from graphmix.audio.mpeg import TYPICAL_DELAY
 from graphmix.audio.offset import Offset, parse_offset
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song
@@ -197,8 +198,9 @@ def load_layout(
     folder = Path(folder)
     if not layout.tracks:
         raise SongError(f"{folder} has no tracks: a song needs at least one dry track.")
-    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
-        raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
+    sample_rate = whole_rate(sample_rate)
+    if sample_rate < 1:
+        raise SongError(f"sample_rate is {sample_rate}: give a whole number of Hz, such as 30000 or 44100.")
     tracks = tuple(Track(name_as_text(name), read_info(path)) for name, path in layout.tracks.items())
     if twice := [name for name, count in Counter(track.name for track in tracks).items() if count > 1]:
         raise SongError(f"{folder} has several tracks called '{twice[0]}': rename all but one.")
@@ -222,6 +224,11 @@ def load_layout(
     if offset:
         notices.append(f"The mix is taken to lie {offset / sample_rate:.4f} s behind the tracks, as its offset says.")
     notices += _silence_notices(folder, tracks, mix, peaks)
+    if late := [info.path.name for info in sources if info.is_late]:
+        notices.append(
+            f"{len(late)} of {len(sources)} files do not say by how much their MP3 encoder delayed them, and come late "
+            f"(after LAME by {TYPICAL_DELAY} samples): {some_names(late)}. Export them as WAV or FLAC to align them."
+        )
     whole = [info.path.name for info in sources if info.is_decoded_whole]
     if whole and decoded is None:
         notices.append(f"MP3 is decoded whole at each read ({some_names(whole)}): convert it to FLAC to go faster.")

@@ -171,11 +171,10 @@ def test_a_cut_file_is_refused_by_its_header(tmp_path, extension):
         read_info(path)
 
 
-@pytest.mark.parametrize("extension", ["flac", "mp3"])
-def test_a_cut_file_is_refused_when_its_samples_are_checked(tmp_path, extension):
-    path = save(tmp_path / f"cut.{extension}", noise(100_000), 48000)
+def test_a_cut_flac_is_refused_when_its_samples_are_checked(tmp_path):
+    path = save(tmp_path / "cut.flac", noise(100_000), 48000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    with pytest.raises(SongError, match=rf"cut\.{extension} is damaged or cut off.*again"):
+    with pytest.raises(SongError, match=r"cut\.flac is damaged or cut off.*again"):
         check_audio(read_info(path))
 
 
@@ -305,9 +304,44 @@ def test_audio_that_cannot_be_kept_is_refused(tmp_path):
         write_audio(tmp_path / "a.wav", torch.full((2, 5), torch.nan), 30000)
     with pytest.raises(SongError, match=r"peaks at 1\.500, and FLAC clips above 1: write \.wav"):
         write_audio(tmp_path / "a.flac", torch.full((2, 5), 1.5), 30000)
-    with pytest.raises(SongError, match=r"takes 2 channels at 0 Hz"):
+    with pytest.raises(SongError, match="takes 2 channels at 0 Hz"):
         write_audio(tmp_path / "a.wav", torch.zeros(2, 5), 0)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_numpy_arrays_of_floats_are_written(tmp_path, dtype):
+    write_audio(tmp_path / "a.wav", np.full((2, 10), 0.5, dtype), np.int64(30000))
+    assert read_audio(tmp_path / "a.wav").eq(0.5).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_tensors_of_every_floating_type_are_written(tmp_path, dtype):
+    write_audio(tmp_path / "a.wav", torch.full((2, 10), 0.5, dtype=dtype), 30000)
+    assert read_audio(tmp_path / "a.wav").eq(0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros((2, 10), np.int16), r"is of int16 values: convert it to floats .*32768"),
+        (torch.zeros(2, 10, dtype=torch.int32), "is of int32 values: convert it to floats"),
+        (torch.zeros(2, 10, dtype=torch.complex64), "is of complex64 values"),
+        (np.zeros((2, 10), bool), "is of bool values"),
+        (np.zeros((2, 10), complex), "is of type ndarray, expected a tensor or a NumPy array of floats"),
+        ([[0.0, 0.1]], "is of type list, expected a tensor or a NumPy array of floats"),
+    ],
+)
+def test_audio_that_is_not_of_floats_is_refused(tmp_path, audio, message):
+    with pytest.raises(SongError, match=rf"audio for .*a\.wav {message}"):
+        write_audio(tmp_path / "a.wav", audio, 30000)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("rate", [30000.0, "30000", None, True])
+def test_a_rate_that_is_no_whole_number_is_refused(tmp_path, rate):
+    with pytest.raises(SongError, match="give a whole number of Hz"):
+        write_audio(tmp_path / "a.wav", torch.zeros(2, 10), rate)
 
 
 def test_a_file_whose_name_is_not_utf8_is_written_and_read(tmp_path):
