@@ -70,7 +70,11 @@ class PolicyName(StrEnum):
 
 
 Song = Annotated[Path, typer.Argument(help="A song's folder: song.json, or a mix and stems/ or dry/.")]
-Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json.")]
+Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or a mined folder.")]
+Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
+Offset = Annotated[
+    str | None, typer.Option(help='How far the mix lies behind the tracks: 0.35, "350 ms", "15435 samples".')
+]
 
 
 @app.command(epilog="Example: graphmix demo --out demo")
@@ -100,13 +104,15 @@ def mine(
     start: Annotated[
         str, typer.Option(help="levels, or estimator[:MODEL]: what sets the console before the first step.")
     ] = "levels",
+    mix: Mix = None,
+    offset: Offset = None,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.commands import run_mine
 
     changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
-    run_mine(song, out, preset.value, steps, rounds, device, changes, start)
+    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset)
 
 
 @app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")
@@ -142,13 +148,15 @@ def show(graph: Graph) -> None:
 
 @app.command(epilog="Example: graphmix check songs/RockSteady")
 def check(
-    path: Annotated[Path, typer.Argument(help="A song's folder or a graph file.")],
+    path: Annotated[Path, typer.Argument(help="A song's folder, a graph file, or a mined folder.")],
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz, for a song.")] = 30000,
+    mix: Mix = None,
+    offset: Offset = None,
 ) -> None:
-    """Validate a song or a graph; say what is wrong and how to mend it."""
-    from graphmix.cli.commands import run_check
+    """Validate a song or a graph; say what is wrong and how to fix it."""
+    from graphmix.cli.check_command import run_check
 
-    run_check(path, sample_rate)
+    run_check(path, sample_rate, mix, offset)
 
 
 def main() -> None:

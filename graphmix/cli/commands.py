@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.check_command import graph_file
 from graphmix.cli.progress import ProgressListener
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
@@ -29,8 +30,10 @@ def run_mine(
     device: str,
     changes: dict[str, Any],
     start: str = "levels",
+    mix: Path | None = None,
+    offset: str | None = None,
 ) -> None:
-    """``graphmix mine``."""
+    """``graphmix mine``; `mix` and `offset` are those of the song in place of its own."""
     from graphmix.audio.song import load_song
     from graphmix.processors.rack import Rack
     from graphmix.search import PRESETS, mine
@@ -44,7 +47,7 @@ def run_mine(
 
         begin = parse_start(start)
     console = _console()
-    loaded = load_song(song, settings.sample_rate)
+    loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
     for notice in loaded.notices:
         console.print(f"note: {notice}", markup=False, soft_wrap=True)
     with ProgressListener(console) as listener:
@@ -90,7 +93,7 @@ def run_render(graph_path: Path, stems: Path, output: Path) -> None:
     from graphmix.render.blocks import render_song
 
     _check_output(output, (".wav", ".flac", ".ogg"))
-    graph = load_graph(graph_path)
+    graph = load_graph(graph_file(graph_path))
     song = load_stems(stems, graph.sample_rate)
     console = _console()
     for notice in song.notices:
@@ -114,7 +117,7 @@ def run_plot(graph_path: Path, output: Path) -> None:
     from graphmix import plots
 
     _check_output(output, (".svg", ".png", ".pdf"))
-    graph = load_graph(graph_path)
+    graph = load_graph(graph_file(graph_path))
     plots.save(plots.plot_graph(graph, graph.provenance.get("song")), output)
     _console().print(f"{output}: {graph.num_nodes} nodes, {graph.num_edges} edges", markup=False, soft_wrap=True)
 
@@ -123,14 +126,15 @@ def run_show(graph_path: Path) -> None:
     """``graphmix show``."""
     from graphmix.graph.tables import as_table
 
-    graph = load_graph(graph_path)
+    graph = load_graph(graph_file(graph_path))
     console = _console()
-    for line in _headline(graph):
+    for line in headline(graph):
         console.print(line, markup=False, soft_wrap=True)
     console.print(as_table(graph))
 
 
-def _headline(graph: MixGraph) -> list[str]:
+def headline(graph: MixGraph) -> list[str]:
+    """Lines that say what a graph is: its nodes by type, its rate, its provenance."""
     counts = {t.name: int(graph.nodes_of(t.name).numel()) for t in graph.types.types}
     used = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     lines = [f"{graph.num_nodes} nodes ({used}), {graph.num_edges} edges, {graph.sample_rate} Hz"]
@@ -138,34 +142,6 @@ def _headline(graph: MixGraph) -> list[str]:
         known = {k: v for k, v in graph.provenance.items() if not isinstance(v, dict)}
         lines.append(", ".join(f"{key} {value}" for key, value in known.items()))
     return lines
-
-
-def run_check(path: Path, sample_rate: int) -> None:
-    """``graphmix check``."""
-    console = _console()
-    if not path.exists():
-        raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")
-    if path.is_dir():
-        from graphmix.audio.song import load_song
-
-        song = load_song(path, sample_rate)
-        for notice in song.notices:
-            console.print(f"note: {notice}", markup=False, soft_wrap=True)
-        buses = ", ".join(f"{bus} ({len(tracks)})" for bus, tracks in song.subgroups.items())
-        seconds = song.num_samples / sample_rate
-        console.print(
-            f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, subgroups: {buses}", markup=False, soft_wrap=True
-        )
-    else:
-        graph = load_graph(path)
-        from graphmix.processors.rack import Rack
-        from graphmix.render.schedule import schedule
-
-        plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
-        console.print(f"{len(plan.stages)} rendering stages", markup=False, soft_wrap=True)
-        for line in _headline(graph):
-            console.print(line, markup=False, soft_wrap=True)
-    console.print("no errors")
 
 
 def run_demo(out: Path, seed: int) -> None:
