@@ -30,7 +30,9 @@ _SMALL_ERROR = 0.05
 """Raw error, half a decibel, around which the term turns from a square into an absolute value."""
 
 
-def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) -> Tensor:
+def audio_loss(
+    prediction: Tensor, stems: Stems, warmup: int, sample_rate: int, song_level: Tensor | None = None
+) -> Tensor:
     """The audio loss of one segment, a 0-dim tensor.
 
     Args:
@@ -38,11 +40,16 @@ def audio_loss(prediction: Tensor, stems: Stems, warmup: int, sample_rate: int) 
         stems: with their mix, at the same rate.
         warmup: samples at the beginning that are not scored.
         sample_rate: in Hz.
+        song_level: of the whole mix, so that a silent segment does not outweigh the others; see
+            :class:`graphmix.search.MixLoss`.
     """
     assert stems.mix is not None, "songs without a mix are not trained on"
     target = stems.mix.to(prediction.device)
     return mix_loss(
-        prediction=prediction[None, :, warmup:].float(), target=target[None, :, warmup:], sample_rate=sample_rate
+        prediction=prediction[None, :, warmup:].float(),
+        target=target[None, :, warmup:],
+        sample_rate=sample_rate,
+        song_level=song_level,
     ).total
 
 

@@ -149,7 +149,10 @@ class TrainingStep(nn.Module):
 
     def _audio(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:
         rate = self.estimator.sample_rate
-        losses = [audio_loss(mix, e.audible, e.warmup, rate) for mix, e in zip(mixes, examples, strict=True)]
+        losses = [
+            audio_loss(mix, example.audible, example.warmup, rate, example.song_level)
+            for mix, example in zip(mixes, examples, strict=True)
+        ]
         return torch.stack(losses).mean()
 
 

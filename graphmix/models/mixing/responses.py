@@ -92,7 +92,7 @@ class Responses(nn.Module):
         windows = nn.functional.pad(signals, (0, missing)).unfold(2, _N_FFT, hop)  # [signals, 2, frames, n_fft], a view
         sounding = (windows[-1].square().mean(-1) > _SILENT_POWER).any(0).nonzero().flatten()
         total = signals.new_zeros(2, self.filters.size(0), len(signals), len(signals))
-        for block in sounding.split(_BLOCK_FRAMES):
+        for block in sounding.split(_BLOCK_FRAMES) if sounding.numel() else ():
             for channel in range(2):
                 spectra = torch.view_as_real(torch.fft.rfft(windows[:, channel, block] * self.window))
                 flat = spectra.permute(2, 0, 1, 3).flatten(2)  # [bins, signals, frames * 2]
