@@ -24,7 +24,8 @@ from graphmix.audio.listing import some_names
 from graphmix.audio.mpeg import TYPICAL_DELAY
 from graphmix.audio.offset import Offset, parse_offset
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
-from graphmix.audio.song_folder import Layout, find_layout, flat_layout, is_song
+from graphmix.audio.song_folder import Layout, find_layout, flat_layout
+from graphmix.audio.song_places import is_song
 from graphmix.errors import SongError
 from graphmix.text import name_as_text
 

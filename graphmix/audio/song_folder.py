@@ -1,6 +1,6 @@
 """Where a song's files are: what its `song.json` says, or what the folder shows.
 
-One finder for a single song (:func:`find_layout`) and for those of a collection (:func:`song_folders`,
+One finder for a single song (:func:`find_layout`) and for those of a collection (:mod:`graphmix.audio.song_places`,
 :func:`find_files`). What the folder means is found in this order, the first that says something wins:
 
 ==========  ============================================================================================
@@ -16,13 +16,12 @@ subgroups   `subgroups` in `song.json`; a file in the song's folder, or above it
 What keeps a song from being used is a *problem*; audio that is not used and whatever was assumed is a *notice*.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from graphmix.audio.listing import (
-    MAX_DEPTH,
     audio_files,
     broken_links,
     holds_audio,
@@ -32,23 +31,27 @@ from graphmix.audio.listing import (
     tracks_by_name,
     unread_audio,
 )
-from graphmix.audio.mix_names import base_name, called_after, mix_rank, squash
+from graphmix.audio.mix_names import called_after, mix_rank, squash
 from graphmix.audio.offset import NO_OFFSET, Offset
 from graphmix.audio.song_description import DESCRIPTION, Description, read_description
+from graphmix.audio.song_places import (
+    MINED_FILES,
+    OTHER_STEM_FOLDERS,
+    STEM_FOLDERS,
+    Place,
+    find_place,
+    folders_with_audio,
+    holds_song,
+    is_mined,
+    walk,
+)
 from graphmix.audio.subgroup_guess import guess_notice, guess_subgroups
 from graphmix.audio.subgroups import DEFAULT_BUS, Correspondence, Grouping, find_correspondence, group, subgroups_of
 from graphmix.errors import SongError
 from graphmix.text import name_as_text
 
-STEM_FOLDERS = ("stems", "dry")
-OTHER_STEM_FOLDERS = (
-    "tracks", "multitracks", "multitrack", "audiofiles", "audio", "raw", "rawtracks", "drytracks", "drystems", "wav",
-    "wavs", "files",
-)  # fmt: skip
-"""Letters and digits of the names, in lower case, that a folder of tracks beside the mix may have."""
 ALIGNMENT = "alignment.pickle"
 """Offsets in the data layout of the pruning paper's authors: a pickle, which could run code and is not read."""
-_MINED_FILES = ("graph.safetensors", "checkpoint.safetensors", "run.json")
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,6 @@ class FoundFiles:
     genre: str | None = None
     problems: tuple[str, ...] = ()
     guess: str | None = None
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The folder of the tracks, and whether it was named or called stems or dry."""
-
-    folder: Path | None
-    is_plain: bool = False
-    problem: str | None = None
 
 
 def find_layout(folder: Path, need_mix: bool = True, mix: Path | None = None, offset: Offset | None = None) -> Layout:
@@ -123,56 +117,6 @@ def flat_layout(folder: Path) -> Layout:
     return Layout(_name_of(folder), None, tracks, {DEFAULT_BUS: tuple(tracks)}, (*notices, *_left_out(folder, folder)))
 
 
-def is_song(folder: Path) -> bool:
-    """Whether a folder has the files of a song, rather than tracks alone."""
-    return (folder / DESCRIPTION).exists() or bool(stem_folders(folder))
-
-
-def song_folders(root: Path) -> list[Path]:
-    """The folders at or below the root that hold a song."""
-    return [root] if holds_song(root) else list(walk(root, holds_song))
-
-
-def holds_song(folder: Path) -> bool:
-    """Whether a folder is a song: described, around a folder of tracks, or with the tracks themselves in it."""
-    if is_song(folder):
-        return True
-    if is_mined(folder):
-        return False
-    files = audio_files(folder)
-    below = _folders_with_audio(folder)
-    if any(map(is_song, subfolders(folder))):
-        return False
-    if any(mix_rank(path, folder) is None for path in files):
-        return len([child for child in below if audio_files(child)]) < 2
-    if _named_places(folder, below):
-        return True
-    if len(below) != 1 or not audio_files(_descended(below[0])):
-        return False
-    is_nested = squash(base_name(folder)) == squash(base_name(below[0]))
-    return is_nested or (bool(files) and not any(called_after(path, below[0]) for path in files))
-
-
-def is_mined(folder: Path) -> bool:
-    """Whether a folder is the output of a search, finished or not, rather than a song (of the songbook, say)."""
-    return any((folder / name).exists() for name in _MINED_FILES) and not is_song(folder)
-
-
-def walk(root: Path, is_wanted: Callable[[Path], bool], depth: int = 1) -> Iterator[Path]:
-    """The songs below a folder, at most `MAX_DEPTH` deep; folders that cannot be read count as songs.
-
-    Nothing inside a song is looked at, so that links in a ring end, and songs do not contain songs.
-    """
-    for folder in subfolders(root):
-        try:
-            found = is_wanted(folder)
-            is_leaf = found or depth == MAX_DEPTH or is_mined(folder)
-            inside = [] if is_leaf else list(walk(folder, is_wanted, depth + 1))
-        except (SongError, OSError):
-            found, inside = True, []
-        yield from [folder] if found else inside
-
-
 def find_files(
     folder: Path,
     *,
@@ -196,7 +140,7 @@ def find_files(
         SongError: the folder cannot be read, or a file that describes the song cannot be used.
     """
     described = read_description(folder)
-    place = _place(folder, described, mix or described.mix)
+    place = find_place(folder, described, mix or described.mix)
     files = audio_files(folder)
     candidates = _mix_candidates(folder, files, place)
     problems = [place.problem] if place.problem else []
@@ -221,67 +165,7 @@ def find_files(
     )
 
 
-# --- where the tracks are
-
-
-def _place(folder: Path, described: Description, mix: Path | None) -> _Place:
-    """The folder of the tracks of a song whose mix is given, or is not (None)."""
-    if described.stems:
-        if described.stems.is_dir():
-            return _Place(described.stems, True)
-        return _Place(
-            None, True, f"{described.stems}, where the dry tracks should be, is not a folder: check the name."
-        )
-    named = stem_folders(folder)
-    if len(named) > 1:
-        return _Place(None, True, f"{folder} has both {named[0].name}/ and {named[1].name}/: {_NAME_ONE}")
-    if named:
-        return _Place(named[0], True)
-    files = audio_files(folder)
-    tracks = [path for path in files if mix_rank(path, folder) is None and path != mix]
-    below = [child for child in _folders_with_audio(folder) if mix is None or child not in mix.parents]
-    places = _named_places(folder, below)
-    if len(tracks) < 2 and len(places) == 1:
-        return _Place(_descended(places[0]))
-    if len(tracks) > 1 or (tracks and (len(files) > 1 or mix or described.has_no_mix)):
-        return _Place(folder)
-    if len(below) == 1 and audio_files(_descended(below[0])):
-        return _Place(_descended(below[0]))
-    if below:
-        names = some_names([child.name for child in below])
-        return _Place(None, False, f"{folder} has no stems/ or dry/, and audio in {names}: {_NAME_ONE}")
-    return _Place(None, False, f"{folder} has neither stems/ nor dry/: {_NAME_ONE}")
-
-
-_NAME_ONE = f'put the dry tracks into one of them, or name their folder under "stems" in {DESCRIPTION}.'
-
-
-def stem_folders(folder: Path) -> list[Path]:
-    """Folders called stems or dry, whatever the case; none where the folder cannot be read."""
-    try:
-        return [child for child in subfolders(folder) if child.name.casefold() in STEM_FOLDERS]
-    except SongError:
-        return []
-
-
-def _folders_with_audio(folder: Path) -> list[Path]:
-    """Subfolders with audio in them or below, without those that a search wrote."""
-    return [child for child in subfolders(folder) if holds_audio(child) and not is_mined(child)]
-
-
-def _named_places(folder: Path, below: list[Path]) -> list[Path]:
-    """Those that are called as folders of tracks are and hold some."""
-    return [c for c in below if squash(c.name) in OTHER_STEM_FOLDERS and audio_files(_descended(c))]
-
-
-def _descended(folder: Path) -> Path:
-    """The folder, or the one folder in it that holds audio while it has none itself (nested archives)."""
-    for _ in range(MAX_DEPTH):
-        below = _folders_with_audio(folder)
-        if audio_files(folder) or len(below) != 1:
-            break
-        folder = below[0]
-    return folder
+# --- which files are the tracks
 
 
 def _tracks(
@@ -302,7 +186,7 @@ def _tracks(
 def _not_there(place: Path, tracks: dict[str, Path]) -> list[str]:
     if tracks or unread_audio(place):
         return []
-    below = [child.name for child in _folders_with_audio(place)]
+    below = [child.name for child in folders_with_audio(place)]
     if below:
         return [f"{place} has no tracks itself, and audio in the folders {some_names(below)}: move it up into {place}."]
     return [f"{place} has no tracks: put the dry tracks into it, as WAV, FLAC, Ogg or MP3."]
@@ -331,7 +215,7 @@ def link_problems(folder: Path) -> list[str]:
 # --- which file is the mix
 
 
-def _mix_candidates(folder: Path, files: list[Path], place: _Place) -> list[Path]:
+def _mix_candidates(folder: Path, files: list[Path], place: Place) -> list[Path]:
     """Audio files in the song's folder that may be the mix, best first; without names that say so, all."""
     ranked = {path: rank for path in files if (rank := mix_rank(path, folder)) is not None}
     if ranked or place.folder == folder:
@@ -340,7 +224,7 @@ def _mix_candidates(folder: Path, files: list[Path], place: _Place) -> list[Path
 
 
 def _choose_mix(
-    folder: Path, described: Description, candidates: list[Path], place: _Place
+    folder: Path, described: Description, candidates: list[Path], place: Place
 ) -> tuple[Path | None, str | None]:
     """The song's mix -> mix, problem."""
     if described.mix:
@@ -388,7 +272,7 @@ class _Sources:
     names: tuple[str, ...]
 
     def group(
-        self, folder: Path, described: Description, place: _Place, tracks: list[str]
+        self, folder: Path, described: Description, place: Place, tracks: list[str]
     ) -> tuple[Grouping, Offset | None, str | None]:
         """Subgroups from the first source that has them -> grouping, offset of the mix, sentence about a guess."""
         if described.subgroups:
@@ -416,7 +300,7 @@ def _above(folder: Path) -> Correspondence | None:
 # --- what is not used
 
 
-def _unused(folder: Path, place: _Place, mix: Path | None, candidates: list[Path], files: list[Path]) -> Iterator[str]:
+def _unused(folder: Path, place: Place, mix: Path | None, candidates: list[Path], files: list[Path]) -> Iterator[str]:
     """Sentences about audio of the song's folder that is neither its mix nor one of its tracks."""
     beside = files if place.folder != folder else candidates
     if place.folder and (names := [track_name(path) for path in beside if path != mix]):
@@ -450,7 +334,7 @@ def _refuse_what_is_no_song(folder: Path) -> None:
     """Say what a folder is that is not one song: a collection, the output of a search."""
     audio_files(folder)  # raises if there is no such folder
     if is_mined(folder):
-        graph = folder / _MINED_FILES[0]
+        graph = folder / MINED_FILES[0]
         raise SongError(f"{folder} is the output of a search, not a song: see graphmix show {graph}.")
     if (folder / f"{folder.name}_RAW").is_dir():
         raise SongError(

@@ -38,7 +38,7 @@ def run_check(path: Path, sample_rate: int, mix: Path | None = None, offset: str
     Raises:
         GraphmixError: it cannot be used.
     """
-    from graphmix.audio.song_folder import is_mined
+    from graphmix.audio.song_places import is_mined
 
     if not path.exists():
         raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")

@@ -110,9 +110,7 @@ def test_a_written_file_reads_back(tmp_path: Path) -> None:
         write_correspondence(tmp_path / "all.txt", {})
 
 
-@pytest.mark.parametrize(
-    "tracks", [["Kick.wav", "kick.wav"], [" kick.wav", "kick.wav", "kick.wav "], ["a.wav", "a.flac"]]
-)
+@pytest.mark.parametrize("tracks", [["Kick.wav", "kick.wav"], [" k.wav", "k.wav", "k.wav "], ["a.wav", "a.flac"]])
 @pytest.mark.parametrize("buses", [["low", "Low"], ["drums", " drums"], ["one", "two, three"]])
 @pytest.mark.parametrize("songs", [["A"], ["A", "A_Full"], ["Café", "B/C"]])
 def test_names_that_differ_in_case_or_spaces_alone_read_back(

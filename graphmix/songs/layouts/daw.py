@@ -13,7 +13,7 @@ file :mod:`subgroups.json or .csv <graphmix.audio.subgroups>` in the folder or a
 
 from pathlib import Path
 
-from graphmix.audio.song_folder import song_folders
+from graphmix.audio.song_places import song_folders
 from graphmix.songs.layouts.base import CollectionKind, FoundCollection, ReadOptions
 from graphmix.songs.layouts.song_folders import find_songs
 

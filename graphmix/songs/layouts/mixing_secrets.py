@@ -21,7 +21,7 @@ from pathlib import Path
 
 from graphmix.audio.listing import audio_files
 from graphmix.audio.mix_names import base_name, is_preview
-from graphmix.audio.song_folder import song_folders
+from graphmix.audio.song_places import song_folders
 from graphmix.audio.subgroups import NAMES
 from graphmix.songs.layouts.base import CollectionKind, FoundCollection, ReadOptions
 from graphmix.songs.layouts.song_folders import find_songs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graphmix.audio.listing import audio_files
 from graphmix.audio.song_description import DESCRIPTION, read_description
-from graphmix.audio.song_folder import stem_folders, walk
+from graphmix.audio.song_places import stem_folders, walk
 from graphmix.errors import SongError
 from graphmix.songs.layouts.base import CollectionKind, FoundCollection, ReadOptions
 from graphmix.songs.layouts.song_folders import find_songs

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from graphmix.audio.listing import audio_files, some_names, subfolders, track_name
 from graphmix.audio.mix_names import called_after
-from graphmix.audio.song_folder import find_files, holds_song, is_mined, walk
+from graphmix.audio.song_folder import find_files
+from graphmix.audio.song_places import holds_song, is_mined, walk
 from graphmix.audio.subgroups import Correspondence, find_correspondence
 from graphmix.errors import SongError
 from graphmix.songs.layouts.base import FoundCollection, FoundSong, empty_layout, parts_of, read_or_report
