@@ -5,6 +5,18 @@ encoder, terminal, database or font takes. Paths keep them, since only they open
 file (tracks, songs, buses) and every message goes through :func:`name_as_text`.
 """
 
+import re
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """What names are sorted by in natural order: "2" before "10", whatever the case.
+
+    >>> sorted(["10 Bass", "2 Snare", "1 Kick"], key=natural_key)
+    ['1 Kick', '2 Snare', '10 Bass']
+    """
+    pieces = re.split("([0-9]+)", name.casefold())  # text and digits by turns: like compares with like
+    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name
+
 
 def name_as_text(name: str) -> str:
     r"""The name with each byte that is not UTF-8 written as ``\x..``; valid Unicode stays as it is.

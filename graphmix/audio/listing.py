@@ -5,14 +5,13 @@ audio in formats that are not read or without an ending, audio in subfolders. Hi
 Macs leave on other disks, are ignored.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from graphmix.audio.files import AUDIO_EXTENSIONS, UNREAD_EXTENSIONS
 from graphmix.errors import SongError
-from graphmix.text import name_as_text
+from graphmix.text import name_as_text, natural_key
 
 MAX_DEPTH = 3
 """Songs, and audio of a song, lie at most so many folders below the root: genre/artist/song."""
@@ -26,7 +25,7 @@ def audio_files(folder: Path) -> list[Path]:
         SongError: there is no such folder, or it may not be read.
     """
     files = [path for path in _entries(folder) if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file()]
-    return sorted(files, key=_natural)
+    return sorted(files, key=lambda path: natural_key(path.name))
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -92,11 +91,6 @@ def _entries(folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if path.name[0] != "."]
     except OSError as error:
         raise SongError(f"{folder} cannot be read ({error.strerror}): check its permissions.") from error
-
-
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    pieces = re.split("([0-9]+)", path.name.casefold())  # text and digits by turns: like compares with like
-    return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], path.name
 
 
 def _is_unnamed_audio(path: Path) -> bool:

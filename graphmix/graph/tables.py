@@ -1,10 +1,10 @@
-"""What a graph does, in a reader's units: for each track and each subgroup its chain of processors.
+"""What a graph does, in an engineer's units: for each track and each subgroup its chain of processors.
 
 A *chain* begins at an input, at a mix or wherever edges branch or meet, and goes on for as long as one edge leads
 from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. Long parameters
 are summarised by what an engineer would say of them:
 
-* equalizer: mean gain in dB over octave bands from 63 Hz;
+* equalizer: mean gain in dB over octave bands from 63 Hz up to half the sample rate;
 * delay: its three strongest taps, with their level in the response, which has unit energy;
 * reverb: seconds to fall by 60 dB below 250 Hz, up to 4 kHz and above; side level relative to mid.
 
@@ -16,6 +16,7 @@ half the sample rate, as those of graphmix's own processors are. Types that are 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -23,6 +24,7 @@ from rich.text import Text
 
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.spec import NodeType, ParameterSpec
+from graphmix.text import natural_key
 
 OCTAVES_HZ = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 """Nominal centers of octave bands (IEC 61260)."""
@@ -49,6 +51,7 @@ class ChainRow:
     """A chain of processors.
 
     Attributes:
+        node: index of its first node: the input, mix, output or first processor.
         kind: ``"track"``, ``"subgroup"``, ``"output"`` or ``"other"``, a chain that begins at a processor.
         label: name of the input, mix, output or first processor.
         inputs: what leads into its first node.
@@ -56,6 +59,7 @@ class ChainRow:
         outputs: where its last node leads.
     """
 
+    node: int
     kind: str
     label: str
     inputs: tuple[str, ...]
@@ -64,19 +68,19 @@ class ChainRow:
 
 
 def describe_graph(graph: MixGraph) -> list[ChainRow]:
-    """The chains of a graph: tracks first, then subgroups, other processors and outputs."""
+    """The chains of a graph: tracks in natural order of their names, as a song has them, subgroups, others, outputs."""
     n = graph.node_type.numel()
     kinds = [graph.types[index] for index in graph.node_type.tolist()]
     before: list[list[str]] = [[] for _ in range(n)]
     after: list[list[str]] = [[] for _ in range(n)]
     successor: dict[int, int] = {}
     labels = _labels(graph, kinds)
-    edges = list(zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True))
-    for (source, target), (outlet, inlet) in edges:
+    edges = graph.edges()
+    for source, target, outlet, inlet in edges:
         a, b = kinds[source], kinds[target]
         before[target].append(labels[source] + (f".{a.outlets[outlet]}" if len(a.outlets) > 1 else ""))
         after[source].append(labels[target] + (f".{b.inlets[inlet]}" if len(b.inlets) > 1 else ""))
-    for (source, target), _ in edges:
+    for source, target, _, _ in edges:
         if len(after[source]) == 1 and len(before[target]) == 1 and kinds[target].is_processor:
             successor[source] = target
     inner, rows = set(successor.values()), graph.rows().tolist()
@@ -90,13 +94,20 @@ def describe_graph(graph: MixGraph) -> list[ChainRow]:
             nodes.append(successor[nodes[-1]])
         processors = [_processor_row(graph, node, rows[node]) for node in nodes if kinds[node].is_processor]
         kind = {"in": "track", "mix": "subgroup", "out": "output"}.get(kinds[start].name, "other")
-        chains.append(ChainRow(kind, labels[start], tuple(before[start]), tuple(processors), tuple(after[nodes[-1]])))
-    return sorted(chains, key=lambda chain: order[chain.kind])
+        ends = tuple(before[start]), tuple(processors), tuple(after[nodes[-1]])
+        chains.append(ChainRow(start, kind, labels[start], *ends))
+    return sorted(chains, key=lambda chain: (order[chain.kind], *_place_in_song(chain)))
+
+
+def _place_in_song(chain: ChainRow) -> tuple[Any, ...]:
+    """Tracks in natural order, whose nodes may be numbered by subgroup; all else by its number."""
+    return natural_key(chain.label) if chain.kind == "track" else (chain.node,)
 
 
 def as_table(graph: MixGraph) -> Table:
     """:func:`describe_graph` as a table for the terminal."""
     table = Table(title=_title(graph))
+    table.add_column("node", justify="right", no_wrap=True)
     table.add_column("chain", overflow="fold")
     table.add_column("processor", no_wrap=True)
     table.add_column("settings", overflow="fold")
@@ -106,10 +117,11 @@ def as_table(graph: MixGraph) -> Table:
         where = f"from {', '.join(chain.inputs)}" if chain.inputs else ""
         if chain.outputs:
             where += f"{'; ' if where else ''}to {', '.join(chain.outputs)}"
-        table.add_row(heading, "", Text(where, style="dim"), "")
+        number = "" if chain.kind == "other" else str(chain.node)
+        table.add_row(number, heading, "", Text(where, style="dim"), "")
         for row in chain.processors:
             name = f"{row.type.letter} {row.type.name}"
-            table.add_row("", Text(name), Text(row.settings), f"{100 * row.wet:.3g} %")
+            table.add_row(str(row.node), "", Text(name), Text(row.settings), f"{100 * row.wet:.3g} %")
         table.add_section()
     return table
 
@@ -176,7 +188,7 @@ def _equalizer(values: Values, sample_rate: int) -> str:
     frequency = np.arange(len(gain)) * (sample_rate / max(2 * len(gain) - 1, 1))
     parts = []
     for center in OCTAVES_HZ:
-        if center / math.sqrt(2) >= frequency[-1]:
+        if center >= sample_rate / 2:
             break
         band = (frequency >= center / math.sqrt(2)) & (frequency < center * math.sqrt(2))
         mean = gain[band].mean() if band.any() else np.interp(center, frequency, gain)

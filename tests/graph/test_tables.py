@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.graph.tables import as_table, describe_graph, settings_of
+from graphmix.graph.tables import ChainRow, as_table, describe_graph, settings_of
 from graphmix.processors import MultitapDelay, Rack, Reverb
 from graphmix.spec import NodeType, NodeTypes, ParameterSpec
 from tests.graph.random_mixgraphs import TYPES, random_graphs
@@ -28,16 +28,16 @@ def test_a_console_is_shown_track_by_track_and_bus_by_bus() -> None:
     graph = mixing_console(NodeTypes(TYPES), {"drums": ["kick", "snare"], "band": ["bass"]}, "ab")
     chains = describe_graph(graph)
     assert [(chain.kind, chain.label) for chain in chains] == [
+        ("track", "bass"),
         ("track", "kick"),
         ("track", "snare"),
-        ("track", "bass"),
         ("subgroup", "drums"),
         ("subgroup", "band"),
         ("output", "mix"),
     ]
     assert ["".join(row.type.letter for row in chain.processors) for chain in chains] == ["ab"] * 5 + [""]
     assert chains[0].inputs == ()
-    assert chains[0].outputs == ("drums",)
+    assert chains[1].outputs == ("drums",)
     assert chains[3].inputs == ("batch_index_face 4", "batch_index_face 6")
     assert chains[5].inputs == tuple(f"batch_index_face {node}" for node in (11, 14))
 
@@ -87,6 +87,35 @@ def test_the_table_can_be_printed_whatever_the_names() -> None:
         assert expected in text
 
 
+def test_the_table_numbers_every_node_so_that_messages_can_be_followed() -> None:
+    graph = mixing_console(NodeTypes(TYPES), {"drums": ["kick", "snare"], "band": ["bass"]}, "ab")
+    table = as_table(graph)
+    numbers = [int(cell) for cell in table.columns[0].cells]
+    assert table.columns[0].header == "node"
+    assert sorted(numbers) == list(range(graph.num_nodes))
+    wanted = chain_of(graph, "drums").outputs[0].split(" ")[-1]
+    assert wanted == "mix"
+    assert int(chain_of(graph, "drums").inputs[0].split(" ")[-1]) in numbers
+
+
+def chain_of(graph: MixGraph, label: str) -> ChainRow:
+    return next(chain for chain in describe_graph(graph) if chain.label == label)
+
+
+def test_tracks_are_shown_in_the_order_of_the_song_whatever_their_subgroups() -> None:
+    groups = {"vocals": ["10_choir.wav", "2_voice.wav"], "drums": ["1_kick.wav", "3_snare.wav"]}
+    chains = describe_graph(mixing_console(NodeTypes(TYPES), groups, "a"))
+    assert [chain.label for chain in chains] == [
+        "1_kick.wav",
+        "2_voice.wav",
+        "3_snare.wav",
+        "10_choir.wav",
+        "vocals",
+        "drums",
+        "mix",
+    ]
+
+
 def test_the_empty_graph_has_no_chains() -> None:
     assert describe_graph(MixGraph(TYPES)) == []
 
@@ -112,8 +141,9 @@ def test_an_equalizer_is_shown_by_octaves() -> None:
     frequency = np.arange(1024) * 30000 / taps
     gain = np.where((frequency > 707.1) & (frequency < 1414.3), 6.0, -1.0)
     text = alone("e", gain_db=gain.tolist())
-    assert text == "63 -1.0  125 -1.0  250 -1.0  500 -1.0  1k +6.0  2k -1.0  4k -1.0  8k -1.0  16k -1.0 dB"
-    assert alone("e", 8000).endswith("2k +0.0  4k +0.0 dB")
+    assert text == "63 -1.0  125 -1.0  250 -1.0  500 -1.0  1k +6.0  2k -1.0  4k -1.0  8k -1.0 dB"
+    assert alone("e", 8000).endswith("1k +0.0  2k +0.0 dB"), "half the sample rate is no band's center"
+    assert alone("e", 32001).endswith("8k +0.0  16k +0.0 dB")
     assert alone("e", 44100).endswith("16k +0.0 dB")
 
 
@@ -121,7 +151,7 @@ def test_a_sloping_equalizer_shows_the_mean_of_each_band() -> None:
     frequency = np.arange(1024) * 30000 / 2047
     shown = [float(part.split(" ")[1]) for part in alone("e", gain_db=(frequency / 1000).tolist())[:-3].split("  ")]
     centers = 1000 * 2.0 ** np.arange(-4, 4)
-    expected = (centers * (2**0.5 + 0.5**0.5) / 2) / 1000  # a line's mean is its value in the midst
+    expected = (centers * (2**0.5 + 0.5**0.5) / 2) / 1000  # a line's mean is its value in the middle
     assert shown[:8] == pytest.approx(expected, abs=0.06)
 
 
