@@ -10,6 +10,9 @@ from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable, topological_order
 
+PRECISIONS = (torch.float32, torch.float64)
+"""Of parameters and weights."""
+
 
 def validate(graph: MixGraph) -> MixGraph:
     """Return the graph as it is, or raise a :class:`GraphError` that names the node or edge at fault."""
@@ -32,6 +35,8 @@ def _check_shapes(graph: MixGraph) -> None:
         raise GraphError(f"node_type has values up to {int(graph.node_type.max())}, but there are {len(types)} types.")
     if graph.wet.shape != (n,):
         raise GraphError(f"wet has shape {list(graph.wet.shape)}, expected [{n}]: one weight for each node.")
+    if graph.wet.dtype not in PRECISIONS:
+        raise GraphError(f"wet is {graph.wet.dtype}; weights are torch.float32 or torch.float64.")
     if graph.edge_index.dim() != 2 or graph.edge_index.size(0) != 2:
         raise GraphError(f"edge_index has shape {list(graph.edge_index.shape)}, expected [2, num_edges].")
     e = graph.edge_index.size(1)
@@ -45,7 +50,9 @@ def _check_shapes(graph: MixGraph) -> None:
             continue
         if t.name not in graph.params:
             raise GraphError(f"params lacks {t.name!r}; store [0, {t.width}] where a graph has no node of a type.")
-        shape = list(graph.params[t.name].shape)
+        shape, dtype = list(graph.params[t.name].shape), graph.params[t.name].dtype
+        if dtype not in PRECISIONS:
+            raise GraphError(f"params[{t.name!r}] is {dtype}; parameters are torch.float32 or torch.float64.")
         if shape != [count, t.width]:
             raise GraphError(
                 f"params[{t.name!r}] has shape {shape}, expected [{count}, {t.width}]: this graph has {count} "

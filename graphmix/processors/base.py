@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from graphmix.dsp.fft import good_length, irfft, place, rfft
 from graphmix.dsp.matrix import multiply
+from graphmix.processors.signals import as_signal
 from graphmix.spec import NodeType
 
 
@@ -46,6 +47,10 @@ class Processor(nn.Module, ABC):
         if sample_rate <= 0:
             raise ValueError(f"sample_rate is {sample_rate}; it is a positive number of Hz")
         self.sample_rate = int(sample_rate)
+
+    def __call__(self, audio: Tensor, params: Tensor) -> Tensor:
+        """:meth:`forward` with audio in float32 or float64; see :func:`graphmix.processors.signals.as_signal`."""
+        return super().__call__(as_signal(audio, "audio"), params)
 
     @abstractmethod
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
@@ -100,6 +105,27 @@ class Processor(nn.Module, ABC):
         None by default: a general processor of your own with a memory says here how long it lasts.
         """
         return 0, 0
+
+    @property
+    def resumable(self) -> bool:
+        """True if :meth:`state_after` and :meth:`lead_in` carry all that it remembers from one block to the next.
+
+        Rendering in blocks then needs no warm-up, however long the memory.
+        """
+        return False
+
+    def state_after(self, audio: Tensor, params: Tensor) -> Tensor:
+        """The state after the last sample, [nodes, ...]; of a resumable processor.
+
+        Args:
+            audio: as for :meth:`forward`, from silence on or with a :meth:`lead_in` before it.
+            params: physical values, [nodes, width].
+        """
+        raise TypeError(f"{type(self).__name__} is not resumable")
+
+    def lead_in(self, state: Tensor, params: Tensor) -> Tensor:
+        """Samples that bring a processor at rest into a state, [nodes * inlets, channels, samples]."""
+        raise TypeError(f"{type(self).__name__} is not resumable")
 
     @torch.no_grad()
     def project(self, raw: Tensor) -> None:

@@ -93,6 +93,28 @@ class Dynamics(Processor):
         longest_ms = max((float(ms.max()) for ms in times_ms if ms.numel()), default=0.0)
         return round(FORGOTTEN_AFTER * longest_ms * self.sample_rate / 1000), 0
 
+    @property
+    def resumable(self) -> bool:
+        """True for the detector of this class; a gain or a forward of your own is given a warm-up."""
+        own = type(self)
+        return own.gain is Dynamics.gain and own.forward in (Dynamics.forward, KneeDynamics.forward)
+
+    def state_after(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Smoothed energy after the last sample, [nodes]."""
+        return self._energy(_inlets(audio)[:, -1], params)[:, -1]
+
+    def lead_in(self, state: Tensor, params: Tensor) -> Tensor:
+        """One sample, in the last inlet, after which the smoothed energy is the state's."""
+        attack, _ = self.coefficients(params)
+        amplitude = (state.double() / (1 - attack)).sqrt().to(state.dtype)
+        lead = amplitude.new_zeros(len(state), len(self.node_type.inlets), 2, 1)
+        lead[:, -1] = amplitude[:, None, None]
+        return lead.flatten(0, 1)
+
+    def _energy(self, detector: Tensor, params: Tensor) -> Tensor:
+        """Smoothed energy of the mid channel, [nodes, 2, samples] -> [nodes, samples]."""
+        return smooth(detector.mean(dim=1).square(), *self.coefficients(params))
+
     def coefficients(self, params: Tensor) -> tuple[Tensor, Tensor | None]:
         """Smoothing constants of attack and release, [nodes] each; None where one constant serves both."""
         return self._coefficient(params, "time_ms"), None
@@ -106,7 +128,7 @@ class Dynamics(Processor):
 
     def gain(self, detector: Tensor, params: Tensor) -> Tensor:
         """Amplitude gain from the signal that the detector hears, [nodes, 2, samples] -> [nodes, samples]."""
-        energy = smooth(detector.mean(dim=1).square(), *self.coefficients(params))
+        energy = self._energy(detector, params)
         level_db = (energy + ENERGY_FLOOR).log() * (DB_PER_NEPER / 2)
         return (self.curve(level_db - self.get(params, "threshold_db"), params) / DB_PER_NEPER).exp()
 

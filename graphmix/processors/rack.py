@@ -87,7 +87,7 @@ class Rack(nn.Module):
             if known[node_type.name].node_type != node_type:
                 raise GraphError(
                     f"the graph's {node_type.name!r} has other ports or parameters than graphmix's at "
-                    f"{sample_rate} Hz; it was made by another version or rack."
+                    f"{sample_rate} Hz; it was made at another rate, by another version or by another rack."
                 )
             chosen.append(known[node_type.name])
         return cls(chosen, sample_rate)

@@ -1,4 +1,12 @@
-"""Rendering a whole song, however long, block by block."""
+"""Rendering a whole song, however long, block by block.
+
+What a processor remembers reaches a block in one of two ways. Filters, delays, reverbs, and processors of your own that
+declare a :meth:`~graphmix.processors.base.Processor.memory`, get a *warm-up*: the block is rendered together with as
+much of the song before it as the longest path of the graph remembers. Compressors and gates, whose time constants may
+be seconds, get none: the state of their detectors is *carried* from block to block
+(:attr:`~graphmix.processors.base.Processor.resumable`). So memory does not depend on time constants, and the result
+differs from a rendering in one piece by rounding alone.
+"""
 
 import torch
 from torch import Tensor
@@ -9,9 +17,10 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
+from graphmix.render.schedule import Stage
 
 BLOCK_SECONDS = 10.0
-"""What is rendered at once, or as long as the graph remembers if that is more."""
+"""Length of a block, or that of the warm-up if that is longer."""
 
 
 @torch.no_grad()
@@ -28,11 +37,14 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
         GraphError: the tracks do not fit the graph's inputs, or the rates differ.
     """
     if song.sample_rate != graph.sample_rate:
-        raise GraphError(f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz.")
+        raise GraphError(
+            f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz; load the song at the "
+            "graph's rate."
+        )
     rows = _rows(graph, song)
     rack = rack or Rack.for_types(graph.types.types, graph.sample_rate)
-    renderer = Renderer(rack.to(graph.wet.device))
-    warmup, ahead = memory(graph, renderer)
+    renderer = BlockRenderer(rack.to(graph.wet.device), graph)
+    warmup, ahead = renderer.warmup, renderer.ahead
     block = max(round(BLOCK_SECONDS * song.sample_rate), warmup)
     length = song.num_samples if num_samples is None else num_samples
     mix = torch.zeros(2, length)
@@ -40,24 +52,84 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
         end = min(begin + block, length)
         start = max(0, begin - warmup)
         stems = song.read(start, end + ahead - start).stems[rows].to(graph.wet.device)
-        part = renderer(graph, stems).sum(0).cpu()
+        part = renderer.render_block(stems, start, next_start=max(0, end - warmup)).sum(0).cpu()
         mix[:, begin:end] = part[:, begin - start : end - start]
     return mix
 
 
-def memory(graph: MixGraph, renderer: Renderer) -> tuple[int, int]:
-    """How many samples before and after a moment the mix there depends on: the longest path of the graph."""
-    into, _ = neighbours(graph.node_type.numel(), graph.edges())
-    reach: dict[int, tuple[int, int]] = {}
-    for stage in renderer.plan(graph).stages:
-        processor = renderer.rack.get(stage.kind)
-        for node, row in zip(stage.nodes.tolist(), stage.rows.tolist(), strict=True):
-            own = processor.memory(graph.params[stage.kind][row : row + 1]) if processor else (0, 0)
-            sources = [reach[source] for source in into[node]]
-            before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
-            reach[node] = before + own[0], after + own[1]
-    ends = [reach[node] for node in graph.nodes_of("out").tolist()]
-    return max((before for before, _ in ends), default=0), max((after for _, after in ends), default=0)
+class BlockRenderer(Renderer):
+    """Renders blocks of one song in order, and carries the states of resumable processors from one to the next.
+
+    Args:
+        rack: the processors, on the graph's device.
+        graph: parameters and weights; they must not change as long as this is used.
+
+    Attributes:
+        warmup: samples before a block that have to be rendered with it.
+        ahead: samples behind it.
+    """
+
+    def __init__(self, rack: Rack, graph: MixGraph) -> None:
+        super().__init__(rack)
+        self.graph = graph
+        self.warmup, self.ahead, self._settled = self._measure()
+        self._states: dict[int, Tensor] = {}
+        self._resumes, self._next = False, 0
+
+    def render_block(self, stems: Tensor, start: int, next_start: int) -> Tensor:
+        """Signals of the output nodes, [outputs, 2, samples]; the warm-up is only there to be cut off.
+
+        Args:
+            stems: warm-up, block and what lies ahead, [inputs, 2, samples].
+            start: place of the first sample in the song; a block that begins at 0 needs no warm-up.
+            next_start: the same of the next block.
+        """
+        self._resumes, self._next = start > 0, next_start - start
+        return self(self.graph, stems)
+
+    def process(
+        self, stage: Stage, signal: Tensor, graph: MixGraph, response: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As the renderer's, but resumable processors begin in the state in which the block before left them."""
+        processor = self.rack.get(stage.kind)
+        if processor is None or not processor.resumable:
+            return super().process(stage, signal, graph, response)
+        key = int(stage.nodes[0])
+        params = graph.params[stage.kind].index_select(0, stage.rows)
+        settled = self._settled[key] if self._resumes else 0
+        lead = processor.lead_in(self._states[key], params) if self._resumes else signal[..., :0]
+        resumed = torch.cat([lead, signal[..., settled:]], dim=-1)
+        if self._next > 0:  # where the next block resumes, in samples of this one
+            last = lead.size(-1) + self._next + self._settled[key] - settled
+            ports = resumed.unflatten(0, (-1, stage.inlets)) if stage.inlets > 1 else resumed
+            self._states[key] = processor.state_after(ports[..., :last], params)
+        leaves, energy = super().process(stage, resumed, graph, response)
+        unsettled = leaves.new_zeros(*leaves.shape[:-1], settled)
+        return torch.cat([unsettled, leaves[..., lead.size(-1) :]], dim=-1), energy
+
+    def _measure(self) -> tuple[int, int, dict[int, int]]:
+        """Warm-up and look-ahead of the graph, and for each resumable stage when its inputs have settled.
+
+        A stage resumes all of its nodes where the last of them has settled.
+        """
+        into, _ = neighbours(self.graph.node_type.numel(), self.graph.edges())
+        reach: dict[int, tuple[int, int]] = {}
+        settled: dict[int, int] = {}
+        for stage in self.plan(self.graph).stages:
+            processor, nodes = self.rack.get(stage.kind), stage.nodes.tolist()
+            resumable = processor is not None and processor.resumable
+            for node, row in zip(nodes, stage.rows.tolist(), strict=True):
+                own = (0, 0)
+                if processor is not None and not resumable:
+                    own = processor.memory(self.graph.params[stage.kind][row : row + 1])
+                sources = [reach[source] for source in into[node]]
+                before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
+                reach[node] = before + own[0], after + own[1]
+            if resumable:
+                settled[nodes[0]] = max(reach[node][0] for node in nodes)
+                reach |= {node: (settled[nodes[0]], reach[node][1]) for node in nodes}
+        ends = [reach[node] for node in self.graph.nodes_of("out").tolist()]
+        return max(before for before, _ in ends), max(after for _, after in ends), settled
 
 
 def _rows(graph: MixGraph, song: Song) -> list[int]:

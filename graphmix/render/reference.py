@@ -29,6 +29,7 @@ from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
+from graphmix.processors.signals import as_signal
 
 Array = NDArray[np.float64]
 
@@ -340,6 +341,7 @@ def render_reference(
                 [ 1.,  1.,  1.]]])
     """
     nodes = read_nodes(validate(graph))
+    sources = as_signal(sources, "sources").detach().cpu().numpy()
     count = sum(node.kind == "in" for node in nodes)
     if sources.ndim != 3 or sources.shape[:2] != (count, 2) or sources.shape[2] == 0:
         raise GraphError(f"sources have shape {list(sources.shape)}, expected [{count}, 2, samples].")

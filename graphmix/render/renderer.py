@@ -21,6 +21,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
+from graphmix.processors.signals import as_signal
 from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
@@ -87,25 +88,29 @@ class Renderer(MessagePassing):
 
         Args:
             graph: a graph or a PyG batch of graphs.
-            sources: signals of the input nodes in node order, [inputs, 2, samples].
+            sources: signals of the input nodes in node order, [inputs, 2, samples]: float32 or float64, on the graph's
+                device. Half precision is rendered in float32, and NumPy arrays are taken as well.
 
         Returns:
             Signals of the output nodes in node order, [outputs, 2, samples].
+
+        Raises:
+            GraphError: an invalid graph, another sample rate than the rack's, or sources of another shape, of integers
+                or complex numbers, or on another device.
         """
         return self.render(graph, sources).mix
 
     def render(self, graph: MixGraph, sources: Tensor) -> Rendered:
         """As :meth:`forward`, with the energies that gain-staging needs."""
         plan = self.plan(graph)
-        self._check_sources(plan, graph, sources)
-        return self.run(plan, graph, sources)
+        return self.run(plan, graph, self._checked(plan, graph, sources))
 
     def plan(self, graph: MixGraph) -> Plan:
         """The (validated, kept) plan of a graph."""
         device = graph.node_type.device
         # Shapes are part of the key, so that parameters from before an edit are refused and not misread.
-        shapes = graph.wet.shape, *((name, values.shape) for name, values in graph.params.items())
-        key = (*self._structure(graph), graph.types.names, shapes, device)
+        shapes = graph.wet.shape, *((name, values.shape, values.dtype) for name, values in graph.params.items())
+        key = (*self._structure(graph), graph.types.names, graph.sample_rate, shapes, device)
         if key not in self._plans:
             plan = schedule(validate(graph), self.rack, self.method).to(device)
             while len(self._plans) >= _CACHED_PLANS:
@@ -124,7 +129,9 @@ class Renderer(MessagePassing):
             known = self._read = tensors, versions, tuple(t.cpu().numpy().tobytes() for t in tensors)
         return known[2]
 
-    def _check_sources(self, plan: Plan, graph: MixGraph, sources: Tensor) -> None:
+    def _checked(self, plan: Plan, graph: MixGraph, sources: Tensor) -> Tensor:
+        """The sources as a tensor that can be rendered."""
+        sources = as_signal(sources, "sources", graph.node_type.device)
         count = sum(stage.nodes.numel() for stage in plan.stages if stage.kind == "in")
         if sources.dim() != 3 or sources.size(0) != count or sources.size(1) != 2:
             raise GraphError(
@@ -132,12 +139,8 @@ class Renderer(MessagePassing):
                 f"each of the graph's {count} inputs, in node order."
             )
         if sources.size(2) == 0:
-            raise GraphError("the sources have no samples.")
-        if self.rack.sample_rate and graph.sample_rate != self.rack.sample_rate:
-            raise GraphError(
-                f"the graph is made for {graph.sample_rate} Hz and the rack for {self.rack.sample_rate} Hz; "
-                "build both at one rate."
-            )
+            raise GraphError("the sources have no samples; give each input one sample or more.")
+        return sources
 
     def run(
         self,

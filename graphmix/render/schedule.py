@@ -268,7 +268,12 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
 
 
 def _check_rack(graph: MixGraph, rack: Rack) -> None:
-    """Does the rack hold the types that the graph uses, as the graph knows them?"""
+    """Does the rack hold the types that the graph uses, as the graph knows them, at its rate?"""
+    if graph.sample_rate != rack.sample_rate:
+        raise GraphError(
+            f"the graph is made for {graph.sample_rate} Hz and the rack for {rack.sample_rate} Hz; build both at one "
+            "rate."
+        )
     for index in graph.node_type.unique().tolist():
         kind = graph.types[index]
         if not kind.is_processor:

@@ -1,25 +1,19 @@
 """Graphs that an engineer would build, and rendering a song piece by piece."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from graphmix.audio import load_song, write_audio
-from graphmix.graph import MixGraph, mixing_console
+from graphmix.graph import MixGraph
 from graphmix.processors import Rack, Reverb
 from graphmix.render import Renderer
-from graphmix.render.blocks import memory, render_song
 from graphmix.render.reference import render_reference
-from tests.random_parameters import random_parameters
 
 RATE = 30000
 RACK = Rack.standard(RATE)
 RENDERER = Renderer(RACK)
-LOW_RATE = 4000
-LOW_RACK = Rack.standard(LOW_RATE)
 
 
 def sine(frequency_hz: float, seconds: float, amplitude: float = 0.5) -> Tensor:
@@ -90,45 +84,3 @@ def test_a_send_adds_its_reverb_to_the_dry_signal() -> None:
 
 
 # --- a song in pieces
-
-
-def long_console(names: list[str]) -> MixGraph:
-    """Echo into room on the track and again on its bus: 8 seconds of memory, and compressors between."""
-    graph = mixing_console(LOW_RACK, {"bus": names}, "ecdr")
-    for t in LOW_RACK.types:
-        values = random_parameters(t, graph.params[t.name].size(0), torch.Generator().manual_seed(0))
-        if t.name == "reverb":
-            values[:, t.columns("decay_db_per_s")] = -2.0
-        if t.name == "compressor":
-            values[:, t.columns("time_ms")] = 20.0
-        graph.params[t.name] = values
-    return graph
-
-
-def test_a_segment_after_its_warmup_is_that_of_the_whole_song() -> None:
-    graph, renderer = long_console(["a"]), Renderer(LOW_RACK)
-    before, ahead = memory(graph, renderer)
-    assert before / LOW_RATE == pytest.approx(2 * (2 + 2 + 20 * 0.02 + 1023 / 30000), abs=0.02)
-    song = 0.2 * torch.randn(1, 2, before + 6000)
-    whole = renderer(graph, song)
-    start, stop = before + 1000, before + 3000
-    part = renderer(graph, song[..., start - before : stop + ahead])[..., before : before + stop - start]
-    torch.testing.assert_close(part, whole[..., start:stop], rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
-
-
-def test_a_song_in_blocks_is_the_song_at_once(tmp_path: Path) -> None:
-    stems = 0.1 * torch.randn(2, 2, 22 * LOW_RATE)
-    (tmp_path / "stems").mkdir()
-    for name, stem in zip("ab", stems, strict=True):
-        write_audio(tmp_path / "stems" / f"{name}.wav", stem, LOW_RATE)
-    write_audio(tmp_path / "mix.wav", stems.sum(0), LOW_RATE)
-    song = load_song(tmp_path, LOW_RATE)
-    graph = long_console(list(song.track_names))
-    whole = Renderer(LOW_RACK)(graph, song.read(0, song.num_samples).stems).sum(0)
-    in_blocks = render_song(graph, song, LOW_RACK)
-    torch.testing.assert_close(in_blocks, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
-
-
-def test_a_graph_without_memory_needs_no_warmup() -> None:
-    graph = mixing_console(RACK, {"bus": ["a"]}, "gs")
-    assert memory(graph, RENDERER) == (0, 0)

@@ -371,3 +371,65 @@ def test_a_gpu_renders_what_the_cpu_renders() -> None:
     on_gpu = Renderer(copy.deepcopy(RACK)).cuda()
     assert relative_error(on_gpu(graph.clone().cuda(), sources.cuda()).cpu(), expected) < 1e-4
     assert relative_error(on_gpu(console.clone().cuda(), tracks.cuda()).cpu(), expected_console) < 1e-4
+
+
+# --- what sources may be
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sources_in_half_precision_are_rendered_in_float32(dtype: torch.dtype) -> None:
+    graph = mixing_console(RACK, {"bus": ["a"]}, "ecnsgdr")
+    sources = random_sources(0, SAMPLES, 1).to(dtype)
+    mix = RENDERER(graph, sources)
+    assert mix.dtype == torch.float32
+    assert torch.equal(mix, RENDERER(graph, sources.float()))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arrays_are_taken_as_sources(dtype: type) -> None:
+    graph = mixing_console(RACK, {"bus": ["a"]}, "ecn")
+    sources = random_sources(0, SAMPLES, 1).numpy().astype(dtype)
+    mix = RENDERER(graph, sources[..., ::-1])
+    expected = torch.from_numpy(sources[..., ::-1].copy())
+    assert torch.equal(mix, RENDERER(graph, expected.float() if dtype is np.float16 else expected))
+
+
+def test_sources_need_not_be_contiguous() -> None:
+    graph = mixing_console(RACK, {"bus": ["a", "b"]}, "ecnsgdr")
+    sources = random_sources(0, SAMPLES, 2)
+    strided = sources.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    assert not strided.is_contiguous()
+    assert torch.equal(RENDERER(graph, strided), RENDERER(graph, sources))
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        (torch.ones(1, 2, 8, dtype=torch.int16), r"sources hold int16; audio is float32, .* divide 16-bit samples by"),
+        (torch.ones(1, 2, 8, dtype=torch.bool), "sources hold bool; audio is float32"),
+        (torch.ones(1, 2, 8, dtype=torch.complex64), "sources are complex; audio is real"),
+        (torch.ones(1, 2, 8, device="meta"), "sources are on meta and the graph is on cpu; move one of them"),
+        (np.ones((1, 2, 8), dtype=np.int32), "sources hold int32; audio is float32"),
+        (np.ones((1, 2, 8), dtype=np.uint16), "sources hold uint16; audio is float32"),
+        (np.full((1, 2, 8), "a"), "sources hold <U1; audio is float32"),
+        ([[[0.0] * 8] * 2], "sources are a list; give a tensor or a NumPy array"),
+    ],
+)
+def test_what_is_no_audio_is_refused(sources: object, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        RENDERER(passing(), sources)
+
+
+def test_parameters_in_half_precision_are_refused() -> None:
+    graph = mixing_console(RACK, {"bus": ["a"]}, "g")
+    RENDERER(graph, random_sources(0, SAMPLES, 1))  # whose plan is not used again
+    graph.params["gain"] = graph.params["gain"].half()
+    with pytest.raises(GraphError, match=r"params\['gain'\] is torch.float16; parameters are torch.float32"):
+        RENDERER(graph, random_sources(0, SAMPLES, 1))
+
+
+def test_another_rate_is_named_before_its_consequences() -> None:
+    for chain in ("g", "ecnsgdr"):
+        graph = mixing_console(Rack.console("ecnsgdr", 44100), {"bus": ["a"]}, chain)
+        with pytest.raises(GraphError, match="made for 44100 Hz and the rack for 30000 Hz; build both at one rate"):
+            Renderer(Rack.console("ecnsgdr"))(graph, torch.zeros(1, 2, 100))

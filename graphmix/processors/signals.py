@@ -1,0 +1,48 @@
+"""What counts as an audio signal: floating-point tensors on the device of what processes them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphmix.errors import GraphError
+
+PRECISIONS = (torch.float32, torch.float64)
+"""In which signals are computed; half precision is too coarse for envelopes and long responses."""
+
+
+def as_signal(audio: Tensor | np.ndarray, name: str, device: torch.device | None = None) -> Tensor:
+    """Audio as a float32 or float64 tensor: float16 and bfloat16 become float32, NumPy arrays tensors.
+
+    Args:
+        audio: of any shape.
+        name: how messages call it, e.g. ``"sources"``.
+        device: on which it is expected; an array is moved there, a tensor has to be there.
+
+    Raises:
+        GraphError: neither a tensor nor an array; integers, booleans or complex numbers; another device.
+
+    Example:
+        >>> as_signal(np.zeros((1, 2, 3), dtype=np.float16), "sources").dtype
+        torch.float32
+    """
+    if isinstance(audio, np.ndarray):
+        try:
+            audio = torch.from_numpy(np.ascontiguousarray(audio)).to(device)
+        except TypeError:
+            raise GraphError(f"{name} hold {audio.dtype}; audio is float32, from -1 to 1 at full scale.") from None
+    if not isinstance(audio, Tensor):
+        raise GraphError(f"{name} are a {type(audio).__name__}; give a tensor or a NumPy array.")
+    if device is not None and audio.device != device:
+        raise GraphError(
+            f"{name} are on {audio.device} and the graph is on {device}; move one of them, e.g. by .to('{device}')."
+        )
+    if audio.dtype in PRECISIONS:
+        return audio
+    if audio.is_complex():
+        raise GraphError(f"{name} are complex; audio is real: give samples, no spectra.")
+    if not audio.is_floating_point():
+        raise GraphError(
+            f"{name} hold {str(audio.dtype).removeprefix('torch.')}; audio is float32, from -1 to 1 at full scale: "
+            "divide 16-bit samples by 32768."
+        )
+    return audio.float()
