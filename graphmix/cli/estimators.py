@@ -8,6 +8,7 @@ import typer
 from graphmix.cli.app import app
 
 _MODELS = "folders that train wrote, files, or names"
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
 
@@ -36,11 +37,12 @@ def predict(
     output: Annotated[Path, typer.Option("-o", "--output", help="Output folder.")],
     model: Annotated[str, typer.Option(help="Folder that train wrote, file, or name.")] = "graph",
     device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Mix dry tracks by a model: a graph, sound, pictures."""
     from graphmix.cli.predict_command import run_predict
 
-    run_predict(stems, model, output, device)
+    run_predict(stems, model, output, device, force)
 
 
 @app.command(epilog="Example: graphmix evaluate trained/graph sum --songs book --held-out --out scores.csv")
@@ -53,8 +55,9 @@ def evaluate(
     ] = False,
     max_tracks: Annotated[int | None, typer.Option(min=1, help="Leave out songs with more tracks.")] = None,
     device: Device = "auto",
+    force: Force = False,
 ) -> None:
     """Compare models on the same songs, in one table."""
     from graphmix.cli.evaluate_command import run_evaluate
 
-    run_evaluate(models, songs, out, held_out=held_out, max_tracks=max_tracks, device=device)
+    run_evaluate(models, songs, out, held_out=held_out, max_tracks=max_tracks, device=device, force=force)

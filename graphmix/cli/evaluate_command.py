@@ -12,6 +12,7 @@ from rich.text import Text
 from graphmix.errors import GraphmixError
 from graphmix.evaluation.intervals import Interval
 from graphmix.evaluation.scores import COLUMNS
+from graphmix.io import check_output
 
 HEADINGS: Mapping[str, str] = {
     "audio_loss": "audio loss L_a",
@@ -37,6 +38,7 @@ def run_evaluate(
     held_out: bool = False,
     max_tracks: int | None = None,
     device: str = "auto",
+    force: bool = False,
 ) -> None:
     """``graphmix evaluate``.
 
@@ -47,6 +49,7 @@ def run_evaluate(
         held_out: leave out songs by artists that one of the models was trained on.
         max_tracks: leave out songs with more tracks.
         device: where to compute.
+        force: replace the file `out`.
 
     Raises:
         GraphmixError: bad input.
@@ -58,6 +61,8 @@ def run_evaluate(
 
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         raise GraphmixError(f"{out}: a table of scores ends in .csv or .json, not in {out.suffix!r}.")
+    if out is not None:
+        check_output(out, force=force)
     where = choose_device(device)
     loaded = {name: load_estimator(name, where) for name in dict.fromkeys(models)}
     paths = {name: find_checkpoint(name) for name in loaded}

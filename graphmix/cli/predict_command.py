@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 
-def run_predict(stems: Path, model: str, output: Path, device: str = "auto") -> None:
+def run_predict(stems: Path, model: str, output: Path, device: str = "auto", force: bool = False) -> None:
     """``graphmix predict``.
 
     Args:
@@ -13,6 +13,7 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto") -> 
         model: a folder that ``graphmix train`` wrote, a file, or a name.
         output: output folder.
         device: where to compute.
+        force: write into an output folder that holds something else.
 
     Raises:
         GraphmixError: bad input.
@@ -20,7 +21,7 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto") -> 
     from graphmix.training.prediction import predict
 
     console = Console(highlight=False)
-    predicted = predict(stems, model, output, device=device)
+    predicted = predict(stems, model, output, device=device, force=force)
     metrics = predicted.metrics
     for notice in metrics["notices"]:
         console.print(f"note: {notice}", markup=False, soft_wrap=True)

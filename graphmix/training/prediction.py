@@ -18,7 +18,7 @@ from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_json
+from graphmix.io import check_output, finite, part_files, read_json, write_json
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.search.mine_song import choose_device
 from graphmix.search.mix_measures import compare_mixes, describe_mix
@@ -27,6 +27,8 @@ from graphmix.training.checkpoint import load_estimator
 from graphmix.training.proposal import Proposal, propose
 
 _MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots")
+_METRICS_KEYS = {"song", "model", "config", "tracks", "processors"}
+"""By which ``metrics.json`` is known as that of a prediction."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def predict(
     *,
     device: str = "auto",
     plots: bool = True,
+    force: bool = False,
 ) -> Predicted:
     """Mix a folder of dry tracks, and write what mining would write.
 
@@ -54,15 +57,21 @@ def predict(
         out: output folder; made if it is not there.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         plots: whether to draw the graph and the spectrograms.
+        force: write into a folder that holds other files than those of an earlier prediction, and replace those of
+            equal names.
 
     Raises:
         GraphmixError: bad input, or an output folder that holds something else.
     """
     folder = Path(out)
-    _check_free(folder)
+    _check_folder(folder, force)
     name = model.config.name if isinstance(model, Estimator) else str(model)
     estimator = model if isinstance(model, Estimator) else load_estimator(model, choose_device(device))
     song = stems if isinstance(stems, Song) else load_stems(stems, estimator.sample_rate)
+    inputs = [track.info.path for track in song.tracks] + ([song.mix.path] if song.mix is not None else [])
+    for name_here in _MADE_HERE[:-1]:
+        if any((folder / name_here).exists() and path.samefile(folder / name_here) for path in inputs):
+            check_output(folder / name_here, inputs=inputs, force=force)
     proposal = propose(estimator, song)
     started = time.perf_counter()
     _make(folder)
@@ -76,21 +85,35 @@ def predict(
     if plots:
         _draw(folder / "plots", song, name, proposal, target)
     proposal.seconds["writing"] = time.perf_counter() - started
-    metrics = _metrics(song, name, estimator, proposal, target)
+    metrics = finite(_metrics(song, name, estimator, proposal, target))
     write_json(folder / "metrics.json", metrics)
     return Predicted(proposal, metrics, folder)
 
 
-def _check_free(folder: Path) -> None:
-    """Nothing but an older prediction may lie in the output folder."""
+def _check_folder(folder: Path, force: bool) -> None:
+    """Nothing but an earlier prediction may lie in the output folder."""
     try:
-        foreign = next((p.name for p in folder.iterdir() if p.name not in _MADE_HERE), None)
+        names = sorted(path.name for path in folder.iterdir() if path not in part_files(folder))
     except FileNotFoundError:
         return
     except OSError as error:
         raise GraphmixError(f"cannot use output folder {folder}: {error.strerror or error}.") from None
-    if foreign is not None:
-        raise GraphmixError(f"output folder {folder} holds something else ({foreign!r}). Choose an empty one.")
+    foreign = next((name for name in names if name not in _MADE_HERE), None)
+    if foreign is None and names and not _is_prediction(folder):
+        foreign = names[0]
+    if foreign is not None and not force:
+        raise GraphmixError(
+            f"output folder {folder} holds something else ({foreign!r}). Choose an empty one, or add --force to write "
+            "into it all the same."
+        )
+
+
+def _is_prediction(folder: Path) -> bool:
+    try:
+        metrics = read_json(folder / "metrics.json")
+    except GraphmixError:
+        return False
+    return isinstance(metrics, dict) and metrics.keys() >= _METRICS_KEYS
 
 
 def _make(folder: Path) -> None:

@@ -101,6 +101,29 @@ def test_a_folder_that_holds_something_else_is_refused(estimator: Estimator, son
         predict(song_folder, estimator, tmp_path / "out", plots=False)
 
 
+def test_files_of_the_user_are_not_replaced(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
+    """A mix of one's own, alone in a folder, under the name that a prediction has."""
+    (tmp_path / "out").mkdir()
+    own = (song_folder / "mix.wav").read_bytes()
+    (tmp_path / "out" / "mix.wav").write_bytes(own)
+    with pytest.raises(GraphmixError, match=r"holds something else \('mix.wav'\).* --force"):
+        predict(song_folder, estimator, tmp_path / "out", plots=False)
+    assert (tmp_path / "out" / "mix.wav").read_bytes() == own
+    predict(song_folder, estimator, tmp_path / "out", plots=False, force=True)
+    assert (tmp_path / "out" / "mix.wav").read_bytes() != own
+
+
+def test_the_song_that_is_read_is_not_replaced(estimator: Estimator, song_folder: Path, tmp_path: Path) -> None:
+    """An earlier prediction that has become a song: its mix is the reference of the next one."""
+    predict(song_folder, estimator, tmp_path / "out", plots=False)
+    description = json.loads((song_folder / "song.json").read_text())
+    (song_folder / "mix.wav").unlink()
+    (song_folder / "mix.wav").symlink_to(tmp_path / "out" / "mix.wav")
+    assert description["mix"] == "mix.wav"
+    with pytest.raises(GraphmixError, match=r"mix.wav is a file that this command reads; .* --force"):
+        predict(song_folder, estimator, tmp_path / "out", plots=False)
+
+
 def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> None:
     reverse: dict[str, Any] = {**GRAPH, "reverse": True}
     with pytest.raises(GraphmixError, match="takes the mix as well"):
