@@ -1,4 +1,4 @@
-"""Audio files in a folder: which there are, which are not read, and names that cannot be told apart.
+"""Audio files in a folder: which there are, which are not read, and names that only look different.
 
 What listing a folder would pass over in silence is found here, so that it can be named: links that lead to no file,
 audio in formats that are not read or without an ending, audio in subfolders. Hidden files, and the ``._`` files that

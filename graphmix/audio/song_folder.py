@@ -321,7 +321,7 @@ def _left_out(folder: Path, place: Path, mix: Path | None = None) -> Iterator[st
     within = {place, *place.parents, *(mix.parents if mix else ())}
     ignored = [child for path in dict.fromkeys([folder, place]) for child in subfolders(path) if child not in within]
     if mined := [track_name(child) for child in ignored if is_mined(child)]:
-        yield f"{some_names(mined)} in {folder} holds a mined graph, not audio of the song, and was left out."
+        yield f"mined folders in {folder} were left out: {some_names(mined)}."
     names = [track_name(child) for child in ignored if holds_audio(child) and not is_mined(child)]
     if names:
         yield f"audio in the folders {some_names(names)} was left out."

@@ -133,9 +133,9 @@ def guess_subgroups(names: Iterable[str]) -> dict[str, Guess]:
 
 def guess_notice(guesses: dict[str, Guess]) -> str:
     """Say in one sentence which buses were guessed, with how many tracks, by which words."""
-    told = []
+    parts = []
     for bus in dict.fromkeys(guess.bus for guess in guesses.values()):
         members = [guess for guess in guesses.values() if guess.bus == bus]
         words = list(dict.fromkeys(guess.word for guess in members if guess.word))
-        told.append(f"{bus} {len(members)}" + (f" ({', '.join(words)})" if words else ""))
-    return f"Subgroups were guessed from the names of the tracks: {'; '.join(told)}."
+        parts.append(f"{bus} {len(members)}" + (f" ({', '.join(words)})" if words else ""))
+    return f"Subgroups were guessed from the names of the tracks: {'; '.join(parts)}."

@@ -38,7 +38,8 @@ class SongFiles:
 
     `id` is unique in the collection and safe as a relative folder name. `problems` are sentences; a song that has
     any is listed, and not mined. `size_bytes` is that of its audio files, `seconds` the length of its mix (without
-    one, of its longest track; 0 if no header can be read). `has_bleed` and `split` are None where nobody says.
+    one, of its longest track; 0 if no header can be read). `has_bleed` and `split` are None where the
+    collection does not say.
     """
 
     id: str

@@ -170,7 +170,7 @@ def test_the_surest_mix_is_taken_and_the_others_are_no_tracks(tmp_path: Path) ->
     assert "A_FullPreview.wav left out" in song.layout.notices[0]
 
 
-def test_two_equally_likely_mixes_are_a_problem_that_song_json_mends(tmp_path: Path) -> None:
+def test_two_equally_likely_mixes_are_a_problem_that_song_json_solves(tmp_path: Path) -> None:
     write_tracks(tmp_path / "A", TRACKS, tmp_path / "A" / "master.wav")
     write_wav(tmp_path / "A" / "mixdown.wav", noise(3))
     assert "has 2 files that may be the mix (master.wav, mixdown.wav)" in only_song(tmp_path / "A").problems[0]
@@ -181,7 +181,7 @@ def test_two_equally_likely_mixes_are_a_problem_that_song_json_mends(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("description", "told"),
+    ("description", "message"),
     [
         ({"mix": None}, "has no mix"),
         ({"mix": "gone.wav"}, "gone.wav is not a file: check the name"),
@@ -193,10 +193,10 @@ def test_two_equally_likely_mixes_are_a_problem_that_song_json_mends(tmp_path: P
         ({"subgroups": [1]}, "neither bus -> list of tracks nor track -> bus"),
     ],
 )
-def test_a_wrong_song_json_is_told(tmp_path: Path, description: dict[str, object], told: str) -> None:
+def test_a_wrong_song_json_is_a_problem(tmp_path: Path, description: dict[str, object], message: str) -> None:
     write_tracks(tmp_path / "A", TRACKS, tmp_path / "A" / "mix.wav")
     (tmp_path / "A" / "song.json").write_text(json.dumps(description))
-    assert told in " ".join(only_song(tmp_path, "daw").problems)
+    assert message in " ".join(only_song(tmp_path, "daw").problems)
 
 
 def test_tracks_may_lie_in_the_one_folder_beside_the_mix(tmp_path: Path) -> None:
@@ -405,9 +405,8 @@ def test_mined_folders_are_neither_songs_nor_tracks(tmp_path: Path) -> None:
         (mined / "graph.safetensors").touch()
     song = only_song(tmp_path)
     assert song.problems == ()
-    assert "mined in" in song.layout.notices[0]
-    assert "holds a mined graph" in song.layout.notices[0]
-    assert open_collection(tmp_path).notices == ("B holds mined graphs, not songs, and was left out.",)
+    assert song.layout.notices[0] == f"mined folders in {folder} were left out: mined."
+    assert open_collection(tmp_path).notices == ("mined folders were left out: B.",)
 
 
 def test_a_description_in_utf16_is_read_and_one_in_latin1_named(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def find_songs(root: Path, called: Called = nothing_in_the_name) -> FoundCollect
         notices.append(f"{some_names(stray)} beside the songs belongs to none of them.")
     if mined:
         names = [folder.relative_to(root).as_posix() for folder in mined]
-        notices.append(f"{some_names(names)} holds mined graphs, not songs, and was left out.")
+        notices.append(f"mined folders were left out: {some_names(names)}.")
     folders = [folder for folder in found if folder not in mined]
     return FoundCollection([read_or_report(read, folder, root) for folder in folders], tuple(notices))
 
