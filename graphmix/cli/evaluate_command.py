@@ -16,6 +16,7 @@ from graphmix.io import check_output
 
 HEADINGS: Mapping[str, str] = {
     "audio_loss": "audio loss L_a",
+    "audio_loss_paper": "L_a, silence as in the paper",
     "spectral_db": "log-spectral distance, dB",
     "loudness_lu": "loudness, LU off",
     "width_db": "stereo width, dB off",

@@ -3,7 +3,8 @@
 Conventions: audio is [2, samples], left and right, in full scale; all differences are absolute and in dB or LU, so
 that 0 is a perfect match and a mean over songs is an error. Two signals are compared over the same samples.
 
-* audio loss: equation 3 of the pruning paper, mean over the song's segments as in a search;
+* audio loss: equation 3 of the pruning paper, mean over the song's segments as in a search, silent segments compared
+  with the song's level (:class:`graphmix.search.MixLoss`); beside it the paper's, which divides by their own;
 * log-spectral distance: root mean square over frequency of the difference of levels, mean over frames and channels;
 * loudness: integrated, ITU-R BS.1770-4;
 * stereo width: energy of side against mid;
@@ -21,11 +22,12 @@ from torch import Tensor
 from graphmix.audio.loudness import loudness
 from graphmix.audio.segments import evaluation_segments
 from graphmix.errors import SearchError
-from graphmix.search.losses import mix_loss
+from graphmix.search.losses import paper_loss
 from graphmix.search.objective import SEGMENT_SECONDS, WARMUP_SECONDS, song_level
 
 UNITS: Mapping[str, str] = {
     "audio_loss": "",
+    "audio_loss_paper": "",
     "spectral_db": "dB",
     "loudness_lu": "LU",
     "width_db": "dB",
@@ -56,8 +58,10 @@ def compare_mixes(*, prediction: Tensor, target: Tensor, sample_rate: int) -> di
         )
     found, wanted = describe_mix(prediction, sample_rate), describe_mix(target, sample_rate)
     differences = {name: abs(found[name] - wanted[name]) for name in found}
+    loss, of_the_paper = song_losses(prediction=prediction, target=target, sample_rate=sample_rate)
     return {
-        "audio_loss": song_loss(prediction=prediction, target=target, sample_rate=sample_rate),
+        "audio_loss": loss,
+        "audio_loss_paper": of_the_paper,
         "spectral_db": log_spectral_distance(prediction, target, sample_rate),
         **differences,
     }
@@ -73,19 +77,28 @@ def describe_mix(mix: Tensor, sample_rate: int) -> dict[str, float]:
     }
 
 
-@torch.no_grad()
 def song_loss(*, prediction: Tensor, target: Tensor, sample_rate: int) -> float:
     """The audio loss over a song, weighted as in :class:`graphmix.search.Objective`: every sample once."""
+    return song_losses(prediction=prediction, target=target, sample_rate=sample_rate)[0]
+
+
+@torch.no_grad()
+def song_losses(*, prediction: Tensor, target: Tensor, sample_rate: int) -> tuple[float, float]:
+    """The audio loss over a song, and the same as the paper defines it for silent segments too."""
     level = song_level(target, sample_rate)
+    loss = paper_loss(sample_rate, prediction.device, prediction.dtype)
     warmup, length = round(WARMUP_SECONDS * sample_rate), round(SEGMENT_SECONDS * sample_rate)
-    total = weight = 0.0
+    total = total_of_the_paper = weight = 0.0
     for segment in evaluation_segments(target.size(1), warmup, length):
         scored = slice(segment.start + segment.score_from, segment.start + segment.score_to)
-        found, wanted = prediction[None, :, scored], target[None, :, scored]
-        loss = mix_loss(prediction=found, target=wanted, sample_rate=sample_rate, song_level=level)
-        total += segment.weight * float(loss.total)
+        features = loss.features(target[None, :, scored], level)
+        found = of_the_paper = float(loss(prediction=prediction[None, :, scored], target=features).total)
+        if features.sounding is not None and any(bool((sounding < 1).any()) for sounding in features.sounding):
+            of_the_paper = float(loss(prediction=prediction[None, :, scored], target=features.of_the_paper()).total)
+        total += segment.weight * found
+        total_of_the_paper += segment.weight * of_the_paper
         weight += segment.weight
-    return total / weight
+    return total / weight, total_of_the_paper / weight
 
 
 @torch.no_grad()

@@ -129,3 +129,13 @@ def test_the_loss_of_a_longer_song_weighs_every_sample_once() -> None:
 def test_signals_of_different_shapes_are_refused() -> None:
     with pytest.raises(SearchError, match="equal length"):
         compare_mixes(prediction=noise(), target=noise()[:, 1:], sample_rate=RATE)
+
+
+def test_the_papers_loss_stands_beside_that_which_compares_silence_with_the_song() -> None:
+    target = noise(seconds=9)
+    prediction = target.clone()
+    target[:, 5 * RATE :] = 0
+    found = compare_mixes(prediction=prediction, target=target, sample_rate=RATE)
+    assert found["audio_loss_paper"] > 10 > 2 > found["audio_loss"]
+    sounding = compare_mixes(prediction=0.5 * prediction, target=prediction, sample_rate=RATE)
+    assert sounding["audio_loss_paper"] == sounding["audio_loss"]
