@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graphmix.audio.segments import EvalSegment
 from graphmix.audio.song import Song
 from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.editing import remove_nodes
@@ -113,9 +114,20 @@ class EstimatorStart:
             found = equalizer_gains(objective, gains, _SPECTRA_STEPS, _SPECTRA_FRAMES)
             curves = (curves + found) / 2
             graphs = [with_equalizers(graph, curves, tracks) for graph in graphs]
-        middle = objective.segments[len(objective.segments) // 2]
-        losses = [float(objective.evaluate(audible_part(graph), [middle]).total) for graph in graphs]
+        segment = segment_to_compare(objective)
+        losses = [float(objective.evaluate(audible_part(graph), [segment]).total) for graph in graphs]
         return graphs[losses.index(min(losses))]
+
+
+def segment_to_compare(objective: Objective) -> EvalSegment:
+    """The segment nearest to the middle of the song in which its mix sounds; the middle one if there is none."""
+    middle = len(objective.segments) // 2
+    by_distance = sorted(range(len(objective.segments)), key=lambda place: abs(place - middle))
+    for place in by_distance:
+        sounding = objective.target(objective.segments[place]).sounding
+        if sounding is None or all(bool((factor[:, 0] >= 1).all()) for factor in sounding):  # left and right
+            return objective.segments[place]
+    return objective.segments[middle]
 
 
 def audible_part(graph: MixGraph) -> MixGraph:

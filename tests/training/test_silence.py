@@ -16,9 +16,10 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import build_estimator
 from graphmix.processors.rack import Rack
+from graphmix.search.objective import Objective
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.data import SongSegments, songs_in
-from graphmix.training.estimator_start import EstimatorStart
+from graphmix.training.estimator_start import EstimatorStart, segment_to_compare
 from graphmix.training.losses import audio_loss
 from graphmix.training.prediction import predict
 from graphmix.training.trainer import train
@@ -79,6 +80,14 @@ def test_starts_are_finite(quiet: Path, kind: str) -> None:
     rack = Rack.console(CHAIN, RATE)
     console = mixing_console(rack, song.subgroups, CHAIN)
     assert sounds(EstimatorStart(build_estimator(model_config(RESPONSES)))(console, song, rack))
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("start", 1), ("break", 1), ("end", 0), ("hiss", 1)])
+def test_starts_are_compared_where_the_mix_sounds(quiet: Path, kind: str, expected: int) -> None:
+    """Segments of 2.8 s; the middle one is silent where the song ends after two seconds."""
+    objective = Objective(load_song(folder_of(quiet, kind), RATE), Rack.console(CHAIN, RATE))
+    segment = segment_to_compare(objective)
+    assert objective.segments.index(segment) == expected
 
 
 def test_evaluations_are_finite(quiet: Path, tmp_path: Path) -> None:
