@@ -1,7 +1,7 @@
 """Editing: graph in, graph out. Parameters, weights, ports and names follow; the given graph is not changed."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -63,6 +63,42 @@ def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     table = torch.tensor(kept_edges, dtype=torch.long, device=drop.device).reshape(-1, 5)
     ends, ports, origin = table[:, :2].t().contiguous(), table[:, 2:4].contiguous(), table[:, 4]
     return without_dead_ends(graph.rewired(~drop, ends, ports, origin))
+
+
+def renumber(graph: MixGraph, order: Sequence[int]) -> MixGraph:
+    """The same graph with its nodes in another order, and its edges sorted by source, target and ports.
+
+    Args:
+        graph: one graph, no batch.
+        order: node ``i`` of the result is node ``order[i]``.
+
+    Raises:
+        GraphError: the order is no permutation of the nodes.
+    """
+    if isinstance(graph.info, list):
+        raise GraphError("edit graphs one by one: this is a batch; use batch.to_data_list() first.")
+    if sorted(order) != list(range(graph.node_type.numel())):
+        raise GraphError(f"{list(order)[:6]} … is no order of {graph.node_type.numel()} nodes; give each once.")
+    device = graph.node_type.device
+    index = torch.tensor(order, dtype=torch.long, device=device)
+    place = {node: i for i, node in enumerate(order)}
+    edges = [(place[s], place[t], o, i, e) for e, (s, t, o, i) in enumerate(graph.edges())]
+    table = torch.tensor(sorted(edges), dtype=torch.long, device=device).reshape(-1, 5)
+    rows, names = graph.rows(), graph.names
+    result = copy.copy(graph)
+    for key, value in graph:
+        if isinstance(value, Tensor) and key not in ("node_type", "wet", "edge_index", "edge_port"):
+            if graph.is_node_attr(key):
+                result[key] = value[index]
+            elif graph.is_edge_attr(key):
+                result[key] = value[table[:, 4]]
+    result.edge_index, result.edge_port = table[:, :2].t().contiguous(), table[:, 2:4].contiguous()
+    result.node_type, result.wet = graph.node_type[index], graph.wet[index]
+    result.params = {
+        name: values[rows[index[result.node_type == graph.types.index(name)]]] for name, values in graph.params.items()
+    }
+    result.info = replace(graph.info, names=tuple(names[node] for node in order))
+    return result
 
 
 def retype(graph: MixGraph, types: TypeTable) -> MixGraph:

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from graphmix.audio.loudness import LOWEST_LUFS, loudness
+from graphmix.audio.loudness import LOWEST_LUFS, gated_loudness, loudness, window_powers
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.models.config import ModelConfig
@@ -108,23 +108,28 @@ class LoudnessSum(Estimator):
             self.mix_lufs.fill_(sum(heard) / len(heard))
 
     def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
-        """Power of each track by its loudness, [active, 1], so that the mean over blocks is one of powers."""
-        embeddings: list[Embeddings] = []
-        for song in songs:
-            lufs = torch.tensor([loudness(track, song.sample_rate) for track in song.audio])
-            embeddings.append(Embeddings(10 ** (lufs[:, None] / 10)))
-        return embeddings
+        """Powers of the windows that loudness is measured in, [active, windows]."""
+        return [Embeddings(_window_powers(song)) for song in songs]
+
+    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The windows of all blocks, which are gated together."""
+        return torch.cat(list(parts))
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One gain for each track."""
         graphs = []
         for song in songs:
-            level = 10 * song.tracks[:, 0].log10()
+            level = gated_loudness(song.tracks).float().cpu()
             wanted = float(self.mix_lufs) - 10 * math.log10(max(1, song.num_tracks))
             graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
             graph.params["gain"] = (wanted - level).clamp(*GAIN_RANGE_DB)[:, None].expand(-1, 2).contiguous()
             graphs.append(with_silent(graph, song.silent).to(self.device))
         return graphs
+
+
+def _window_powers(song: CanonicalSong) -> Tensor:
+    """K-weighted powers of windows of 400 ms of all active tracks, [active, windows]."""
+    return window_powers(song.audio, song.sample_rate) if song.names else song.audio.new_zeros(0, 1)
 
 
 class AudibleStrip(NamedTuple):

@@ -27,7 +27,14 @@ from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import ModelConfig
 from graphmix.models.mixing.basis import RawBasis
-from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong, canonical_song, join_blocks
+from graphmix.models.mixing.canonical import (
+    CanonicalSong,
+    EmbeddedSong,
+    canonical_song,
+    in_song_order,
+    join_blocks,
+    weighted_mean,
+)
 from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.responses import Responses
 from graphmix.models.mixing.stems import Stems
@@ -208,9 +215,10 @@ class Estimator(nn.Module):
         return self._graphs(stems, soft=True)
 
     def _graphs(self, stems: Stems | Sequence[Stems], soft: bool) -> MixGraph | list[MixGraph]:
-        if isinstance(stems, Stems):
-            return self.graphs_of(self.embed([stems]), soft=soft)[0]
-        return self.graphs_of(self.embed(stems), soft=soft) if stems else []
+        songs = [stems] if isinstance(stems, Stems) else stems
+        graphs = self.graphs_of(self.embed(songs), soft=soft) if songs else []
+        ordered = [in_song_order(graph, song.names) for graph, song in zip(graphs, songs, strict=True)]
+        return ordered[0] if isinstance(stems, Stems) else ordered
 
     def embed(self, songs: Sequence[Stems]) -> list[EmbeddedSong]:
         """Embed songs, all tracks of all of them in one pass."""
@@ -219,18 +227,38 @@ class Estimator(nn.Module):
     def embed_canonical(self, songs: Sequence[CanonicalSong]) -> list[EmbeddedSong]:
         """The same for songs whose tracks are sorted already."""
         return [
-            EmbeddedSong(song.names, song.digests, song.silent, song.subgroups, tracks, mix, song.samples, excess_db)
-            for song, (tracks, mix, excess_db) in zip(songs, self.embeddings_of(songs), strict=True)
+            EmbeddedSong(
+                names=song.names,
+                digests=song.digests,
+                silent=song.silent,
+                subgroups=song.subgroups,
+                tracks=own.tracks,
+                mix=own.mix,
+                samples=song.samples,
+                excess_db=own.excess_db,
+                energy=song.energy,
+                mix_energy=song.mix_energy,
+            )
+            for song, own in zip(songs, self.embeddings_of(songs), strict=True)
         ]
 
+    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """One embedding of a track from those of the blocks in which it is active: their weighted mean."""
+        return weighted_mean(parts, weights)
+
     def forward_blocks(self, blocks: Iterable[Stems]) -> MixGraph:
-        """Propose a graph for one song that comes in blocks, over which embeddings are averaged.
+        """Propose a graph for one song that comes in blocks, over which embeddings are pooled.
 
         Args:
             blocks: successive stretches of the same tracks.
         """
-        song = join_blocks([self.embed([block])[0] for block in blocks])
-        return self.graphs_of([song], soft=self.training)[0]
+        tracks: tuple[str, ...] = ()
+        embedded = []
+        for block in blocks:
+            tracks = tracks or block.names
+            embedded += self.embed([block])
+        song = join_blocks(embedded, self.pool)
+        return in_song_order(self.graphs_of([song], soft=self.training)[0], tracks)
 
     def render(self, graph: MixGraph, stems: Stems) -> Tensor:
         """The sound of a graph that this model proposed, at the model's rate, [2, samples]; differentiable."""

@@ -130,3 +130,18 @@ def test_what_was_fitted_is_saved() -> None:
     other.load_state_dict(model.state_dict())
     stems = make_stems(2)
     assert torch.equal(proposal(model, stems).params["gain"], proposal(other, stems).params["gain"])
+
+
+@pytest.mark.parametrize("hiss", [0.0, 1e-4])
+def test_a_track_that_rests_is_as_loud_as_where_it_plays(hiss: float) -> None:
+    playing, model = two_tones(), LoudnessSum(LoudnessSumConfig())
+    resting = playing.audio.clone()
+    resting[0] = hiss * torch.randn(resting[0].shape, generator=torch.Generator().manual_seed(0))
+    rest = replace(playing, audio=resting)
+    blocks = [playing, playing, rest, rest, rest]
+    expected = gains_by_track(model.forward_blocks([playing, playing]))
+    at_once = replace(playing, audio=torch.cat([block.audio for block in blocks], dim=2))
+    for graph in (model.forward_blocks(blocks), proposal(model, at_once)):
+        gains = gains_by_track(graph)
+        assert gains["a"] == pytest.approx(expected["a"], abs=0.7)
+        assert gains["b"] == pytest.approx(expected["b"], abs=0.1)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from graphmix.audio.subgroups import DEFAULT_BUS, UNGROUPED_BUS
 from graphmix.errors import SongError
-from graphmix.models.mixing.canonical import EmbeddedSong, canonical_buses, canonical_song, join_blocks
+from graphmix.models.mixing.canonical import (
+    EmbeddedSong,
+    block_weights,
+    canonical_buses,
+    canonical_song,
+    join_blocks,
+    mean_level,
+)
 from tests.models.small_stems import make_stems, with_silent_track
 
 STEMS = make_stems(6, seconds=0.1, silent=(1,))
@@ -67,6 +74,30 @@ def test_blocks_are_averaged_by_their_length_where_a_track_is_active() -> None:
     assert joined.silent == ("c",)
     assert dict(zip(joined.names, joined.tracks[:, 0].tolist(), strict=True)) == {"a": 1.0, "b": 6.0}
     assert joined.samples == 4
+
+
+def test_blocks_far_below_the_loudest_count_by_their_power() -> None:
+    loud, quiet, off = embedded("a", [1.0]), embedded("a", [5.0]), embedded("a", [9.0])
+    energies = {"loud": 1.0, "quiet": 0.2, "off": 1e-6}
+    blocks = [
+        replace(block, energy=torch.tensor([energy], dtype=torch.float64))
+        for block, energy in zip((loud, quiet, off), energies.values(), strict=True)
+    ]
+    assert float(join_blocks(blocks).tracks) == pytest.approx(3.0, abs=1e-4)
+    assert block_weights([2, 2], [0.0, 0.0]) == [2.0, 2.0]
+
+
+def test_levels_are_averaged_over_powers() -> None:
+    level = mean_level([torch.tensor(-20.0), torch.tensor(-80.0)], [1.0, 1.0])
+    assert float(level) == pytest.approx(-23.01, abs=0.01)
+
+
+def test_a_muted_mix_adds_nothing() -> None:
+    blocks = [
+        replace(embedded("a", [1.0]), mix=torch.tensor([value]), mix_energy=energy)
+        for value, energy in ((2.0, 1.0), (7.0, 0.0))
+    ]
+    assert join_blocks(blocks).mix == torch.tensor([2.0])
 
 
 def test_the_order_of_joined_blocks_does_not_depend_on_that_within_them() -> None:
