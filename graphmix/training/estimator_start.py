@@ -21,7 +21,6 @@ from graphmix.errors import GraphmixError, SearchError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.features import LEVELS
-from graphmix.models.mixing.canonical import join_blocks
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.models.mixing.neural import by_track
 from graphmix.processors.rack import Rack
@@ -166,7 +165,7 @@ def soft_console(estimator: Estimator, song: Song) -> tuple[MixGraph, Tensor | N
             if estimator.responses is not None:
                 assert analyzed.features is not None, "just computed"
                 responses.append(by_track(analyzed.features[:, :, LEVELS:].cpu(), analyzed.names, block.names))
-        graph = estimator.graphs_of([join_blocks(embedded)], soft=estimator.has_heads)[0].clone().cpu()
+        graph = estimator.graphs_of([estimator.join(embedded)], soft=estimator.has_heads)[0].clone().cpu()
         if not responses:
             return graph, None
         return graph, responses[0] if len(responses) == 1 else _measure_song(estimator, song)

@@ -246,6 +246,10 @@ class Estimator(nn.Module):
         """One embedding of a track from those of the blocks in which it is active: their weighted mean."""
         return weighted_mean(parts, weights)
 
+    def join(self, blocks: Sequence[EmbeddedSong]) -> EmbeddedSong:
+        """One song from successive parts of it; see :func:`graphmix.models.mixing.canonical.join_blocks`."""
+        return join_blocks(blocks, self.pool)
+
     def forward_blocks(self, blocks: Iterable[Stems]) -> MixGraph:
         """Propose a graph for one song that comes in blocks, over which embeddings are pooled.
 
@@ -257,8 +261,7 @@ class Estimator(nn.Module):
         for block in blocks:
             tracks = tracks or block.names
             embedded += self.embed([block])
-        song = join_blocks(embedded, self.pool)
-        return in_song_order(self.graphs_of([song], soft=self.training)[0], tracks)
+        return in_song_order(self.graphs_of([self.join(embedded)], soft=self.training)[0], tracks)
 
     def render(self, graph: MixGraph, stems: Stems) -> Tensor:
         """The sound of a graph that this model proposed, at the model's rate, [2, samples]; differentiable."""
