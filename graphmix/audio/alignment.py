@@ -249,7 +249,7 @@ def fit_tracks(tracks: NDArray[np.float32], mix: NDArray[np.float32], lag: int) 
     begin, end = max(0, -lag), min(mix.size, mix.size - lag)
     inside, target = tracks[:, begin:end], mix[begin + lag : end + lag]
     gram = (inside @ inside.T).astype(np.float64)
-    scale = np.sqrt(np.diag(gram)) + np.finfo(np.float32).tiny
+    scale: NDArray[np.float64] = np.sqrt(np.diag(gram)) + float(np.finfo(np.float32).tiny)
     gram = gram / np.outer(scale, scale) + 1e-6 * np.eye(len(scale))
     wanted = (inside @ target).astype(np.float64) / scale
     gains = np.linalg.solve(gram, wanted)

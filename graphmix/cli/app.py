@@ -152,11 +152,12 @@ def check(
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz, for a song.")] = 30000,
     mix: Mix = None,
     offset: Offset = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not compare the sound of mix and tracks.")] = False,
 ) -> None:
     """Validate a song or a graph; say what is wrong and how to fix it."""
     from graphmix.cli.check_command import run_check
 
-    run_check(path, sample_rate, mix, offset)
+    run_check(path, sample_rate, mix, offset, quick)
 
 
 def main() -> None:

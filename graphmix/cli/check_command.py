@@ -1,11 +1,15 @@
 """``graphmix check``: what is wrong with a song or a graph, and what is not used."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from graphmix.errors import GraphmixError
 from graphmix.text import name_as_text
+
+if TYPE_CHECKING:
+    from graphmix.audio.song import Song
 
 GRAPH_FILE = "graph.safetensors"
 """The graph in a folder that a search wrote."""
@@ -26,7 +30,9 @@ def graph_file(path: Path) -> Path:
     )
 
 
-def run_check(path: Path, sample_rate: int, mix: Path | None = None, offset: str | None = None) -> None:
+def run_check(
+    path: Path, sample_rate: int, mix: Path | None = None, offset: str | None = None, quick: bool = False
+) -> None:
     """Validate a song's folder, a graph file or a mined folder, and print what it is.
 
     Args:
@@ -34,36 +40,47 @@ def run_check(path: Path, sample_rate: int, mix: Path | None = None, offset: str
         sample_rate: working rate for a song.
         mix: a song's mix, in place of its own.
         offset: how far the mix lies behind the tracks, in place of what the song says.
+        quick: do without the comparison of mix and tracks.
 
     Raises:
         GraphmixError: it cannot be used.
     """
+    from graphmix.audio.song import load_song
     from graphmix.audio.song_places import is_mined
 
     if not path.exists():
         raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")
     console = Console(highlight=False)
     if path.is_dir() and not is_mined(path):
-        num_notes = _check_song(console, path, sample_rate, mix, offset)
+        song = load_song(path, sample_rate, mix=mix, offset=offset)
+        warnings = [] if quick else _warnings(console, song)
+        _print_song(console, song, warnings)
+        found = {"warning": len(warnings), "note": len(song.notices)}
     else:
         _check_graph(console, graph_file(path))
-        num_notes = 0
-    notes = f"; {num_notes} note{'s' * (num_notes > 1)}" if num_notes else ""
-    _say(console, f"no errors{notes}")
+        found = {}
+    counts = [f"{count} {what}{'s' * (count > 1)}" for what, count in found.items() if count]
+    _say(console, "; ".join(["no errors", *counts]))
 
 
-def _check_song(console: Console, path: Path, sample_rate: int, mix: Path | None, offset: str | None) -> int:
-    """Load a song, print its notices and what it is -> the number of notices."""
-    from graphmix.audio.song import load_song
+def _warnings(console: Console, song: "Song") -> list[str]:
+    """What the samples show of a mix and tracks that do not belong together, or are damaged."""
+    from graphmix.audio.alignment import find_faults
 
-    song = load_song(path, sample_rate, mix=mix, offset=offset)
+    with console.status("comparing mix and tracks (--quick does without)"):
+        return [finding.text for finding in find_faults(song)]
+
+
+def _print_song(console: Console, song: "Song", warnings: list[str]) -> None:
+    """Print what a song is, after what is to be noted about it."""
+    for warning in warnings:
+        _say(console, f"warning: {warning}")
     for notice in song.notices:
         _say(console, f"note: {notice}")
     buses = ", ".join(f"{bus} ({len(tracks)})" for bus, tracks in song.subgroups.items())
-    seconds = song.num_samples / sample_rate
+    seconds = song.num_samples / song.sample_rate
     name = song.mix.path.name if song.mix else "none"
     _say(console, f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, mix: {name}, subgroups: {buses}")
-    return len(song.notices)
 
 
 def _check_graph(console: Console, path: Path) -> None:

@@ -95,6 +95,18 @@ def test_a_mix_and_an_offset_may_be_given(program: Program, song_folder: Path, t
     assert "the offset is 'soon': give seconds" in outcome.err
 
 
+def test_a_mix_that_does_not_belong_to_its_tracks_is_a_warning(program: Program, song_folder: Path) -> None:
+    mix, rate = soundfile.read(song_folder / "mix.wav", dtype="float32")
+    late = np.concatenate([np.zeros((3000, 2), np.float32), mix])
+    soundfile.write(song_folder / "mix.wav", late, rate, subtype="FLOAT")
+    outcome = program("check", song_folder)
+    assert outcome.status == 0
+    assert "warning: the mix lies 0.1" in outcome.out
+    assert "no errors; 1 warning" in outcome.out
+    assert "warning" not in program("check", song_folder, "--quick").out
+    assert "warning" not in program("check", song_folder, "--offset", "3000 samples").out
+
+
 def test_a_mined_folder_stands_for_its_graph(program: Program, graph_file: Path, tmp_path: Path) -> None:
     mined = tmp_path / "mined"
     mined.mkdir()
