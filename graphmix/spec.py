@@ -1,4 +1,4 @@
-"""What a node is, as pure data: its parameters with unit and range, its inlets and its outlets.
+"""Node types as pure data: parameters with unit and range, inlets and outlets.
 
 Conventions. A graph and a processor hold *physical* values (dB, ms, Hz); the numbers that an optimizer sees
 are *raw*, and a :class:`Curve` maps one to the other, so that a raw step of 0.01 is a sensible step for each
@@ -28,7 +28,7 @@ class Curve(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """``physical = unit * raw``: levels, which an ear hears linearly in dB."""
+    """``physical = unit * raw``: levels, of which equal steps in dB sound equal."""
 
     unit: float = 1.0
 
@@ -43,7 +43,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Exponential:
-    """``physical = exp(raw)``: ratios, times and frequencies, which an ear hears by factors."""
+    """``physical = exp(raw)``: ratios, times and frequencies, of which equal factors sound equal."""
 
     def physical(self, raw: Tensor) -> Tensor:
         """Raw to physical."""
@@ -83,7 +83,7 @@ class ParameterSpec:
 
 @dataclass(frozen=True)
 class NodeType:
-    """The face that a node shows to a graph.
+    """A node type as a graph knows it.
 
     Args:
         name: e.g. ``"compressor"``; letters, digits and underscores.

@@ -19,7 +19,7 @@ from torch import Tensor
 from graphmix.dsp.powers import FASTMATH, exp2, log2
 
 ENERGY_FLOOR = 1e-8
-"""Added to the energy before the logarithm: -80 dB, below which a detector hears silence."""
+"""Added to the energy before the logarithm: -80 dB, below which a level is silence to a detector."""
 _BLOCK = 512
 """Samples of a block, a multiple of four: all that it touches, forward or backward, fits into 32 KiB."""
 _DB_PER_OCTAVE = 10 * math.log10(2)
@@ -124,8 +124,8 @@ def _gains_backward(
     to_over, to_energy = real(settings[1]), real(sign * _DB_PER_LOG)
     of_threshold, of_slope, of_knee, of_wet = zero, zero, zero, zero
     for k in range(gains.size):
-        heard = energy[k] + floor
-        over = per_octave * log2(heard) - threshold
+        floored = energy[k] + floor
+        over = per_octave * log2(floored) - threshold
         inside = zero if over + half < zero else over + half
         share = bend * inside
         bent = over if over > half else share * inside
@@ -137,7 +137,7 @@ def _gains_backward(
         of_slope += in_db * bent
         of_threshold += along
         of_knee += zero if over > half else in_db * to_over * share * (one - share - share)
-        adjoint[k] = along * to_energy / heard
+        adjoint[k] = along * to_energy / floored
     sums[0] -= sign * of_threshold
     sums[1] += of_slope
     sums[2] += of_knee
@@ -223,19 +223,19 @@ def _forward(u: np.ndarray, settings: np.ndarray, sign: float, y: np.ndarray, en
     last, samples = u.shape[1] - 1, u.shape[3]
     for i in numba.prange(u.shape[0]):
         attack, release = settings[i, 3], settings[i, 4]
-        heard, gains = np.zeros(_BLOCK), np.empty(_BLOCK, u.dtype)
+        energies, gains = np.zeros(_BLOCK), np.empty(_BLOCK, u.dtype)
         energy[i, 0] = 0
         state = 0.0 * (attack + release)  # undefined if a constant is
         for start in range(0, samples, _BLOCK):
             stop = min(samples, start + _BLOCK)
             smoothed, m = energy[i, start + 1 : start + _BLOCK + 1], gains[: stop - start]
-            _detect(u[i, last, 0, start:stop], u[i, last, 1, start:stop], heard)
+            _detect(u[i, last, 0, start:stop], u[i, last, 1, start:stop], energies)
             if state < _FORGOTTEN:
                 state = 0.0
             if attack == release:
-                state = _smooth(heard, attack, state, smoothed)
+                state = _smooth(energies, attack, state, smoothed)
             else:
-                state = _smooth_ballistic(heard, attack, release, state, smoothed)
+                state = _smooth_ballistic(energies, attack, release, state, smoothed)
             _gains(smoothed, settings[i], sign, m)
             _times(u[i, 0, 0, start:stop], u[i, 0, 1, start:stop], m, y[i, 0, start:stop], y[i, 1, start:stop])
 
@@ -298,7 +298,7 @@ def apply_gain_computer(audio: Tensor, computer: GainComputer, wet: Tensor, sign
     """Process a batch of compressors or gates on the CPU, dry/wet included.
 
     Args:
-        audio: float32 or float64, [nodes, inlets, 2, samples]. The first inlet is processed, the last one heard.
+        audio: float32 or float64, [nodes, inlets, 2, samples]. The last inlet is the detector's.
         computer: the settings, each [nodes].
         wet: dry/wet weights, [nodes].
         sign: 1 if the gain changes above the threshold, -1 if below.

@@ -19,7 +19,7 @@ def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
 
 
 def remove_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
-    """Remove processors as if each were bypassed: what came into its first inlet goes to where it led.
+    """Remove processors as if each were bypassed: its first inlet is connected to where it led.
 
     An edge into any other inlet (a sidechain) ends here. Where two paths fall together, both edges stay, so
     that the sum is the same (section 3 of the paper: equivalent to zero weights).

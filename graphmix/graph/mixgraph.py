@@ -1,6 +1,6 @@
 """A mixing graph as a PyG ``Data`` object.
 
-Nodes are processors (or inputs, mixes, outputs), edges are edges. The node axis is the batch axis: signals are
+Nodes are processors, inputs, mixes or outputs; edges carry signals. The node axis is the batch axis: signals are
 ``[nodes, channels, samples]``, and PyG's batching joins many graphs into one disconnected graph.
 
 ==============  =====================  ==================================================================
@@ -35,7 +35,7 @@ _OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What a graph knows beside its tensors."""
+    """All of a graph that is no tensor: types, sample rate, names of nodes, provenance."""
 
     types: TypeTable = _BARE
     sample_rate: int = 30000
@@ -75,7 +75,7 @@ class MixGraph(Data):
         self.params = {t.name: torch.zeros(0, t.width) for t in extra}
         self.wet = torch.zeros(0)
 
-    # --- what PyG asks; inner keys of `params` come here too, whatever a type is called
+    # --- for PyG; inner keys of `params` come here too, whatever a type is called
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return 1 if _is_edges(key, value) else 0
@@ -136,7 +136,7 @@ class MixGraph(Data):
             mask[nodes.long()] = True
         return mask
 
-    # --- what a graph knows
+    # --- reading
 
     @property
     def _infos(self) -> list[GraphInfo]:
@@ -218,7 +218,7 @@ class MixGraph(Data):
         return self.params[node_type.name][row, node_type.columns(name)]
 
     def describe(self, node: int) -> str:
-        """How messages call a node, e.g. ``compressor 12`` or ``in 0 'voice'``."""
+        """The name of a node in messages, e.g. ``compressor 12`` or ``in 0 'voice'``."""
         name = self.names[node]
         return f"{self.type_of(node).name} {node}" + (f" {name!r}" if name else "")
 
@@ -303,7 +303,7 @@ class MixGraph(Data):
         return tensor.expand(spec.size)
 
     def connect(self, source: int, target: int, outlet: int | str = 0, inlet: int | str = 0) -> "MixGraph":
-        """Lay an edge from an outlet of ``source`` to an inlet of ``target``; ports by index or name."""
+        """Add an edge from an outlet of ``source`` to an inlet of ``target``; ports by index or name."""
         for node in (source, target):
             if not 0 <= node < self.node_type.numel():
                 raise GraphError(f"cannot connect node {node}: this graph has nodes 0 to {self.num_nodes - 1}.")
@@ -331,5 +331,5 @@ class MixGraph(Data):
 
 
 def _is_edges(key: str, value: Any) -> bool:
-    """Is this ``edge_index``, and not the parameters of a type that somebody called so?"""
+    """Is this ``edge_index``, and not the parameters of a type of that name?"""
     return key == "edge_index" and not (isinstance(value, Tensor) and value.is_floating_point())

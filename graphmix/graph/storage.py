@@ -11,7 +11,7 @@
 ====================  ==============  ==============================================================
 
 Neither holds code: nothing is unpickled. Writing is atomic: the file is the old one or the new one, whatever
-happens. What somebody added to the ``Data`` object beside these fields has no place in a file, and saving says so.
+happens. Further attributes of the ``Data`` object have no place in a file, and saving says so.
 
 A file may come from anybody. Before anything is read, its size, and before anything is made, the sizes that its header
 claims are held against limits, so that no file takes more than a few seconds or about a gigabyte to load or to refuse.

@@ -50,7 +50,7 @@ def topological_order(
     Args:
         num_nodes: of the graph.
         edges: of the graph.
-        describe: how the error message calls a node.
+        describe: the name of a node in the error message.
 
     Raises:
         GraphError: the graph has a cycle, whose nodes are named.

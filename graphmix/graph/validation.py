@@ -1,4 +1,4 @@
-"""Is this graph one that can be rendered? One clear :class:`GraphError` where it is not.
+"""Validation: a graph that cannot be rendered is refused with one clear :class:`GraphError`.
 
 Graphs are validated where they enter: after loading, before scheduling, after an edit by hand. Inside, they are
 trusted.

@@ -1,4 +1,4 @@
-"""What a processor is, and what it tells the renderer about itself.
+"""The base classes of processors, and what they declare for the renderer.
 
 A processor is a function of audio and physical parameters, batched over nodes. It holds no learnable state: the
 parameters live in the graph. What makes rendering fast is declared by the class it derives from:
@@ -6,7 +6,7 @@ parameters live in the graph. What makes rendering fast is declared by the class
 * :class:`LTIProcessor` gives its frequency response; the renderer multiplies spectra, folds dry/wet into the
   response and stays in the frequency domain from one such node to the next.
 * :class:`MatrixProcessor` gives one real 2×2 matrix for each node; it works in either domain.
-* :class:`Processor` alone is *general*: it sees the samples of the segment, and only those.
+* :class:`Processor` alone is *general*: it is given the samples of the segment, and only those.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from graphmix.spec import NodeType
 
 
 class Processor(nn.Module, ABC):
-    """A node type together with the sound that it makes.
+    """A node type and its signal processing.
 
     Args:
         sample_rate: in Hz. Times and frequencies of the parameters keep their meaning at any rate.
@@ -96,13 +96,13 @@ class Processor(nn.Module, ABC):
         return params
 
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
-        """Adapt starting values to the levels that each node hears: one tensor of frame levels for each node."""
+        """Adapt starting values to the levels at each node's input: one tensor of frame levels for each node."""
         return params
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """How many samples before and after a moment its output there depends on, for rendering in blocks.
 
-        None by default: a general processor of your own with a memory says here how long it lasts.
+        Zero by default: a general processor of your own with a memory states here how long it is.
         """
         return 0, 0
 

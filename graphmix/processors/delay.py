@@ -28,7 +28,7 @@ class MultitapDelay(LTIProcessor):
 
     Their gradient is that of damped sinusoids (equations 25 and 26): a delay is the angle of a complex number z
     whose radius says how sharply the surrogate knows its place. The radius does not change the sound; it is kept
-    so that a search can go on where it stopped. Raw numbers are the real and imaginary parts of z.
+    so that a search can be resumed. Raw numbers are the real and imaginary parts of z.
 
     Params:
         delay_ms  [nodes, 2 * 20]: left taps, then right; tap m lies between 100 m and 100 (m + 1) ms.

@@ -23,9 +23,9 @@ from graphmix.processors.base import Processor
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 FORGOTTEN_AFTER = 20.0
-"""Time constants after which what was heard at full scale is below the floor of the detector."""
+"""Time constants after which an input at full scale has decayed below the floor of the detector."""
 AUDIBLE_DB = -70.0
-"""Frames below this level do not count when a threshold is set to what a node hears."""
+"""Frames below this level do not count when a threshold is set to the level at a node's input."""
 THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -20.0, Linear(DB_PER_NEPER))
 GATE_THRESHOLD = ParameterSpec("threshold_db", 1, "dB", -80.0, 0.0, -50.0, Linear(DB_PER_NEPER))
 RATIO = ParameterSpec("ratio", 1, "", 1.0, 100.0, 1.0, Exponential())
@@ -69,7 +69,7 @@ def knee(over_db: Tensor, knee_db: Tensor) -> Tensor:
 class Dynamics(Processor):
     """What compressors and gates share: detector, smoothing and the multiplication by a gain.
 
-    The first inlet is what is processed, the last one what the detector hears. With a :meth:`curve` of your own it is a
+    The first inlet is what is processed, the last one the detector's input. With a :meth:`curve` of your own it is a
     processor of your own.
     """
 
@@ -77,7 +77,7 @@ class Dynamics(Processor):
     """Share of a node's audible frames that lie below the threshold with which its search starts."""
 
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
-        """Put each threshold into the midst of what the node hears; elsewhere it would have no gradient."""
+        """Put each threshold into the middle of the levels at the node's input; elsewhere it would have no gradient."""
         params = params.clone()
         column = self.node_type.columns("threshold_db")
         for row, levels in enumerate(levels_db):
@@ -127,7 +127,7 @@ class Dynamics(Processor):
         raise TypeError(f"{type(self).__name__} has no gain curve of its own")
 
     def gain(self, detector: Tensor, params: Tensor) -> Tensor:
-        """Amplitude gain from the signal that the detector hears, [nodes, 2, samples] -> [nodes, samples]."""
+        """Amplitude gain from the detector's signal, [nodes, 2, samples] -> [nodes, samples]."""
         energy = self._energy(detector, params)
         level_db = (energy + ENERGY_FLOOR).log() * (DB_PER_NEPER / 2)
         return (self.curve(level_db - self.get(params, "threshold_db"), params) / DB_PER_NEPER).exp()
@@ -293,10 +293,10 @@ class BallisticGate(_Ballistic, NoiseGate):
 
 
 class SidechainCompressor(Compressor):
-    """A :class:`Compressor` that listens to another signal: ducking.
+    """A :class:`Compressor` with the level of another signal: ducking.
 
     The gain follows the level at the inlet ``sidechain`` and acts on the inlet ``in``. With nothing connected to
-    the sidechain it hears silence and lets its input pass.
+    the sidechain its detector receives silence, and its input passes.
 
     Params:
         threshold_db, ratio, knee_db, time_ms [nodes, 1]: as the compressor's.

@@ -9,7 +9,7 @@ from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 LEVEL_RANGE_DB = (-120.0, 60.0)
 """Far beyond any fader, and still without overflow in float32."""
 LEVEL_RATE, BALANCE_RATE = 0.3, 0.03
-"""Step sizes of a gain. A level moves all that the node hears, and a balance out of tune makes a side channel, which
+"""Step sizes of a gain. A level moves all that passes the node, and a balance out of tune makes a side channel, which
 counts by its share of the target's: where that is weak, a balance that wanders costs more than all else."""
 
 

@@ -15,7 +15,7 @@ def as_signal(audio: Tensor | np.ndarray, name: str, device: torch.device | None
 
     Args:
         audio: of any shape.
-        name: how messages call it, e.g. ``"sources"``.
+        name: its name in messages, e.g. ``"sources"``.
         device: on which it is expected; an array is moved there, a tensor has to be there.
 
     Raises:
@@ -29,20 +29,20 @@ def as_signal(audio: Tensor | np.ndarray, name: str, device: torch.device | None
         try:
             audio = torch.from_numpy(np.ascontiguousarray(audio)).to(device)
         except TypeError:
-            raise GraphError(f"{name} hold {audio.dtype}; audio is float32, from -1 to 1 at full scale.") from None
+            raise GraphError(f"{name}: {audio.dtype} found; audio is float32, from -1 to 1 at full scale.") from None
     if not isinstance(audio, Tensor):
-        raise GraphError(f"{name} are a {type(audio).__name__}; give a tensor or a NumPy array.")
+        raise GraphError(f"{name}: {type(audio).__name__} found; give a tensor or a NumPy array.")
     if device is not None and audio.device != device:
         raise GraphError(
-            f"{name} are on {audio.device} and the graph is on {device}; move one of them, e.g. by .to('{device}')."
+            f"{name}: found on {audio.device}, but the graph is on {device}; move one of them, e.g. by .to('{device}')."
         )
     if audio.dtype in PRECISIONS:
         return audio
     if audio.is_complex():
-        raise GraphError(f"{name} are complex; audio is real: give samples, no spectra.")
+        raise GraphError(f"{name}: complex numbers found; audio is real: give samples, no spectra.")
     if not audio.is_floating_point():
         raise GraphError(
-            f"{name} hold {str(audio.dtype).removeprefix('torch.')}; audio is float32, from -1 to 1 at full scale: "
+            f"{name}: {str(audio.dtype).removeprefix('torch.')} found; audio is float32, from -1 to 1 at full scale: "
             "divide 16-bit samples by 32768."
         )
     return audio.float()

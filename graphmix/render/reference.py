@@ -1,13 +1,13 @@
-"""The reference renderer: slow, plain, float64, node by node. What it gives is true; the fast one must agree.
+"""The reference renderer: slow, plain, float64, node by node. Its result is taken as true; the fast one must agree.
 
 Source: appendix B and C of the pruning paper and the docstrings of the processors, written a second time in
 NumPy and SciPy. It shares constants and the reverb's noise with them, and no arithmetic.
 
 Conventions. Signals live on an unbounded time axis: an input is its segment [0, samples), and zero elsewhere.
 *Linear* processors keep all of their output, before the segment and after it. *General* processors
-(compressors and gates) hear and give the segment alone, and so do the output nodes. Dry/wet is equation 2,
+(compressors and gates) receive and return the segment alone, and so do the output nodes. Dry/wet is equation 2,
 ``w f(u) + (1 - w) u`` with the signal at the first inlet as u; nodes with several outlets have none. Signals
-that meet at an inlet add up (equation 28b), and an inlet without an edge hears silence.
+that meet at an inlet add up (equation 28b), and an inlet without an edge receives silence.
 
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """
@@ -75,11 +75,11 @@ SILENCE = Signal(0, np.zeros((2, 0)))
 
 def add(signals: Iterable[Signal]) -> Signal:
     """The sum of signals, as long as all of them together."""
-    heard = [s for s in signals if s.samples.size]
-    if not heard:
+    sounding = [s for s in signals if s.samples.size]
+    if not sounding:
         return SILENCE
-    start, stop = min(s.start for s in heard), max(s.stop for s in heard)
-    return Signal(start, sum((s.cut(start, stop) for s in heard), np.zeros((2, stop - start))))
+    start, stop = min(s.start for s in sounding), max(s.stop for s in sounding)
+    return Signal(start, sum((s.cut(start, stop) for s in sounding), np.zeros((2, stop - start))))
 
 
 Values = Mapping[str, Array]
@@ -245,7 +245,7 @@ def gated_level(level: Array, values: Values) -> Array:
 
 
 def compressor(audio: Array, values: Values, sample_rate: int) -> Array:
-    """Compressor (equation 22). The last inlet is what it listens to: its own input, or a sidechain."""
+    """Compressor (equation 22). The last inlet is the detector's: its own input, or a sidechain."""
     level = level_db(audio[-1], values, sample_rate)
     return amplitude(compressed_level(level, values) - level) * audio[0]
 
@@ -324,13 +324,13 @@ def render_reference(
         graph: any valid graph.
         sources: signals of the input nodes in node order, [inputs, 2, samples].
         extra: functions for general processors of your own, by type name; they replace graphmix's.
-        extra_linear: the same for linear ones, which hear and give all of the time axis.
+        extra_linear: the same for linear ones, which receive and return all of the time axis.
 
     Returns:
         Signals of the output nodes in node order, [outputs, 2, samples].
 
     Raises:
-        GraphError: for an invalid graph, sources of the wrong shape or a type that nobody has a function for.
+        GraphError: for an invalid graph, sources of the wrong shape or a type without a function.
 
     Example:
         >>> from graphmix.processors import Rack
@@ -351,18 +351,18 @@ def render_reference(
     outputs = {i: [Signal(0, next(unused))] for i, node in enumerate(nodes) if node.kind == "in"}
     for i in topological_order(len(nodes), graph.edges()):
         node = nodes[i]
-        heard = [
+        incoming = [
             add(outputs[source][outlet] for port, source, outlet in node.inputs if port == inlet)
             for inlet in range(node.inlets)
         ]
         if node.kind in ("mix", "out"):
-            outputs[i] = heard
+            outputs[i] = incoming
         elif node.kind in general:
-            audio = np.stack([signal.cut(0, samples) for signal in heard])
+            audio = np.stack([signal.cut(0, samples) for signal in incoming])
             processed = general[node.kind](audio, node.values, rate).reshape(node.outlets, 2, samples)
             outputs[i] = dry_wet(node, Signal(0, audio[0]), [Signal(0, outlet) for outlet in processed])
         elif node.kind in linear:
-            outputs[i] = dry_wet(node, heard[0], linear[node.kind](heard[0], node.values, rate))
+            outputs[i] = dry_wet(node, incoming[0], linear[node.kind](incoming[0], node.values, rate))
         elif node.kind != "in":
             raise GraphError(f"{graph.describe(i)} has no reference; pass a function for its type as extra.")
     mixes = [outputs[i][0].cut(0, samples) for i, node in enumerate(nodes) if node.kind == "out"]

@@ -45,7 +45,7 @@ class TypeSequence:
     Attributes:
         stages: (type, nodes) of each stage.
         lower_bound: no sequence of maximal stages for this graph has fewer, proven.
-        seconds: what finding it took.
+        seconds: the time that finding it took.
         method: name of the method that found it.
     """
 
@@ -80,7 +80,7 @@ class SequenceMethod(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
 
     def find(self, dag: TypeDag) -> FoundSequence:
         """Stages that partition the dag's nodes, are causal, and hold one type each."""
@@ -202,7 +202,7 @@ def find_sequence(
         node_type: type of each node, [num_nodes].
         edges: source and target of each edge, [2, num_edges]; several between two nodes count as one.
         method: how to search.
-        describe: how the error message about a cycle calls a node.
+        describe: the name of a node in the error message about a cycle.
 
     Returns:
         The stages. The graph may be a union of many.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.fft import good_length
+from graphmix.errors import GraphError
 from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
@@ -111,6 +112,10 @@ SIGNALS = {
     "DC": torch.full((1, 2, SAMPLES), 0.5),
     "full scale": torch.sign(torch.randn(1, 2, SAMPLES, generator=seeded(2))),
     "one sample": torch.ones(1, 2, 1),
+    "no samples": torch.zeros(1, 2, 0),
+    "left only": torch.randn(1, 2, SAMPLES, generator=seeded(3)) * torch.tensor([1.0, 0.0])[:, None],
+    "side only": torch.randn(1, 1, SAMPLES, generator=seeded(4)) * torch.tensor([1.0, -1.0])[:, None],
+    "subnormal": torch.full((1, 2, SAMPLES), 1e-41),
 }
 
 
@@ -125,6 +130,20 @@ def extremes(processor: Processor) -> Tensor:
             row[node_type.columns(p.name)] = edge[node_type.columns(p.name)]
             rows.append(row)
     return torch.stack(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_processed_in_float32(processor: Processor, dtype: torch.dtype) -> None:
+    audio, params = noise_for(processor, 1).to(dtype), usual(processor, 1)
+    assert torch.equal(processor(audio, params), processor(audio.float(), params))
+
+
+def test_what_is_no_audio_is_refused_by_name(processor: Processor) -> None:
+    audio, params = noise_for(processor, 1), usual(processor, 1)
+    with pytest.raises(GraphError, match=r"audio: int32 found; audio is float32"):
+        processor(audio.int(), params)
+    with pytest.raises(GraphError, match=r"audio: complex numbers found; audio is real"):
+        processor(audio.to(torch.complex64), params)
 
 
 @pytest.mark.parametrize("signal", SIGNALS)

@@ -405,14 +405,17 @@ def test_sources_need_not_be_contiguous() -> None:
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (torch.ones(1, 2, 8, dtype=torch.int16), r"sources hold int16; audio is float32, .* divide 16-bit samples by"),
-        (torch.ones(1, 2, 8, dtype=torch.bool), "sources hold bool; audio is float32"),
-        (torch.ones(1, 2, 8, dtype=torch.complex64), "sources are complex; audio is real"),
-        (torch.ones(1, 2, 8, device="meta"), "sources are on meta and the graph is on cpu; move one of them"),
-        (np.ones((1, 2, 8), dtype=np.int32), "sources hold int32; audio is float32"),
-        (np.ones((1, 2, 8), dtype=np.uint16), "sources hold uint16; audio is float32"),
-        (np.full((1, 2, 8), "a"), "sources hold <U1; audio is float32"),
-        ([[[0.0] * 8] * 2], "sources are a list; give a tensor or a NumPy array"),
+        (
+            torch.ones(1, 2, 8, dtype=torch.int16),
+            r"sources: int16 found; audio .* divide 16-bit samples by",
+        ),
+        (torch.ones(1, 2, 8, dtype=torch.bool), "sources: bool found; audio is float32"),
+        (torch.ones(1, 2, 8, dtype=torch.complex64), "sources: complex numbers found; audio is real"),
+        (torch.ones(1, 2, 8, device="meta"), "sources: found on meta, but the graph is on cpu; move one of them"),
+        (np.ones((1, 2, 8), dtype=np.int32), "sources: int32 found; audio is float32"),
+        (np.ones((1, 2, 8), dtype=np.uint16), "sources: uint16 found; audio is float32"),
+        (np.full((1, 2, 8), "a"), "sources: <U1 found; audio is float32"),
+        ([[[0.0] * 8] * 2], "sources: list found; give a tensor or a NumPy array"),
     ],
 )
 def test_what_is_no_audio_is_refused(sources: object, message: str) -> None:
