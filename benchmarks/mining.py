@@ -88,7 +88,7 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
     from dataclasses import asdict, replace
 
     from graphmix.search import DRAFT, Search, find_baselines, fit, start_graph
-    from graphmix.search.search_state import SearchState
+    from graphmix.search.search_state import ScoredGraph, SearchState
 
     settings = replace(DRAFT, seed=work["seed"], policy=work["policy"]).scaled(work["steps"], work["rounds"])
     fit(console, objective.song, objective.rack, replace(settings, steps=1))
@@ -97,7 +97,7 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
         course = Course(work["target"], note, work["whole"])
         try:
             start = start_graph(console, objective, find_baselines(objective, True), settings.seed)
-            Search(objective, settings, SearchState(graphs={"current": start}), save=course).run()
+            Search(objective, settings, SearchState(ScoredGraph(start)), save=course).run()
         except Reached:
             pass
         end = course.reached or course.last
@@ -128,10 +128,10 @@ class Course:
         if not state.training:  # trials, whose graph is not yet evaluated
             return
         phase = f"fine-tuning {state.round}" if state.round else "console"
-        loss = state.losses["best"][0]
+        loss = float(state.best.terms.total)
         if (phase, loss) == (self.last.get("phase"), self.last.get("L_a")):
             return
-        ratio = pruning_ratio(state.graphs["best"], state.counts)["all"]
+        ratio = pruning_ratio(state.best.graph, state.counts)["all"]
         trials = sum(record["event"] == "trial" for record in state.trace)
         seconds = perf_counter() - self._begun
         self.last = {"phase": phase, "seconds": seconds, "L_a": loss, "rho": ratio, "step": state.step}

@@ -204,7 +204,7 @@ def run_round(objective: Any, graph: Any, how: Round, work: Mapping[str, Any]) -
     while (record := trials.advance()) is not None:
         records.append(record)
     tried = perf_counter()
-    restored = 0 if trials.hears_all else trials.restore(before["L_a"])
+    restored = 0 if trials.uses_whole_song else trials.restore(before["L_a"])
     end = perf_counter()
     result = trials.result()
     return {

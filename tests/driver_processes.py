@@ -26,8 +26,7 @@ from pathlib import Path
 
 MINE = importlib.import_module("graphmix.search.mine_song")
 MINE.SAVE_EVERY_SECONDS = 0.0
-importlib.import_module("graphmix.search.pictures").draw_plots = lambda *args: None
-begin, finish = MINE._begin, MINE._finish
+begin, finish = MINE.begin_search, MINE.write_results
 
 
 def slow_or_deadly_begin(console, objective, *rest):
@@ -40,14 +39,14 @@ def slow_or_deadly_begin(console, objective, *rest):
     return begin(console, objective, *rest)
 
 
-def logged_finish(folder, *rest):
-    mined = finish(folder, *rest)
+def logged_finish(output, *rest, plots):
+    mined = finish(output, *rest, plots=False)
     with open(os.environ["LOG"], "a") as log:
-        log.write(folder.name + "\\n")
+        log.write(output.path.name + "\\n")
     return mined
 
 
-MINE._begin, MINE._finish = slow_or_deadly_begin, logged_finish
+MINE.begin_search, MINE.write_results = slow_or_deadly_begin, logged_finish
 
 if __name__ == "__main__":
     from graphmix.mining.mine_collection import mine_all

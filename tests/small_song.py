@@ -1,6 +1,7 @@
 """A song of three short tracks, mixed by a known graph: small enough to be mined in seconds, many times over."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from graphmix.audio import write_audio
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
-from graphmix.search import SearchSettings
+from graphmix.search import SearchSettings, mine
 
 RATE = 30000
 SECONDS = 3.4
@@ -28,6 +29,9 @@ SETTINGS = SearchSettings(
     sample_rate=RATE,
 )
 """Four steps, two rounds of trials, two steps after each."""
+
+mine_without_plots = partial(mine, plots=False)
+"""Pictures take most of the time of a tiny song."""
 
 
 def dry_tracks() -> dict[str, Tensor]:

@@ -70,13 +70,16 @@ def _summary(metrics: dict[str, Any]) -> Table:
     ratios = [f"{name} {ratio:.2f}" for name, ratio in metrics["pruning_ratio"].items() if name != "all"]
     table.caption = (
         f"pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
-        f"SI-SDR {_decibels(metrics['si_sdr_db'])}; {sum(metrics['seconds'].values()):.0f} s"
+        f"SI-SDR {_si_sdr(metrics)}; {sum(metrics['seconds'].values()):.0f} s"
     )
     return table
 
 
-def _decibels(value: float | None) -> str:
-    return "infinite (an exact match)" if value is None else f"{value:.1f} dB"
+def _si_sdr(metrics: dict[str, Any]) -> str:
+    if metrics["si_sdr_db"] is not None:
+        return f"{metrics['si_sdr_db']:.1f} dB"
+    exact = metrics.get("exact_match", metrics["audio_loss"] < 1e-3)  # older versions did not write it
+    return "infinite (an exact match)" if exact else "minus infinity (no match: one of the two is silent)"
 
 
 def _check_output(path: Path, endings: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.graph.topology import follow, neighbours
 from graphmix.io import write_atomically
+from graphmix.search.metrics import translate_metrics
 
 TYPE_ORDER = ("gain", "imager", "equalizer", "reverb", "compressor", "noisegate", "delay")
 """Columns of the paper's tables: g s e r c n d."""
@@ -150,10 +151,10 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
 
 def _read_metrics(path: Path) -> Mapping[str, Any] | None:
     try:
-        metrics = json.loads(path.read_bytes())
+        metrics = translate_metrics(json.loads(path.read_bytes()))
         usable = all(metrics[name] is not None for name in _NEEDED) and "all" in metrics["pruning_ratio"]
         return dict(metrics) if usable and isinstance(metrics["settings"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

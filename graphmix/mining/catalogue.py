@@ -22,6 +22,7 @@ from typing import Any
 
 from graphmix.errors import GraphmixError
 from graphmix.mining.song_task import METRICS, read_failure, read_metrics
+from graphmix.search.metrics import translate_metrics
 from graphmix.search.mine_song import FAILURE
 
 FILE = "catalogue.sqlite"
@@ -224,6 +225,7 @@ def settings_digest(settings: Mapping[str, Any]) -> str:
 
 def mined_row(song_id: str, path: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """A row from ``metrics.json``."""
+    metrics = translate_metrics(metrics)
     source, settings = metrics.get("source") or {}, metrics.get("settings") or {}
     ratios = dict(metrics.get("pruning_ratio") or {})
     return {
@@ -240,7 +242,7 @@ def mined_row(song_id: str, path: str, metrics: Mapping[str, Any]) -> dict[str, 
         "left_by_type": json.dumps(metrics.get("left_by_type")),
         "pruning_ratio": ratios.pop("all", None),
         "pruning_ratio_by_type": json.dumps(ratios),
-        "simple_answers": json.dumps(metrics.get("simple_answers")),
+        "simple_answers": json.dumps(metrics.get("baselines")),
         "seconds": round(sum((metrics.get("seconds") or {}).values()), 2),
     }
 

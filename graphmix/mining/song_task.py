@@ -18,11 +18,11 @@ from graphmix.errors import FolderBusyError, GraphmixError
 from graphmix.io import write_json
 from graphmix.locks import is_locked
 from graphmix.progress import Listener
-from graphmix.search.mine_song import FAILURE, SongSource, digest_file, mine
+from graphmix.search.metrics import METRICS as METRICS
+from graphmix.search.metrics import SongSource, translate_metrics
+from graphmix.search.mine_song import FAILURE, digest_file, mine
 from graphmix.search.settings import SearchSettings
 from graphmix.songs.collection import SongFiles
-
-METRICS = "metrics.json"
 
 
 class Status(StrEnum):
@@ -123,8 +123,9 @@ def tidy(folder: Path) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
-    """``metrics.json`` of a folder, or None where there is none that can be read."""
-    return _read_object(folder / METRICS)
+    """``metrics.json`` of a folder with today's keys, or None where there is none that can be read."""
+    values = _read_object(folder / METRICS)
+    return None if values is None else translate_metrics(values)
 
 
 def read_failure(folder: Path) -> dict[str, Any] | None:

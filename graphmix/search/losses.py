@@ -54,6 +54,15 @@ class LossTerms(NamedTuple):
     mid: Tensor
     side: Tensor
 
+    def to_list(self) -> list[float]:
+        """The four numbers as JSON values."""
+        return [float(term) for term in self]
+
+    @classmethod
+    def from_list(cls, values: Sequence[float]) -> "LossTerms":
+        """The inverse of :meth:`to_list`, in float64."""
+        return cls(*(torch.tensor(value, dtype=torch.float64) for value in values))
+
 
 @dataclass(frozen=True)
 class TargetFeatures:

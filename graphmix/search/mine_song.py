@@ -8,12 +8,9 @@ the system lets go when the process dies, however it dies.
 """
 
 import hashlib
-import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,39 +28,28 @@ from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
 from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
-from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.metrics import (
+    METRICS,
+    SongSource,
+    describe_source,
+    distortion_metrics,
+    mining_metrics,
+    read_metrics,
+)
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
-from graphmix.search.rounds import count_processors, pruning_ratio
-from graphmix.search.search_state import SearchState
+from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
 """At most this much work is lost to a crash, and one step or trial."""
-METRICS = "metrics.json"
-"""What came out, written last."""
 FAILURE = "failure.json"
 """Why the song of an output folder could not be mined, where a whole collection was."""
 USUAL_START = "levels"
 """What the start by least squares and spectra is called."""
 _DIGESTED = 1 << 18
-_VERSIONS = ("torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
-
-
-@dataclass(frozen=True)
-class SongSource:
-    """Where a song comes from, for those who read its metrics later.
-
-    Args:
-        song_id: unique in its collection.
-        collection: name of the collection.
-        artist: who plays.
-    """
-
-    song_id: str
-    collection: str | None = None
-    artist: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +88,9 @@ def mine(
     listener: Listener | None = None,
     source: SongSource | None = None,
     start: Start | None = None,
+    plots: bool = True,
 ) -> Mined:
-    """Mine the mixing graph of a song into a folder, or go on with it.
+    """Mine the mixing graph of a song into a folder, or resume it.
 
     Args:
         song: its folder, or the loaded song.
@@ -113,6 +100,7 @@ def mine(
         listener: shown the progress.
         source: of the song, for ``metrics.json`` and the graph's provenance; its name alone by default.
         start: sets the console in place of least squares and spectra; see :class:`graphmix.training.EstimatorStart`.
+        plots: draw pictures and measure the importance of processors, into ``plots/``.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -138,12 +126,16 @@ def mine(
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
         output.begin()
-        state = _resume(output, rack) or _begin(console, objective, rack, settings, listener, start)
+        state = _resume(output, rack)
+        if state is None:
+            listener.phase("finding levels", None)
+            state = begin_search(console, objective, settings, start)
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
         Search(objective, settings, state, listener, saver).run()
         saver.write(state)
-        return _finish(folder, objective, run, settings, state, listener, source or SongSource(song.name))
+        listener.phase("writing", None)
+        return write_results(output, objective, settings, state, source or SongSource(song.name), plots=plots)
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
@@ -207,11 +199,7 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 def _load_finished(folder: Path) -> Mined:
     from graphmix.graph.storage import load_graph
 
-    try:
-        metrics = json.loads((folder / METRICS).read_bytes())
-    except ValueError:
-        raise SearchError(f"{folder / METRICS} is damaged. Delete it to finish the run again.") from None
-    return Mined(load_graph(folder / "graph.safetensors"), metrics, folder, already_done=True)
+    return Mined(load_graph(folder / "graph.safetensors"), read_metrics(folder), folder, already_done=True)
 
 
 def _resume(output: RunFolder, rack: Rack) -> SearchState | None:
@@ -224,116 +212,76 @@ def _resume(output: RunFolder, rack: Rack) -> SearchState | None:
     return state
 
 
-def _begin(
-    console: MixGraph,
-    objective: Objective,
-    rack: Rack,
-    settings: SearchSettings,
-    listener: Listener,
-    start: Start | None,
+def begin_search(
+    console: MixGraph, objective: Objective, settings: SearchSettings, start: Start | None = None
 ) -> SearchState:
-    """The console and the baselines."""
-    listener.phase("finding levels", None)
+    """Set the console and evaluate the baselines, before the first step.
+
+    Args:
+        console: full, at its neutral values.
+        objective: the song and its losses.
+        settings: chain and seed.
+        start: sets the console in place of least squares and spectra.
+    """
     started = time.perf_counter()
-    answers = find_baselines(objective, with_gains="g" in settings.chain and start is None)
+    baselines = find_baselines(objective, with_gains="g" in settings.chain and start is None)
     if start is None:
-        graph = start_graph(console, objective, answers, settings.seed)
+        graph = start_graph(console, objective, baselines, settings.seed)
     else:
-        graph = start(console, objective.song, rack, settings.seed)
-    state = SearchState(graphs={"current": graph})
-    best = min(answers, key=lambda answer: float(answer.loss.total))
-    state.graphs["simple"] = best.graph
-    state.losses = {
-        "simple": {answer.name: float(answer.loss.total) for answer in answers},
-        "simple_best": [float(x) for x in best.loss],
-    }
-    state.seconds["start"] = time.perf_counter() - started
-    return state
+        graph = start(console, objective.song, objective.rack, settings.seed)
+    best = min(baselines, key=lambda baseline: float(baseline.loss.total))
+    return SearchState(
+        ScoredGraph(graph),
+        baseline=ScoredGraph(best.graph, best.loss),
+        baseline_losses={baseline.name: float(baseline.loss.total) for baseline in baselines},
+        seconds={"start": time.perf_counter() - started},
+    )
 
 
-def _finish(
-    folder: Path,
+def write_results(
+    output: RunFolder,
     objective: Objective,
-    run: dict[str, Any],
     settings: SearchSettings,
     state: SearchState,
-    listener: Listener,
     source: SongSource,
+    *,
+    plots: bool,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
-    from graphmix.search.pictures import draw_plots
-
-    listener.phase("writing", None)
-    started = time.perf_counter()
-    graph, loss = state.graphs["current"], state.losses["current"]
-    simple = state.losses["simple_best"]
-    if simple[0] <= loss[0]:
-        graph, loss = state.graphs["simple"], simple
-    song = objective.song
-    graph = _with_provenance(graph, song, settings, loss[0], source)
+    started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
+    graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
     mix = render_song(graph, song)
     target = song.read_mix(0, song.num_samples)
     save_graph(graph, folder / "graph.safetensors")
     save_graph(graph, folder / "graph.json")
     write_audio(folder / "mix.wav", mix, song.sample_rate)
-    draw_plots(folder / "plots", graph, state, objective, mix, target)
+    if plots:
+        _write_plots(folder / "plots", graph, objective, state, mix, target)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = _metrics(graph, loss, objective, settings, state)
-    metrics |= {"start": run.get("start", USUAL_START), "source": _describe_source(song, source)}
-    metrics |= {"si_sdr_db": _decibels(si_sdr(prediction=mix, target=target))}
-    metrics |= {"sdr_db": _decibels(sdr(prediction=mix, target=target))}
+    metrics = mining_metrics(graph, objective, settings, state)
+    metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
+    metrics |= distortion_metrics(prediction=mix, target=target)
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(graph, metrics, folder)
 
 
-def _describe_source(song: Song, source: SongSource) -> dict[str, Any]:
-    """Which song it is, and which files, by absolute paths."""
-    assert song.mix is not None, "mining needs a mix"
-    return {
-        "song_id": source.song_id,
-        "collection": source.collection,
-        "artist": source.artist,
-        "mix": str(song.mix.path.absolute()),
-        "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
-        "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
-        **({"offset": song.offset / song.sample_rate} if song.offset else {}),
-    }
+def _write_plots(
+    folder: Path,
+    graph: MixGraph,
+    objective: Objective,
+    state: SearchState,
+    mix: torch.Tensor,
+    target: torch.Tensor,
+) -> None:
+    from graphmix.search.pictures import draw_plots, make_folder
 
-
-def _decibels(value: torch.Tensor) -> float | None:
-    """Rounded for JSON, which has no infinity: None where the match is exact."""
-    return round(float(value), 3) if math.isfinite(float(value)) else None
-
-
-def _metrics(
-    graph: MixGraph, loss: list[float], objective: Objective, settings: SearchSettings, state: SearchState
-) -> dict[str, Any]:
-    """What ``metrics.json`` says, apart from the signal-to-distortion ratios."""
-    song = objective.song
-    return {
-        "song": song.name,
-        "audio_loss": round(loss[0], 6),
-        "left_right_loss": round(loss[1], 6),
-        "mid_loss": round(loss[2], 6),
-        "side_loss": round(loss[3], 6),
-        "baselines": {name: round(x, 6) for name, x in state.losses["simple"].items()},
-        "console_loss": round(state.losses["console"][0], 6),
-        "tracks": song.num_tracks,
-        "subgroups": len(song.subgroups),
-        "processors_before": sum(state.counts.values()),
-        "processors_left": sum(count_processors(graph).values()),
-        "left_by_type": count_processors(graph),
-        "pruning_ratio": pruning_ratio(graph, state.counts),
-        "is_baseline": state.losses["simple_best"][0] <= state.losses["current"][0],
-        "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
-        "steps": state.step,
-        "settings": settings.to_dict(),
-        "seed": settings.seed,
-        "device": str(objective.device),
-        "versions": {"graphmix": __version__} | {name: version(name) for name in _VERSIONS},
-        "notices": list(song.notices),
-    }
+    assert state.console is not None, "the console was fitted"
+    make_folder(folder)
+    importance = measure_importance(objective, state.console.graph)
+    if importance.types:
+        importance.write(folder / "importance.csv")
+    draw_plots(folder, graph, state, importance, mix, target)
 
 
 def _with_provenance(

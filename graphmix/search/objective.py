@@ -90,6 +90,12 @@ class Objective:
         return gated_level(torch.cat(levels), weights)
 
     @cached_property
+    def has_silence(self) -> bool:
+        """Whether the mix is silent in a segment, so that the loss is not the paper's."""
+        sounding = (x for segment in self.segments for x in self.target(segment).sounding or ())
+        return any(bool((x < 1).any()) for x in sounding)
+
+    @cached_property
     def mutes(self) -> Mutes:
         """Where the song's tracks go on while its mix is muted or faded out."""
         return find_mutes(self.song)

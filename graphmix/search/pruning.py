@@ -4,6 +4,7 @@ Every step and every trial leaves the :class:`SearchState` in a place from which
 runs the search decides when to write it down.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Policy
 from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
-from graphmix.search.search_state import SearchState
+from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
 
@@ -30,7 +31,7 @@ class Search:
     Args:
         objective: the song and its losses.
         settings: budget, policy, tolerance, seed.
-        state: where to begin; its ``current`` graph is the console, started or fitted.
+        state: where to begin; its current graph is the console, started or fitted.
         listener: shown the progress.
         save: called with the state after every step and trial; decides itself whether to write.
         policy: instead of the one that the settings name.
@@ -50,7 +51,7 @@ class Search:
         self.save = save or (lambda state: None)
         self.policy = policy
         if not state.counts:
-            state.counts = count_processors(state.graphs["current"])
+            state.counts = count_processors(state.current.graph)
 
     def run(self) -> SearchState:
         """Go on until the search is done."""
@@ -65,18 +66,10 @@ class Search:
     def _train(self) -> None:
         state, settings = self.state, self.settings
         steps = settings.round_steps if state.round else settings.steps
-        # not state.step, which lies amid these steps where a search is resumed
+        # not state.step, which lies between these steps where a search is resumed
         first = settings.steps + (state.round - 1) * settings.round_steps if state.round else 0
-        graph = state.graphs["current"]
-        known = state.losses.get("best") if state.training else None
-        loss = None if known is None else LossTerms(*(torch.tensor(x, dtype=torch.float64) for x in known))
         started = time.perf_counter()
-        training = Training(self.objective, graph, settings, first, steps, loss)
-        if state.training:
-            training.restore(state.tensors, state.training)
-            training.best_graph = state.graphs["best"]
-        else:
-            self._keep(training)
+        training = self._begin_training(first, steps)
         name = f"fine-tuning {state.round}/{settings.rounds}" if state.round else "fitting the console"
         self.listener.phase(name, steps, training.step - first)
         while not training.done:
@@ -86,7 +79,7 @@ class Search:
                 self._note(
                     "train",
                     loss=float(evaluated.total),
-                    train_loss=training.last_train_loss,
+                    train_loss=training.last_train_loss if math.isfinite(training.last_train_loss) else None,
                     wet=training.mean_weights(),
                     step=training.step,
                 )
@@ -97,51 +90,58 @@ class Search:
             )
         self._finish_training(training)
 
+    def _begin_training(self, first: int, steps: int) -> Training:
+        """A new training of the current graph, or the one that the state was saved in."""
+        state = self.state
+        resumed = state.best if state.training else None
+        loss = None if resumed is None else resumed.terms
+        training = Training(self.objective, state.current.graph, self.settings, first, steps, loss)
+        if resumed is not None:
+            training.restore(state.tensors, state.training)
+            training.best_graph = resumed.graph
+        else:
+            self._keep(training)
+        return training
+
     def _keep(self, training: Training) -> None:
         """Put where the training stands into the state."""
         state = self.state
         state.tensors, state.training = training.state()
-        state.graphs["best"] = training.best_graph
-        state.losses["best"] = [float(x) for x in training.best_loss]
+        state.best = ScoredGraph(training.best_graph, training.best_loss)
         state.step = training.step
 
     def _finish_training(self, training: Training) -> None:
         state = self.state
-        state.graphs["current"], state.graphs["best"] = training.best_graph, training.best_graph
-        state.losses["current"] = [float(x) for x in training.best_loss]
+        state.current = state.best = ScoredGraph(training.best_graph, training.best_loss)
         state.tensors, state.training, state.verdicts = {}, {}, []
         if state.round == 0:
-            self._finish_console()
+            self.begin_pruning()
+            state.console = state.current
+            self._note("evaluate", loss=float(state.current.terms.total))
         else:
-            graph = state.graphs["current"]
+            graph = state.current.graph
             self._note(
                 "round",
                 round=state.round,
                 ratio=pruning_ratio(graph, state.counts),
-                loss=state.losses["current"][0],
+                loss=float(state.current.terms.total),
                 processors=sum(count_processors(graph).values()),
             )
         state.phase = "done" if state.round >= self.settings.rounds else "trials"
 
-    def _finish_console(self) -> None:
-        state = self.state
-        state.losses["console"] = state.losses["current"]
-        self.begin_pruning()
-        state.graphs["console"] = state.graphs["current"]
-        self._note("evaluate", loss=state.losses["current"][0])
-
     def begin_pruning(self) -> None:
         """The losses that pruning is measured against: on the trial segments and over the whole song."""
-        losses, segments = self.state.losses, trial_segments(self.objective, self.settings.trial_segments)
-        losses["whole_minimum"] = losses["minimum"] = losses["current"][0]
+        state, segments = self.state, trial_segments(self.objective, self.settings.trial_segments)
+        state.whole_minimum = state.minimum = float(state.current.terms.total)
         if len(segments) < len(self.objective.segments):
-            losses["minimum"] = float(self.objective.evaluate(self.state.graphs["current"], segments).total)
+            state.minimum = float(self.objective.evaluate(state.current.graph, segments).total)
 
     def _try(self) -> None:
         state, settings = self.state, self.settings
+        assert state.minimum is not None, "pruning begins after the console's training"
+        assert state.whole_minimum is not None, "pruning begins after the console's training"
         policy = self.policy or settings.new_policy()
-        minimum = float(state.losses["minimum"])
-        trials = PruningRound(self.objective, state.graphs["current"], policy, settings, state.round, minimum)
+        trials = PruningRound(self.objective, state.current.graph, policy, settings, state.round, state.minimum)
         self.listener.phase(f"pruning {state.round + 1}/{settings.rounds}", None, len(state.verdicts))
         started = time.perf_counter()
         trials.begin()
@@ -154,12 +154,12 @@ class Search:
             self.save(state)
             done = len(state.verdicts)
             self.listener.progress(done, done + policy.remaining(), loss=trials.loss, removed=len(trials.removed))
-        if not trials.hears_all:
-            restored = trials.restore(float(state.losses["whole_minimum"]))
+        if not trials.uses_whole_song:
+            restored = trials.restore(state.whole_minimum)
             self._note("restored", round=state.round + 1, processors=restored)
         self._clock("trials", started)
-        state.losses["minimum"] = trials.minimum
-        state.graphs["current"] = trials.result()
+        state.minimum = trials.minimum
+        state.current = ScoredGraph(trials.result())
         state.round += 1
         state.phase, state.verdicts = "train", []
 
@@ -208,11 +208,9 @@ def prune(
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
     objective = Objective(song, rack, device)
-    losses = {"current": [float(x) for x in objective.evaluate(graph)]}
-    phase = "trials" if settings.rounds else "done"
-    state = SearchState(phase, 0, settings.steps, {"current": graph, "best": graph}, losses=losses)
+    fitted = ScoredGraph(graph, objective.evaluate(graph))
+    state = SearchState(fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted)
     search = Search(objective, settings, state, listener, policy=policy)
     search.begin_pruning()
-    state = search.run()
-    terms = LossTerms(*(torch.tensor(x, dtype=torch.float64) for x in state.losses["current"]))
-    return Pruned(state.graphs["current"], terms, tuple(state.trace))
+    result = search.run()
+    return Pruned(result.current.graph, result.current.terms, tuple(result.trace))

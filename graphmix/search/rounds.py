@@ -69,8 +69,8 @@ class PruningRound:
         return [node for nodes in self.kept for node in nodes]
 
     @property
-    def hears_all(self) -> bool:
-        """Are trials judged on the whole song?"""
+    def uses_whole_song(self) -> bool:
+        """Whether trials are evaluated on all segments of the song."""
         return len(self.segments) == len(self.objective.segments)
 
     def begin(self) -> None:

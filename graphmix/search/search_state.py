@@ -1,4 +1,4 @@
-"""Where a search stands, in one file: everything that is needed to go on as if nothing had happened.
+"""Where a search stands, in one file: everything that is needed to resume it as if nothing had happened.
 
 A safetensors file of graphs, raw values and optimizer moments, with one JSON object as metadata. It is replaced in
 one step, so that a kill leaves the old one or the new one.
@@ -16,10 +16,27 @@ from torch import Tensor
 
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.io import open_tensors, write_atomically
+from graphmix.io import finite, open_tensors, to_json, write_atomically
 from graphmix.processors.rack import Rack
+from graphmix.search.losses import LossTerms
 
 _GRAPH_FIELDS = ("node_type", "edge_index", "edge_port", "wet")
+_OLD_NAMES = {"simple": "baselines", "simple_best": "baseline"}
+"""Names of losses in the checkpoints of older versions -> their names today."""
+
+
+@dataclass(frozen=True)
+class ScoredGraph:
+    """A graph and its loss over the song; None where it has not been evaluated as a whole."""
+
+    graph: MixGraph
+    loss: LossTerms | None = None
+
+    @property
+    def terms(self) -> LossTerms:
+        """The loss of a graph that has been evaluated."""
+        assert self.loss is not None, "this graph has been evaluated"
+        return self.loss
 
 
 @dataclass
@@ -27,44 +44,75 @@ class SearchState:
     """Progress of one search.
 
     Args:
+        current: the console as it starts, as it was fitted, or what pruning has left of it.
         phase: ``"train"``, ``"trials"`` or ``"done"``.
         round: 0 while the console is trained, then the number of the pruning round.
         step: gradient steps so far.
-        graphs: ``"current"``, ``"best"`` of the running training, ``"simple"``: the best answer without effects.
+        best: best graph of the running training.
+        console: the fitted console, before pruning.
+        baseline: the best baseline.
+        baseline_losses: audio loss of each baseline, by name.
+        minimum: smallest loss on the trial segments so far, which trials are compared with.
+        whole_minimum: loss over the whole song when pruning began.
         tensors: of the running training.
         training: JSON values of the running training.
         verdicts: of the trials of the running round.
-        losses: numbers by name: of the baselines, the console, the running minimum.
         counts: processors of each type in the full console.
         seconds: by phase.
         trace: every decision, in order.
     """
 
+    current: ScoredGraph
     phase: str = "train"
     round: int = 0
     step: int = 0
-    graphs: dict[str, MixGraph] = field(default_factory=dict)
+    best: ScoredGraph | None = None
+    console: ScoredGraph | None = None
+    baseline: ScoredGraph | None = None
+    baseline_losses: dict[str, float] = field(default_factory=dict)
+    minimum: float | None = None
+    whole_minimum: float | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
-    losses: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trace: list[dict[str, Any]] = field(default_factory=list)
 
-    _JSON = ("phase", "round", "step", "training", "verdicts", "losses", "counts", "seconds", "trace")
+    _JSON = ("phase", "round", "step", "training", "verdicts", "counts", "seconds", "trace")
+    _GRAPHS = ("current", "best", "console", "baseline")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether nothing is better than the best baseline."""
+        return self.baseline is not None and bool(self.baseline.terms.total <= self.current.terms.total)
+
+    @property
+    def result(self) -> ScoredGraph:
+        """The better of the pruned graph and the best baseline."""
+        return self.baseline if self.baseline is not None and self.is_baseline else self.current
 
     def save(self, path: Path, run: Mapping[str, Any]) -> None:
         """Write the state and which run it belongs to."""
         tensors = {f"training.{name}": value for name, value in self.tensors.items()}
         names: dict[str, list[str]] = {}
-        for key, graph in self.graphs.items():
+        losses: dict[str, Any] = {
+            "baselines": self.baseline_losses,
+            "minimum": self.minimum,
+            "whole_minimum": self.whole_minimum,
+        }
+        for key in self._GRAPHS:
+            scored: ScoredGraph | None = getattr(self, key)
+            if scored is None:
+                continue
+            graph = scored.graph
             names[key] = list(graph.names)
+            losses[key] = None if scored.loss is None else scored.loss.to_list()
             tensors |= {f"graph.{key}.{name}": graph[name] for name in _GRAPH_FIELDS}
             tensors |= {f"graph.{key}.params.{name}": values for name, values in graph.params.items()}
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         values = {name: getattr(self, name) for name in self._JSON}
-        head = json.dumps({"run": run, "names": names, **values})
+        head = to_json(finite({"run": dict(run), "names": names, "losses": losses, **values}))
         write_atomically(path, save(tensors, {"graphmix_search": head}))
 
     @classmethod
@@ -81,19 +129,33 @@ class SearchState:
             return cls._from_parts(head, tensors, rack), head["run"]
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise SearchError(
-                f"{path} is no checkpoint of a search, or damaged ({error}); delete it to start anew."
+                f"{path} is no checkpoint of a search, or damaged ({error}); delete it to start again."
             ) from None
 
     @classmethod
     def _from_parts(cls, head: Mapping[str, Any], tensors: Mapping[str, Tensor], rack: Rack) -> "SearchState":
-        state = cls(**{name: head[name] for name in cls._JSON})
-        for key, names in head["names"].items():
-            graph = MixGraph(rack.types, rack.sample_rate)
-            graph.info = type(graph.info)(graph.info.types, rack.sample_rate, tuple(names))
-            for name in _GRAPH_FIELDS:
-                graph[name] = tensors[f"graph.{key}.{name}"]
-            graph.params = {name: tensors[f"graph.{key}.params.{name}"] for name in graph.params}
-            state.graphs[key] = graph
+        losses = {_OLD_NAMES.get(name, name): value for name, value in head["losses"].items()}
+        scored: dict[str, Any] = {}
+        for old, names in head["names"].items():
+            graph = _graph_from(tensors, f"graph.{old}.", names, rack)
+            key = "baseline" if old == "simple" else old
+            terms = losses.get(key)
+            scored[key] = ScoredGraph(graph, None if terms is None else LossTerms.from_list(terms))
         prefix = "training."
-        state.tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        return state
+        return cls(
+            **scored,
+            **{name: head[name] for name in cls._JSON},
+            baseline_losses=losses.get("baselines") or {},
+            minimum=losses.get("minimum"),
+            whole_minimum=losses.get("whole_minimum"),
+            tensors={n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
+        )
+
+
+def _graph_from(tensors: Mapping[str, Tensor], prefix: str, names: list[str], rack: Rack) -> MixGraph:
+    graph = MixGraph(rack.types, rack.sample_rate)
+    graph.info = type(graph.info)(graph.info.types, rack.sample_rate, tuple(names))
+    for name in _GRAPH_FIELDS:
+        graph[name] = tensors[prefix + name]
+    graph.params = {name: tensors[f"{prefix}params.{name}"] for name in graph.params}
+    return graph

@@ -1,26 +1,67 @@
 """Settings of a search, and the two presets."""
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import wraps
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import CONSOLE_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 
-_WHOLE = (
-    "steps",
-    "rounds",
-    "round_steps",
-    "ramp_steps",
-    "evaluate_every",
-    "trial_segments",
-    "sample_rate",
-    "seed",
-)
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+
+_EXPECTED = {
+    "int_type": "it is a whole number",
+    "int_from_float": "it is a whole number",
+    "float_type": "it is a number",
+    "bool_type": "it is True or False",
+    "string_type": "it is text",
+    "finite_number": "it is a finite number",
+    "greater_than_equal": "it cannot be negative",
+    "greater_than": "it must be above 0",
+    "unexpected_keyword_argument": "there is no such setting",
+}
+"""What a setting should be, by the name of pydantic's error."""
 
 
-@dataclass(frozen=True)
+def _with_search_errors(cls: type) -> type:
+    """The class, whose instances are refused by one sentence each in place of pydantic's report."""
+    validate: Callable[..., None] = cls.__init__  # type: ignore[misc]
+
+    @wraps(validate)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            validate(self, *args, **values)
+        except ValidationError as error:
+            raise SearchError(_sentence(error)) from None
+
+    cls.__init__ = init  # type: ignore[misc]
+    return cls
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][-1]) if first["loc"] else "the settings"
+    if first["type"] == "value_error":
+        return f"{first['ctx']['error']}"
+    if first["type"] == "less_than":
+        limit = "at least 0 and below 1" if name == "momentum" else f"below {first['ctx']['lt']}"
+        return f"{name} is {first['input']!r}; it has to be {limit}."
+    if name == "momentum" and first["type"] == "greater_than_equal":
+        return f"{name} is {first['input']!r}; it has to be at least 0 and below 1."
+    return f"{name} is {first['input']!r}; {_EXPECTED.get(first['type'], first['msg'])}."
+
+
+@_with_search_errors
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class SearchSettings:
     """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).
 
@@ -50,56 +91,30 @@ class SearchSettings:
 
     chain: str = CONSOLE_CHAIN
     policy: str = "hybrid"
-    tolerance: float = 0.01
-    steps: int = 6000
-    rounds: int = 12
-    round_steps: int = 500
-    learning_rate: float = 0.01
-    round_rate: float = 1.0
-    momentum: float = 0.9
+    tolerance: Share = 0.01
+    steps: Count = 6000
+    rounds: Count = 12
+    round_steps: Count = 500
+    learning_rate: Rate = 0.01
+    round_rate: Rate = 1.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     own_rates: bool = False
-    final_rate: float = 1.0
-    gain_staging: float = 1e-3
-    sparsity: float = 1e-2
-    ramp_steps: int = 4000
-    evaluate_every: int = 250
-    trial_segments: int = 0
+    final_rate: Rate = 1.0
+    gain_staging: Share = 1e-3
+    sparsity: Share = 1e-2
+    ramp_steps: Positive = 4000
+    evaluate_every: Positive = 250
+    trial_segments: Count = 0
     race: bool = False
-    sample_rate: int = 30000
-    seed: int = 0
+    sample_rate: Positive = 30000
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
-    def __post_init__(self) -> None:
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise SearchError(f"{name} is {value!r}; it is a whole number.")
-        for name in ("own_rates", "race"):
-            if not isinstance(getattr(self, name), bool):
-                raise SearchError(f"{name} is {getattr(self, name)!r}; it is True or False.")
-        for name in ("tolerance", "learning_rate", "round_rate", "momentum", "final_rate", "gain_staging", "sparsity"):
-            if not math.isfinite(getattr(self, name)):
-                raise SearchError(f"{name} is {getattr(self, name)}; it is a finite number.")
-        if self.seed >= 2**63:
-            raise SearchError(f"seed is {self.seed}; it has to be below 2 ** 63.")
-        for name in (
-            "steps",
-            "rounds",
-            "round_steps",
-            "seed",
-            "tolerance",
-            "gain_staging",
-            "sparsity",
-            "trial_segments",
-        ):
-            if getattr(self, name) < 0:
-                raise SearchError(f"{name} is {getattr(self, name)}; it cannot be negative.")
-        for name in ("learning_rate", "round_rate", "final_rate", "evaluate_every", "sample_rate", "ramp_steps"):
-            if not getattr(self, name) > 0:
-                raise SearchError(f"{name} is {getattr(self, name)}; it must be above 0.")
-        if not 0 <= self.momentum < 1:
-            raise SearchError(f"momentum is {self.momentum}; it is at least 0 and below 1.")
-        if self.policy not in POLICIES:
-            raise SearchError(f"there is no policy {self.policy!r}; choose one of: {', '.join(POLICIES)}.")
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, policy: str) -> str:
+        if policy not in POLICIES:
+            raise ValueError(f"there is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
+        return policy
 
     def new_policy(self) -> Policy:
         """A policy object for one search."""

@@ -69,9 +69,10 @@ class Judge:
     """
 
     def __init__(
-        self, objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment], kept_bytes: int = KEPT_BYTES
+        self, objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment], kept_bytes: int | None = None
     ) -> None:
-        self.objective, self.segments, self.kept_bytes = objective, list(segments), kept_bytes
+        self.objective, self.segments = objective, list(segments)
+        self.kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
         self.graph = graph.clone().to(objective.device)
         self.trials = TrialRenderer(objective.renderer, self.graph)
         self._losses: dict[EvalSegment, float] | None = None

@@ -176,10 +176,10 @@ def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder
         raise KeyboardInterrupt
 
     def begin(*args: object) -> None:
-        pytest.fail("it began anew")
+        pytest.fail("it began again")
 
     monkeypatch.setattr(Search, "run", interrupt)
-    monkeypatch.setattr(importlib.import_module("graphmix.search.mine_song"), "_begin", begin)
+    monkeypatch.setattr(importlib.import_module("graphmix.search.mine_song"), "begin_search", begin)
     assert program("mine", song_folder, "--out", out, *budget).status == 130
 
 

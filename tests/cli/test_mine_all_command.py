@@ -13,13 +13,14 @@ from graphmix.mining.mine_collection import Standing
 from graphmix.mining.song_task import Outcome, Status
 from graphmix.mining.worker import Progress
 from tests.driver_processes import write_collection, write_tiny
+from tests.small_song import mine_without_plots
 
 OPTIONS: dict[str, Any] = {"steps": 2, "rounds": 1, "workers": 0, "device": "cpu", "changes": {"chain": "g"}}
 
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
+    monkeypatch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
 
 
 def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(tmp_path: Path, capsys: Any) -> None:

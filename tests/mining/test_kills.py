@@ -12,6 +12,7 @@ import pytest
 from graphmix.mining.catalogue import read_catalogue, read_events
 from graphmix.mining.mine_collection import mine_all
 from tests.driver_processes import TINY, Drivers, assert_complete, digests, workers_of, write_collection, write_tiny
+from tests.small_song import mine_without_plots
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     """Digests of the graphs of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
+        patch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
         mine_all(songs, out, TINY, workers=0, device="cpu")
     return digests(out)
 

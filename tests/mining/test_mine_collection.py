@@ -23,7 +23,7 @@ from graphmix.mining.song_task import Outcome, SongTask, Status, do_task, is_fin
 from graphmix.search import mine
 from graphmix.songs.collection import open_collection
 from tests.driver_processes import FILES, TINY, Drivers, assert_complete, digests, workers_of, write_collection
-from tests.small_song import same_graph
+from tests.small_song import mine_without_plots, same_graph
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _no_plots() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
+        patch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
         yield
 
 

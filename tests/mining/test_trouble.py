@@ -16,12 +16,12 @@ from graphmix.mining.catalogue import read_catalogue, read_events, rebuild_catal
 from graphmix.mining.mine_collection import Standing, mine_all
 from graphmix.mining.song_task import read_failure
 from tests.driver_processes import TINY, digests, write_collection, write_tiny
-from tests.small_song import RATE
+from tests.small_song import RATE, mine_without_plots
 
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
+    monkeypatch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
 
 
 def mine_here(songs: Path, out: Path, **options: bool) -> Standing:

@@ -22,12 +22,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_song(tmp_path_factory.mktemp("songs") / "tiny")
 
 
-@pytest.fixture
-def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time of a tiny song."""
-    monkeypatch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
-
-
 @pytest.fixture(scope="session")
 def song(song_folder: Path) -> Song:
     return load_song(song_folder, SETTINGS.sample_rate)

@@ -166,9 +166,8 @@ def test_a_finished_folder_is_left_alone(mined, song_folder):
     assert same_graph(again.graph, mined.graph)
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_the_same_seed_mines_the_same_graph_elsewhere(mined, song, tmp_path):
-    again = mine(song, tmp_path / "out", SETTINGS, device="cpu")
+    again = mine(song, tmp_path / "out", SETTINGS, device="cpu", plots=False)
     assert same_graph(again.graph, mined.graph)
     timeless = {"seconds"}
     assert {k: v for k, v in again.metrics.items() if k not in timeless} == {
@@ -221,7 +220,7 @@ def test_settings_of_a_newer_version_are_refused(mined, song, tmp_path):
         mine(song, tmp_path, SETTINGS, device="cpu")
 
 
-def test_damaged_metrics_are_told(mined, song, tmp_path):
+def test_damaged_metrics_are_an_error(mined, song, tmp_path):
     copy = shutil.copytree(mined.folder, tmp_path / "copy")
     (copy / "metrics.json").write_text("{")
     with pytest.raises(SearchError, match=r"metrics.json is damaged. Delete it to finish the run again"):
@@ -237,7 +236,7 @@ def test_damaged_metrics_are_told(mined, song, tmp_path):
         ({"chain": "ex"}, GraphError, "letter 'x'"),
         ({"chain": "ek"}, GraphError, "letter 'k'"),
         ({"chain": "e?"}, GraphError, "letter '[?]'"),
-        ({"sample_rate": 44100}, SearchError, "the song is at 30000 Hz"),
+        ({"sample_rate": 44100}, SearchError, "'small' is loaded at 30000 Hz"),
     ],
 )
 def test_settings_that_do_not_fit_write_nothing(song, tmp_path, change, error, message):
@@ -288,7 +287,6 @@ def test_a_read_only_place_is_refused(song, tmp_path):
         mine(song, locked / "out", SETTINGS, device="cpu")
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on(tiny_folder, tmp_path, monkeypatch):
     """Every file is put in place by os.replace: let each one in turn be the one for which there is no room."""
     song, settings = load_song(tiny_folder, RATE), replace(SETTINGS, chain="g", rounds=1)
@@ -305,7 +303,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full)
             try:
-                result = mine(song, out, settings, device="cpu")
+                result = mine(song, out, settings, device="cpu", plots=False)
                 break
             except GraphmixError as error:
                 errors.append(str(error))
@@ -313,7 +311,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on
         assert not (out / "metrics.json").exists()
     assert len(errors) > 4
     assert all("No space left on device" in error and "\n" not in error for error in errors)
-    assert same_graph(result.graph, mine(song, tmp_path / "undisturbed", settings, device="cpu").graph)
+    assert same_graph(result.graph, mine(song, tmp_path / "undisturbed", settings, device="cpu", plots=False).graph)
     assert set(files_in(out)) == {name for name in FILES if "plots" not in name}
 
 
@@ -325,13 +323,12 @@ def a_plain_sum(folder: Path, tracks: dict[str, Tensor]) -> Path:
     return write_song(folder, tracks, mixed(mixing_console(rack, {"bus": list(tracks)}, ""), tracks))
 
 
-@pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("chain", ["g", "e"])
 def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, chain):
     folder = a_plain_sum(tmp_path / "song", dry_tracks())
     # steps as large as these lead away from the answer, which is where the search starts
     settings = replace(SETTINGS, chain=chain, learning_rate=0.5, tolerance=0.2, rounds=1)
-    mined = mine(folder, tmp_path / "out", settings, device="cpu")
+    mined = mine(folder, tmp_path / "out", settings, device="cpu", plots=False)
     assert mined.metrics["baselines"]["plain sum"] < 1e-5
     assert mined.metrics["audio_loss"] <= min(mined.metrics["baselines"].values())
     assert mined.metrics["is_baseline"]
@@ -339,11 +336,11 @@ def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, chain):
     assert float(Objective(load_song(folder, RATE), Rack.console(chain)).evaluate(mined.graph).total) < 1e-5
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_gains_and_panning_are_found_to_60_db(tmp_path):
     tracks = dry_tracks()
     folder = write_song(tmp_path / "song", tracks, mixed(hidden_graph(equalized=False), tracks))
-    mined = mine(folder, tmp_path / "out", replace(SETTINGS, chain="g", learning_rate=0.01), device="cpu")
+    settings = replace(SETTINGS, chain="g", learning_rate=0.01)
+    mined = mine(folder, tmp_path / "out", settings, device="cpu", plots=False)
     assert mined.metrics["sdr_db"] > 60
 
 

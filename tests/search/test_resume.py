@@ -18,9 +18,10 @@ import torch
 from graphmix.audio import Song, load_song, read_audio
 from graphmix.errors import SearchError
 from graphmix.graph.storage import load_graph
-from graphmix.search import DRAFT, Judge, Mined, SearchSettings, mine
+from graphmix.search import DRAFT, Mined, SearchSettings
 from graphmix.search.search_state import SearchState
 from tests.small_song import RATE, SETTINGS, same_graph
+from tests.small_song import mine_without_plots as mine
 
 MINE = importlib.import_module("graphmix.search.mine_song")
 SHORT = replace(SETTINGS, chain="g", tolerance=0.05)
@@ -55,9 +56,7 @@ def song(tiny_folder: Path) -> Song:
 @pytest.fixture(scope="module")
 def undisturbed(song: Song, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mined, Interrupting]:
     listener = Interrupting()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
-        return mine(song, tmp_path_factory.mktemp("whole") / "out", SHORT, device="cpu", listener=listener), listener
+    return mine(song, tmp_path_factory.mktemp("whole") / "out", SHORT, device="cpu", listener=listener), listener
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_the_undisturbed_search_has_all_phases(undisturbed):
     assert where[-1] == "writing"
 
 
-@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize(
     "where", ["finding levels", "fitting the console+", "pruning 1/2+", "fine-tuning 2/2+", "writing"]
 )
@@ -105,11 +104,11 @@ def test_interrupted_once_and_resumed_it_ends_the_same(song, undisturbed, tmp_pa
     resumed = mine(song, tmp_path / "out", SHORT, device="cpu", listener=rest)
     assert_same(resumed, whole)
     if where != "finding levels":
-        assert "finding levels" not in rest.where, "it went on and did not begin anew"
+        assert "finding levels" not in rest.where, "it was resumed and did not begin again"
     assert rest.calls <= listener.calls - at + 2
 
 
-@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.usefixtures("saving_always")
 def test_interrupted_again_and_again_it_ends_the_same(song, undisturbed, tmp_path):
     whole, listener = undisturbed
     for attempt in range(listener.calls):
@@ -122,7 +121,6 @@ def test_interrupted_again_and_again_it_ends_the_same(song, undisturbed, tmp_pat
     assert_same(resumed, whole)
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_without_a_recent_checkpoint_it_ends_the_same(song, undisturbed, tmp_path):
     """Checkpoints are written every so many seconds: here only the first one is."""
     whole, listener = undisturbed
@@ -131,9 +129,9 @@ def test_without_a_recent_checkpoint_it_ends_the_same(song, undisturbed, tmp_pat
     assert_same(mine(song, tmp_path / "out", SHORT, device="cpu"), whole)
 
 
-@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.usefixtures("saving_always")
 def test_a_key_pressed_in_the_middle_of_a_step_does_no_harm(song, undisturbed, tmp_path, monkeypatch):
-    """Ctrl-C comes anywhere: here after the optimizer has moved the numbers and before anybody took note of it."""
+    """Ctrl-C comes anywhere: here after the optimizer has moved the numbers and before the state was kept."""
     real, steps = torch.optim.AdamW.step, []
 
     def step(self: torch.optim.AdamW, *args: Any) -> Any:
@@ -150,7 +148,7 @@ def test_a_key_pressed_in_the_middle_of_a_step_does_no_harm(song, undisturbed, t
     assert_same(mine(song, tmp_path / "out", SHORT, device="cpu"), undisturbed[0])
 
 
-@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.usefixtures("saving_always")
 def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
     settings = replace(SETTINGS, chain="cd", rounds=0, steps=3, final_rate=0.1)
     whole = mine(song, tmp_path / "whole", settings, device="cpu")
@@ -159,12 +157,14 @@ def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
     assert_same(mine(song, tmp_path / "out", settings, device="cpu"), whole)
 
 
-@pytest.mark.usefixtures("no_plots", "saving_always")
+@pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize(("policy", "kept_bytes"), [("leave-one-out", 2**32), ("leave-one-out", 0), ("first-order", 0)])
-def test_raced_trials_go_on_the_same_with_and_without_takes(song_folder, tmp_path, monkeypatch, policy, kept_bytes):
-    """Interrupted after each second trial; what was removed by then is removed again, from takes made anew."""
+def test_raced_trials_resume_the_same_with_render_caches_and_without(
+    song_folder, tmp_path, monkeypatch, policy, kept_bytes
+):
+    """Interrupted after each second trial; what was removed by then is removed again, from new render caches."""
     settings = replace(SETTINGS, policy=policy, race=True, tolerance=0.15, steps=0, rounds=1, round_steps=1)
-    monkeypatch.setattr(Judge.__init__, "__defaults__", (kept_bytes,))
+    monkeypatch.setattr("graphmix.search.trial_losses.KEPT_BYTES", kept_bytes)
     whole = mine(song_folder, tmp_path / "whole", settings, device="cpu")
     records = [json.loads(line) for line in (whole.folder / "trace.jsonl").read_text().splitlines()]
     tried = [(r["kept"], *r["segments"]) for r in records if r["event"] == "trial"]
@@ -210,13 +210,11 @@ def test_other_settings_do_not_go_on_with_an_unfinished_run(song, cut):
         mine(song, cut, replace(SHORT, seed=3), device="cpu")
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_what_a_kill_left_half_written_is_cleared_away(song, cut, undisturbed):
     (cut / ".0123456789abcdef.part").write_bytes(b"half")
     assert_same(mine(song, cut, SHORT, device="cpu"), undisturbed[0])
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, undisturbed):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".0123456789abcdef.part").write_bytes(b"half a run.json")
@@ -226,18 +224,17 @@ def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, und
 # --- kill -9
 
 PROGRAM = """
-import importlib, sys
+import functools, importlib, sys
 importlib.import_module("graphmix.search.mine_song").SAVE_EVERY_SECONDS = 0.0
-if {no_plots}:
-    importlib.import_module("graphmix.search.pictures").draw_plots = lambda *args: None
+search = importlib.import_module("graphmix.search")
+search.mine = functools.partial(search.mine, plots=False)
 sys.argv[0] = "graphmix"
 importlib.import_module("graphmix.cli").main()
 """
 
 
-def start(folder: Path, out: Path, arguments: list[str], no_plots: bool) -> subprocess.Popen[bytes]:
-    program = PROGRAM.format(no_plots=no_plots)
-    command = [sys.executable, "-W", "ignore", "-c", program, "mine", str(folder), "--out", str(out), *arguments]
+def start(folder: Path, out: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -264,7 +261,7 @@ def kill_after_checkpoints(process: subprocess.Popen[bytes], path: Path, count: 
 def killed_and_resumed(folder: Path, out: Path, settings: SearchSettings, arguments: list[str], kills: int) -> Mined:
     chance = random.Random(4)
     for _ in range(kills):
-        process = start(folder, out, arguments, no_plots=True)
+        process = start(folder, out, arguments)
         was_killed = kill_after_checkpoints(
             process, out / "checkpoint.safetensors", chance.randint(1, 4), chance.uniform(0, 0.05)
         )
@@ -272,7 +269,6 @@ def killed_and_resumed(folder: Path, out: Path, settings: SearchSettings, argume
     return mine(folder, out, settings, device="cpu")
 
 
-@pytest.mark.usefixtures("no_plots")
 def test_killed_at_random_moments_it_ends_the_same(tiny_folder, tmp_path):
     settings = replace(DRAFT, chain="g", tolerance=0.05).scaled(4, 2)
     arguments = ["--device", "cpu", "--chain", "g", "--tolerance", "0.05", "--steps", "4", "--rounds", "2"]
@@ -282,7 +278,6 @@ def test_killed_at_random_moments_it_ends_the_same(tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_plots")
 def test_killed_many_times_with_the_whole_chain_it_ends_the_same(song_folder, tmp_path):
     settings = DRAFT.scaled(12, 4)
     arguments = ["--device", "cpu", "--steps", "12", "--rounds", "4"]

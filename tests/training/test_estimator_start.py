@@ -1,7 +1,7 @@
 """A search that starts from what a model says."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from graphmix.models.config import model_config
 from graphmix.models.mixing.canonical import EmbeddedSong
 from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.processors.rack import Rack
-from graphmix.search import Mined, Objective, find_baselines, mine
+from graphmix.search import Mined, Objective, find_baselines
 from graphmix.search.parametrization import MIN_WEIGHT
 from graphmix.training.checkpoint import save_estimator
 from graphmix.training.estimator_start import EstimatorStart, parse_start, soft_console
 from tests.small_song import RATE, SETTINGS, TRACKS, same_graph, write_small_song, write_song, write_tiny_song
+from tests.small_song import mine_without_plots as mine
 from tests.training.tiny_songbook import CHAIN, DMC, GRAPH, true_graph
 
 REVERSE: dict[str, Any] = {**GRAPH, "reverse": True}
@@ -175,13 +176,6 @@ class CtrlC:
 
 
 BRIEF = replace(SETTINGS, steps=2, rounds=1, round_steps=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.search.pictures.draw_plots", lambda *args: None)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,138 @@
+"""``metrics.json``: what came out of mining one song, in numbers.
+
+``audio_loss`` and its terms count silent segments as :class:`graphmix.search.MixLoss` says, given the song's level;
+``audio_loss_paper`` divides by each segment's own norm, as the paper does, and is the same where no segment is silent.
+JSON has no infinity: a signal-to-distortion ratio is null where it is infinite, and ``exact_match`` says whether that
+is because the mined mix equals the song's mix or because one of the two is silent.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graphmix import __version__
+from graphmix.audio.song import Song
+from graphmix.errors import SearchError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.objective import Objective
+from graphmix.search.rounds import count_processors, pruning_ratio
+from graphmix.search.search_state import SearchState
+from graphmix.search.settings import SearchSettings
+
+METRICS = "metrics.json"
+"""The file's name in the folder of a mined song."""
+_VERSIONS = ("torch", "torchaudio", "torch_geometric", "auraloss", "numpy")
+_OLD_KEYS = {"simple_answers": "baselines", "is_simple_answer": "is_baseline"}
+"""Keys in the files of older versions -> their names today."""
+
+
+@dataclass(frozen=True)
+class SongSource:
+    """Where a song comes from, for later readers of its metrics.
+
+    Args:
+        song_id: unique in its collection.
+        collection: name of the collection.
+        artist: of the song.
+    """
+
+    song_id: str
+    collection: str | None = None
+    artist: str | None = None
+
+
+def read_metrics(folder: str | Path) -> dict[str, Any]:
+    """The metrics of a mined song, with today's keys, whichever version wrote them.
+
+    Args:
+        folder: of the song.
+
+    Raises:
+        SearchError: the file is missing, damaged, or something else.
+    """
+    path = Path(folder) / METRICS
+    try:
+        return translate_metrics(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise SearchError(f"cannot read {path}: {error.strerror or error}.") from None
+    except (ValueError, AttributeError):
+        raise SearchError(f"{path} is damaged. Delete it to finish the run again.") from None
+
+
+def translate_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same metrics with today's keys.
+
+    >>> translate_metrics({"simple_answers": {"plain sum": 1.5}})
+    {'baselines': {'plain sum': 1.5}}
+    """
+    return {_OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+
+def mining_metrics(
+    graph: MixGraph, objective: Objective, settings: SearchSettings, state: SearchState
+) -> dict[str, Any]:
+    """What the search says of itself: losses, processors, time, settings.
+
+    Args:
+        graph: the result.
+        objective: of the search.
+        settings: of the search.
+        state: of the search at its end.
+    """
+    assert state.console is not None, "the console was fitted"
+    song, loss = objective.song, state.result.terms
+    of_the_paper = objective.evaluate(graph, of_the_paper=True) if objective.has_silence else loss
+    names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
+    return {
+        "song": song.name,
+        **{name: round(value, 6) for name, value in zip(names, loss.to_list(), strict=True)},
+        "audio_loss_paper": round(float(of_the_paper.total), 6),
+        "baselines": {name: round(value, 6) for name, value in state.baseline_losses.items()},
+        "console_loss": round(float(state.console.terms.total), 6),
+        "tracks": song.num_tracks,
+        "subgroups": len(song.subgroups),
+        "processors_before": sum(state.counts.values()),
+        "processors_left": sum(count_processors(graph).values()),
+        "left_by_type": count_processors(graph),
+        "pruning_ratio": pruning_ratio(graph, state.counts),
+        "is_baseline": state.is_baseline,
+        "seconds": {name: round(value, 2) for name, value in state.seconds.items()},
+        "steps": state.step,
+        "settings": settings.to_dict(),
+        "seed": settings.seed,
+        "device": str(objective.device),
+        "versions": {"graphmix": __version__} | {name: version(name) for name in _VERSIONS},
+        "notices": list(song.notices),
+    }
+
+
+def distortion_metrics(*, prediction: Tensor, target: Tensor) -> dict[str, Any]:
+    """Signal-to-distortion ratios of a mix [2, samples] in dB, null where infinite, and whether it is the target."""
+    ratios = {
+        "si_sdr_db": si_sdr(prediction=prediction, target=target),
+        "sdr_db": sdr(prediction=prediction, target=target),
+    }
+    values = {name: float(ratio) for name, ratio in ratios.items()}
+    rounded = {name: round(value, 3) if math.isfinite(value) else None for name, value in values.items()}
+    return rounded | {"exact_match": values["sdr_db"] == math.inf}
+
+
+def describe_source(song: Song, source: SongSource) -> dict[str, Any]:
+    """Which song it is, and which files, by absolute paths."""
+    assert song.mix is not None, "mining needs a mix"
+    return {
+        "song_id": source.song_id,
+        "collection": source.collection,
+        "artist": source.artist,
+        "mix": str(song.mix.path.absolute()),
+        "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
+        "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
+        **({"offset": song.offset / song.sample_rate} if song.offset else {}),
+    }
