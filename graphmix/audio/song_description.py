@@ -71,7 +71,7 @@ def read_description(folder: Path) -> Description:
         mix=_inside(folder, mix, path) if mix else None,
         has_no_mix="mix" in content and content["mix"] is None,
         stems=_inside(folder, stems, path) if stems else None,
-        subgroups=read_entry(groups, f"{path}, subgroups,") if groups is not None else None,
+        subgroups=read_entry(groups, f"{path}, subgroups,") if groups not in (None, {}) else None,
         offset=parse_offset(offset, f'{path}: "offset"') if offset is not None else None,
         artist=_text(content, "artist", path, may_be_empty=True),
         genre=_text(content, "genre", path, may_be_empty=True),

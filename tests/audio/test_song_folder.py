@@ -424,3 +424,9 @@ def test_one_song_of_medleydb_points_to_the_collection(tmp_path: Path) -> None:
     write_tracks(folder / "Anna_Song_STEMS", TRACKS, None)
     with pytest.raises(SongError, match="is one song of MedleyDB"):
         find_layout(folder)
+
+
+def test_an_empty_object_of_subgroups_says_nothing(tmp_path: Path) -> None:
+    folder = song_in(tmp_path)
+    (folder / "song.json").write_text('{"subgroups": {}}')
+    assert find_layout(folder).subgroups == {"mix bus": TRACKS}
