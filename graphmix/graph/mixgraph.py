@@ -31,6 +31,7 @@ from graphmix.spec import STRUCTURAL, NodeType, TypeTable
 
 _BARE = TypeTable(STRUCTURAL)
 _OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
+_FIELDS = _OWN_FIELDS | {"params", "info"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,15 @@ class MixGraph(Data):
         self.edge_port = torch.zeros(0, 2, dtype=torch.long)
         self.params = {t.name: torch.zeros(0, t.width) for t in extra}
         self.wet = torch.zeros(0)
+
+    def __repr__(self) -> str:
+        """Nodes, edges, sample rate and the attributes that were added, in a line."""
+        if "node_type" not in self or "info" not in self:
+            return f"{type(self).__name__}()"
+        added = [key for key in self.keys() if key not in _FIELDS]
+        parts = [f"{self.node_type.numel()} nodes", f"{self.edge_index.size(1)} edges", f"{self.sample_rate} Hz"]
+        parts += [f"{key}={list(self[key].shape) if isinstance(self[key], Tensor) else '...'}" for key in added]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     # --- for PyG; inner keys of `params` come here too, whatever a type is called
 

@@ -1,6 +1,7 @@
 """Building by hand, asking, and what PyG does to a graph: copying, batching, collating."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -239,3 +240,24 @@ def test_pyg_knows_which_fields_are_of_nodes_and_which_of_edges() -> None:
     graph = small()
     assert set(graph.node_attrs()) == {"node_type", "wet"}
     assert set(graph.edge_attrs()) == {"edge_index", "edge_port"}
+
+
+def test_a_graph_and_a_batch_print_in_a_line() -> None:
+    graph = small()
+    assert repr(graph) == "MixGraph(4 nodes, 4 edges, 44100 Hz)"
+    graph.heat = torch.zeros(4, 2)
+    graph.remark = "loud"
+    assert repr(graph) == "MixGraph(4 nodes, 4 edges, 44100 Hz, heat=[4, 2], remark=...)"
+    assert "8 nodes, 8 edges" in repr(Batch.from_data_list([small(), small()]))
+    assert repr(MixGraph()) == "MixGraph()"
+
+
+def test_what_is_read_off_a_graph_follows_node_order() -> None:
+    graph = MixGraph(TYPES, 44100)
+    out, late, split, amp, early = (graph.add(kind) for kind in ("out", "in", "split", "amp", "in"))
+    graph.info = replace(graph.info, names=("mix", "late", "", "", "early"))
+    graph.connect(late, split).connect(split, amp, outlet=1).chain(early, out).chain(amp, out)
+    assert graph.input_names == ["late", "early"]
+    assert graph.prunable.tolist() == [False, False, False, True, False], "a node with two outlets has no bypass"
+    assert graph.edges() == [(late, split, 0, 0), (split, amp, 1, 0), (early, out, 0, 0), (amp, out, 0, 0)]
+    assert graph.edges()[1].outlet == 1
