@@ -34,7 +34,7 @@ def find_songs(root: Path, called: Called = nothing_in_the_name) -> FoundCollect
 
     if holds_song(root):
         return FoundCollection([read_or_report(read, root, root)])
-    found = list(walk(root, lambda folder: is_mined(folder) or holds_song(folder)))
+    found = list(walk(root, _is_listed))
     mined = [folder for folder in found if is_mined(folder)]
     notices = []
     if stray := _strays(root):
@@ -44,6 +44,13 @@ def find_songs(root: Path, called: Called = nothing_in_the_name) -> FoundCollect
         notices.append(f"mined folders were left out: {some_names(names)}.")
     folders = [folder for folder in found if folder not in mined]
     return FoundCollection([read_or_report(read, folder, root) for folder in folders], tuple(notices))
+
+
+def _is_listed(folder: Path) -> bool:
+    """Whether a folder is a song, the output of a search, or likely meant as a song: with audio, and no songs in it."""
+    if is_mined(folder) or holds_song(folder):
+        return True
+    return bool(audio_files(folder)) and next(walk(folder, holds_song), None) is None
 
 
 def _read_song(folder: Path, root: Path, collection: Correspondence | None, called: Called) -> FoundSong:
