@@ -29,6 +29,9 @@ class Offset:
         """The offset in whole samples at a working rate."""
         return round((self.seconds + self.samples / mix_rate) * sample_rate)
 
+    def __str__(self) -> str:
+        return f"{self.samples} samples" if self.samples else f"{self.seconds:g} s"
+
     def __bool__(self) -> bool:
         return bool(self.seconds or self.samples)
 

@@ -72,6 +72,7 @@ def _plain_song(song: SongFiles) -> dict[str, Any]:
         "has_bleed": song.has_bleed,
         "folder": str(song.folder),
         "mix": None if layout.mix is None else str(layout.mix),
+        "offset": str(layout.offset) if layout.offset else None,
         "tracks": {name: str(path) for name, path in layout.tracks.items()},
         "subgroups": {bus: list(names) for bus, names in layout.subgroups.items()},
         "seconds": round(song.seconds, 3),

@@ -11,6 +11,7 @@ import torch
 from graphmix.audio import load_song, load_stems
 from graphmix.audio.offset import Offset, parse_offset
 from graphmix.errors import SongError
+from graphmix.songs.collection import open_collection
 
 RATE = 30000
 DELAY = 4500
@@ -92,6 +93,16 @@ def test_a_given_offset_goes_before_that_of_the_song(tmp_path: Path) -> None:
     (folder / "song.json").write_text('{"offset": 1}')
     assert load_song(folder, RATE, offset="4500 samples").offset == DELAY
     assert load_song(folder, RATE, offset=0).offset == 0
+
+
+def test_a_song_of_a_collection_is_read_by_its_offset(tmp_path: Path) -> None:
+    folder = write_song(tmp_path / "A")
+    (tmp_path / "subgroups.json").write_text(
+        '{"A": {"subgroups": {"all": ["0.wav", "1.wav"]}, "offset": "4500 samples"}}'
+    )
+    (song,) = open_collection(tmp_path)
+    assert song.load(RATE).offset == load_song(folder, RATE).offset == DELAY
+    assert str(song.layout.offset) == "4500 samples"
 
 
 def test_an_offset_beyond_the_mix_is_refused(tmp_path: Path) -> None:

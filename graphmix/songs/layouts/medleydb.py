@@ -38,8 +38,12 @@ METADATA_FOLDERS = ("Metadata", "data/Metadata", "medleydb/data/Metadata")
 
 def recognise(root: Path) -> str | None:
     """Are there songs with a _MIX file or _STEMS and _RAW folders named after them?"""
-    song = next((folder for place in _audio_places(root) for folder in subfolders(place) if _is_song(folder)), None)
-    return f"{song.relative_to(root)} has {song.name}_MIX.wav, _STEMS or _RAW" if song else None
+    song = next((folder for folder, _ in _folders(root) if _is_song(folder)), None)
+    return (
+        f"{song.relative_to(root.parent if song == root else root)} has {song.name}_MIX.wav, _STEMS or _RAW"
+        if song
+        else None
+    )
 
 
 def find(root: Path, options: ReadOptions) -> FoundCollection:
@@ -53,11 +57,17 @@ def find(root: Path, options: ReadOptions) -> FoundCollection:
         path = beside if beside.is_file() else metadata.get(folder.name)
         return _read_song(folder, path, use_stems=options.tracks == "stems")
 
-    folders = [(folder, place) for place in _audio_places(root) for folder in subfolders(place)]
-    folders = [(folder, place) for folder, place in folders if _is_song(folder) or folder.name in metadata]
+    folders = [(folder, place) for folder, place in _folders(root) if _is_song(folder) or folder.name in metadata]
     absent = tuple(sorted(set(metadata) - {folder.name for folder, _ in folders}))
     about = (f"{len(absent)} metadata files have no audio in this copy: {some_names(list(absent))}.",) if absent else ()
     return FoundCollection([read_or_report(read, folder, place) for folder, place in folders], about, absent)
+
+
+def _folders(root: Path) -> list[tuple[Path, Path]]:
+    """Folders that may be songs, each with the folder that it lies in; the root alone, if it is itself a song."""
+    if _is_song(root):
+        return [(root, root.parent)]
+    return [(folder, place) for place in _audio_places(root) for folder in subfolders(place)]
 
 
 def _audio_places(root: Path) -> list[Path]:
@@ -75,6 +85,7 @@ def _metadata_files(root: Path, given: Path | None) -> dict[str, Path]:
     if given is not None and not given.is_dir():
         raise SongError(f"{given}, where the metadata should be, is not a folder: check the name.")
     near = [root, root.parent] if root.name in AUDIO_FOLDERS else [root]
+    near += [root.parent, root.parent.parent] if _is_song(root) else []
     places = [given] if given else [base / name for base in near for name in (".", *METADATA_FOLDERS)]
     found: dict[str, Path] = {}
     for place in reversed(places):

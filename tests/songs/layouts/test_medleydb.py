@@ -199,3 +199,10 @@ def test_damaged_metadata_is_read_or_refused(data: st.DataObject, tmp_path_facto
     path.write_bytes(content)
     with suppress(SongError):
         read_metadata(path)
+
+
+def test_one_song_is_read_with_the_metadata_of_its_collection(tmp_path: Path) -> None:
+    root = write_medleydb(tmp_path / "MedleyDB")
+    whole = open_collection(root)
+    (song,) = open_collection(root / "Audio" / "AnnaBand_FirstSong")
+    assert song == whole["AnnaBand_FirstSong"]
