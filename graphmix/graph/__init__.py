@@ -1,17 +1,8 @@
-"""Mixing graphs: the ``Data`` object, validation, editing, consoles, storage, networkx."""
+"""Mixing graphs: the ``Data`` object, validation, editing, consoles, storage, networkx.
 
-from graphmix.graph.consoles import CONSOLE_CHAIN, mixing_console
-from graphmix.graph.editing import bypass_nodes, keep_nodes, remove_nodes
-from graphmix.graph.mixgraph import GraphInfo, MixGraph
-from graphmix.graph.validation import validate
+The public names are listed in ``__init__.pyi`` and loaded when they are first used.
+"""
 
-__all__ = [
-    "CONSOLE_CHAIN",
-    "GraphInfo",
-    "MixGraph",
-    "bypass_nodes",
-    "keep_nodes",
-    "mixing_console",
-    "remove_nodes",
-    "validate",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

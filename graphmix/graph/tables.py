@@ -126,11 +126,6 @@ def as_table(graph: MixGraph) -> Table:
     return table
 
 
-def settings_of(graph: MixGraph, node: int) -> str:
-    """The settings of one processor in a line, e.g. ``threshold -21.3 dB, ratio 3.1:1``."""
-    return _processor_row(graph, node, int(graph.rows()[node])).settings
-
-
 def _title(graph: MixGraph) -> str:
     counts = [(graph.nodes_of(t.name).numel(), t.name) for t in graph.types.types]
     nodes = ", ".join(f"{count} {name}" for count, name in counts if count)

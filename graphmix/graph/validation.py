@@ -116,10 +116,3 @@ def _check_reach(graph: MixGraph) -> None:
     for node in range(graph.node_type.numel()):
         if node not in reached and node not in muted:
             raise GraphError(f"{graph.describe(node)} reaches no output; connect it towards an out node or remove it.")
-
-
-def is_finite(graph: MixGraph) -> bool:
-    """Are all parameters and weights numbers?"""
-    return bool(torch.isfinite(graph.wet).all()) and all(
-        bool(torch.isfinite(values).all()) for values in graph.params.values()
-    )

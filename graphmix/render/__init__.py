@@ -1,7 +1,8 @@
-"""Scheduling and rendering of graphs."""
+"""Scheduling and rendering of graphs.
 
-from graphmix.render.renderer import Rendered, Renderer
-from graphmix.render.schedule import Plan, schedule
-from graphmix.render.sequence import METHODS, Beam, Exact, FixedOrder, Greedy, OneByOne
+The public names are listed in ``__init__.pyi`` and loaded when they are first used.
+"""
 
-__all__ = ["METHODS", "Beam", "Exact", "FixedOrder", "Greedy", "OneByOne", "Plan", "Rendered", "Renderer", "schedule"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,10 +9,15 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.graph.tables import ChainRow, as_table, describe_graph, settings_of
+from graphmix.graph.tables import ChainRow, as_table, describe_graph
 from graphmix.processors import MultitapDelay, Rack, Reverb
 from graphmix.spec import NodeType, NodeTypes, ParameterSpec
 from tests.graph.random_mixgraphs import TYPES, random_graphs
+
+
+def settings_of(graph: MixGraph, node: int) -> str:
+    """The settings of one processor, as they are shown."""
+    return next(row.settings for chain in describe_graph(graph) for row in chain.processors if row.node == node)
 
 
 def alone(letter: str, sample_rate: int = 30000, **parameters: object) -> str:

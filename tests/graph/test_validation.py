@@ -9,7 +9,6 @@ from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, validate
-from graphmix.graph.validation import is_finite
 from tests.graph.random_mixgraphs import AMP, DUCK, SPLIT, TYPES, random_graphs
 
 
@@ -174,13 +173,3 @@ def test_a_chain_of_two_thousand_nodes_is_no_cycle() -> None:
     graph.edge_port = torch.zeros(n + 1, 2, dtype=torch.long)
     graph.info = type(graph.info)(graph.types, names=("",) * (n + 2))
     validate(graph)
-
-
-def test_finiteness_of_parameters_and_weights() -> None:
-    graph = good()
-    assert is_finite(graph)
-    graph.wet[1] = float("nan")
-    assert not is_finite(graph)
-    graph = good()
-    graph.params["amp"][0, 0] = float("inf")
-    assert not is_finite(graph)

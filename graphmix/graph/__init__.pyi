@@ -1,0 +1,13 @@
+from .consoles import CONSOLE_CHAIN as CONSOLE_CHAIN
+from .consoles import mixing_console as mixing_console
+from .editing import bypass_nodes as bypass_nodes
+from .editing import keep_nodes as keep_nodes
+from .editing import remove_nodes as remove_nodes
+from .mixgraph import GraphInfo as GraphInfo
+from .mixgraph import MixGraph as MixGraph
+from .networkx import from_networkx as from_networkx
+from .networkx import to_networkx as to_networkx
+from .storage import load_graph as load_graph
+from .storage import save_graph as save_graph
+from .topology import Edge as Edge
+from .validation import validate as validate

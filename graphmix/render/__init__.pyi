@@ -1,0 +1,11 @@
+from .blocks import render_song as render_song
+from .renderer import Rendered as Rendered
+from .renderer import Renderer as Renderer
+from .schedule import Plan as Plan
+from .schedule import schedule as schedule
+from .sequence import METHODS as METHODS
+from .sequence import Beam as Beam
+from .sequence import Exact as Exact
+from .sequence import FixedOrder as FixedOrder
+from .sequence import Greedy as Greedy
+from .sequence import OneByOne as OneByOne
