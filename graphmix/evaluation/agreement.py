@@ -1,16 +1,18 @@
-"""How far a proposed graph agrees with a true one: which processors are kept, and with which parameters.
+"""Agreement of a proposed graph with a true one: which processors are kept, and with which parameters.
 
-Both graphs are laid beside the full console over the song's tracks and subgroups (:mod:`.matching`); a node of the
-console is *kept* by a graph that has a processor in its place and lets it be heard.
+Both graphs are matched with the full console over the song's tracks and subgroups
+(:mod:`graphmix.training.matching`); a node of the console is *kept* by a graph that has a processor in its place and
+does not bypass it.
 
 Keep/drop F1 of a type is the mean of the F1 of "keep" and that of "drop", over all nodes of the type in all songs, so
-that neither of the two constant answers is favoured; a class that is neither there nor proposed is left out. Over
+that neither of the two constant answers is favoured; a class that neither occurs nor is proposed is left out. Over
 types it is the plain mean (macro). The parameter error of a type is the mean absolute difference of raw values (a raw
 step of 0.01 is a sensible step of every kind of parameter) over the nodes that both graphs keep.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 
@@ -44,12 +46,12 @@ class Counts:
 
     @property
     def keep_f1(self) -> float | None:
-        """F1 of "keep"; None where it is neither there nor proposed."""
+        """F1 of "keep"; None where it neither occurs nor is proposed."""
         return _f1(self.hits, self.false_keeps, self.misses)
 
     @property
     def drop_f1(self) -> float | None:
-        """F1 of "drop"; None where it is neither there nor proposed."""
+        """F1 of "drop"; None where it neither occurs nor is proposed."""
         return _f1(self.true_drops, self.misses, self.false_keeps)
 
     @property
@@ -76,14 +78,14 @@ def _f1(hits: int, false: int, missed: int) -> float | None:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that there are; None if there is none."""
+    """Mean of the known values; None if there is none."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return fmean(known) if known else None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one proposal agrees with the truth, by type.
+    """Agreement of one proposal with the true graph, by type.
 
     Args:
         counts: of keep/drop decisions.
@@ -118,7 +120,7 @@ class Agreement:
 
     @property
     def best_constant_f1(self) -> float | None:
-        """What the best constant answer for each type reaches, macro over types."""
+        """F1 of the best constant answer for each type, macro over types."""
         return mean_of(counts.best_constant_f1 for counts in self.counts.values())
 
     @property
@@ -130,7 +132,7 @@ class Agreement:
 
 
 def merge_agreements(agreements: Sequence[Agreement]) -> Agreement:
-    """Of all songs together."""
+    """The agreement of all songs together."""
     result = Agreement({}, {}, {})
     for agreement in agreements:
         result = result + agreement

@@ -107,7 +107,7 @@ def canonical(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
 
 
 def is_neutral(piece: Piece) -> bool:
-    """Does it do nothing, whatever comes in?"""
+    """Whether it does nothing to any signal."""
     if piece.wet <= NEUTRAL_WET:
         return True
     if piece.kind in _FOLDED:
@@ -180,7 +180,7 @@ def _folded(piece: Piece) -> Piece:
 
 
 def _commute(one: Piece, other: Piece) -> bool:
-    """Is their order the same to the ear, exactly?"""
+    """Whether their order makes no difference, exactly."""
     kinds = {one.kind, other.kind}
     if kinds <= _DIAGONAL or kinds <= {"imager", "equalizer"}:
         return True
@@ -234,7 +234,7 @@ def _ordered(chain: list[Piece]) -> list[Piece]:
 
 
 def _absorb(chains: dict[str, tuple[Piece, ...]], bus: str, tracks: list[str]) -> None:
-    """Give a bus's gain to its tracks, where each has one and nothing between would hear the difference."""
+    """Move a bus's gain to its tracks, where each has one and everything between commutes with it."""
     at = next((k for k, piece in enumerate(chains[bus]) if piece.kind == "gain"), None)
     if at is None or not tracks:
         return
@@ -250,6 +250,6 @@ def _absorb(chains: dict[str, tuple[Piece, ...]], bus: str, tracks: list[str]) -
 
 
 def _last_partner(chain: Sequence[Piece]) -> int | None:
-    """Whom the last processor can be made one with."""
+    """The processor that the last one can be merged with; None if there is none."""
     last = len(chain) - 1
     return next((k for k in range(last) if _meeting(chain, k, last) is not None), None)

@@ -31,11 +31,11 @@ from graphmix.training.proposal import propose
 
 @dataclass(frozen=True)
 class EvaluationSong:
-    """A song to be mixed by models: with its mix, and with its true graph where there is one.
+    """A song for evaluation: with its mix, and with its true graph where that is known.
 
     Args:
         song_id: in its collection.
-        artist: as training parts songs by.
+        artist: that splits keep together.
         source: where it is.
     """
 
@@ -88,9 +88,9 @@ def evaluate(
     Args:
         models: name -> model.
         songs: see :func:`songs_to_evaluate`.
-        trained_on: name -> artists of the training songs, as a checkpoint says; see :func:`artists_of`.
+        trained_on: name -> artists of the training songs, from its checkpoint; see :func:`artists_of`.
         chain: letters of the console in which decisions on keeping are counted, as far as a true graph has the types.
-        progress: told how many of how many pairs are done.
+        progress: called with the number of pairs done, and of all pairs.
     """
     trained_on = trained_on or {}
     done, total = 0, len(models) * len(songs)
@@ -128,7 +128,7 @@ def score_song(
 
 
 def artists_of(description: Mapping[str, Any]) -> frozenset[str]:
-    """Artists that a checkpoint was trained on, from its description; empty where it does not say."""
+    """Artists that a checkpoint was trained on, from its description; empty where they are unknown."""
     training = description.get("training") or {}
     artists = training.get("artists") if isinstance(training, Mapping) else None
     return frozenset(artists) if isinstance(artists, list) else frozenset()

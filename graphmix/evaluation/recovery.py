@@ -1,4 +1,4 @@
-r"""How well a graph that was found agrees with the true one.
+r"""Recovery of a true graph by a found one.
 
 Both are consoles over the same tracks, brought into the form of :mod:`graphmix.evaluation.chains`, so that what sounds
 alike counts alike. A true and a found processor *match* if they are of one type at one place (track or bus); of several
@@ -161,7 +161,7 @@ def compare(true: MixGraph, found: MixGraph, *, edit_seconds: float = EDIT_SECON
 
 
 def combine(recoveries: Iterable[Recovery]) -> Recovery:
-    """Of several songs together: counts and distances add up, errors are pooled."""
+    """The recovery of several songs together: counts and distances add up, errors are pooled."""
     by_type: dict[str, TypeScore] = {}
     errors: dict[tuple[str, str], tuple[float, ...]] = {}
     distance, exact, size, graphs = 0.0, True, 0, 0
@@ -184,12 +184,12 @@ def audio_loss(graph: MixGraph, song: Song) -> float:
 
 
 def empty_answer(true: MixGraph) -> MixGraph:
-    """Everything pruned: the true graph's tracks and buses without any processor."""
+    """The true graph's tracks and buses without any processor, as if everything were pruned."""
     return remove_nodes(true, true.processors)
 
 
 def full_answer(true: MixGraph, chain: str = "ecnsgdr") -> MixGraph:
-    """Nothing pruned: every processor of the chain on every track and bus, none of them neutral."""
+    """Every processor of the chain on every track and bus, none of them neutral, as if nothing were pruned."""
     subgroups: dict[str, list[str]] = {}
     for place, target in sorted(take_apart_skeleton(true)):
         if place.startswith("track "):

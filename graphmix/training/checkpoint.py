@@ -1,11 +1,11 @@
-"""A trained model on disk: ``NAME.safetensors``, its tensors, and ``NAME.json``, what they are the tensors of.
+"""A trained model on disk: its tensors in ``NAME.safetensors``, its description in ``NAME.json``.
 
-The JSON object holds ``model`` (the configuration: what builds the model), ``rack`` (the node types of its graphs, for
-other versions of graphmix may have others), ``training`` (what the training said of itself) and ``versions``. The
-tensors carry a digest of the configuration, so that the one is not read with the other's. Both are written atomically,
+The description holds ``model`` (the configuration, which builds the model), ``rack`` (the node types of its graphs,
+since other versions of graphmix may have others), ``training`` (facts about the training) and ``versions``. The tensors
+carry a digest of the configuration, so that they are never read with another one. Both files are written atomically,
 the description last. Nothing is unpickled.
 
-Checkpoints that come with graphmix lie in ``graphmix/models/pretrained`` and are called by their names.
+Checkpoints that come with graphmix lie in ``graphmix/models/pretrained`` and are loaded by name.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Es
 
 
 def find_checkpoint(source: str | Path) -> Path | None:
-    """The description of a checkpoint; None for a model that has nothing to learn.
+    """The description of a checkpoint; None for a model without anything to learn.
 
     Raises:
         GraphmixError: there is no such file, folder or name.
@@ -115,7 +115,7 @@ def find_checkpoint(source: str | Path) -> Path | None:
 
 
 def known_models() -> list[str]:
-    """Names that need no path: models that come with graphmix, and those that have nothing to learn."""
+    """Names that need no path: models that come with graphmix, and those without anything to learn."""
     shipped = sorted(path.stem for path in PRETRAINED.glob("*.json"))
     return [*shipped, *_untrained()]
 
@@ -126,7 +126,7 @@ def _untrained() -> list[str]:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+    """The description of a checkpoint.
 
     Args:
         path: of its ``.json`` file.
@@ -153,7 +153,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 
 def _built(path: Path, description: Mapping[str, Any]) -> Estimator:
-    """The model without its weights; the random ones that it begins with are taken from nobody else's numbers."""
+    """The model with random weights, drawn without touching the caller's random numbers."""
     try:
         with torch.random.fork_rng(devices=[]):
             return build_estimator(model_config(description["model"]))
@@ -187,7 +187,7 @@ def _names(estimator: Estimator) -> str:
 
 
 def _width(plain: Mapping[str, Any] | None) -> str:
-    """Number of parameters of a type as a file says."""
+    """Number of parameters of a type, according to a file."""
     try:
         return "no" if plain is None else str(sum(p["size"] for p in plain["parameters"]))
     except (KeyError, TypeError):

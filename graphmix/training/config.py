@@ -1,12 +1,11 @@
-"""What a training needs to know, as pydantic models read from a TOML file.
+"""Configurations of trainings: pydantic models, read from a TOML file.
 
-A file has the tables ``[model]`` (its ``name`` says which; the other keys are that model's own, see
-:mod:`graphmix.models`), ``[data]``, ``[loss]``, ``[training]`` and ``[device]``; what is missing takes its default,
-and what is unknown is an error. Files that come with graphmix are called by their name without ``.toml``.
+A file has the tables ``[model]`` (``name`` selects the model, the other keys are that model's own; see
+:mod:`graphmix.models`), ``[data]``, ``[loss]``, ``[training]`` and ``[device]``. Missing keys take their defaults,
+unknown keys are errors. Files that come with graphmix are referred to by name, without ``.toml``.
 """
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from graphmix.errors import GraphmixError
+from graphmix.io import read_toml
 from graphmix.models.config import ModelConfig, Table, describe_error
 from graphmix.models.config import model_config as read_model
 
@@ -27,13 +27,13 @@ class DataConfig(Table):
 
     Args:
         songs: folders of songbooks or of what ``mine-all`` wrote; ``--songs`` comes before it.
-        validation: share of the songs that decide which weights are kept; parted by artist.
-        test: share that is never touched in training; parted by artist.
-        split_seed: of the parting.
+        validation: share of the songs that decide which weights are kept; the split is artist-disjoint.
+        test: share that is never touched in training, with artists of its own.
+        split_seed: of the split.
         max_tracks: leave out songs with more tracks.
         segment_seconds: length of a training segment.
         warmup_seconds: of which the first so many are not scored.
-        validation_segments: how many segments of a song an evaluation takes, evenly spread.
+        validation_segments: number of segments of a song in an evaluation, evenly spread.
         memory_gb: what decoded songs may take; others are decoded segment by segment.
         fixed_places: let segments begin at few fixed places and not anywhere, so that their features are computed once;
             worth it where no audio is rendered.
@@ -80,7 +80,7 @@ class LossConfig(Table):
         wet: absolute difference of dry/wet weights where the true graph keeps.
         coefficients: smooth L1 of the coefficients of raw parameters where the true graph keeps.
         subgroups: cross entropy of the predicted bus of each track, for models that predict them.
-        sequence: negative log likelihood of the true graph, for models that write graphs.
+        sequence: negative log likelihood of the true graph, for autoregressive models.
         sparsity: mean probability of keeping, a price on every processor.
     """
 
@@ -111,17 +111,17 @@ class RunConfig(Table):
         final_rate: share of the rate that is left at the end, reached by half a cosine.
         audio_after: share of the steps that learn from the true graphs alone, before sound is rendered as well; such
             steps take a fraction of the time.
-        audio_rate: share of the learning rate with which the steps begin that hear sound, where ``audio_after`` is
-            above 0; these fall along half a cosine of their own.
+        audio_rate: share of the learning rate at the first step with sound, where ``audio_after`` is above 0; from
+            there it falls along half a cosine of its own.
         clip: largest norm of the gradient.
         seed: of every random choice.
         evaluate_every: steps from one evaluation to the next.
         watch: term whose smallest value decides which weights are kept: ``"proposal"`` is the audio loss of what the
             model proposes when it is used, ``"total"`` the training loss.
-        patience: evaluations without a better one after which the training ends; 0 never ends it early.
+        patience: number of evaluations without improvement after which the training ends; 0 never ends it early.
         log_every: steps from one line of the log to the next.
         logs: ``"csv"``, ``"tensorboard"`` or both.
-        save_every_seconds: at most so much work is lost to a kill, and one step or evaluation.
+        save_every_seconds: time between saved states, and so the work that a kill may lose.
     """
 
     steps: int = Field(default=2000, ge=0)
@@ -143,17 +143,17 @@ class RunConfig(Table):
 
     @property
     def silent_steps(self) -> int:
-        """How many steps learn from the true graphs alone."""
+        """Number of steps that learn from the true graphs alone."""
         return math.ceil(self.audio_after * self.steps)
 
 
 class DeviceConfig(Table):
-    """Where it runs (Lightning Fabric).
+    """Devices, by Lightning Fabric.
 
     Args:
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"gpu"``.
         devices: how many; more than one trains by DDP.
-        strategy: of Fabric; ``"auto"`` takes one device or DDP.
+        strategy: of Fabric; ``"auto"`` is one device, or DDP on several.
         precision: ``"32-true"``, or mixed ``"bf16-mixed"``, ``"16-mixed"``: of the network, never of the renderer.
     """
 
@@ -164,7 +164,7 @@ class DeviceConfig(Table):
 
 
 class TrainConfig(Table):
-    """Everything a training needs to know."""
+    """The configuration of a training."""
 
     model: SerializeAsAny[ModelConfig]
     data: DataConfig = DataConfig()
@@ -182,7 +182,7 @@ class TrainConfig(Table):
         if self.training.batch_size % self.device.devices:
             raise ValueError(
                 f"training.batch_size is {self.training.batch_size} and device.devices {self.device.devices}; every "
-                "device takes the same number of songs, so make the first a multiple of the second"
+                "device gets the same number of songs, so make the first a multiple of the second"
             )
         if self.training.audio_after and not any(self.loss.model_dump(exclude={"audio"}).values()):
             raise ValueError(
@@ -192,7 +192,7 @@ class TrainConfig(Table):
         if self.training.audio_after and not self.data.validation:
             raise ValueError(
                 f"training.audio_after is {self.training.audio_after:g} and data.validation 0: the loss before cannot "
-                "be compared with that after; hold songs out, or set it to 0"
+                "be compared with that after; hold out songs, or set it to 0"
             )
         return self
 
@@ -215,12 +215,7 @@ def load_config(source: str | Path) -> TrainConfig:
         GraphmixError: names the file, the key, its value and what it should be.
     """
     path = find_config(source)
-    try:
-        values = tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise GraphmixError(f"{path} is no TOML ({error}); correct that line.") from None
-    except OSError as error:
-        raise GraphmixError(f"{path} cannot be read: {error.strerror or error}.") from None
+    values = read_toml(path, error=GraphmixError)
     return parse_config(values, str(path))
 
 

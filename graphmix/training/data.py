@@ -1,9 +1,9 @@
-"""What a model is trained on: segments of songs whose true graphs are known.
+"""Training data: segments of songs whose true graphs are known.
 
-Songs come from a folder that :func:`graphmix.datasets.find_records` reads: a songbook, or what was mined. They are
-parted by artist, so that no voice or taste of the test is heard in training. Which songs and which of their segments
-a step takes depends on the seed and the number of the step alone, so that a training that goes on hears what one that
-was never stopped would have heard, on any number of devices.
+Songs come from a folder that :func:`graphmix.datasets.find_records` reads: a songbook, or mined songs. Splits are
+artist-disjoint, so that no voice and no mixing style of the test occurs in training. The songs and segments of a step
+depend on its number and the seed alone, so that a resumed training gets the same data as an uninterrupted one, on any
+number of devices.
 """
 
 import zlib
@@ -36,11 +36,11 @@ _ORDER_STREAM, _PLACE_STREAM = 3, 4
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One segment of one song, as a model sees it.
+    """One segment of one song.
 
     Args:
         song: id in its collection.
-        place: what tells this segment from all others: its graph file, and where it begins, in samples.
+        place: the key of this segment: its graph file, and where it begins, in samples.
         stems: the dry tracks of the segment and its mix; None where no sound is asked for.
         graph: the true graph of the song, physical values.
         length: samples of the segment.
@@ -66,7 +66,7 @@ class Example:
 
 
 class Batch:
-    """Examples of one step. A class of its own, so that nobody's collate function or device mover looks inside."""
+    """Examples of one step, in a class that no collate function and no device mover looks into."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = tuple(examples)
@@ -79,7 +79,7 @@ class Batch:
 
 
 class Pick(NamedTuple):
-    """Which segment: the index of a song, and how often it was drawn before."""
+    """Choice of a segment: the index of a song, and how often it was drawn before."""
 
     song: int
     draw: int
@@ -113,7 +113,7 @@ def songs_in(folders: Sequence[str | Path], max_tracks: int | None = None) -> li
 
 
 def artist_of(record: Record) -> str:
-    """By what songs are parted: their artist; a song without one is an artist of its own."""
+    """The artist that splits keep together; a song without one is an artist of its own."""
     return artist_key(record.artist, record.song_id, record.collection)
 
 
@@ -135,7 +135,7 @@ def split_songs(
         ratios = (1 - validation - test, validation, test)
         part_of = split_by_artist([artist_of(record) for record in records], ratios, seed)
     except GraphError as error:
-        raise GraphmixError(f"the songs cannot be parted by data.validation and data.test: {error}") from None
+        raise GraphmixError(f"the songs cannot be split by data.validation and data.test: {error}") from None
     parts: Splits[list[Record]] = Splits({name: [] for name in SPLITS})
     for record, part in zip(records, part_of, strict=True):
         parts[part].append(record)
@@ -143,7 +143,7 @@ def split_songs(
 
 
 def load_truth(record: Record, sample_rate: int) -> Truth:
-    """The true graph of a song, and its subgroups: as its description says, else as the graph shows.
+    """The true graph of a song, and its subgroups: those of its description, or else those of the graph.
 
     Raises:
         GraphError: a file that cannot be read.
@@ -187,7 +187,7 @@ def load_audio(
 
 
 class SongSegments(Dataset[Example]):
-    """Segments of songs by :class:`Pick`.
+    """Segments of songs, by :class:`Pick`.
 
     A song is opened when it is first asked for (every sample is then checked once), and kept decoded while there is
     room; others are decoded segment by segment.
@@ -196,7 +196,7 @@ class SongSegments(Dataset[Example]):
         records: the songs.
         sample_rate: of the model, in Hz.
         segment_seconds: length of a segment.
-        warmup_seconds: how much of it only lets effects settle.
+        warmup_seconds: its beginning, which only lets effects settle.
         seed: of the segments' places.
         memory_bytes: what decoded songs may take in all.
         fixed_places: let segments begin at few fixed places, in random order, and not anywhere: a model then computes
@@ -294,14 +294,14 @@ class SongSegments(Dataset[Example]):
 
 
 class StepSampler(Sampler[list[Pick]]):
-    """Which segments each step takes, from a step on; every song is drawn once before one is drawn again.
+    """The segments of each step, from some step on; every song is drawn once before one is drawn again.
 
     Args:
         num_songs: of the training part.
         batch_size: songs of a step, of all processes together.
         steps: first step and the one after the last.
         seed: of the order.
-        rank, world_size: this process takes each ``world_size``-th song of a step.
+        rank, world_size: this process gets each ``world_size``-th song of a step.
     """
 
     def __init__(

@@ -70,14 +70,14 @@ def new_log_folder(folder: Path, step: int) -> Path:
 
 
 @contextmanager
-def heard_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C and the request to end set an event, to be obeyed after the running step; a second one is obeyed at once.
+def caught_interrupt() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set an event, which is acted upon after the running step; a second signal acts at once.
 
-    Outside of the main thread nothing is heard: signals go elsewhere.
+    Outside of the main thread no signal is caught.
     """
     event = threading.Event()
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def catch(number: int, frame: FrameType | None) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
@@ -85,7 +85,7 @@ def heard_interrupt() -> Iterator[threading.Event]:
     numbers = [signal.SIGINT, signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
     before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, hear)
+        signal.signal(number, catch)
     try:
         yield event
     finally:

@@ -1,13 +1,13 @@
 """A search that starts from what a model proposes: ``graphmix mine --start estimator``.
 
-A model in reverse mode has heard the tracks *and* the mix, and says in a second what the usual start finds by least
+A model in reverse mode encodes the tracks *and* the mix, and predicts in a second what the usual start finds by least
 squares, spectra and several renderings of the song. Its soft console (nothing removed, each dry/wet weight times the
-probability that the processor stays) is laid over the console of the search: nodes that do the same work take its
+probability that the processor stays) is transferred to the console of the search: corresponding nodes take its
 parameters, others their start values.
 
-A model that is given responses (:mod:`graphmix.models.mixing.responses`) has faders and panorama of the tracks read off
-them; their equalizers are the mean of what is read off and of what :mod:`graphmix.search.spectra` finds in few
-steps. Whether the model's other processors join them is decided by the loss in one segment of the song.
+With a model that takes responses (:mod:`graphmix.models.mixing.responses`), faders and panorama of the tracks are read
+off them; equalizers are the mean of those read off and of those that :mod:`graphmix.search.spectra` finds in few steps.
+Whether the model's other processors are taken as well is decided by the loss in one segment of the song.
 """
 
 from pathlib import Path
@@ -43,11 +43,11 @@ _INAUDIBLE = 0.05
 
 
 class EstimatorStart:
-    """A start of a search: console in, console out, set as a model says.
+    """A start of a search: a console in, the same console with a model's settings out.
 
     Args:
         model: the model, or its name or path as :func:`graphmix.training.load_estimator` takes it.
-        name: what ``run.json`` and ``metrics.json`` call the start.
+        name: of the start in ``run.json`` and ``metrics.json``.
     """
 
     def __init__(self, model: Estimator | str | Path = DEFAULT_MODEL, name: str | None = None) -> None:
@@ -56,7 +56,7 @@ class EstimatorStart:
         self.name = default if name is None else name
 
     def check(self, console: MixGraph) -> None:
-        """Is there anything that the model can say of this console?
+        """Check that the model can set some processor of a console.
 
         Raises:
             SearchError: it is at another rate than the model, or has none of the model's processors.
@@ -85,7 +85,7 @@ class EstimatorStart:
             console: of the search, on the CPU; its inputs are named after the song's tracks.
             song: with its mix, at the rate of the model.
             rack: processors of the console.
-            seed: of the start values of what the model says nothing of.
+            seed: of the start values of all other processors.
 
         Raises:
             SearchError: the song is at another rate than the model, or the model sets nothing in this console.
@@ -103,7 +103,7 @@ class EstimatorStart:
         return graph
 
     def _measured(self, start: MixGraph, proposed: MixGraph, objective: Objective, responses: Tensor) -> MixGraph:
-        """Levels and equalizers of the tracks as measured: alone, or with the other effects that the model proposes."""
+        """The start with measured levels and equalizers of the tracks, with or without the model's other effects."""
         assert self.estimator.responses is not None, "responses were measured"
         tracks = objective.song.track_names
         bins = start.params["equalizer"].size(1) if "equalizer" in start.params else 0
@@ -130,7 +130,7 @@ def segment_to_compare(objective: Objective) -> EvalSegment:
 
 
 def audible_part(graph: MixGraph) -> MixGraph:
-    """The graph without what does next to nothing: processors that are nearly dry, or as the rack made them."""
+    """The graph without processors that are nearly dry or neutral."""
     neutral = torch.zeros(graph.node_type.numel(), dtype=torch.bool)
     for t in graph.types.types:
         if t.is_processor:
@@ -182,7 +182,7 @@ def _measure_song(estimator: Estimator, song: Song) -> Tensor:
 
 
 def parse_start(text: str) -> EstimatorStart | None:
-    """What follows ``--start``: ``"levels"``, the usual start (None), or ``"estimator"`` or ``"estimator:MODEL"``.
+    """The value of ``--start``: ``"levels"``, the usual start (None), or ``"estimator"`` or ``"estimator:MODEL"``.
 
     Raises:
         GraphmixError: something else, or a model that is not there.

@@ -1,4 +1,4 @@
-"""The output folder of a training: whose it is, and where the training in it stands."""
+"""The output folder of a training: which run it belongs to, and how far that run is."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ STATE, RESULT, MODEL = "state.safetensors", "training.json", "model"
 
 
 def describe_run(config: Mapping[str, Any], parts: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """What tells one training from another: its configuration and a digest of its songs."""
+    """The identity of a training: its configuration and a digest of its songs."""
     lines = [f"{part} {record.collection} {record.song_id}" for part, records in parts.items() for record in records]
     return {"config": dict(config), "songs": hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]}
 
@@ -43,7 +43,7 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
 
 def _with_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A configuration as this graphmix would write it: one of an older graphmix lacks keys that are new."""
+    """A configuration with the defaults of keys that the graphmix which wrote it did not have."""
     try:
         return TrainConfig.model_validate(dict(config)).model_dump(mode="json")
     except (ValidationError, GraphmixError):
@@ -74,7 +74,7 @@ def resume(output: RunFolder) -> tuple[Progress, dict[str, Tensor]]:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """What a finished training says of itself."""
+    """The facts of a finished training."""
     try:
         return dict(json.loads((folder / RESULT).read_bytes()))
     except (OSError, ValueError):

@@ -1,10 +1,10 @@
-r"""What a proposal costs: against a true graph, node by node, and against the mix, through the renderer.
+r"""Losses of proposals: against a true graph, node by node, and against the mix, through the renderer.
 
 .. math:: L = \lambda_a L_a + \lambda_k L_k + \lambda_w L_w + \lambda_c L_c + \lambda_b L_b + \lambda_s \bar p
 
 L_a is the audio loss of the pruning paper (equation 3) between the mix and the rendered *soft* console, each dry/wet
-weight of which is multiplied by the probability that the node stays: so the audio has a say in what is kept. L_k is the
-cross entropy of that probability, in which what is rare of a node type weighs more, by the square root. L_w and L_c
+weight of which is multiplied by the probability that the node stays, so that audio also decides what is kept. L_k is
+the cross entropy of that probability, in which what is rare of a node type weighs more, by the square root. L_w and L_c
 compare dry/wet weights and coefficients of raw parameters, where the true graph keeps the node. L_b is the cross
 entropy of the links from tracks to buses, where a model predicts them, and the last term a price on every processor.
 """
@@ -73,7 +73,7 @@ def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]]
 def parameter_terms(
     outputs: Outputs, targets: Sequence[ConsoleTarget], basis: RawBasis, weights: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """``keep``, ``wet`` and ``coefficients`` of what heads say of some songs, 0-dim tensors.
+    """The terms ``keep``, ``wet`` and ``coefficients`` for the outputs of heads, 0-dim tensors.
 
     Args:
         outputs: of the songs.

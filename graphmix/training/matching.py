@@ -1,4 +1,4 @@
-"""Which node of one graph does the work of a node of another: a sparse true graph beside a full console.
+"""Correspondence of nodes between two graphs, such as a sparse true graph and a full console.
 
 A console gives every track and every bus a *strip*: the processors that the signal passes one after the other before
 it is summed. Nodes correspond where they stand in the strip of the same track or bus and are of the same type; where
@@ -22,7 +22,7 @@ LEAST_OVERLAP = 0.5
 
 
 def match_nodes(source: MixGraph, target: MixGraph) -> Tensor:
-    """For each node of ``target`` the processor of ``source`` that does its work there, or -1; int64 [num_nodes].
+    """For each node of ``target`` the corresponding processor of ``source``, or -1; int64 [num_nodes].
 
     Args:
         source: e.g. a true, sparse graph.
@@ -72,18 +72,18 @@ def match_buses(source: MixGraph, target: MixGraph, theirs: Strips, ours: Strips
 
 
 def unmatched(source: MixGraph, match: Tensor) -> list[int]:
-    """Processors of ``source`` that are heard and that no node of the target corresponds to."""
+    """Processors of ``source`` that are not bypassed and that no node of the target corresponds to."""
     found = set(match.tolist())
-    heard = source.wet.tolist()
-    return [node for node in source.processors.tolist() if node not in found and heard[node] > 0]
+    wet = source.wet.tolist()
+    return [node for node in source.processors.tolist() if node not in found and wet[node] > 0]
 
 
 @dataclass(frozen=True)
 class ConsoleTarget:
-    """What a console should be set to, read off a true graph.
+    """Settings of a console that reproduce a true graph.
 
     Args:
-        keep: bool [num_nodes], processors of the console that the true graph has and lets be heard.
+        keep: bool [num_nodes], processors of the console that the true graph has and does not bypass.
         wet: [num_nodes], their dry/wet weights; 0 elsewhere.
         params: {type: [nodes of that type, width]}, physical; neutral where not kept.
         processors: bool [num_nodes], which nodes can be kept or dropped at all.
@@ -98,7 +98,7 @@ class ConsoleTarget:
 
 
 def console_target(true: MixGraph, console: MixGraph) -> ConsoleTarget:
-    """What a console should be set to by a true graph over the same tracks, both on the CPU; nodes as in it."""
+    """The settings of a console that reproduce a true graph over the same tracks, both on the CPU."""
     assert true.wet.device.type == console.wet.device.type == "cpu", "graphs are compared on the CPU"
     match = match_nodes(true, console)
     wet = true.wet.detach()[match.clamp(min=0)].masked_fill(match < 0, 0.0)
@@ -119,7 +119,7 @@ def console_target(true: MixGraph, console: MixGraph) -> ConsoleTarget:
 
 
 def carry_over(source: MixGraph, target: MixGraph) -> MixGraph:
-    """``target`` with the parameters and weights of the nodes of ``source`` that do the same work; others as they are.
+    """``target`` with the parameters and weights of the corresponding nodes of ``source``; others as they are.
 
     Both graphs are on the CPU; gradients are not carried over.
     """
@@ -148,7 +148,7 @@ def find_subgroups(graph: MixGraph) -> dict[str, tuple[str, ...]]:
 
     A track that comes to the output or to nothing first is on the bus ``"ungrouped"``; the names of sums without a
     name are their numbers. Where a track is sent to several sums, its bus is the one with the fewest edges between. If
-    no track comes to a sum, all are on ``"mix bus"``, as in a song that says nothing of subgroups.
+    no track comes to a sum, all are on ``"mix bus"``, as in a song without subgroups.
     """
     _, after = neighbours(graph.node_type.numel(), graph.edges())
     mixes = set(graph.nodes_of("mix").tolist())

@@ -33,7 +33,7 @@ _METRICS_KEYS = {"song", "model", "config", "tracks", "processors"}
 
 @dataclass(frozen=True)
 class Predicted:
-    """A song that was mixed: what came out, what ``metrics.json`` says, and where it is."""
+    """A mixed song: the proposal, the content of ``metrics.json``, and the folder."""
 
     proposal: Proposal
     metrics: dict[str, Any]
@@ -49,7 +49,7 @@ def predict(
     plots: bool = True,
     force: bool = False,
 ) -> Predicted:
-    """Mix a folder of dry tracks, and write what mining would write.
+    """Mix a folder of dry tracks, and write the files that mining would write.
 
     Args:
         stems: a folder of dry tracks, or of a song, or the loaded song at the model's rate.
@@ -157,7 +157,7 @@ def _metrics(song: Song, name: str, estimator: Estimator, proposal: Proposal, ta
 
 
 def _rate_notice(song: Song) -> list[str]:
-    """A word on tracks of unequal rates, which is often a mistake, though each is resampled by itself."""
+    """A notice on tracks of unequal rates, which are often a mistake, though each is resampled by itself."""
     rates = sorted({track.info.sample_rate for track in song.tracks})
     if len(rates) < 2:
         return []

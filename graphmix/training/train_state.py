@@ -1,8 +1,8 @@
-"""Where a training stands, in one file: weights, moments of the optimizer, and what else is needed to go on.
+"""The state of a training in one file: weights, moments of the optimizer, and everything else that resuming needs.
 
 A safetensors file with one JSON object as metadata, replaced in one step, so that a kill leaves the old one or the new
-one. What is random depends on the seed and the number of the step alone (:func:`seed_step`), so that no state of a
-generator has to be kept: a training that went on ends in the numbers of one that was never stopped.
+one. Randomness depends on the seed and the number of the step alone (:func:`seed_step`), so that no state of a
+generator has to be kept: a resumed training ends in the numbers of an uninterrupted one.
 """
 
 import json
@@ -28,7 +28,7 @@ _STEP_STREAM = 1
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """Progress of a training.
 
     Args:
         step: gradient steps done.
@@ -53,7 +53,7 @@ class Progress:
     scaler: dict[str, Any] = field(default_factory=dict)
 
     def note(self, value: float) -> bool:
-        """The weights of this step were judged: are they the best so far, to be kept? The first always are."""
+        """Record the value of this step's weights; True if they are the best so far, as the first always are."""
         finite = math.isfinite(value)
         better = self.best_step < 0 or (finite and (self.best is None or value < self.best))
         if better:
@@ -72,7 +72,7 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
 def save_state(
     path: Path, run: Mapping[str, Any], progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer | None
 ) -> None:
-    """Write a state down, and which run it belongs to."""
+    """Write a state, and the run that it belongs to."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if optimizer is not None:
         for name, parameter in model.named_parameters():
@@ -96,7 +96,7 @@ def read_state(path: Path) -> tuple[dict[str, Any], Progress, dict[str, Tensor]]
         return dict(head["run"]), Progress(**head["progress"]), tensors
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise GraphmixError(
-            f"{path} is no state of a training, or damaged ({error}); delete it to start anew."
+            f"{path} is no state of a training, or damaged ({error}); delete it to start again."
         ) from None
 
 
@@ -114,7 +114,7 @@ def restore(
         model.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise GraphmixError(f"{path} does not fit this model ({reason}); delete it to start anew.") from None
+        raise GraphmixError(f"{path} does not fit this model ({reason}); delete it to start again.") from None
     if optimizer is None:
         return
     for name, parameter in model.named_parameters():

@@ -1,10 +1,10 @@
-"""The training loop, on Lightning Fabric: one device or several, interrupted and gone on with, logged, stopped early.
+"""The training loop, on Lightning Fabric: on one device or several, resumable, logged, with early stopping.
 
-The output folder holds ``run.json`` (the configuration and which songs, from the beginning), ``state.safetensors``
-(where the training stands, while it runs), ``model.safetensors`` and ``model.json`` (the best weights so far, a
-checkpoint as :mod:`graphmix.training.checkpoint` reads it), ``log/`` (CSV or TensorBoard, a folder for each start) and,
-when it is done, ``training.json``. Every file is complete or absent. Run again, a finished folder is left alone and an
-unfinished one is continued, from what its last state says: with the same numbers as if it had never stopped.
+The output folder holds ``run.json`` (the configuration and a digest of the songs, from the beginning),
+``state.safetensors`` (the state, while the training runs), ``model.safetensors`` and ``model.json`` (the best weights
+so far, a checkpoint as :mod:`graphmix.training.checkpoint` reads it), ``log/`` (CSV or TensorBoard, a folder for each
+start) and, when it is done, ``training.json``. Every file is complete or absent. Run again, a finished folder is left
+alone and an unfinished one is resumed from its last state, with the same numbers as an uninterrupted training.
 """
 
 import math
@@ -28,7 +28,7 @@ from graphmix.runs import RunStatus
 from graphmix.training.checkpoint import load_estimator, save_estimator
 from graphmix.training.config import RunConfig, TrainConfig
 from graphmix.training.data import Batch, SongSegments, StepSampler, artist_of, songs_in, split_songs
-from graphmix.training.devices import heard_interrupt, ignore_interrupts, make_fabric, new_log_folder
+from graphmix.training.devices import caught_interrupt, ignore_interrupts, make_fabric, new_log_folder
 from graphmix.training.features import SongFeatures
 from graphmix.training.folder import MODEL, RESULT, STATE, describe_run, read_result, resume, run_folder
 from graphmix.training.step import TrainingStep
@@ -37,13 +37,13 @@ from graphmix.training.train_state import Progress, restore, save_state, seed_st
 MAX_SKIPPED = 20
 """So many steps may be left out because their gradient is not a number."""
 _TRAIN_MEMORY = 0.8
-"""Share of the memory for decoded songs that those of the training get; the songs held out get the rest."""
+"""Share of the memory for decoded songs that those of the training get; held-out songs get the rest."""
 State = tuple[Progress, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: the model with its best weights, what ``training.json`` says, and where it is.
+    """A finished training: the model with its best weights, the content of ``training.json``, and the folder.
 
     ``is_first`` is false in all but one of the processes of a training on several devices.
     """
@@ -58,7 +58,7 @@ class Trained:
 def train(
     config: TrainConfig, out: str | Path, *, listener: Listener | None = None, features: SongFeatures | None = None
 ) -> Trained:
-    """Train a model into a folder, or go on with it.
+    """Train a model into a folder, or resume its training.
 
     Args:
         config: model, songs, losses, budget, devices; see :func:`graphmix.training.load_config`.
@@ -99,7 +99,7 @@ def _run(
     listener: Listener | None,
     features: SongFeatures | None,
 ) -> None:
-    """What every process does."""
+    """The training of one process."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         training = _Training(fabric, config, folder, run, parts, state, listener or Silent(), features)
@@ -164,15 +164,15 @@ class _Training:
 
     @property
     def done(self) -> bool:
-        """No step is left, or none has helped for long."""
+        """Whether no step is left, or patience has run out."""
         progress, settings = self.progress, self.settings
         tired = 0 < settings.patience <= progress.waited
         return self.optimizer is None or progress.step >= settings.steps or tired
 
     def run(self) -> None:
-        """From wherever the training stands to its end."""
+        """Train from the current state to the end."""
         settings, progress = self.settings, self.progress
-        with heard_interrupt() as interrupted:
+        with caught_interrupt() as interrupted:
             if progress.best_step < 0:
                 self._evaluate()
                 self._save()
@@ -192,7 +192,7 @@ class _Training:
         self._finish()
 
     def _batches(self) -> Iterator[Batch]:
-        """What is left of the steps: first those that need no sound, for which none is read."""
+        """The remaining steps: first those without sound, for which none is read."""
         last, after = self.settings.steps, self.settings.silent_steps
         for first, end, with_audio in (
             (self.progress.step, after, False),
@@ -254,7 +254,7 @@ class _Training:
             )
 
     def _any(self, flag: bool) -> bool:
-        """Does any process say so? All have to stop at the same step."""
+        """Whether the flag is set in any process; all have to stop at the same step."""
         return self._sum([float(flag)])[0] > 0
 
     def _sum(self, numbers: Sequence[float]) -> list[float]:
@@ -265,10 +265,10 @@ class _Training:
         return [float(x) for x in self.fabric.all_reduce(tensor, reduce_op="sum")]
 
     def _evaluate(self) -> None:
-        """Judge the weights on the songs held out, and keep them if they are the best so far."""
+        """Evaluate the weights on the held-out songs, and keep them if they are the best so far."""
         progress = self.progress
         numbers = self._held_out_numbers()
-        if not numbers:  # no song is held out: the mean of what the training said since the last time
+        if not numbers:  # no held-out song: the mean training loss since the last evaluation
             total, count = self._sum(progress.recent)
             numbers = {"total": total / count if count else math.nan}
         progress.recent = [0.0, 0.0]
@@ -279,7 +279,7 @@ class _Training:
             save_estimator(self.estimator, self.folder / MODEL, training=self._facts())
 
     def _held_out_numbers(self) -> dict[str, float]:
-        """Means over the segments of the songs held out, shared among the processes; empty without such songs."""
+        """Means over the segments of the held-out songs, shared among the processes; empty without such songs."""
         mine = range(self.fabric.global_rank, len(self.held_out), self.fabric.world_size)
         if not len(self.held_out):
             return {}
@@ -296,7 +296,7 @@ class _Training:
         return {name: number / count for name, number in zip(self.step.judged, totals, strict=True)}
 
     def _facts(self) -> dict[str, Any]:
-        """What a checkpoint says of its training."""
+        """Facts about the training, for checkpoints."""
         return {
             "config": self.described["config"],
             "step": self.progress.step,
@@ -316,7 +316,7 @@ class _Training:
         save_state(self.folder / STATE, self.described, self.progress, self.estimator, self.optimizer)
 
     def _finish(self) -> None:
-        """Write what came out; its presence says that the folder is done."""
+        """Write the result, whose presence marks the folder as finished."""
         self._save()
         for logger in self.fabric.loggers:
             logger.finalize("success")
@@ -347,7 +347,7 @@ def known(number: float) -> float | None:
 def rate_at(settings: RunConfig, step: int) -> float:
     """Learning rate of a step: a line from 0 over the warm-up, then half a cosine down to its final share.
 
-    Steps that hear sound, after others that do not, begin with a share of the rate and fall by themselves.
+    Steps with sound, after steps without, begin with a share of the rate and fall along a cosine of their own.
     """
     silent = settings.silent_steps
     first, last, top = settings.warmup_steps, silent or settings.steps, settings.learning_rate
