@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from graphmix.audio.segments import MIN_SCORED_SAMPLES, evaluation_segments, training_start
+from graphmix.audio.files import AudioInfo
+from graphmix.audio.segments import evaluation_segments, training_start
 from graphmix.audio.song import BYTES_PER_SAMPLE, PRELOAD_BYTES, Song, load_layout
 from graphmix.audio.song_description import DESCRIPTION
 from graphmix.audio.song_folder import Layout, find_layout
@@ -26,7 +26,6 @@ from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.models.mixing.stems import Stems
-from graphmix.search.objective import song_level
 from graphmix.training.matching import find_subgroups
 
 Truth = tuple[MixGraph, dict[str, tuple[str, ...]]]
@@ -46,7 +45,8 @@ class Example:
         length: samples of the segment.
         warmup: samples at the beginning that are not scored.
         comes_again: whether this very segment will be asked for again, so that its features are worth keeping.
-        song_level: of the whole mix, as :func:`graphmix.search.song_level` measures it; None with the stems.
+        mix: file of the whole mix.
+        song_samples: length of the whole song.
     """
 
     song: str
@@ -56,7 +56,8 @@ class Example:
     length: int
     warmup: int
     comes_again: bool = False
-    song_level: Tensor | None = None
+    mix: AudioInfo | None = None
+    song_samples: int = 0
 
     @property
     def audible(self) -> Stems:
@@ -224,7 +225,6 @@ class SongSegments(Dataset[Example]):
         self._room = memory_bytes
         self._truths: dict[int, Truth] = {}
         self._songs: dict[int, Song] = {}
-        self._levels: dict[int, Tensor] = {}
         self.lengths: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -248,14 +248,6 @@ class SongSegments(Dataset[Example]):
                 self._room -= (song.num_tracks + 1) * 2 * song.num_samples * BYTES_PER_SAMPLE
             self._songs[index] = song
         return self._songs[index]
-
-    def song_level(self, index: int) -> Tensor:
-        """Level of the mix of a song, to which the audio loss compares a segment; measured once."""
-        if index not in self._levels:
-            song = self.song(index)
-            mix = song.read_mix(0, max(song.num_samples, MIN_SCORED_SAMPLES))
-            self._levels[index] = song_level(mix, self.sample_rate)
-        return self._levels[index]
 
     def __getitem__(self, pick: Pick) -> Example:
         """A random segment of a song: always the same for the same pick."""
@@ -286,11 +278,14 @@ class SongSegments(Dataset[Example]):
 
     def cut(self, index: int, start: int, comes_again: bool = False) -> Example:
         """The segment of a song that begins at a sample; before and after the song is silence."""
-        stems = None if self.silent else Stems.from_song(self.song(index), start, self.length)
-        record = self.records[index]
+        record, graph = self.records[index], self.truth(index)[0]
         place = (str(record.graph_path), start)
-        level = None if self.silent else self.song_level(index)
-        return Example(record.song_id, place, stems, self.truth(index)[0], self.length, self.warmup, comes_again, level)
+        if self.silent:
+            return Example(record.song_id, place, None, graph, self.length, self.warmup, comes_again)
+        song = self.song(index)
+        stems = Stems.from_song(song, start, self.length)
+        whole = song.mix, song.num_samples
+        return Example(record.song_id, place, stems, graph, self.length, self.warmup, comes_again, *whole)
 
 
 class StepSampler(Sampler[list[Pick]]):

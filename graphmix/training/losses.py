@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
+from graphmix.audio.files import read_audio
+from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.heads import COEFFICIENT_LIMIT
@@ -23,7 +25,9 @@ from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import mix_loss
+from graphmix.search.objective import song_level
 from graphmix.spec import STRUCTURAL
+from graphmix.training.data import Example
 from graphmix.training.matching import ConsoleTarget, console_target
 
 _SMALL_ERROR = 0.05
@@ -51,6 +55,16 @@ def audio_loss(
         sample_rate=sample_rate,
         song_level=song_level,
     ).total
+
+
+def song_level_of(example: Example, sample_rate: int) -> Tensor:
+    """Level of the whole mix that a segment is cut from; see :func:`graphmix.search.song_level`.
+
+    Not for: processes that only decode. They are forks, and the loops of the loss run in threads.
+    """
+    assert example.mix is not None, "songs without a mix are not trained on"
+    mix = read_audio(example.mix, 0, example.song_samples, sample_rate)
+    return song_level(pad(mix, (0, max(0, MIN_SCORED_SAMPLES - mix.size(1)))), sample_rate)
 
 
 def class_weights(graphs: Iterable[tuple[MixGraph, Mapping[str, Sequence[str]]]], rack: Rack, chain: str) -> Tensor:

@@ -19,7 +19,7 @@ from graphmix.spec import STRUCTURAL
 from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, Example, SongSegments
 from graphmix.training.features import FeatureStore, SongFeatures, Ticker
-from graphmix.training.losses import audio_loss, class_weights, parameter_terms, sparsity_term
+from graphmix.training.losses import audio_loss, class_weights, parameter_terms, song_level_of, sparsity_term
 from graphmix.training.matching import ConsoleTarget, console_target
 
 
@@ -45,6 +45,7 @@ class TrainingStep(nn.Module):
         self.register_buffer("weights", torch.ones(len(STRUCTURAL) + len(estimator.rack.names), 2), persistent=False)
         self.active = {name: weight for name, weight in loss.model_dump().items() if weight > 0}
         self._features = FeatureStore(estimator, feature_bytes)
+        self._levels: dict[str, Tensor] = {}
         self._targets: dict[tuple[str, tuple[str, ...]], ConsoleTarget] = {}
         wrong = next((name for name in self.active if name not in estimator.loss_terms), None)
         if wrong is not None:
@@ -150,10 +151,17 @@ class TrainingStep(nn.Module):
     def _audio(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:
         rate = self.estimator.sample_rate
         losses = [
-            audio_loss(mix, example.audible, example.warmup, rate, example.song_level)
+            audio_loss(mix, example.audible, example.warmup, rate, self._song_level(example))
             for mix, example in zip(mixes, examples, strict=True)
         ]
         return torch.stack(losses).mean()
+
+    def _song_level(self, example: Example) -> Tensor:
+        """Level of the example's song; measured once."""
+        path = example.place[0]
+        if path not in self._levels:
+            self._levels[path] = song_level_of(example, self.estimator.sample_rate)
+        return self._levels[path]
 
 
 def fit_estimator(estimator: Estimator, songs: SongSegments) -> None:

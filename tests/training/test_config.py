@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "nothing before the sound": ({"model": DMC, "training": {"audio_after": 0.5}}, "audio the only term of the loss"),
     "nothing held out": (
         {"model": DMC, "loss": {"wet": 1}, "training": {"audio_after": 0.5}, "data": {"validation": 0}},
-        "hold songs out",
+        "hold out songs",
     ),
 }
 

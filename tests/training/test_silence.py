@@ -20,7 +20,7 @@ from graphmix.search.objective import Objective
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.data import SongSegments, songs_in
 from graphmix.training.estimator_start import EstimatorStart, segment_to_compare
-from graphmix.training.losses import audio_loss
+from graphmix.training.losses import audio_loss, song_level_of
 from graphmix.training.prediction import predict
 from graphmix.training.trainer import train
 from tests.quiet_songs import KINDS, RATE, write_quiet_songs
@@ -133,7 +133,7 @@ def test_a_silent_segment_of_a_song_costs_no_more_than_one_that_sounds(quiet: Pa
     for start in (0, 4 * RATE):
         example = songs.cut(index, start)
         prediction = example.audible.audio.sum(0)
-        costs.append(float(audio_loss(prediction, example.audible, example.warmup, RATE, example.song_level)))
+        costs.append(float(audio_loss(prediction, example.audible, example.warmup, RATE, song_level_of(example, RATE))))
         paper = float(audio_loss(prediction, example.audible, example.warmup, RATE))
     assert costs[1] < 2 * costs[0]
     assert paper > 20
@@ -145,6 +145,6 @@ def test_a_loss_of_silence_has_a_finite_gradient(quiet: Path) -> None:
         example = songs.cut(index, 4 * RATE)
         gain = torch.ones(len(example.audible.names), 1, 1, requires_grad=True)
         prediction = (gain * example.audible.audio).sum(0)
-        audio_loss(prediction, example.audible, example.warmup, RATE, example.song_level).backward()
+        audio_loss(prediction, example.audible, example.warmup, RATE, song_level_of(example, RATE)).backward()
         assert gain.grad is not None
         assert bool(gain.grad.isfinite().all())
