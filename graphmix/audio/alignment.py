@@ -254,4 +254,4 @@ def fit_tracks(tracks: NDArray[np.float32], mix: NDArray[np.float32], lag: int) 
     wanted = (inside @ target).astype(np.float64) / scale
     gains = np.linalg.solve(gram, wanted)
     power = float(np.square(target, dtype=np.float64).sum())
-    return gains / scale, float(wanted @ gains) / power if power > 0 else 0.0
+    return np.asarray(gains / scale, np.float64), float(wanted @ gains) / power if power > 0 else 0.0
