@@ -22,7 +22,7 @@ Parts:
 Models are trained by the configurations that come with graphmix into folders of --work, unless they are there; a
 training that was interrupted goes on. With --log a line of JSON is appended for every model and song, and what the log
 holds is not done again. The floor of any table is what remains of the audio loss for who decides as the songbook's
-engineer does, without chance and habits (``oracle``). Intervals are 95 % bootstrap intervals over songs.
+engineer does, without chance and mixing style (``oracle``). Intervals are 95 % bootstrap intervals over songs.
 
 The proxy network has a benchmark of its own, proxy.py.
 """
@@ -157,7 +157,7 @@ def note_oracle(part: str, songs: Sequence[EvaluationSong], rows: list[Row], not
     for song in songs:
         if song.song_id not in have:
             loss = oracle_loss(song.source.graph_path.parent)  # type: ignore[union-attr]
-            note({"part": f"{part} oracle", "song": song.song_id, "content": loss.content, "habits": loss.habits})
+            note({"part": f"{part} oracle", "song": song.song_id, "content": loss.content, "style": loss.style})
 
 
 # --- parts

@@ -1,16 +1,16 @@
 """A songbook with known answers: songs, their dry tracks, and the true graph of each mix.
 
 Parts are synthesized, or cut from your own loops; consoles are drawn as real sessions are; what is decided follows
-from what is measured, from roles and an artist's taste, and from a stated amount of chance. Any number of songs comes
+from what is measured, from roles and an artist's style, and from a stated amount of chance. Any number of songs comes
 from a seed.
 """
 
 from graphmix.songbook.book import write_songbook
+from graphmix.songbook.book_song import BookSong, make_song, song_name
 from graphmix.songbook.files import read_stored
 from graphmix.songbook.loops import LoopLibrary, find_loops
 from graphmix.songbook.oracle import OracleLoss, oracle_loss, oracle_mix
 from graphmix.songbook.settings import SongbookSettings
-from graphmix.songbook.songs import BookSong, make_song, song_name
 
 __all__ = [
     "BookSong",

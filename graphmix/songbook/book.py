@@ -8,10 +8,10 @@ from pathlib import Path
 
 from graphmix.errors import SongError
 from graphmix.processes import start_worker
+from graphmix.songbook.book_song import make_song, song_name
 from graphmix.songbook.files import is_written, open_book, write_song
 from graphmix.songbook.loops import LoopLibrary
 from graphmix.songbook.settings import SongbookSettings
-from graphmix.songbook.songs import make_song, song_name
 
 Progress = Callable[[int, int], None]
 """Called with songs done and songs wanted."""

@@ -26,24 +26,11 @@ SUBGROUPS_SCALE, SUBGROUPS_POWER, SUBGROUPS_SPREAD = 2.12, 0.35, 0.30
 """Subgroups of a song with n tracks: scale * n ** power * exp(spread * normal), at least 1 and at most n."""
 
 SIZE_CONCENTRATION = 1.0
-"""Of the symmetric Dirichlet shares by which tracks, beyond one each, fall to the subgroups: small is uneven."""
-
-SINGLE_TRACK_SHARE = 1 / 3
-"""Subgroups that hold one track; what the numbers above come to."""
-
-EFFECTS_PER_TRACK = 1.4
-"""Active processors of a track, fader and panning not counted."""
-
-TRACKS_WITHOUT_EFFECTS = 1 / 3
-
-EFFECT_COUNTS = {"equalizer": 93, "compressor": 54, "reverb": 48}
-"""Processors in the Ardour sessions; five were saturators, which the paper's console has not."""
-
-EFFECT_ORDER = ("equalizer", "compressor", "noisegate", "imager", "gain", "delay", "reverb")
-"""Equalizer, compressor, reverb in the sessions; the rest stands where section 2.2 of the pruning paper has it."""
+"""Concentration of the symmetric Dirichlet shares by which tracks, beyond one each, fall to the subgroups: a small one
+is uneven. A third of the subgroups then hold one track, as in real sessions."""
 
 FADER_DB: Quantiles = ((0.0, -30.0), (0.1, -14.0), (0.5, -3.0), (0.9, 1.0), (1.0, 6.0))
-"""Faders of the Ardour sessions in dB; the ends are where nobody mixes any more."""
+"""Faders of the Ardour sessions in dB; the ends lie where no mix goes any further."""
 
 
 def quantile(table: Quantiles, share: float) -> float:

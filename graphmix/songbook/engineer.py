@@ -1,8 +1,8 @@
-"""How a track is mixed: decisions that follow from what is measured, from its role, from taste, and from chance.
+"""How a track is mixed: decisions that follow from what is measured, from its role, from style, and from chance.
 
 Each decision has a *score*, a measured excess over what the role is left alone with; a processor is set where the
 score is above 0, and its settings grow with the excess. Chance moves scores and settings by multiples of the numbers
-of :data:`SWAY`; without it all is a function of content, role and taste.
+of :data:`SWAY`; without it all is a function of content, role and style.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from graphmix.songbook.effects import (
 )
 from graphmix.songbook.features import Features
 from graphmix.songbook.roles import BUS_BRIGHT_DB, BUS_DEPTH, Role
-from graphmix.songbook.session import Luck, Taste
+from graphmix.songbook.session import Luck, MixingStyle
 
 SWAY: Mapping[str, float] = {
     "level": 4.0, "place": 0.25, "cut": 6.0, "corner": 0.3, "bell": 3.0, "bell depth": 0.4, "shelf": 4.0,
@@ -57,16 +57,18 @@ class Wish:
     place: float
 
 
-def decide_track(f: Features, role: Role, wish: Wish, taste: Taste, luck: Luck, sample_rate: int) -> list[Setting]:
+def decide_track(
+    f: Features, role: Role, wish: Wish, style: MixingStyle, luck: Luck, sample_rate: int
+) -> list[Setting]:
     """The processors of a track, in the order of the console."""
     chain: list[Setting] = []
     louder = raised = 0.0
-    curve = _track_curve(f, role, taste, luck)
+    curve = _track_curve(f, role, style, luck)
     if curve is not None:
         chain.append(equalizer(sample_rate, *curve))
         gains = equalizer_curve(f.band_hz, *curve)
         louder, raised = f.change(gains, weighted=True), f.change(gains, weighted=False)
-    compressor = _track_compressor(f, role, taste, luck, raised)
+    compressor = _track_compressor(f, role, style, luck, raised)
     if compressor is not None:
         chain.append(compressor)
         settings = compressor[2]
@@ -77,7 +79,7 @@ def decide_track(f: Features, role: Role, wish: Wish, taste: Taste, luck: Luck, 
     chain += _image(f, role, luck)
     level_db = wish.loudness_db - f.loudness_db - louder + _sway(luck, "level")
     chain.append(_fader(level_db, wish, luck))
-    return chain + _echo(f, role, taste, luck, sample_rate) + _room(f, role, taste, luck, sample_rate)
+    return chain + _echo(f, role, style, luck, sample_rate) + _room(f, role, style, luck, sample_rate)
 
 
 def decide_gain(f: Features, wish: Wish, luck: Luck) -> list[Setting]:
@@ -85,25 +87,25 @@ def decide_gain(f: Features, wish: Wish, luck: Luck) -> list[Setting]:
     return [_fader(wish.loudness_db - f.loudness_db + _sway(luck, "level"), wish, luck)]
 
 
-def decide_bus(f: Features, family: str, taste: Taste, luck: Luck, sample_rate: int) -> list[Setting]:
+def decide_bus(f: Features, family: str, style: MixingStyle, luck: Luck, sample_rate: int) -> list[Setting]:
     """The processors of a bus of several tracks; one that is compressed has a gain to make up for it."""
     chain: list[Setting] = []
     raised = 0.0
-    lack = BUS_BRIGHT_DB[family] + taste.bright_db - f.bright_db
+    lack = BUS_BRIGHT_DB[family] + style.bright_db - f.bright_db
     if abs(lack) - BUS_DULL_DB + _sway(luck, "shelf") > 0:
         shelf = float(np.clip(0.5 * lack * np.exp(_sway(luck, "shelf depth")), -6, 6))
         chain.append(equalizer(sample_rate, None, None, round(shelf, 2)))
         raised = f.change(equalizer_curve(f.band_hz, None, None, shelf), weighted=False)
-    excess = f.crest_db - GLUE_CREST_DB - taste.even_db + _sway(luck, "comp")
+    excess = f.crest_db - GLUE_CREST_DB - style.even_db + _sway(luck, "comp")
     if excess > 0:
         ratio = float(np.clip((1.5 + excess / 6) * np.exp(_sway(luck, "ratio")), 1.3, 4.0))
         threshold = float(np.clip(f.loud_db + raised - 5 + _sway(luck, "threshold"), -70, -3))
         chain.append(dynamics("compressor", threshold, ratio, 10.0, 30 * float(np.exp(_sway(luck, "time"))), 0.85))
         lost = compression_change(f.frames_db + raised, threshold, ratio, 10.0)
         chain.append(panned_gain(-0.85 * lost, 0.0))
-    wet = BUS_DEPTH.get(family, 0.0) * taste.depth * (1 - 0.6 * f.sustain)
+    wet = BUS_DEPTH.get(family, 0.0) * style.depth * (1 - 0.6 * f.sustain)
     if wet - 0.6 * ROOM_WET + _sway(luck, "room") > 0:
-        chain.append(_room_of(wet, 1.1, f, taste, luck, sample_rate))
+        chain.append(_room_of(wet, 1.1, f, style, luck, sample_rate))
     return chain
 
 
@@ -115,7 +117,7 @@ Curve = tuple[float | None, tuple[float, float, float] | None, float]
 """Low cut in Hz, bell, shelf in dB."""
 
 
-def _track_curve(f: Features, role: Role, taste: Taste, luck: Luck) -> Curve | None:
+def _track_curve(f: Features, role: Role, style: MixingStyle, luck: Luck) -> Curve | None:
     """What undoes the colour of a track; None where nothing needs undoing."""
     low_cut, bell, shelf = None, None, 0.0
     if role.low_hz > 60:
@@ -127,15 +129,15 @@ def _track_curve(f: Features, role: Role, taste: Taste, luck: Luck) -> Curve | N
     if excess - RESONANCE_DB + _sway(luck, "bell") > 0:
         depth = -excess * np.exp(_sway(luck, "bell depth"))
         bell = (round(hz, 1), round(float(np.clip(depth, -14, -3)), 2), 0.5)
-    lack = role.bright_db + taste.bright_db - f.bright_db
+    lack = role.bright_db + style.bright_db - f.bright_db
     if abs(lack) - DULL_DB + _sway(luck, "shelf") > 0:
         shelf = round(float(np.clip(0.7 * lack * np.exp(_sway(luck, "shelf depth")), -8, 10)), 2)
     return None if low_cut is None and bell is None and shelf == 0 else (low_cut, bell, shelf)
 
 
-def _track_compressor(f: Features, role: Role, taste: Taste, luck: Luck, raised: float) -> Setting | None:
+def _track_compressor(f: Features, role: Role, style: MixingStyle, luck: Luck, raised: float) -> Setting | None:
     """For strokes that differ too much: the louder half is held back."""
-    excess = f.spread_db - role.even_db - taste.even_db + _sway(luck, "comp")
+    excess = f.spread_db - role.even_db - style.even_db + _sway(luck, "comp")
     if excess <= 0:
         return None
     ratio = float(np.clip((1.7 + excess / 4) * np.exp(_sway(luck, "ratio")), 1.5, 8.0))
@@ -170,9 +172,9 @@ def _fader(level_db: float, wish: Wish, luck: Luck) -> Setting:
     return panned_gain(level_db, place)
 
 
-def _echo(f: Features, role: Role, taste: Taste, luck: Luck, sample_rate: int) -> list[Setting]:
+def _echo(f: Features, role: Role, style: MixingStyle, luck: Luck, sample_rate: int) -> list[Setting]:
     """Echoes in the rhythm of the track, where it leaves room for them."""
-    wet = role.echo * taste.echo * (1 - f.sustain)
+    wet = role.echo * style.echo * (1 - f.sustain)
     if not role.echo or wet - ECHO_WET + _sway(luck, "echo") <= 0:
         return []
     period = f.pulse_s
@@ -183,16 +185,16 @@ def _echo(f: Features, role: Role, taste: Taste, luck: Luck, sample_rate: int) -
     return [echoes(sample_rate, float(np.clip(wet * np.exp(_sway(luck, "echo wet")), 0.05, 0.5)), round(period, 4))]
 
 
-def _room(f: Features, role: Role, taste: Taste, luck: Luck, sample_rate: int) -> list[Setting]:
+def _room(f: Features, role: Role, style: MixingStyle, luck: Luck, sample_rate: int) -> list[Setting]:
     """Depth, where the track leaves gaps in which it is heard."""
-    wet = role.depth * taste.depth * (1 - 0.6 * f.sustain)
+    wet = role.depth * style.depth * (1 - 0.6 * f.sustain)
     if not role.depth or wet - ROOM_WET + _sway(luck, "room") <= 0:
         return []
-    return [_room_of(wet, role.decay_s, f, taste, luck, sample_rate)]
+    return [_room_of(wet, role.decay_s, f, style, luck, sample_rate)]
 
 
-def _room_of(wet: float, decay_s: float, f: Features, taste: Taste, luck: Luck, sample_rate: int) -> Setting:
+def _room_of(wet: float, decay_s: float, f: Features, style: MixingStyle, luck: Luck, sample_rate: int) -> Setting:
     """A reverb; busy tracks get a shorter one."""
     wet = float(np.clip(wet * np.exp(_sway(luck, "room wet")), 0.04, 0.4))
     busy = float(np.clip(np.sqrt(f.pulse_s / 0.4), 0.8, 1.3))
-    return room(sample_rate, wet, float(np.clip(decay_s * taste.decay * busy * np.exp(_sway(luck, "decay")), 0.2, 3.0)))
+    return room(sample_rate, wet, float(np.clip(decay_s * style.decay * busy * np.exp(_sway(luck, "decay")), 0.2, 3.0)))

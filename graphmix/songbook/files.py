@@ -1,7 +1,7 @@
 """A songbook on disk: one folder a song, complete or absent, and what all of them share in ``songbook.json``.
 
 ====================  ================================================================================================
-``song.json``         name, artist, genre, mix, stems, subgroups, as any song's; and seed, index, roles, taste, facts
+``song.json``         name, artist, genre, mix, stems, subgroups, as any song's; and seed, index, roles, style, facts
 ``dry/``              dry tracks, 24-bit FLAC (or WAV), mono where both channels are equal
 ``mix.flac``          the mix
 ``graph.safetensors`` the true graph; its inputs are named after the files in ``dry/``
@@ -30,10 +30,10 @@ from graphmix.audio.song import load_song
 from graphmix.errors import GraphmixError, SongError
 from graphmix.graph.storage import save_graph
 from graphmix.io import write_json
+from graphmix.songbook.book_song import BookSong, in_24_bits
 from graphmix.songbook.loops import LoopLibrary
-from graphmix.songbook.session import Session, Taste
+from graphmix.songbook.session import MixingStyle, Session
 from graphmix.songbook.settings import SongbookSettings
-from graphmix.songbook.songs import BookSong, in_24_bits
 
 BOOK_FILE = "songbook.json"
 SONG_FILE = "song.json"
@@ -48,7 +48,7 @@ class StoredSong:
 
     Args:
         session: dry tracks, roles, subgroups.
-        taste: of the artist's engineer.
+        style: of the artist's engineer.
         chance: of its mix.
         seed: of that chance.
         gain_only: whether it is a mix of gain and panning alone.
@@ -56,7 +56,7 @@ class StoredSong:
     """
 
     session: Session
-    taste: Taste
+    style: MixingStyle
     chance: float
     seed: tuple[int, ...]
     gain_only: bool
@@ -93,6 +93,8 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
         raise SongError(f"{out} cannot be used ({error.strerror or error}): choose another folder.") from None
     if not isinstance(found, dict):
         raise SongError(f"{path} is damaged (it holds no object): choose another folder.")
+    if isinstance(theirs := found.get("settings"), dict) and "habits" in theirs:  # its name in older songbooks
+        theirs["style_spread"] = theirs.pop("habits")
     if found != content:
         theirs, ours = (c.get("settings") or {} for c in (found, content))
         other = next((name for name in ours if theirs.get(name) != ours[name]), "loops")
@@ -144,7 +146,7 @@ def _description(song: BookSong, settings: SongbookSettings) -> dict[str, Any]:
             "chance": settings.chance,
             "sample_rate": settings.sample_rate,
             "roles": dict(song.session.roles),
-            "taste": song.taste.to_dict(),
+            "style": song.style.to_dict(),
             "facts": dict(song.facts),
         },
     }
@@ -168,7 +170,7 @@ def read_stored(folder: str | Path) -> StoredSong:
             subgroups=song.subgroups,
             sample_rate=song.sample_rate,
         ),
-        taste=Taste.from_dict(values["taste"]),
+        style=MixingStyle.from_dict(values["style"]),
         chance=float(values["chance"]),
         seed=settings.stream("chance", values["index"]),
         gain_only=values["mode"] == "gain",
@@ -181,7 +183,8 @@ def _stored(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_bytes())
         values = {**description["songbook"], "seed": description["seed"]}
-        kinds = {"sample_rate": int, "roles": dict, "taste": dict, "index": int, "mode": str, "seed": int}
+        values.setdefault("style", values.pop("taste", None))  # its name in older songbooks
+        kinds = {"sample_rate": int, "roles": dict, "style": dict, "index": int, "mode": str, "seed": int}
         wrong = next((key for key, kind in kinds.items() if not isinstance(values[key], kind)), None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SongError(f"{path} does not describe a song of a songbook ({error!r}).") from None

@@ -16,7 +16,7 @@ from graphmix.songbook.effects import Setting, studio
 from graphmix.songbook.engineer import Wish, decide_bus, decide_gain, decide_track
 from graphmix.songbook.features import Features, measure
 from graphmix.songbook.roles import Role, find_role
-from graphmix.songbook.session import Luck, Session, Taste
+from graphmix.songbook.session import Luck, MixingStyle, Session
 
 MIX_LOUDNESS_DB = -18.0
 PEAK_CEILING_DB = -1.0
@@ -36,13 +36,13 @@ class Mixed:
 
 
 def mix_session(
-    session: Session, taste: Taste, chance: float, seed: tuple[int, ...], *, gain_only: bool = False
+    session: Session, style: MixingStyle, chance: float, seed: tuple[int, ...], *, gain_only: bool = False
 ) -> Mixed:
     """Mix as an engineer would.
 
     Args:
         session: dry tracks, roles and subgroups.
-        taste: of the engineer.
+        style: of the engineer.
         chance: 0 to 1; 0 is what follows from the content and nothing else.
         seed: of chance; tracks are numbered in the session's order, buses after them.
         gain_only: nothing but gain and panning on each track.
@@ -50,7 +50,7 @@ def mix_session(
     roles = {track: find_role(role) for track, role in session.roles.items()}
     tracks = list(session.stems)
     heard = {track: measure(session.stems[track].numpy(), session.sample_rate) for track in tracks}
-    wishes = _wishes(heard, roles, taste)
+    wishes = _wishes(heard, roles, style)
     chains: dict[str, list[Setting]] = {}
     for number, track in enumerate(tracks):
         luck = Luck((*seed, number), chance)
@@ -58,7 +58,7 @@ def mix_session(
             chains[track] = decide_gain(heard[track], wishes[track], luck)
         else:
             f, role = heard[track], roles[track]
-            chains[track] = decide_track(f, role, wishes[track], taste, luck, session.sample_rate)
+            chains[track] = decide_track(f, role, wishes[track], style, luck, session.sample_rate)
     with torch.no_grad():
         buses = {bus: _render_bus(session, members, chains) for bus, members in session.subgroups.items()}
         bus_chains: dict[str, list[Setting]] = {bus: [] for bus in buses}
@@ -66,7 +66,7 @@ def mix_session(
             if len(members) > 1 and not gain_only:
                 f, luck = measure(buses[bus].numpy(), session.sample_rate), Luck((*seed, number), chance)
                 family = roles[members[0]].family
-                bus_chains[bus] = decide_bus(f, family, taste, luck, session.sample_rate)
+                bus_chains[bus] = decide_bus(f, family, style, luck, session.sample_rate)
         mix = _render_mix(buses, bus_chains, session.sample_rate)
     master_db = _master(mix, session.sample_rate)
     chains, bus_chains = _with_master(session.subgroups, chains, bus_chains, master_db)
@@ -96,7 +96,7 @@ def _add(graph: MixGraph, chain: Sequence[Setting]) -> list[int]:
     return [graph.add(kind, wet=wet, **values) for kind, wet, values in chain]
 
 
-def _wishes(heard: Mapping[str, Features], roles: Mapping[str, Role], taste: Taste) -> dict[str, Wish]:
+def _wishes(heard: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
     """How loud and where: tracks of one role share a loudness, the brightest has its place, others stand around."""
     crowd_db = -10 * math.log10(max(1.0, len(heard) / CROWDED_FROM))
     by_role: dict[str, list[str]] = {}
@@ -105,11 +105,11 @@ def _wishes(heard: Mapping[str, Features], roles: Mapping[str, Role], taste: Tas
     wishes = {}
     for members in by_role.values():
         role = roles[members[0]]
-        loudness = LEAD_LOUDNESS_DB + role.loudness_db + taste.levels_db.get(role.family, 0.0) + crowd_db
+        loudness = LEAD_LOUDNESS_DB + role.loudness_db + style.levels_db.get(role.family, 0.0) + crowd_db
         loudness -= 6 * math.log10(len(members))
         ranked = sorted(members, key=lambda track: (-heard[track].bright_db, track))
         for rank, track in enumerate(ranked):
-            wishes[track] = Wish(loudness, max(-0.9, min(0.9, taste.width * _place(role, rank))))
+            wishes[track] = Wish(loudness, max(-0.9, min(0.9, style.width * _place(role, rank))))
     return wishes
 
 

@@ -1,7 +1,7 @@
-"""The best possible answer: the decision that follows from a song's content, without its chance.
+"""The oracle: the mix that follows from a song's content, without its chance.
 
-No estimator can know chance before it happens, nor the habits of an artist that it has not heard. The mix that the
-same engineer makes of the same tracks without them is therefore what an estimator can hope for, and the audio loss
+No estimator can predict chance, nor the mixing style of an artist that it was not trained on. The mix that the
+generator makes of the same tracks without both is therefore the best that an estimator can reach, and the audio loss
 between it and the true mix is the loss that remains: the floor of any table of estimators. (It is the floor to good
 approximation: chance is symmetric about the decision in dB, octaves and logarithms, not in the audio loss.)
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from graphmix.songbook.files import mix_of, read_stored
 from graphmix.songbook.mixing import Mixed, mix_session
-from graphmix.songbook.session import Taste
+from graphmix.songbook.session import MixingStyle
 
 
 @dataclass(frozen=True)
@@ -20,39 +20,41 @@ class OracleLoss:
 
     Args:
         content: of the mix that follows from content alone.
-        habits: of the mix that follows from content and the artist's habits.
-        same: of the mix with habits and chance: the true one made again from the files, hence 0 but for rounding.
+        style: of the mix that follows from content and the artist's mixing style.
+        same: of the mix with style and chance: the true one made again from the files, hence 0 but for rounding.
     """
 
     content: float
-    habits: float
+    style: float
     same: float
 
 
-def oracle_mix(folder: str | Path, *, habits: bool = False, chance: bool = False) -> Mixed:
+def oracle_mix(folder: str | Path, *, style: bool = False, chance: bool = False) -> Mixed:
     """Mix a song of a songbook again from its written dry tracks.
 
     Args:
         folder: of the song.
-        habits: with the taste of its artist, else the common one.
+        style: with the mixing style of its artist, else the common one.
         chance: with the chance of its mix; with both, the result is the true graph.
 
     Raises:
         SongError: the folder is no song of a songbook.
     """
     stored = read_stored(folder)
-    taste = stored.taste if habits else Taste()
-    return mix_session(stored.session, taste, stored.chance if chance else 0.0, stored.seed, gain_only=stored.gain_only)
+    chosen = stored.style if style else MixingStyle()
+    return mix_session(
+        stored.session, chosen, stored.chance if chance else 0.0, stored.seed, gain_only=stored.gain_only
+    )
 
 
 def oracle_loss(folder: str | Path) -> OracleLoss:
-    """What remains of the audio loss for who knows the content, and for who knows the artist's habits too."""
+    """Audio loss that remains where the content is known, and where the artist's mixing style is known too."""
     from graphmix.search.losses import mix_loss  # here: processes that only generate songs load no search
 
     rate = read_stored(folder).session.sample_rate
     target = mix_of(Path(folder), rate)[None]
     losses = [
-        float(mix_loss(prediction=oracle_mix(folder, habits=h, chance=c).mix[None], target=target, sample_rate=rate)[0])
-        for h, c in ((False, False), (True, False), (True, True))
+        float(mix_loss(prediction=oracle_mix(folder, style=s, chance=c).mix[None], target=target, sample_rate=rate)[0])
+        for s, c in ((False, False), (True, False), (True, True))
     ]
     return OracleLoss(*losses)

@@ -1,4 +1,4 @@
-"""What an engineer is given, taste, and chance: all that a mix of the songbook depends on."""
+"""What a mix of the synthetic dataset depends on: a session of dry tracks, a mixing style, and chance."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -36,7 +36,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Taste:
+class MixingStyle:
     """How an artist's engineer differs from the common one; the default does not.
 
     Args:
@@ -62,23 +62,23 @@ class Taste:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Taste":
+    def from_dict(cls, values: Mapping[str, Any]) -> "MixingStyle":
         """The inverse of :meth:`to_dict`.
 
         Raises:
-            SongError: something that is no taste.
+            SongError: something that is no mixing style.
         """
         try:
             return cls(**values)
         except TypeError as error:
-            raise SongError(f"this is no engineer's taste ({error}).") from None
+            raise SongError(f"this is no mixing style ({error}).") from None
 
 
-def draw_taste(seed: tuple[int, ...], habits: float) -> Taste:
-    """An artist's taste; the common one where `habits` is 0."""
+def draw_style(seed: tuple[int, ...], spread: float) -> MixingStyle:
+    """A style drawn for an artist; the common one where `spread` is 0."""
     rng = np.random.default_rng(seed)
-    levels, others = (rng.standard_normal(n).clip(-_LIMIT, _LIMIT) * habits for n in (len(FAMILIES), 6))
-    return Taste(
+    levels, others = (rng.standard_normal(n).clip(-_LIMIT, _LIMIT) * spread for n in (len(FAMILIES), 6))
+    return MixingStyle(
         levels_db={family: round(2.5 * float(z), 3) for family, z in zip(FAMILIES, levels, strict=True)},
         bright_db=round(2.5 * float(others[0]), 3),
         even_db=round(2.0 * float(others[1]), 3),

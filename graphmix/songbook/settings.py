@@ -23,7 +23,7 @@ class SongbookSettings:
             have the same dry tracks.
         chance: 0 to 1: how far decisions deviate from those that follow from the content; 0 not at all, 1 as far as
             two engineers who agree on little. The unit is in :mod:`graphmix.songbook.engineer`.
-        habits: 0 to 1: how far an artist's taste deviates from the common one.
+        style_spread: 0 to 1: how far an artist's mixing style deviates from the common one.
         min_tracks: the fewest tracks of a song.
         max_tracks: the most; None is as real sessions are, up to 136.
         seconds: shortest and longest song.
@@ -35,7 +35,7 @@ class SongbookSettings:
     seed: int = 0
     mode: str = "console"
     chance: float = 0.3
-    habits: float = 0.3
+    style_spread: float = 0.3
     min_tracks: int = 2
     max_tracks: int | None = None
     seconds: tuple[float, float] = (10.0, 30.0)
@@ -49,7 +49,7 @@ class SongbookSettings:
         for name, allowed in (("mode", MODES), ("audio_format", FORMATS)):
             if getattr(self, name) not in allowed:
                 raise SongError(f"the songbook's {name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
-        for name in ("chance", "habits"):
+        for name in ("chance", "style_spread"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SongError(f"the songbook's {name} is {getattr(self, name)}; it lies between 0 and 1.")
         if self.min_tracks < 1 or (self.max_tracks is not None and self.max_tracks < self.min_tracks):
@@ -79,12 +79,13 @@ class SongbookSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SongbookSettings":
-        """The inverse of :meth:`to_dict`.
+        """The inverse of :meth:`to_dict`; older settings have `habits` in place of `style_spread`.
 
         Raises:
             SongError: a value that is missing, unknown or out of range.
         """
+        renamed = {"style_spread" if name == "habits" else name: value for name, value in values.items()}
         try:
-            return cls(**{**values, "seconds": tuple(values["seconds"])})
+            return cls(**{**renamed, "seconds": tuple(values["seconds"])})
         except (TypeError, KeyError) as error:
             raise SongError(f"these are no settings of a songbook ({error}).") from None

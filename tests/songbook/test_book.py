@@ -31,7 +31,6 @@ from graphmix.songbook import (
 )
 from graphmix.songbook.distributions import (
     FADER_DB,
-    SINGLE_TRACK_SHARE,
     TRACKS_PER_SONG,
     draw_num_tracks,
     draw_subgroup_sizes,
@@ -109,31 +108,31 @@ def test_wav_holds_the_same_samples(book: Path, tmp_path: Path) -> None:
 # --- what is decided
 
 
-def test_with_habits_and_chance_the_files_alone_give_the_true_graph_again(book: Path) -> None:
+def test_with_style_and_chance_the_files_alone_give_the_true_graph_again(book: Path) -> None:
     for folder in songs_of(book):
-        true, again = load_graph(folder / "graph.safetensors"), oracle_mix(folder, habits=True, chance=True).graph
+        true, again = load_graph(folder / "graph.safetensors"), oracle_mix(folder, style=True, chance=True).graph
         assert torch.equal(true.node_type, again.node_type)
         assert torch.equal(true.wet, again.wet)
         for name, values in true.params.items():
             assert torch.equal(values, again.params[name]), name
 
 
-def test_the_oracle_is_near_and_only_chance_and_habits_are_between(book: Path) -> None:
+def test_the_oracle_is_near_and_only_chance_and_style_are_between(book: Path) -> None:
     losses = [oracle_loss(folder) for folder in songs_of(book)]
     assert all(loss.same < 0.01 for loss in losses)
     assert all(0 < loss.content < 1.2 for loss in losses)
-    assert all(0 < loss.habits < 1.2 for loss in losses)
+    assert all(0 < loss.style < 1.2 for loss in losses)
 
 
-def test_without_chance_and_habits_the_oracle_is_the_truth(tmp_path: Path) -> None:
-    (folder,) = write_songbook(tmp_path, 1, replace(SMALL, chance=0.0, habits=0.0))
+def test_without_chance_and_style_the_oracle_is_the_truth(tmp_path: Path) -> None:
+    (folder,) = write_songbook(tmp_path, 1, replace(SMALL, chance=0.0, style_spread=0.0))
     assert oracle_loss(folder).content < 0.01
 
 
 def test_more_chance_leaves_a_larger_loss_to_the_oracle() -> None:
     distances = []
     for chance in (0.1, 0.9):
-        tiny = replace(SMALL, max_tracks=3, seconds=(2.0, 2.0), habits=0.0)
+        tiny = replace(SMALL, max_tracks=3, seconds=(2.0, 2.0), style_spread=0.0)
         songs = [make_song(replace(tiny, chance=chance), index) for index in range(3)]
         stills = [make_song(replace(tiny, chance=0.0), index) for index in range(3)]
         pairs = zip(songs, stills, strict=True)
@@ -273,7 +272,7 @@ def test_drawn_songs_are_as_large_as_real_ones() -> None:
 def test_a_third_of_the_subgroups_hold_one_track() -> None:
     rng = np.random.default_rng(0)
     sizes = [size for _ in range(2000) for size in draw_subgroup_sizes(rng, draw_num_tracks(rng, 2, None))]
-    assert np.mean(np.array(sizes) == 1) == pytest.approx(SINGLE_TRACK_SHARE, abs=0.06)
+    assert np.mean(np.array(sizes) == 1) == pytest.approx(1 / 3, abs=0.06)
 
 
 def test_topologies_are_whole() -> None:
@@ -350,3 +349,19 @@ def test_loops_by_a_mapping(loops: Path, tmp_path: Path) -> None:
         find_loops(loops, mapping)
     with pytest.raises(SongError, match="not a folder"):
         find_loops(tmp_path / "nowhere")
+
+
+def test_a_songbook_with_the_old_names_of_style_is_read_and_continued(tmp_path: Path) -> None:
+    settings = replace(SMALL, max_tracks=2, seconds=(2.0, 2.0))
+    (folder,) = write_songbook(tmp_path, 1, settings)
+    again = oracle_mix(folder, style=True, chance=True)
+    song, shared = json.loads((folder / "song.json").read_text()), json.loads((tmp_path / "songbook.json").read_text())
+    song["songbook"]["taste"] = song["songbook"].pop("style")
+    shared["settings"]["habits"] = shared["settings"].pop("style_spread")
+    (folder / "song.json").write_text(json.dumps(song))
+    (tmp_path / "songbook.json").write_text(json.dumps(shared))
+    assert SongbookSettings.from_dict(shared["settings"]) == settings
+    assert torch.equal(oracle_mix(folder, style=True, chance=True).mix, again.mix)
+    assert write_songbook(tmp_path, 1, settings) == [folder]
+    with pytest.raises(SongError, match="another style_spread"):
+        write_songbook(tmp_path, 1, replace(settings, style_spread=0.9))

@@ -21,7 +21,7 @@ from graphmix.songbook.mixing import MIX_LOUDNESS_DB, PEAK_CEILING_DB, mix_sessi
 from graphmix.songbook.playing import Audio, play, resampled
 from graphmix.songbook.roles import FAMILIES, FAMILY_SIZES, ROLES, find_role
 from graphmix.songbook.score import GENRES, Form, draw_form, write_part
-from graphmix.songbook.session import Luck, Session, Taste, draw_taste
+from graphmix.songbook.session import Luck, MixingStyle, Session, draw_style
 from graphmix.songbook.voices import VOICES
 
 RATE = 30000
@@ -45,14 +45,14 @@ def arrived(role: str, condition: Condition, others: tuple[Audio, ...] = ()) -> 
 
 def kinds(role: str, condition: Condition, others: tuple[Audio, ...] = ()) -> list[str]:
     chain = decide_track(
-        measure(arrived(role, condition, others), RATE), find_role(role), Wish(-20, 0.0), Taste(), NO_LUCK, RATE
+        measure(arrived(role, condition, others), RATE), find_role(role), Wish(-20, 0.0), MixingStyle(), NO_LUCK, RATE
     )
     return [kind for kind, _, _ in chain]
 
 
 def curve_of(role: str, condition: Condition) -> np.ndarray:
     chain = decide_track(
-        measure(arrived(role, condition), RATE), find_role(role), Wish(-20, 0.0), Taste(), NO_LUCK, RATE
+        measure(arrived(role, condition), RATE), find_role(role), Wish(-20, 0.0), MixingStyle(), NO_LUCK, RATE
     )
     gains = [values["gain_db"] for kind, _, values in chain if kind == "equalizer"]
     return np.asarray(gains[0] if gains else np.zeros(1024))
@@ -203,7 +203,7 @@ def test_hiss_in_pauses_brings_a_gate() -> None:
 def test_a_narrow_pad_is_widened_and_a_mono_track_has_no_imager() -> None:
     mid = clean("pad")[:1] * 1.0
     narrow = np.concatenate([mid, mid]) + 0.02 * np.concatenate([np.roll(mid, 300, 1), -np.roll(mid, 300, 1)])
-    chain = decide_track(measure(narrow, RATE), find_role("pad"), Wish(-20, 0.0), Taste(), NO_LUCK, RATE)
+    chain = decide_track(measure(narrow, RATE), find_role("pad"), Wish(-20, 0.0), MixingStyle(), NO_LUCK, RATE)
     imagers = [values["side_db"] for kind, _, values in chain if kind == "imager"]
     assert imagers
     assert imagers[0] > 3
@@ -232,12 +232,12 @@ def test_without_chance_luck_is_nought_and_with_it_dice_are_kept() -> None:
     assert Luck((3, 4), 1.0)("level") == 2 * Luck((3, 4), 0.5)("level") != 0
 
 
-def test_without_habits_tastes_are_equal() -> None:
-    assert draw_taste((1, 2), 0.0) == draw_taste((5, 6), 0.0)
-    neutral, taste = draw_taste((1, 2), 0.0), Taste()
-    assert (neutral.depth, neutral.bright_db, neutral.width) == (taste.depth, taste.bright_db, taste.width)
-    assert draw_taste((1, 2), 1.0) != draw_taste((1, 3), 1.0)
-    assert Taste.from_dict(draw_taste((1, 2), 1.0).to_dict()) == draw_taste((1, 2), 1.0)
+def test_without_spread_all_styles_are_equal() -> None:
+    assert draw_style((1, 2), 0.0) == draw_style((5, 6), 0.0)
+    neutral, style = draw_style((1, 2), 0.0), MixingStyle()
+    assert (neutral.depth, neutral.bright_db, neutral.width) == (style.depth, style.bright_db, style.width)
+    assert draw_style((1, 2), 1.0) != draw_style((1, 3), 1.0)
+    assert MixingStyle.from_dict(draw_style((1, 2), 1.0).to_dict()) == draw_style((1, 2), 1.0)
 
 
 # --- the mix
@@ -254,7 +254,7 @@ def a_session() -> Session:
 
 def test_the_graph_renders_to_the_mix_and_the_mix_is_as_loud_as_it_should_be() -> None:
     session = a_session()
-    mixed = mix_session(session, Taste(), 0.5, (1, 2))
+    mixed = mix_session(session, MixingStyle(), 0.5, (1, 2))
     names = [mixed.graph.names[node] for node in mixed.graph.nodes_of("in").tolist()]
     sources = torch.stack([session.stems[name].expand(2, -1) for name in names])
     rendered = Renderer(studio(RATE).rack)(mixed.graph, sources)[0]
@@ -267,14 +267,14 @@ def test_the_graph_renders_to_the_mix_and_the_mix_is_as_loud_as_it_should_be() -
 
 def test_chance_moves_decisions_and_none_is_one_answer() -> None:
     session = a_session()
-    still = [mix_session(session, Taste(), 0.0, (seed,)).mix for seed in (1, 2)]
-    moved = [mix_session(session, Taste(), 0.8, (seed,)).mix for seed in (1, 2)]
+    still = [mix_session(session, MixingStyle(), 0.0, (seed,)).mix for seed in (1, 2)]
+    moved = [mix_session(session, MixingStyle(), 0.8, (seed,)).mix for seed in (1, 2)]
     assert torch.equal(*still)
     assert not torch.equal(*moved)
 
 
 def test_a_gain_only_mix_has_one_gain_on_each_track() -> None:
-    graph = mix_session(a_session(), Taste(), 0.3, (1,), gain_only=True).graph
+    graph = mix_session(a_session(), MixingStyle(), 0.3, (1,), gain_only=True).graph
     assert {name: len(values) for name, values in graph.params.items() if len(values)} == {"gain": 4}
 
 

@@ -19,7 +19,7 @@ from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session
 from graphmix.songbook.playing import Audio, play
 from graphmix.songbook.roles import ROLES, Role, find_role
 from graphmix.songbook.score import GENRES, Form, draw_form, write_part
-from graphmix.songbook.session import Session, Taste, draw_taste
+from graphmix.songbook.session import MixingStyle, Session, draw_style
 from graphmix.songbook.settings import SongbookSettings
 from graphmix.songbook.topology import PlannedTrack, draw_topology
 
@@ -39,7 +39,7 @@ class BookSong:
         artist: number of the artist.
         genre: of the artist; None where the parts are loops.
         session: dry tracks, roles, subgroups.
-        taste: of the artist's engineer.
+        style: of the artist's engineer.
         mixed: the true graph and the mix.
         facts: tempo, key, conditions, files of loops: for reading, not for deciding (JSON values).
     """
@@ -48,7 +48,7 @@ class BookSong:
     artist: int
     genre: str | None
     session: Session
-    taste: Taste
+    style: MixingStyle
     mixed: Mixed
     facts: Mapping[str, Any]
 
@@ -97,14 +97,14 @@ def make_song(settings: SongbookSettings, index: int, loops: LoopLibrary | None 
         subgroups={bus: tuple(track.name + ending for track in members) for bus, members in planned.items()},
         sample_rate=settings.sample_rate,
     )
-    taste = draw_taste(settings.stream("artist", artist), settings.habits)
+    style = draw_style(settings.stream("artist", artist), settings.style_spread)
     facts: dict[str, Any] = {"seconds": seconds}
     facts |= {"loops": sources} if loops else {"bpm": round(form.bpm, 1), "key": _NAMES[form.root % 12]}
     mixed = mix_session(
-        session, taste, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
+        session, style, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
     )
     mixed = replace(mixed, graph=_with_provenance(mixed, settings, index))
-    return BookSong(index, artist, None if loops else genre.name, session, taste, mixed, facts)
+    return BookSong(index, artist, None if loops else genre.name, session, style, mixed, facts)
 
 
 def _clean_tracks(
