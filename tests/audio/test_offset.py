@@ -97,9 +97,8 @@ def test_a_given_offset_goes_before_that_of_the_song(tmp_path: Path) -> None:
 
 def test_a_song_of_a_collection_is_read_by_its_offset(tmp_path: Path) -> None:
     folder = write_song(tmp_path / "A")
-    (tmp_path / "subgroups.json").write_text(
-        '{"A": {"subgroups": {"all": ["0.wav", "1.wav"]}, "offset": "4500 samples"}}'
-    )
+    described = {"subgroups": {"all": ["0.wav", "1.wav"]}, "offset": "4500 samples"}
+    (tmp_path / "subgroups.json").write_text(json.dumps({"A": described}))
     (song,) = open_collection(tmp_path)
     assert song.load(RATE).offset == load_song(folder, RATE).offset == DELAY
     assert str(song.layout.offset) == "4500 samples"

@@ -39,11 +39,8 @@ METADATA_FOLDERS = ("Metadata", "data/Metadata", "medleydb/data/Metadata")
 def recognise(root: Path) -> str | None:
     """Are there songs with a _MIX file or _STEMS and _RAW folders named after them?"""
     song = next((folder for folder, _ in _folders(root) if _is_song(folder)), None)
-    return (
-        f"{song.relative_to(root.parent if song == root else root)} has {song.name}_MIX.wav, _STEMS or _RAW"
-        if song
-        else None
-    )
+    where = "it" if song == root else song and str(song.relative_to(root))
+    return f"{where} has {song.name}_MIX.wav, _STEMS or _RAW" if song else None
 
 
 def find(root: Path, options: ReadOptions) -> FoundCollection:
@@ -65,7 +62,7 @@ def find(root: Path, options: ReadOptions) -> FoundCollection:
 
 def _folders(root: Path) -> list[tuple[Path, Path]]:
     """Folders that may be songs, each with the folder that it lies in; the root alone, if it is itself a song."""
-    if _is_song(root):
+    if _is_alone(root):
         return [(root, root.parent)]
     return [(folder, place) for place in _audio_places(root) for folder in subfolders(place)]
 
@@ -80,12 +77,17 @@ def _is_song(folder: Path) -> bool:
     return any((folder / f"{name}{ending}").exists() for ending in ("_MIX.wav", "_STEMS", "_RAW", SUFFIX))
 
 
+def _is_alone(root: Path) -> bool:
+    """Whether the root is itself a song; a mix called after its folder alone is also what a DAW exports."""
+    return any((root / f"{root.name}{ending}").is_dir() for ending in ("_STEMS", "_RAW"))
+
+
 def _metadata_files(root: Path, given: Path | None) -> dict[str, Path]:
     """Song name -> metadata file, from the given folder or from where it usually lies."""
     if given is not None and not given.is_dir():
         raise SongError(f"{given}, where the metadata should be, is not a folder: check the name.")
     near = [root, root.parent] if root.name in AUDIO_FOLDERS else [root]
-    near += [root.parent, root.parent.parent] if _is_song(root) else []
+    near += [root.parent, root.parent.parent] if _is_alone(root) else []
     places = [given] if given else [base / name for base in near for name in (".", *METADATA_FOLDERS)]
     found: dict[str, Path] = {}
     for place in reversed(places):
