@@ -13,6 +13,10 @@ import sys
 import threading
 import warnings
 
+WAIT_POLICY = "OMP_WAIT_POLICY"
+"""The OpenMP variable that says whether threads which wait for one another spin or sleep."""
+_WAITING = (WAIT_POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+"""Variables by which a user may have decided about that."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -38,8 +42,46 @@ def keep_memory() -> bool:
     return all(mallopt(option, value) == 1 for option, value in settings)
 
 
+def device_name(name: str) -> str:
+    """The name of a device as torch writes it: ``gpu`` is ``cuda``, with or without a number.
+
+    >>> device_name("gpu:1"), device_name("cpu")
+    ('cuda:1', 'cpu')
+    """
+    kind, colon, number = name.strip().lower().partition(":")
+    return f"{'cuda' if kind == 'gpu' else kind}{colon}{number}"
+
+
+def wait_asleep() -> bool:
+    """Let OpenMP threads sleep while they wait for one another, in this process and in those that it starts.
+
+    By default they spin. As soon as another program needs a core, the thread on that core is suspended while the others
+    spin until it returns, at every barrier. Asleep, they cost a few percent where the machine is quiet and much less
+    where it is not; ``benchmarks/busy.py`` measures both. A variable that the user has set decides.
+
+    Returns:
+        Whether the setting takes effect: OpenMP reads it once, when torch is loaded.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ[WAIT_POLICY] = "passive"
+    return "torch" not in sys.modules
+
+
+def prepare_program() -> None:
+    """Set what the command line sets for its own process, before torch is loaded: threads, allocator, warnings."""
+    wait_asleep()
+    ignore_foreign_warnings()
+    keep_memory()
+
+
+def ignore_foreign_warnings() -> None:
+    """Leave out warnings that are meant for the developers of other libraries."""
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch to the authors of PyTorch Geometric
+
+
 def start_worker(threads: int) -> None:
     """Prepare a process to mine: threads, allocator, and an end with its driver's."""
+    wait_asleep()
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
     if "numba" not in sys.modules:  # it refuses another number once its threads run
@@ -50,7 +92,7 @@ def start_worker(threads: int) -> None:
 
 def prepare_to_render(threads: int) -> None:
     """Set the threads of libraries that are loaded already, and the allocator."""
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+    ignore_foreign_warnings()
     import numba
     import torch
 
@@ -60,7 +102,7 @@ def prepare_to_render(threads: int) -> None:
 
 
 def _end_with_driver() -> None:
-    """End at once when the driver is gone, even by SIGKILL: nobody would hear of the result."""
+    """End at once when the driver is gone, even by SIGKILL: nothing would receive the result."""
     import multiprocessing
     from multiprocessing.connection import wait
 

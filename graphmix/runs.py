@@ -40,7 +40,7 @@ class RunFolder:
         difference: given the ``run.json`` of a folder and ours, says in what the folder's run differs (as the end of
             "output folder … holds …") or None where both are the same run; a KeyError, TypeError or ValueError
             means that it is no run of this kind.
-        may_hold: names of files that a new folder may hold.
+        may_hold: whether a file or folder may be there before the run begins.
         file: name of the file that says which run it is.
     """
 
@@ -48,7 +48,7 @@ class RunFolder:
     run: Mapping[str, Any]
     result: str
     difference: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]
-    may_hold: frozenset[str] = frozenset()
+    may_hold: Callable[[Path], bool] = lambda path: False
     file: str = RUN
 
     def status(self) -> RunStatus:
@@ -111,8 +111,9 @@ class RunFolder:
         return found
 
     def _refuse_foreign(self) -> None:
-        known = {self.path / name for name in (LOCK, *self.may_hold)} | set(self._leftovers())
-        foreign = next((path.name for path in sorted(self.path.iterdir()) if path not in known), None)
+        known = {self.path / LOCK, *self._leftovers()}
+        found = (path for path in sorted(self.path.iterdir()) if path not in known)
+        foreign = next((path.name for path in found if not self.may_hold(path)), None)
         if foreign is not None:
             raise RunError(f"output folder {self.path} holds something else ({foreign!r}). Choose an empty one.")
 

@@ -4,7 +4,6 @@ Bad input ends with one line on standard error and exit status 2; Ctrl-C with 13
 """
 
 import errno
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,8 +12,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from graphmix import __version__
+from graphmix.cli.terminal import write_any_text
 from graphmix.errors import GraphmixError
-from graphmix.processes import keep_memory
+from graphmix.processes import prepare_program
+from graphmix.text import name_as_text
+
+RESUMED = ("demo", "mine", "mine-all", "songbook", "train")
+"""Commands that continue what an interrupted one left."""
 
 
 class _Commands(TyperGroup):
@@ -27,7 +32,8 @@ class _Commands(TyperGroup):
         except GraphmixError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on where a search or a training stopped.", 130)
+            resumes = ctx.invoked_subcommand in RESUMED
+            _fail("interrupted; the same command resumes the work." if resumes else "interrupted.", 130)
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output is gone: no error of this program
                 raise
@@ -36,7 +42,7 @@ class _Commands(TyperGroup):
 
 
 def _fail(message: str, status: int) -> None:
-    line = " ".join(message.splitlines())
+    line = name_as_text(" ".join(message.splitlines()))
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"graphmix: {line}", markup=False)
     raise typer.Exit(status)
 
@@ -44,7 +50,6 @@ def _fail(message: str, status: int) -> None:
 app = typer.Typer(
     name="graphmix",
     cls=_Commands,
-    help="Music mixing as graphs: mine the graph of a mix, render it, draw it, read it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -70,20 +75,21 @@ class PolicyName(StrEnum):
 
 
 Song = Annotated[Path, typer.Argument(help="A song's folder: song.json, or a mix and stems/ or dry/.")]
-Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or a mined folder.")]
+Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
 Offset = Annotated[
     str | None, typer.Option(help='How far the mix lies behind the tracks: 0.35, "350 ms", "15435 samples".')
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
 
 @app.command(epilog="Example: graphmix demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("graphmix-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
 ) -> None:
-    """Mine a song that graphmix makes itself, in about two minutes, and say what came out."""
-    from graphmix.cli.commands import run_demo
+    """Mine a song that graphmix synthesizes, in about two minutes, and describe the result."""
+    from graphmix.cli.demo_command import run_demo
 
     run_demo(out, seed)
 
@@ -91,7 +97,7 @@ def demo(
 @app.command(epilog="Example: graphmix mine songs/RockSteady --out mined/RockSteady --preset draft")
 def mine(
     song: Song,
-    out: Annotated[Path, typer.Option(help="Output folder; an unfinished one is continued.")],
+    out: Annotated[Path, typer.Option(help="Output folder; an unfinished run in it is resumed.")],
     preset: Annotated[PresetName, typer.Option(help="draft: minutes; paper: 12,000 steps.")] = PresetName.draft,
     chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
@@ -100,7 +106,7 @@ def mine(
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     start: Annotated[
         str, typer.Option(help="levels, or estimator[:MODEL]: what sets the console before the first step.")
     ] = "levels",
@@ -108,7 +114,7 @@ def mine(
     offset: Offset = None,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
-    from graphmix.cli.commands import run_mine
+    from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
@@ -120,28 +126,30 @@ def render(
     graph: Graph,
     stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Audio file: .wav, .flac or .ogg.")],
+    force: Force = False,
 ) -> None:
     """Render a graph from dry tracks; track names must be those of the graph's inputs."""
-    from graphmix.cli.commands import run_render
+    from graphmix.cli.render_command import run_render
 
-    run_render(graph, stems, output)
+    run_render(graph, stems, output, force)
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")
 def plot(
     graph: Graph,
     output: Annotated[Path, typer.Option("-o", "--output", help="Picture: .svg, .png or .pdf.")],
+    force: Force = False,
 ) -> None:
     """Draw a graph."""
-    from graphmix.cli.commands import run_plot
+    from graphmix.cli.plot_command import run_plot
 
-    run_plot(graph, output)
+    run_plot(graph, output, force)
 
 
 @app.command(epilog="Example: graphmix show mined/graph.safetensors")
 def show(graph: Graph) -> None:
     """Show a graph's tracks, chains and settings in physical units."""
-    from graphmix.cli.commands import run_show
+    from graphmix.cli.show_command import run_show
 
     run_show(graph)
 
@@ -154,15 +162,29 @@ def check(
     offset: Offset = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not compare the sound of mix and tracks.")] = False,
 ) -> None:
-    """Validate a song or a graph; say what is wrong and how to fix it."""
+    """Validate a song or a graph: what is wrong with it, and how to fix it."""
     from graphmix.cli.check_command import run_check
 
     run_check(path, sample_rate, mix, offset, quick)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"graphmix {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Music mixing as graphs: mine the graph of a mix, render it, draw it, read it."""
+
+
 def main() -> None:
-    """Run the program."""
-    # torch's own advice to PyG's authors, not to the person at this terminal
-    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-    keep_memory()
+    """Run the program, in a process of its own."""
+    write_any_text()
+    prepare_program()
     app()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import PolicyName, PresetName, app
+from graphmix.cli.app import Force, PolicyName, PresetName, app
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
 Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
@@ -27,11 +27,12 @@ def songs(
     write_subgroups: Annotated[
         Path | None, typer.Option(help="Write the subgroup of every track to this .csv, to correct and give back.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """List the songs of a collection: tracks, subgroups, minutes, problems."""
     from graphmix.cli.songs_command import run_songs
 
-    run_songs(path, kind, json, tracks, subgroups, metadata, write_subgroups)
+    run_songs(path, kind, json, tracks, subgroups, metadata, write_subgroups, force)
 
 
 @app.command(epilog="Example: graphmix songbook --out book --songs 200 --max-tracks 12 --workers 2")
@@ -120,8 +121,9 @@ def mine_all(
 def stats(
     folders: Annotated[list[Path], typer.Argument(help="Outputs of mine and mine-all.")],
     out: Annotated[Path | None, typer.Option(help="For tables and pictures; else FOLDER/statistics.")] = None,
+    force: Force = False,
 ) -> None:
     """Print the statistics of mined graphs; write tables and pictures."""
     from graphmix.cli.stats_command import run_stats
 
-    run_stats(folders, out)
+    run_stats(folders, out, force)

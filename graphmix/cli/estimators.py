@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import app
+from graphmix.cli.app import Force, app
 
 _MODELS = "folders that train wrote, files, or names"
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
 

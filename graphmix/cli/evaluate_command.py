@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.files import check_file
+from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
 from graphmix.evaluation.intervals import Interval
 from graphmix.evaluation.scores import COLUMNS
-from graphmix.io import check_output
 
 HEADINGS: Mapping[str, str] = {
     "audio_loss": "audio loss L_a",
@@ -28,7 +28,6 @@ HEADINGS: Mapping[str, str] = {
     "parameter_error": "parameter error, raw units",
     "seconds": "seconds a song",
 }
-_PIPED_COLUMNS = 200
 
 
 def run_evaluate(
@@ -60,10 +59,8 @@ def run_evaluate(
     from graphmix.search.mine_song import choose_device
     from graphmix.training.checkpoint import find_checkpoint, load_estimator, read_description
 
-    if out is not None and out.suffix.lower() not in (".csv", ".json"):
-        raise GraphmixError(f"{out}: a table of scores ends in .csv or .json, not in {out.suffix!r}.")
     if out is not None:
-        check_output(out, force=force)
+        check_file(out, (".csv", ".json"), force=force)
     where = choose_device(device)
     loaded = {name: load_estimator(name, where) for name in dict.fromkeys(models)}
     paths = {name: find_checkpoint(name) for name in loaded}
@@ -73,25 +70,23 @@ def run_evaluate(
         found = [song for song in found if all(song.artist not in own for own in artists.values())]
         if not found:
             raise GraphmixError(f"every song of {songs} is by an artist that a model was trained on; give other songs.")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED_COLUMNS)
+    console = new_console(wide=True)
     with Progress(console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("songs", total=len(found) * len(loaded))
         scores = list(
             evaluate(loaded, found, trained_on=artists, progress=lambda done, total: bar.update(task, completed=done))
         )
     console.print(as_table(summarize(scores), len(found)))
-    heard = sorted({score.model for score in scores if score.artist_in_training})
-    if heard:
-        console.print(
-            f"note: {', '.join(heard)} had heard some of these artists in training; --held-out leaves these songs out.",
-            markup=False,
-            soft_wrap=True,
+    biased = sorted({score.model for score in scores if score.artist_in_training})
+    if biased:
+        say(
+            console,
+            f"note: some of these artists were in the training songs of {', '.join(biased)}; --held-out leaves their "
+            "songs out.",
         )
     if out is not None:
         save_scores(scores, out)
-        console.print(f"{len(scores)} rows and their means: {out}", markup=False, soft_wrap=True)
+        say(console, f"{len(scores)} rows and their means: {out}")
 
 
 def as_table(summary: Mapping[str, Mapping[str, Interval | None]], songs: int) -> Table:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rich.console import Console
+from graphmix.cli.terminal import new_console, say, say_notices
 
 
 def run_predict(stems: Path, model: str, output: Path, device: str = "auto", force: bool = False) -> None:
@@ -20,11 +20,10 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto", for
     """
     from graphmix.training.prediction import predict
 
-    console = Console(highlight=False)
+    console = new_console()
     predicted = predict(stems, model, output, device=device, force=force)
     metrics = predicted.metrics
-    for notice in metrics["notices"]:
-        console.print(f"note: {notice}", markup=False, soft_wrap=True)
+    say_notices(console, metrics["notices"])
     sound = ", ".join(f"{name.partition('_')[0]} {value:.1f}" for name, value in metrics["mix"].items())
     lines = [
         f"{metrics['song']}: {metrics['tracks']} tracks mixed by {model} in {sum(metrics['seconds'].values()):.1f} s",
@@ -38,4 +37,4 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto", for
     made = "mix, pictures, metrics" if metrics["processors"] is None else "graph, mix, pictures, metrics"
     lines.append(f"{made}: {output}/")
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        say(console, line)

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs: the phase, a bar, the live loss, the remaining time."""
+"""Progress on the terminal while a search runs: the phase, a bar, the current loss, the remaining time."""
 
 from types import TracebackType
 
@@ -16,7 +16,7 @@ from rich.progress import (
 
 
 class ProgressListener:
-    """A :class:`graphmix.search.Listener` that draws with rich.
+    """A :class:`graphmix.progress.Listener` that draws with rich.
 
     Where the output is no terminal, each phase is one line instead of a moving bar.
     """
@@ -24,7 +24,7 @@ class ProgressListener:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._progress = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description:<24}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),

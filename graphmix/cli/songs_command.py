@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.files import check_file
+from graphmix.cli.terminal import say
 from graphmix.errors import GraphmixError
 from graphmix.songs.collection import AUTO, Collection, SongFiles, open_collection
 
@@ -24,16 +26,20 @@ def run_songs(
     subgroups: Path | None = None,
     metadata: Path | None = None,
     write_subgroups: Path | None = None,
+    force: bool = False,
 ) -> None:
     """List the songs of a collection: tracks, subgroups, minutes, problems.
 
     `write_subgroups` is a .csv file that receives the subgroup of every track, to be corrected and given back as
-    `subgroups`.
+    `subgroups`; a file that exists is replaced only with `force`.
 
     Raises:
+        FileError: `write_subgroups` exists already or cannot be written.
         GraphmixError: no song can be used; what was found has been printed all the same.
         SongError: as :func:`graphmix.songs.collection.open_collection`.
     """
+    if write_subgroups is not None:
+        check_file(write_subgroups, (".csv",), [] if subgroups is None else [subgroups], force)
     collection = open_collection(path, kind, tracks=tracks, subgroups=subgroups, metadata=metadata)
     if as_json:
         json.dump(as_plain(collection), sys.stdout, indent=1)
@@ -44,6 +50,8 @@ def run_songs(
         from graphmix.audio.subgroups import write_correspondence
 
         write_correspondence(write_subgroups, {song.id: song.layout.subgroups for song in collection})
+        console = Console(highlight=False, stderr=as_json)  # standard output is JSON and nothing else
+        say(console, f"{write_subgroups}: the subgroups of {len(collection)} songs")
     if not collection.usable:
         raise GraphmixError(f"none of the {len(collection)} songs of {path} can be mined: see their problems.")
 

@@ -5,40 +5,38 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from graphmix.cli.terminal import new_console, say, say_notices
 from graphmix.evaluation.statistics import TYPE_ORDER, Table, read_runs, tables, write_statistics
 
 _LETTERS = dict(zip(TYPE_ORDER, "gsercnd", strict=True))
 _NOT_SHOWN = ("runs", "tradeoff")
-_PIPED_COLUMNS = 200
 
 
-def run_stats(folders: Sequence[Path], out: Path | None = None) -> None:
+def run_stats(folders: Sequence[Path], out: Path | None = None, force: bool = False) -> None:
     """``graphmix stats``.
 
     Args:
         folders: outputs of ``mine`` and ``mine-all``.
         out: where CSV files and pictures go; ``statistics`` in the first folder by default.
+        force: replace files of these names in `out` that earlier statistics did not write.
 
     Raises:
         SearchError: there is no mined song, or ``out`` cannot be made.
+        FileError: files in ``out`` would be replaced.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED_COLUMNS)
+    console = new_console(wide=True)
     runs, notices = read_runs(folders)
-    for notice in notices:
-        console.print(f"note: {notice}", markup=False, soft_wrap=True)
+    say_notices(console, notices)
     for table in tables(runs):
         if table.name not in _NOT_SHOWN:
             console.print(_as_grid(table))
     out = folders[0] / "statistics" if out is None else out
-    written = write_statistics(runs, out)
+    written = write_statistics(runs, out, force=force)
     names = ", ".join(path.name for path in written)
-    console.print(f"{len(runs)} runs; in {out}/: {names}", markup=False, soft_wrap=True)
+    say(console, f"{len(runs)} runs; in {out}/: {names}")
 
 
 def _as_grid(table: Table) -> Grid:

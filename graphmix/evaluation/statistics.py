@@ -21,7 +21,7 @@ from graphmix.errors import GraphError, SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.graph.topology import follow, neighbours
-from graphmix.io import write_atomically
+from graphmix.io import check_output, write_atomically
 from graphmix.search.metrics import translate_metrics
 
 TYPE_ORDER = ("gain", "imager", "equalizer", "reverb", "compressor", "noisegate", "delay")
@@ -365,12 +365,17 @@ def _pairs(items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 # --- everything at once
 
 
-def write_statistics(runs: Sequence[Run], out: str | Path) -> list[Path]:
+def write_statistics(runs: Sequence[Run], out: str | Path, *, force: bool = True) -> list[Path]:
     """Write all tables as CSV and all pictures as PNG -> their paths.
+
+    Args:
+        runs: mined songs.
+        out: a folder, which is made if it is not there.
+        force: replace files of the same names, whatever wrote them; else only those of earlier statistics.
 
     Raises:
         SearchError: the folder cannot be made.
-        GraphmixError: a file cannot be written.
+        FileError: a file cannot be written, or would be replaced.
     """
     from graphmix.plots import saving
     from graphmix.plots import statistics as pictures  # matplotlib is loaded only where something is drawn
@@ -380,10 +385,22 @@ def write_statistics(runs: Sequence[Run], out: str | Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SearchError(f"cannot write to {folder}: {error.strerror or error}. Choose another --out.") from None
-    written = [table.write(folder) for table in tables(runs)]
-    for name, figure in pictures.draw_statistics(_plain(runs)).items():
-        written.append(saving.save(figure, folder / f"{name}.png"))
+    found, figures = tables(runs), pictures.draw_statistics(_plain(runs))
+    if not force and not _is_statistics(folder):
+        for name in (*(f"{table.name}.csv" for table in found), *(f"{name}.png" for name in figures)):
+            check_output(folder / name)
+    written = [table.write(folder) for table in found]
+    written += [saving.save(figure, folder / f"{name}.png") for name, figure in figures.items()]
     return written
+
+
+def _is_statistics(folder: Path) -> bool:
+    """Whether the tables in a folder are those of earlier statistics."""
+    try:
+        with open(folder / "runs.csv", encoding="utf-8") as file:
+            return file.readline().startswith("song_id,collection,artist,settings,")
+    except (OSError, ValueError):
+        return False
 
 
 def _plain(runs: Sequence[Run]) -> dict[str, Any]:

@@ -11,18 +11,17 @@ folder, on one machine or on several that share a disk.
 """
 
 import contextlib
-import json
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from graphmix.errors import SearchError
-from graphmix.io import write_json
-from graphmix.locks import alone_in, is_locked
+from graphmix.locks import is_locked
+from graphmix.mining.catalogue import FILE as CATALOGUE
 from graphmix.mining.catalogue import Catalogue, failed_row, mined_row
 from graphmix.mining.pool import InProcess, LocalPool, Pool, available_cores, default_workers, find_devices, in_flight
 from graphmix.mining.song_task import (
@@ -36,8 +35,11 @@ from graphmix.mining.song_task import (
     write_failure,
 )
 from graphmix.mining.worker import Progress
+from graphmix.processes import device_name
 from graphmix.processors.rack import Rack
 from graphmix.progress import Silent
+from graphmix.runs import RUN as SONG_RUN
+from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import FAILURE, choose_device
 from graphmix.search.settings import SearchSettings
 from graphmix.songs.collection import Collection, open_collection
@@ -132,7 +134,7 @@ def mine_all(
             raise SearchError(f"{name} is {value}; give {least} or more.")
     if not isinstance(collection, Collection):
         collection = open_collection(collection)
-    folder = Path(out)
+    folder, device = Path(out), device_name(device)
     _claim(folder, collection, settings)
     tasks = [SongTask(song, folder / song.id, settings, device) for song in collection]
     driver = _Driver(folder, tasks, retry_failed, watcher or Silent())
@@ -147,26 +149,30 @@ def mine_all(
 
 def _claim(folder: Path, collection: Collection, settings: SearchSettings) -> None:
     """Make the output folder, and see that it is for this collection and these settings."""
-    path, ours = folder / RUN, {"collection": collection.name, "settings": settings.to_dict()}
-    try:
-        with alone_in(folder):
-            if not path.exists():
-                write_json(path, ours)
-        theirs = json.loads(path.read_bytes())
-        name, others = theirs["collection"], dict(theirs["settings"])
-    except OSError as error:
-        raise SearchError(f"cannot use output folder {folder}: {error.strerror or error}.") from None
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise SearchError(f"{path} is damaged. Remove it, or choose another --out.") from None
-    if name != collection.name:
-        raise SearchError(f"{folder} is for the collection {name!r}, not {collection.name!r}. Choose another --out.")
-    for key in (*settings.to_dict(), *others):
-        before, now = others.get(key), settings.to_dict().get(key)
-        if before != now:
-            raise SearchError(
-                f"{folder} is for songs mined with {key} = {before}, not {now}. "
-                "Choose another --out, or the same settings to go on."
-            )
+    run = {"collection": collection.name, "settings": settings.to_dict()}
+    output = RunFolder(folder, run, CATALOGUE, _difference, _may_hold, RUN)
+    if output.status() is RunStatus.NEW:
+        with output.hold():
+            if output.status() is RunStatus.NEW:  # no other driver was faster
+                output.begin()
+
+
+def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    """In what another output folder differs from ours; see :class:`graphmix.runs.RunFolder`."""
+    name, settings = found["collection"], dict(found["settings"])
+    if name != ours["collection"]:
+        return f"the collection {name!r}, not {ours['collection']!r}. Choose another --out."
+    different = first_difference(settings, ours["settings"])
+    if different is None:
+        return None
+    key, before, now = different
+    return f"songs mined with {key} = {before}, not {now}. Choose another --out, or the same settings to resume them."
+
+
+def _may_hold(path: Path) -> bool:
+    """What may be in an output folder before its first run: songs mined one by one, their statistics, hidden files."""
+    is_mined = any((path / name).exists() for name in (SONG_RUN, FAILURE)) or any(path.glob(f"*/{SONG_RUN}"))
+    return is_mined or path.name == "statistics" or path.name.startswith(".")
 
 
 def _make_pool(

@@ -24,6 +24,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import finite, to_json, write_atomically, write_json
+from graphmix.processes import device_name
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
@@ -63,7 +64,7 @@ class Mined:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU if there is one, else the CPU.
+    """The device of a name: ``auto`` is the first GPU if there is one, else the CPU; ``gpu`` is ``cuda``.
 
     Raises:
         SearchError: a device that torch does not know or that is not there.
@@ -71,7 +72,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(device_name(name))
         float(torch.zeros(1, dtype=torch.float64, device=device))  # envelopes need it; Apple's mps has none
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
@@ -176,7 +177,7 @@ class _Saver:
 
 def run_folder(folder: Path, run: dict[str, Any]) -> RunFolder:
     """The output folder of a run of :func:`mine`."""
-    return RunFolder(folder, run, METRICS, _difference, frozenset({FAILURE}))
+    return RunFolder(folder, run, METRICS, _difference, lambda path: path.name == FAILURE)
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,9 @@ tracks, the subgroups and the mix; the console is written beside them for compar
 
 import json
 import math
+import os
+import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,10 +138,31 @@ def write_demo_song(folder: Path, seed: int = 0) -> Path:
     if description.exists():
         _check_seed(description, seed)
         return folder
+    _check_free(folder)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
-        (folder / "dry").mkdir(parents=True, exist_ok=True)
+        (part / "dry").mkdir(parents=True)
+        _write_song(part, seed)
+        os.rename(part, folder)
     except OSError as error:
         raise SongError(f"cannot write to {folder}: {error.strerror or error}. Choose another --out.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder with files, which are not the demo's: its song is there as a whole or not at all."""
+    try:
+        is_taken = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        raise SongError(f"cannot write to {folder}: {error.strerror or error}. Choose another --out.") from None
+    if is_taken:
+        raise SongError(f"{folder} holds something else than the demo song. Choose another --out.")
+
+
+def _write_song(folder: Path, seed: int) -> None:
+    """Write the files of the demo song into a folder that has an empty ``dry``."""
     stems = {name: torch.from_numpy(audio) for name, audio in demo_stems(DEMO_RATE, seed).items()}
     graph = hidden_console()
     sources = torch.stack([stems[name] for name in graph.input_names])
@@ -149,8 +173,7 @@ def write_demo_song(folder: Path, seed: int = 0) -> Path:
     write_audio(folder / "mix.wav", mix, DEMO_RATE)
     save_graph(graph, folder / "hidden_console.json")
     song = {"name": "demo", "mix": "mix.wav", "stems": "dry", "subgroups": DEMO_SUBGROUPS, "seed": seed}
-    write_json(description, song)
-    return folder
+    write_json(folder / "song.json", song)
 
 
 def _check_seed(description: Path, seed: int) -> None:

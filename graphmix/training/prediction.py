@@ -5,6 +5,7 @@ leaves them. A model that makes sound without a graph leaves no graph files.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song import Song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.storage import save_graph
+from graphmix.graph.storage import read_header, save_graph
 from graphmix.io import check_output, finite, part_files, read_json, write_json
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.search.mine_song import choose_device
@@ -109,11 +110,13 @@ def _check_folder(folder: Path, force: bool) -> None:
 
 
 def _is_prediction(folder: Path) -> bool:
-    try:
+    with suppress(GraphmixError):
         metrics = read_json(folder / "metrics.json")
-    except GraphmixError:
-        return False
-    return isinstance(metrics, dict) and metrics.keys() >= _METRICS_KEYS
+        return isinstance(metrics, dict) and metrics.keys() >= _METRICS_KEYS
+    with suppress(GraphmixError):  # one that was interrupted has only its graph
+        provenance = read_header(folder / "graph.safetensors").get("provenance")
+        return isinstance(provenance, dict) and str(provenance.get("made_by")).endswith(" predict")
+    return False
 
 
 def _make(folder: Path) -> None:

@@ -1,0 +1,49 @@
+"""``graphmix render``: the sound of a graph."""
+
+import time
+from pathlib import Path
+
+from graphmix.cli.files import check_file, find_graph
+from graphmix.cli.terminal import new_console, say, say_notices
+
+ENDINGS = (".wav", ".flac", ".ogg")
+
+
+def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False) -> None:
+    """``graphmix render``.
+
+    Args:
+        graph_path: a graph file, or a folder that holds one.
+        stems: a folder of dry tracks, or of a song.
+        output: audio file to be written.
+        force: replace the output file if it exists.
+
+    Raises:
+        GraphmixError: bad input, or an output file that exists.
+    """
+    from graphmix.audio import load_stems, write_audio
+    from graphmix.graph.storage import load_graph
+    from graphmix.render.blocks import render_song
+
+    graph_path = find_graph(graph_path)
+    check_file(output, ENDINGS, _inputs(graph_path, stems), force)
+    graph = load_graph(graph_path)
+    song = load_stems(stems, graph.sample_rate)
+    console = new_console()
+    say_notices(console, song.notices)
+    started = time.perf_counter()
+    # Stems alone do not say how long their effects ring on; the song from which the graph was mined does.
+    length = song.num_samples if song.mix else max(song.num_samples, int(graph.provenance.get("num_samples", 0)))
+    mix = render_song(graph, song, num_samples=length)
+    write_audio(output, mix, graph.sample_rate)
+    seconds = mix.size(1) / graph.sample_rate
+    say(
+        console,
+        f"{output}: {seconds:.1f} s at {graph.sample_rate} Hz, peak {float(mix.abs().max()):.3f}, "
+        f"rendered in {time.perf_counter() - started:.1f} s",
+    )
+
+
+def _inputs(graph_path: Path, stems: Path) -> list[Path]:
+    """Files that the command may read, known before it reads them."""
+    return [graph_path, *(path for path in stems.rglob("*") if path.is_file())]
