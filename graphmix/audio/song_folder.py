@@ -338,7 +338,8 @@ def _refuse_what_is_no_song(folder: Path) -> None:
         raise SongError(f"{folder} is the output of a search, not a song: see graphmix show {graph}.")
     if (folder / f"{folder.name}_RAW").is_dir():
         raise SongError(
-            f"{folder} is one song of MedleyDB: give the folder of its songs to graphmix songs and graphmix mine-all."
+            f"{folder} is a song of MedleyDB, whose metadata are read in collections alone: list it by graphmix songs "
+            f"{folder}, mine it by graphmix mine-all {folder}."
         )
     if holds_song(folder):
         return

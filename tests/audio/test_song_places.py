@@ -50,5 +50,5 @@ def test_one_song_of_medleydb_points_to_the_collection(tmp_path: Path) -> None:
     folder = tmp_path / "Anna_Song"
     write_tracks(folder / "Anna_Song_RAW", TRACKS, folder / "Anna_Song_MIX.wav")
     write_tracks(folder / "Anna_Song_STEMS", TRACKS, None)
-    with pytest.raises(SongError, match="is one song of MedleyDB"):
+    with pytest.raises(SongError, match=r"is a song of MedleyDB, .* graphmix mine-all"):
         find_layout(folder)

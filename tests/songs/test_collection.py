@@ -1,6 +1,7 @@
 """One contract for all layouts: what is whole is found, loaded and grouped; what is not is told, never raised."""
 
 import json
+import os
 import pickle
 import re
 from pathlib import Path
@@ -291,6 +292,31 @@ def test_unicode_names_are_kept_where_people_read_them(tmp_path: Path) -> None:
     assert {song.layout.name for song in collection} == {"夜に駆ける", "夜と", "Ça va"}
     assert len(collection.usable) == 3
     assert "Ca va" in collection
+
+
+def test_names_that_are_no_utf8_are_written_out_and_stop_no_song(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_plain_song(tmp_path / "A")
+    try:
+        write_wav(write_plain_song(tmp_path / "B") / "stems" / "kick.wav", noise(4))
+        (tmp_path / "B" / "stems" / "kick.wav").rename(tmp_path / "B" / "stems" / os.fsdecode(b"k\xefck.wav"))
+        (tmp_path / "B").rename(tmp_path / os.fsdecode(b"S\xe9ng"))
+        (tmp_path / os.fsdecode(b"S\xe9ng/stems/empty\xff.wav")).touch()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    first, second = open_collection(tmp_path)
+    assert first.problems == ()
+    assert SAFE.fullmatch(second.id)
+    assert second.layout.name == "S\\xe9ng"
+    assert {"k\\xefck.wav", "empty\\xff.wav"} <= set(second.layout.tracks)
+    assert "empty\\xff.wav cannot be decoded" in second.problems[0]
+    run_songs(tmp_path)
+    assert "1 of 2 songs can be mined" in capsys.readouterr().out
+    (tmp_path / os.fsdecode(b"S\xe9ng/stems/empty\xff.wav")).unlink()
+    song = open_collection(tmp_path)[second.id].load(RATE)
+    assert "k\\xefck.wav" in song.track_names
+    json.dumps([song.name, *song.track_names, *song.notices], ensure_ascii=False).encode()
 
 
 # --- the command

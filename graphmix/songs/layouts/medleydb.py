@@ -55,7 +55,8 @@ def find(root: Path, options: ReadOptions) -> FoundCollection:
         return _read_song(folder, path, use_stems=options.tracks == "stems")
 
     folders = [(folder, place) for folder, place in _folders(root) if _is_song(folder) or folder.name in metadata]
-    absent = tuple(sorted(set(metadata) - {folder.name for folder, _ in folders}))
+    described = set() if _is_alone(root) else set(metadata)
+    absent = tuple(sorted(described - {folder.name for folder, _ in folders}))
     about = (f"{len(absent)} metadata files have no audio in this copy: {some_names(list(absent))}.",) if absent else ()
     return FoundCollection([read_or_report(read, folder, place) for folder, place in folders], about, absent)
 

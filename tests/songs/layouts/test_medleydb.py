@@ -204,5 +204,6 @@ def test_damaged_metadata_is_read_or_refused(data: st.DataObject, tmp_path_facto
 def test_one_song_is_read_with_the_metadata_of_its_collection(tmp_path: Path) -> None:
     root = write_medleydb(tmp_path / "MedleyDB")
     whole = open_collection(root)
-    (song,) = open_collection(root / "Audio" / "AnnaBand_FirstSong")
-    assert song == whole["AnnaBand_FirstSong"]
+    alone = open_collection(root / "Audio" / "AnnaBand_FirstSong")
+    assert alone.songs == [whole["AnnaBand_FirstSong"]]
+    assert alone.absent == alone.notices == ()
