@@ -171,7 +171,7 @@ class GrafxRecipe:
             if kept:
                 removed += nodes
                 self.minimum = min(self.minimum, loss)
-            policy.hear(kept)
+            policy.update(kept)
             self.trials += 1
         self.peer = self.peer.without(removed)
 

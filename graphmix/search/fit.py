@@ -1,8 +1,8 @@
 """Fitting the parameters and dry/wet weights of a graph by gradient descent (section 2.3 of the pruning paper).
 
 AdamW on raw values, one random segment a step, projection into the ranges after each step. The best graph by
-evaluation over the whole song is kept, not the last. The state of a training can be taken out and put back, so that
-an interrupted one ends in the same numbers.
+evaluation over the whole song is kept, not the last. The state of a training can be read and restored, so that an
+interrupted one ends in the same numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,18 +28,22 @@ SECOND_BETA = 0.999
 """Of AdamW: how slowly it forgets the size of the gradients; torch's default."""
 
 MAX_SKIPPED = 10
-"""So many steps of one training may be left out because their gradient is not a number."""
+"""Most steps of one training that may be skipped because their gradient is not a number."""
 LOOK_EVERY = 10
-"""Steps from one look at the loss and at what was left out to the next: for a look the host waits for the device."""
+"""Steps between two looks at the loss and the number of skipped steps: at each look the host waits for the device."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives: the best graph, its loss over the song, and the loss at each evaluated step."""
+    """A fitted graph, its loss over the song, and the learning curve: step and loss at each evaluation."""
 
     graph: MixGraph
     loss: LossTerms
-    course: tuple[tuple[int, float], ...]
+    history: tuple[tuple[int, float], ...]
+
+    def __repr__(self) -> str:
+        first, last = self.history[0][1], float(self.loss.total)
+        return f"Fitted(graph of {self.graph.num_nodes} nodes, loss {last:.4f}, {first:.4f} before {self.history[-1][0]} steps)"
 
 
 class Training:
@@ -89,7 +93,7 @@ class Training:
         """One step; at every evaluation also the loss over the song, which is returned.
 
         Raises:
-            SearchError: too many steps were left out; seen at the next of every :data:`LOOK_EVERY` steps.
+            SearchError: too many steps were skipped; found at the next of every :data:`LOOK_EVERY` steps.
         """
         settings = self.settings
         graph = self.raw.graph()
@@ -111,7 +115,7 @@ class Training:
         return evaluated
 
     def _move(self, total: Tensor) -> None:
-        """Follow the gradients, or stay where the loss or one of them is not a number; the host does not ask which."""
+        """Follow the gradients, or skip the step if anything is not a number, without waiting for the device."""
         gradients = [p.grad for p in self.raw.parameters() if p.grad is not None]
         largest = torch.nn.utils.get_total_norm([total.detach(), *gradients], norm_type=torch.inf)
         left_out = (~largest.isfinite()).float()
@@ -126,11 +130,11 @@ class Training:
 
     @property
     def skipped(self) -> int:
-        """Steps left out so far."""
+        """Steps skipped so far."""
         return int(self._skipped)
 
     def _look(self, loss: Tensor) -> None:
-        """What the last step gave; too many steps left out are no accident."""
+        """Read the loss of the last step, and give up after too many skipped steps."""
         self.last_train_loss = float(loss.detach())
         if self.skipped > MAX_SKIPPED:
             raise SearchError(
@@ -148,7 +152,7 @@ class Training:
         }
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON values from which :meth:`restore` goes on; the best graph is not among them."""
+        """Tensors and JSON values from which :meth:`restore` resumes; the best graph is not among them."""
         tensors = {f"raw.{name}": value.detach() for name, value in self.raw.tensors().items()}
         parameters = dict(self.raw.tensors())
         for name, parameter in parameters.items():
@@ -196,11 +200,11 @@ def fit(
     """
     settings = settings or SearchSettings()
     training = Training(Objective(song, rack, device), graph, settings, 0, settings.steps)
-    course = [(0, float(training.best_loss.total))]
+    history = [(0, float(training.best_loss.total))]
     while not training.done:
         evaluated = training.advance()
         if evaluated is not None:
-            course.append((training.step, float(evaluated.total)))
+            history.append((training.step, float(evaluated.total)))
         if on_step is not None:
             on_step(training)
-    return Fitted(training.best_graph, training.best_loss, tuple(course))
+    return Fitted(training.best_graph, training.best_loss, tuple(history))

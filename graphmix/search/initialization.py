@@ -1,7 +1,7 @@
-"""Where a search starts: a console that sounds like the levelled and equalized sum, thresholds amid what they hear.
+"""Where a search starts: a console that sounds like the levelled and equalized sum, with fitted thresholds.
 
 Neutral processors are the identity; delays and reverbs, which have no neutral setting, start almost dry. The track
-levels are the best of three baselines, judged by the loss that is to be minimised; the tracks' equalizers come
+levels are the best of three baselines, evaluated by the loss that is to be minimised; the tracks' equalizers come
 from spectra, where that loss confirms them.
 """
 
@@ -34,7 +34,7 @@ class Start(Protocol):
         """What ``run.json`` and ``metrics.json`` call it."""
 
     def check(self, console: MixGraph) -> None:
-        """Refuse a console that it can do nothing for, before anything takes time.
+        """Refuse a console of which it can set nothing, before any computation.
 
         Raises:
             SearchError: and why.
@@ -59,20 +59,20 @@ def find_baselines(objective: Objective, with_gains: bool) -> list[Baseline]:
     song = objective.song
     everything = {"sum": song.track_names}
     plain = mixing_console(objective.rack, everything, "")
-    answers = [Baseline("plain sum", plain, None, objective.evaluate(plain))]
+    baselines = [Baseline("plain sum", plain, None, objective.evaluate(plain))]
     if with_gains:
         levelled = _tracks_through(objective, "gain")
         for name, solve in (("waveform", waveform_gains), ("power", power_gains)):
             gains = solve(objective)
             graph = with_levels(levelled, gains, song.track_names)
-            answers.append(Baseline(f"levels by {name}", graph, gains, objective.evaluate(graph)))
-    return answers
+            baselines.append(Baseline(f"levels by {name}", graph, gains, objective.evaluate(graph)))
+    return baselines
 
 
-def start_graph(console: MixGraph, objective: Objective, answers: list[Baseline], seed: int) -> MixGraph:
-    """The console as a search starts with it: the best baseline, equalized, effects ready but not yet heard."""
+def start_graph(console: MixGraph, objective: Objective, baselines: list[Baseline], seed: int) -> MixGraph:
+    """The console as a search starts with it: the best baseline, equalized, effects ready but bypassed."""
     graph = with_start_values(console, objective.rack, seed)
-    best = min(answers, key=lambda answer: float(answer.loss.total))
+    best = min(baselines, key=lambda baseline: float(baseline.loss.total))
     if best.gains is not None:
         graph = with_levels(graph, best.gains, objective.song.track_names)
     graph = _with_equalizers(graph, objective, best)
@@ -105,16 +105,16 @@ def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 
     return start_graph(console, objective, find_baselines(objective, with_gains), seed)
 
 
-def _with_equalizers(graph: MixGraph, objective: Objective, answer: Baseline) -> MixGraph:
+def _with_equalizers(graph: MixGraph, objective: Objective, baseline: Baseline) -> MixGraph:
     """The tracks' equalizers from spectra, if the loss over the song confirms them."""
     if not graph.params.get("equalizer", torch.zeros(0)).numel():
         return graph
-    tracks, gain_db = objective.song.track_names, equalizer_gains(objective, answer.gains)
+    tracks, gain_db = objective.song.track_names, equalizer_gains(objective, baseline.gains)
     alone = _tracks_through(objective, "equalizer")
-    if answer.gains is not None:
-        alone = with_levels(_tracks_through(objective, "equalizer", "gain"), answer.gains, tracks)
+    if baseline.gains is not None:
+        alone = with_levels(_tracks_through(objective, "equalizer", "gain"), baseline.gains, tracks)
     alone = with_equalizers(alone, gain_db, tracks)
-    return with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < answer.loss.total else graph
+    return with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < baseline.loss.total else graph
 
 
 def _tracks_through(objective: Objective, *chain: str) -> MixGraph:
@@ -128,29 +128,29 @@ def _tracks_through(objective: Objective, *chain: str) -> MixGraph:
 
 @torch.no_grad()
 def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
-    """Show every processor that asks the levels of what comes into its nodes."""
-    listeners = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
-    listeners = {name: p for name, p in listeners.items() if graph.params[name].numel()}
-    if not listeners:
+    """Fit the thresholds of processors that have some to the levels that come into their nodes."""
+    adaptive = {p.node_type.name: p for p in objective.rack if type(p).fit_levels is not Processor.fit_levels}
+    adaptive = {name: p for name, p in adaptive.items() if graph.params[name].numel()}
+    if not adaptive:
         return graph
     frame = round(_FRAME_SECONDS * graph.sample_rate)
     here = graph.clone().to(objective.device)
     plan = objective.renderer.plan(here)
-    heard: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in listeners}
+    levels_in: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in adaptive}
     for segment in objective.segments:
         scored = slice(segment.score_from, segment.score_to)
 
         def observe(stage: Stage, signal: Tensor, _: Tensor, scored: slice = scored) -> None:
-            if stage.kind in listeners:
+            if stage.kind in adaptive:
                 detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
                 for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):
-                    heard[stage.kind][row].append(levels.cpu())
+                    levels_in[stage.kind][row].append(levels.cpu())
 
         stems = objective.song.read(segment.start, segment.length).stems
         sources = objective.stems_for(graph, stems).to(objective.device)
         objective.renderer.run(plan, here, sources, observe)
-    for name, processor in listeners.items():
-        graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in heard[name]])
+    for name, processor in adaptive.items():
+        graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in levels_in[name]])
     return graph
 
 

@@ -66,7 +66,7 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True)
 class TargetFeatures:
-    """What the loss needs to know of a target; one tensor for each resolution.
+    """Features of a target; one tensor for each resolution.
 
     Shape:
         mels, log_mels [batch, 4 (left, right, mid, side), frames, mel bands]
@@ -86,7 +86,7 @@ class TargetFeatures:
 
     @property
     def batch_size(self) -> int:
-        """How many targets these are."""
+        """Number of targets."""
         return self.norms[0].size(0)
 
     def to(self, device: torch.device | str) -> "TargetFeatures":
@@ -192,7 +192,7 @@ class MixLoss(nn.Module):
         fft_sizes: one for each resolution, multiples of 4; a quarter is the hop.
         num_mels: bands of each resolution. Bands so narrow that no bin falls into them (at 44.1 kHz: a few
             of the lowest in the shortest transform) are left out; auraloss returns NaN there.
-        eps: floor of a bin's power. Below it nothing is heard and no gradient flows; exact silence is finite.
+        eps: floor of a bin's power. Below it differences do not count and no gradient flows; exact silence is finite.
         left_right_weight, mid_weight, side_weight: of equation 3.
 
     Shape:

@@ -45,11 +45,11 @@ from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
-"""At most this much work is lost to a crash, and one step or trial."""
+"""Time between checkpoints: a crash loses at most this much work, and one step or trial."""
 FAILURE = "failure.json"
 """Why the song of an output folder could not be mined, where a whole collection was."""
 USUAL_START = "levels"
-"""What the start by least squares and spectra is called."""
+"""Name of the start by least squares and spectra."""
 _DIGESTED = 1 << 18
 
 
@@ -61,6 +61,11 @@ class Mined:
     metrics: dict[str, Any]
     folder: Path
     already_done: bool = False
+
+    def __repr__(self) -> str:
+        loss, left = self.metrics["audio_loss"], self.metrics["processors_left"]
+        song, before = self.metrics["song"], self.metrics["processors_before"]
+        return f"Mined({song!r}, loss {loss:.4f}, {left} of {before} processors, in {str(self.folder)!r})"
 
 
 def choose_device(name: str) -> torch.device:
@@ -140,7 +145,7 @@ def mine(
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
-    """What tells one song from another: names, subgroups, and a digest of each file's ends and size."""
+    """What identifies a song: names, subgroups, and a digest of each file's ends and size."""
     assert song.mix is not None, "mining needs a mix"
     tracks = {track.name: digest_file(track.info.path) for track in song.tracks}
     subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
@@ -149,7 +154,7 @@ def fingerprint(song: Song) -> dict[str, Any]:
 
 
 def digest_file(path: Path) -> str:
-    """Of the size, the first and the last 256 KiB: files of one length that differ, differ there."""
+    """Digest of the size, the first and the last 256 KiB: files of one length that differ, differ there."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(_DIGESTED)
@@ -158,7 +163,7 @@ def digest_file(path: Path) -> str:
 
 
 class _Saver:
-    """Writes the state down every so often."""
+    """Writes the state every so often."""
 
     def __init__(self, path: Path, run: dict[str, Any]) -> None:
         self.path, self.run, self.last = path, run, -SAVE_EVERY_SECONDS

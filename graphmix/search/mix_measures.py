@@ -1,4 +1,4 @@
-"""How a mix differs from the mix that it should be: the columns of an evaluation that need no graph.
+"""How a mix differs from its target: the columns of an evaluation that need no graph.
 
 Conventions: audio is [2, samples], left and right, in full scale; all differences are absolute and in dB or LU, so
 that 0 is a perfect match and a mean over songs is an error. Two signals are compared over the same samples.
@@ -10,7 +10,7 @@ that 0 is a perfect match and a mean over songs is an error. Two signals are com
 * stereo width: energy of side against mid;
 * crest factor: peak against root mean square;
 * dynamic range: spread of short-term levels from the 10th to the 95th percentile after a gate 20 dB below their mean,
-  as EBU Tech 3342 takes it, but of blocks of 0.4 s, because songs here may last seconds.
+  as in EBU Tech 3342, but of blocks of 0.4 s, because songs may last only seconds.
 """
 
 import math
@@ -36,7 +36,7 @@ UNITS: Mapping[str, str] = {
 }
 """The measures in the order of tables, with their units."""
 QUIETEST_WIDTH_DB = -60.0
-"""Mono has no side at all; below this nobody hears a difference."""
+"""Mono has no side at all, and less than this is inaudible."""
 _FFT_SIZE = 2048
 _LEVEL_FLOOR_DB = -100.0
 _BLOCK_SECONDS, _BLOCK_OVERLAP = 0.4, 4

@@ -1,7 +1,7 @@
 """Which processors to try to remove next: the three policies of section 3.2 of the pruning paper, and two more.
 
-A policy proposes candidates and hears the verdict. All of its choices follow from a seed and from what it heard,
-so that a policy which hears the same verdicts again stands where it stood: that is how a search resumes.
+A policy proposes candidates and is updated with the outcome. All of its choices follow from a seed and from the
+outcomes, so that a policy which gets the same outcomes again is in the same state: that is how a search resumes.
 """
 
 import random
@@ -31,7 +31,7 @@ class Candidate:
 
 
 class Policy(ABC):
-    """One pruning round at a time: :meth:`begin`, then :meth:`propose` and :meth:`hear` until nothing is proposed."""
+    """One pruning round at a time: :meth:`begin`, then :meth:`propose` and :meth:`update` until nothing is proposed."""
 
     needs: Needs = "nothing"
     """Importance of the candidates: the increase of the loss when one is removed (equation 9), or the first-order
@@ -47,11 +47,11 @@ class Policy(ABC):
         """Nodes to remove together next; empty when the round is over."""
 
     @abstractmethod
-    def hear(self, kept: bool) -> None:
-        """Were the proposed nodes removed for good (True), or put back (False)?"""
+    def update(self, kept: bool) -> None:
+        """Take note of a trial: whether the proposed nodes were removed for good (True) or put back (False)."""
 
     def remaining(self) -> int:
-        """About how many proposals are left in this round, for a progress bar; 1 if nobody knows."""
+        """About how many proposals are left in this round, for a progress bar; 1 if unknown."""
         return 1
 
 
@@ -67,8 +67,8 @@ class BruteForce(Policy):
         """The next one."""
         return tuple(self._waiting[-1:])
 
-    def hear(self, kept: bool) -> None:
-        """Go on either way."""
+    def update(self, kept: bool) -> None:
+        """Drop it from the list either way."""
         self._waiting.pop()
 
     def remaining(self) -> int:
@@ -104,8 +104,8 @@ class DryWet(Policy):
         """The least-weight processors of the chosen type."""
         return tuple(self._waiting[self._kind][: self._count[self._kind]]) if self._kind else ()
 
-    def hear(self, kept: bool) -> None:
-        """Take them off the list, or try fewer; then choose a type anew."""
+    def update(self, kept: bool) -> None:
+        """Take them off the list, or try fewer; then choose a type again."""
         kind, tried = self._kind, len(self.propose())
         if kept:
             del self._waiting[kind][:tried]
@@ -136,12 +136,12 @@ class Hybrid(Policy):
         """What the round's policy proposes."""
         return self._policy.propose()
 
-    def hear(self, kept: bool) -> None:
-        """Tell the round's policy."""
-        self._policy.hear(kept)
+    def update(self, kept: bool) -> None:
+        """Pass it on to the round's policy."""
+        self._policy.update(kept)
 
     def remaining(self) -> int:
-        """Of the round's policy."""
+        """Number of proposals left in the round's policy."""
         return self._policy.remaining()
 
 
@@ -150,7 +150,7 @@ class LeaveOneOut(Policy):
 
     Of what failed, the first half is tried. If it goes, the other half is what fails now: to remove it as well would be
     to remove the batch. If it stays, the other half waits again. The one that is left in the end stays for this round,
-    and is not tried anew.
+    and is not tried again.
     """
 
     needs: Needs = "leave-one-out"
@@ -166,7 +166,7 @@ class LeaveOneOut(Policy):
         """Half of what failed, or the next batch."""
         return tuple(self._failed[: len(self._failed) // 2] or self._waiting[: self._size])
 
-    def hear(self, kept: bool) -> None:
+    def update(self, kept: bool) -> None:
         """Grow after a batch that went, shrink after one that did not; bisect."""
         batch = list(self.propose())
         if self._failed:

@@ -1,7 +1,7 @@
 """The whole search as a state machine: train the console, then rounds of trials and training (algorithm 1).
 
-Every step and every trial leaves the :class:`SearchState` in a place from which another process can go on; whoever
-runs the search decides when to write it down.
+Every step and every trial leaves the :class:`SearchState` in a place from which another process can resume; the
+caller decides when to write it.
 """
 
 import math
@@ -54,7 +54,7 @@ class Search:
             state.counts = count_processors(state.current.graph)
 
     def run(self) -> SearchState:
-        """Go on until the search is done."""
+        """Run until the search is done."""
         while self.state.phase != "done":
             if self.state.phase == "train":
                 self._train()
@@ -174,11 +174,17 @@ class Search:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning gives: the sparse graph, its loss over the song, and every decision."""
+    """A pruned graph, its loss over the song, and every decision."""
 
     graph: MixGraph
     loss: LossTerms
     trace: tuple[dict[str, Any], ...]
+
+    def __repr__(self) -> str:
+        trials = [record for record in self.trace if record["event"] == "trial"]
+        removals = sum(record["kept"] for record in trials)
+        nodes, loss = self.graph.num_nodes, float(self.loss.total)
+        return f"Pruned(graph of {nodes} nodes, loss {loss:.4f}, {removals} of {len(trials)} trials kept)"
 
 
 def prune(

@@ -24,7 +24,7 @@ def prunable_nodes(graph: MixGraph) -> list[int]:
 
 
 def trial_segments(objective: Objective, count: int) -> list[EvalSegment]:
-    """Up to ``count`` of a song's segments, evenly spread, on which trials are judged; all if 0."""
+    """Up to ``count`` of a song's segments, evenly spread, on which trials are evaluated; all if 0."""
     segments = objective.segments
     if count <= 0 or count >= len(segments):
         return segments
@@ -38,11 +38,11 @@ class PruningRound:
     Args:
         objective: the song and its losses.
         graph: as it is when the round begins; node numbers refer to it.
-        policy: who proposes.
+        policy: proposes the candidates.
         settings: tolerance and seed.
         round_index: counts from 0.
         minimum: the smallest loss so far on the trial segments.
-        judge: of the trials; one that renders them by default.
+        judge: evaluates the trials; by default one that renders them.
     """
 
     def __init__(
@@ -118,18 +118,18 @@ class PruningRound:
             "segments": [verdict.segments, verdict.of],
             "kept": kept,
         }
-        self.hear(nodes, verdict.loss, kept)
+        self.record(nodes, verdict.loss, kept)
         return record | {"seconds": round(time.perf_counter() - started, 3)}
 
-    def hear(self, nodes: tuple[int, ...], loss: float, kept: bool) -> None:
-        """Take a verdict, new or from a checkpoint."""
+    def record(self, nodes: tuple[int, ...], loss: float, kept: bool) -> None:
+        """Carry out a verdict, new or from a checkpoint."""
         self.verdict = {"candidates": list(nodes), "loss": loss, "kept": kept}
         if kept:
             self.judge.remove(nodes)
             self.kept.append(nodes)
             self.minimum = min(self.minimum, loss)
             self.loss = loss
-        self.policy.hear(kept)
+        self.policy.update(kept)
 
     def replay(self, verdicts: list[dict[str, Any]]) -> None:
         """Go through the trials of a checkpoint again, without rendering those that failed.
@@ -142,9 +142,9 @@ class PruningRound:
             if list(nodes) != verdict["candidates"]:
                 raise SearchError(
                     "the checkpoint's trials do not follow from its settings (made by another version?); "
-                    "delete checkpoint.safetensors to start anew."
+                    "delete checkpoint.safetensors to start again."
                 )
-            self.hear(nodes, float(verdict["loss"]), bool(verdict["kept"]))
+            self.record(nodes, float(verdict["loss"]), bool(verdict["kept"]))
 
     def result(self) -> MixGraph:
         """The graph without what was removed."""
@@ -153,8 +153,8 @@ class PruningRound:
     def restore(self, minimum: float) -> int:
         """Put back the last removals until the whole song's loss is within the tolerance above ``minimum``.
 
-        Trials on some of the segments cannot hear what a processor does in the others. How many removals stand is
-        found by bisection.
+        Trials on some of the segments ignore what a processor does in the others. Bisection finds how many removals
+        stand.
 
         Returns:
             How many nodes were put back.

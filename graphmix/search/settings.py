@@ -83,7 +83,7 @@ class SearchSettings:
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
         evaluate_every: steps between evaluations over the whole song; the best of them is kept.
-        trial_segments: judge trials on so many of the song's segments, evenly spread; 0 takes the whole song.
+        trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
         race: end a trial after the segments that show it to be clearly hopeless.
         sample_rate: working rate in Hz.
         seed: of every random choice.

@@ -7,9 +7,9 @@ by a gain of the track and band, add up to the mix's. The gains are those for wh
     + \text{a little } \Big(\sum_{t, b} x_{tb}^2 + (x_{tb} - x_{t, b-1})^2\Big)
 
 Channels c are left, right, mid and side, as in the audio loss, which compares logarithms as well; that is what makes
-the model better than least squares on powers. Time tells the tracks apart: a band is equalized on the track whose
-frames ask for it, and where nothing is known of a track its gain stays at 0 dB. What the model leaves out (tracks that
-are correlated, everything that is no filter) is why its answer is taken only where the loss confirms it.
+the model better than least squares on powers. Time separates the tracks: a band is equalized on the track whose
+frames ask for it, and where a track gives no evidence its gain stays at 0 dB. What the model leaves out (tracks that
+are correlated, everything that is no filter) is why its gains are used only where the loss confirms them.
 """
 
 import math
@@ -32,7 +32,7 @@ MAX_FRAMES = 1024
 _FLOOR = 1e-2
 """Share of a band's mean power below which differences do not count."""
 _POWER_FLOOR = 1e-4
-"""Power of a bin below which the loss hears nothing."""
+"""Power of a bin below which the loss ignores differences."""
 STEPS = 150
 _FIRST_STEP_DB = 0.9
 _SMALLNESS = _SMOOTHNESS = 0.01
@@ -120,7 +120,7 @@ def _powers(audio: Tensor, filters: Tensor, stride: int) -> Tensor:
 
 @torch.enable_grad()
 def _solve(tracks: Tensor, mix: Tensor, silence: Tensor, steps: int, first_guess: Tensor | None = None) -> Tensor:
-    """Gains in dB, [tracks, bands], from powers of tracks and mix; below ``silence`` [bands] nothing is heard."""
+    """Gains in dB, [tracks, bands], from powers of tracks and mix; below ``silence`` [bands] nothing counts."""
     floor = _FLOOR * mix.mean(-1, keepdim=True) + silence[:, None]
     tracks, mix, floor = (x.transpose(-3, -2).contiguous() for x in (tracks, mix, floor))  # bands before channels
     target = (mix + floor).log()

@@ -1,4 +1,4 @@
-"""What trials cost: losses of a graph without some of its processors, over segments of a song.
+"""Losses of trials: of a graph without some of its processors, over segments of a song.
 
 Render caches (:mod:`graphmix.render.render_cache`) of as many segments as fit in memory are kept for a whole pruning
 round, so that a trial renders only what it touches. Losses of many trials on one segment come from one pass.
@@ -64,7 +64,7 @@ class Judge:
     Args:
         objective: the song and its losses.
         graph: node numbers refer to it.
-        segments: on which trials are judged.
+        segments: on which trials are evaluated.
         kept_bytes: memory for render caches.
     """
 
@@ -93,13 +93,13 @@ class Judge:
 
     @property
     def losses(self) -> dict[EvalSegment, float]:
-        """Of each segment, for the graph as it is now; measured where nobody knows them."""
+        """Loss on each segment for the graph as it is now; measured where unknown."""
         if self._losses is None:
             self._losses = {segment: self._judge_segment((), segment) for segment in self.segments}
         return self._losses
 
     def loss(self) -> float:
-        """Of the graph as it is now, over the segments."""
+        """Loss of the graph as it is now, over the segments."""
         return self._mean(self.losses)
 
     def judge(self, nodes: Collection[int], limit: float | None = None) -> Verdict:
@@ -119,7 +119,7 @@ class Judge:
         return Verdict(self._mean(before | losses), len(losses), len(self.segments))
 
     def remove(self, nodes: Collection[int]) -> None:
-        """Remove nodes for good; what was judged last is not rendered again."""
+        """Remove nodes for good; the last trial is not rendered again."""
         self.trials.remove(nodes, self.caches.values())
         judged, losses = self._last or (frozenset(), None)
         self._losses = losses if judged == frozenset(nodes) else None

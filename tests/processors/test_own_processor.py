@@ -144,7 +144,7 @@ def test_a_song_is_fitted_with_them(tmp_path: Path) -> None:
     console = mixing_console(rack, {"bus": song.track_names}, "tf")
     console.params["saturation"].fill_(-6.0)
     fitted = fit(console, song, rack, SearchSettings(chain="tf", steps=3, evaluate_every=3, learning_rate=0.1))
-    assert fitted.course[-1][1] < fitted.course[0][1]
+    assert fitted.history[-1][1] < fitted.history[0][1]
     assert (fitted.graph.params["saturation"] > -6).all()
 
 

@@ -32,9 +32,9 @@ def test_the_loss_falls(console, song, rack, objective):
     fitted = fit(console, song, rack, replace(SETTINGS, steps=12, evaluate_every=4))
     before = float(objective.evaluate(console).total)
     assert float(fitted.loss.total) < 0.7 * before
-    assert [step for step, _ in fitted.course] == [0, 4, 8, 12]
-    assert fitted.course[0][1] == pytest.approx(before, rel=1e-6)  # there and back through raw values
-    assert min(loss for _, loss in fitted.course) == float(fitted.loss.total)
+    assert [step for step, _ in fitted.history] == [0, 4, 8, 12]
+    assert fitted.history[0][1] == pytest.approx(before, rel=1e-6)  # there and back through raw values
+    assert min(loss for _, loss in fitted.history) == float(fitted.loss.total)
     assert float(objective.evaluate(validate(fitted.graph)).total) == float(fitted.loss.total)
 
 
@@ -42,14 +42,14 @@ def test_the_result_is_never_worse_than_the_start(song, rack, objective):
     """From the true graph, steps as large as these lead only away."""
     start = hidden_graph()
     fitted = fit(start, song, rack, replace(SETTINGS, learning_rate=0.5))
-    assert min(loss for _, loss in fitted.course[1:]) > fitted.course[0][1]
+    assert min(loss for _, loss in fitted.history[1:]) > fitted.history[0][1]
     assert float(fitted.loss.total) == float(objective.evaluate(start).total)
 
 
 def test_no_steps_give_back_what_was_given(console, song, rack):
     fitted = fit(console, song, rack, replace(SETTINGS, steps=0))
     assert all(torch.allclose(fitted.graph.params[n], console.params[n], atol=1e-4) for n in console.params)
-    assert len(fitted.course) == 1
+    assert len(fitted.history) == 1
 
 
 def test_the_given_graph_is_not_changed(console, song, rack):
@@ -168,3 +168,9 @@ def test_on_step_sees_every_step(console, song: Song, rack: Rack):
     seen: list[int] = []
     fit(console, song, rack, replace(SETTINGS, steps=3), on_step=lambda training: seen.append(training.step))
     assert seen == [1, 2, 3]
+
+
+def test_a_fit_prints_as_one_line(song, rack, console):
+    fitted = fit(console, song, rack, replace(SETTINGS, steps=1))
+    assert repr(fitted).startswith(f"Fitted(graph of {console.num_nodes} nodes, loss ")
+    assert len(repr(fitted)) < 120

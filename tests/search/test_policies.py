@@ -32,7 +32,7 @@ def play(policy: Policy, candidates: list[Candidate], verdict: Verdict, round_in
     while nodes := policy.propose():
         assert policy.propose() == nodes, "a proposal stands until its verdict is heard"
         trials.append((nodes, verdict(nodes)))
-        policy.hear(trials[-1][1])
+        policy.update(trials[-1][1])
         assert len(trials) < 10_000, "the round does not end"
     return trials
 
@@ -263,7 +263,7 @@ def test_what_remains_is_exact_where_all_succeed_and_positive_until_the_end(name
         policy.begin(candidates, 0, 0)
         while nodes := policy.propose():
             left.append(policy.remaining())
-            policy.hear(verdict(nodes))
+            policy.update(verdict(nodes))
         assert min(left) >= 1
         assert policy.remaining() == 0
         if verdict is always and name not in ("leave-one-out", "first-order"):
@@ -297,11 +297,11 @@ def test_hearing_the_same_verdicts_again_leads_to_the_same_place(name, round_ind
         policy.begin(candidates, round_index, 5)
         for nodes, kept in trials[:heard]:
             assert policy.propose() == nodes
-            policy.hear(kept)
+            policy.update(kept)
         rest = []
         while nodes := policy.propose():
             rest.append(nodes)
-            policy.hear(sum(nodes) % 3 > 0)
+            policy.update(sum(nodes) % 3 > 0)
         assert rest == [nodes for nodes, _ in trials[heard:]]
 
 

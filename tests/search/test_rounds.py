@@ -72,7 +72,7 @@ class InOrder(Policy):
     def propose(self) -> tuple[int, ...]:
         return tuple(self.waiting[:1])
 
-    def hear(self, kept: bool) -> None:
+    def update(self, kept: bool) -> None:
         self.waiting.pop(0)
         self.heard.append(kept)
 
@@ -166,7 +166,7 @@ def test_several_types_in_one_trial_have_no_common_type():
         def propose(self) -> tuple[int, ...]:
             return tuple(self.waiting)
 
-        def hear(self, kept: bool) -> None:
+        def update(self, kept: bool) -> None:
             self.waiting = []
 
     graph = mixing_console(Rack.console("eg", RATE), SMALL, "eg")
