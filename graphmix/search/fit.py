@@ -42,8 +42,8 @@ class Fitted:
     history: tuple[tuple[int, float], ...]
 
     def __repr__(self) -> str:
-        first, last = self.history[0][1], float(self.loss.total)
-        return f"Fitted(graph of {self.graph.num_nodes} nodes, loss {last:.4f}, {first:.4f} before {self.history[-1][0]} steps)"
+        nodes, first, last = self.graph.num_nodes, self.history[0][1], float(self.loss.total)
+        return f"Fitted(graph of {nodes} nodes, loss {last:.4f}, {first:.4f} before {self.history[-1][0]} steps)"
 
 
 class Training:
