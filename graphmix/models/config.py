@@ -1,6 +1,6 @@
-"""The configuration of a model: what its size is and what it hears, as a pydantic model that JSON and TOML can hold.
+"""Configurations of models: their sizes and inputs, as pydantic models that JSON and TOML can hold.
 
-``name`` says which model it is; each has a class of its own, with its own keys. See :func:`model_config`.
+``name`` selects the model; each has a class of its own, with its own keys. See :func:`model_config`.
 """
 
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ OLD_NAMES = {"writer": "autoregressive"}
 
 
 class Table(BaseModel):
-    """Frozen, and without unknown keys."""
+    """A table of a configuration: frozen, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelConfig(Table):
-    """What every model has.
+    """Settings of every model.
 
     Args:
-        name: of the model.
+        name: name of the model.
         chain: letters of the processors on each track (and bus, where there are any).
-        sample_rate: of the graphs that it proposes, in Hz; stems of other rates are resampled.
+        sample_rate: rate of the proposed graphs in Hz; stems of other rates are resampled.
     """
 
     name: str
@@ -42,14 +42,14 @@ class ModelConfig(Table):
 
 
 class EncoderConfig(Table):
-    """What turns the sound of a track into an embedding.
+    """The encoder of tracks.
 
     Args:
         kind: ``"vggish"``, ``"residual"`` or ``"statistics"``.
         width: channels of the first convolution, later ones have up to eight times as many; for ``"statistics"`` a
             sixteenth of the hidden units.
-        embedding: numbers of an embedding.
-        dropout: in training, of what the dense layers see.
+        embedding: size of an embedding.
+        dropout: in training, on the inputs of the dense layers.
     """
 
     kind: Literal["vggish", "residual", "statistics"] = "vggish"
@@ -59,24 +59,24 @@ class EncoderConfig(Table):
 
 
 class NeuralConfig(ModelConfig):
-    """What all models with an encoder have.
+    """Settings of all models with an encoder.
 
     Args:
         mels: bands of the spectrogram, 16 or more.
-        encoder: of the tracks, and of the mix.
-        components: how many numbers describe a processor's parameters; those with fewer parameters are described
+        encoder: encoder of the tracks, and of the mix.
+        components: size of the basis of a processor type's parameters; types with fewer parameters are represented
             exactly. See :class:`graphmix.models.mixing.basis.RawBasis`.
-        center_db: a track whose left and right gain are proposed to differ by less is put in the middle. There most
-            tracks of a mix are, exactly, and the side channel of what is all in the middle is silent; a loss that
-            compares logarithms hears the smallest error there.
+        center_db: a track whose proposed left and right gains differ by less is centered. Most tracks of a mix are
+            centered exactly, and then its side channel is silent; a loss that compares logarithms is sensitive to the
+            smallest error there.
         keep_from: probability from which a processor stays in a proposal. Above one half where a processor too many
             costs more than one too few: a reverb on a track of a mix without any fills its silent side channel.
         soften_from: if given, equalizers, compressors and gates stay from this probability on, their dry/wet weight
             times it: half a correction costs less than a missing or a needless one, and none of them fills a silence.
-        gain_staging: hear each track at a standard level, and put back what was changed into faders and thresholds; see
-            :mod:`graphmix.models.mixing.gain_staging`.
-        reverse: hear the mix as well ([stems, mix] -> graph).
-        responses: in reverse mode, be told how much of each track is in the mix, band by band; see
+        gain_staging: bring each track to a standard level before the encoder, and correct faders and thresholds for
+            it; see :mod:`graphmix.models.mixing.gain_staging`.
+        reverse: take the mix as well ([stems, mix] -> graph).
+        responses: in reverse mode, take the measured gain of each track in the mix, band by band; see
             :class:`graphmix.models.mixing.responses.Responses`. For the encoder ``"statistics"``.
     """
 

@@ -1,7 +1,7 @@
-"""Encoders of log-mel spectrograms: one embedding for each second, and their mean over time; and one of levels.
+"""Encoders of log-mel spectrograms, by the second and averaged over time; and an encoder of levels.
 
-Convolutional ones take the spectrogram apart into seconds, embed each by itself, and average (the mean of the DMC's
-encoder, which weighs every second alike). Batch normalization learns its statistics in training and keeps them
+Convolutional ones split the spectrogram into seconds, embed each by itself, and average (as the DMC's encoder, which
+weighs every second alike). Batch normalization learns its statistics in training and keeps them
 afterwards, so that in evaluation a second's embedding depends on nothing but that second.
 """
 
@@ -89,7 +89,7 @@ class VGGish(Encoder):
         mels: bands of the spectrogram.
         width: channels of the first convolution.
         embedding: size of the result.
-        dropout: of what the dense layers see.
+        dropout: on the inputs of the dense layers.
     """
 
     def __init__(self, mels: int = 64, width: int = 12, embedding: int = 128, dropout: float = 0.0) -> None:
@@ -115,7 +115,7 @@ class VGGish(Encoder):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a short cut (He et al. 2016)."""
+    """Two convolutions beside a shortcut (He et al. 2016)."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -135,15 +135,15 @@ class ResidualEncoder(Encoder):
     """A residual network, the stronger encoder: eight residual blocks in four groups.
 
     The first convolution and each group but the first halve frames and bands; groups have ``width`` times 1, 2, 4, 8
-    channels. What is left is pooled over time (mean and maximum) but not over frequency, so that where in the spectrum
-    something lies is not lost.
+    channels. The result is pooled over time (mean and maximum) but not over frequency, so that positions in the
+    spectrum are kept.
 
     Args:
         mels: bands of the spectrogram.
         width: channels of the first group.
         embedding: size of the result.
         blocks: residual blocks in each group.
-        dropout: of what the last layer sees.
+        dropout: on the input of the last layer.
     """
 
     def __init__(
@@ -172,13 +172,13 @@ class ResidualEncoder(Encoder):
 class StatisticsEncoder(Encoder):
     """Three dense layers on :class:`graphmix.models.features.Levels`; for few songs and few cores.
 
-    It costs next to nothing, and has no eye for shapes in time. An excerpt has one embedding, however long it is.
+    It costs next to nothing, and ignores how a track changes over time. An excerpt of any length has one embedding.
 
     Args:
         mels: bands of the spectrogram.
         width: a sixteenth of the units of the hidden layers.
         embedding: size of the result.
-        dropout: of what the second and third layer see.
+        dropout: on the inputs of the second and third layer.
 
     Shape:
         features [tracks, 2, 6, mels + 1] -> [tracks, embedding]
@@ -221,5 +221,5 @@ def build_encoder(config: EncoderConfig, mels: int) -> Encoder:
 
 
 def build_features(config: EncoderConfig, sample_rate: int, mels: int) -> LogMel | Levels:
-    """What the encoder that a configuration describes looks at; a pure function of each track."""
+    """The features that a configured encoder takes; a pure function of each track."""
     return (Levels if config.kind == "statistics" else LogMel)(sample_rate, mels)

@@ -1,4 +1,4 @@
-r"""Log-mel spectrograms of mid and side, and levels taken from them: what encoders look at.
+r"""Log-mel spectrograms of mid and side, and levels taken from them: the inputs of encoders.
 
 .. math:: X[f, b] = \big(10 \log_{10}(10^{-10} + \textstyle\sum_k F[k, b]\, |S[f, k]|^2) + 50\big) / 25
 
@@ -26,7 +26,7 @@ LEVELS = 6
 """Rows of :class:`Levels`."""
 _LOUD_SHARE = 1e-3
 SILENCE = (10 * math.log10(FLOOR_POWER) + OFFSET_DB) / SCALE_DB
-"""What silence looks like in all bands."""
+"""The value of silence in all bands."""
 
 
 class LogMel(nn.Module):
@@ -61,7 +61,7 @@ class LogMel(nn.Module):
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
-        """Track by track, so that no neighbour changes a bit of what a track looks like; without gradients."""
+        """Track by track, so that no neighbour changes a bit of a track's features; without gradients."""
         with torch.autocast(audio.device.type, enabled=False):  # half precision has no room for the floor
             tracks = [self._spectrogram(track) for track in audio]
         frames = 1 + audio.size(-1) // self.hop
@@ -81,11 +81,11 @@ class LogMel(nn.Module):
 
 
 class Levels(nn.Module):
-    r"""What a meter and an analyser show of a track over a whole excerpt: levels of each band, and of all together.
+    r"""Levels of a track over a whole excerpt, as a meter and an analyser show them: of each band, and of all together.
 
     Rows are, in the units of :class:`LogMel`: the level of the mean power over the loud frames, which are within 30 dB
     of the loudest one in mid and side together, and over all frames; the greatest level; mean and standard deviation
-    over the loud frames; the level that is exceeded nine tenths of the time, which shows what is left in pauses. Frames
+    over the loud frames; the level that is exceeded nine tenths of the time, which is that of pauses. Frames
     begin every 20 ms: they still overlap, and cost half as much.
 
     Args:
@@ -118,7 +118,7 @@ class Levels(nn.Module):
 
 
 def loud_frames(power: Tensor) -> Tensor:
-    """Which frames are within 30 dB of the loudest, mid and side together, [2, frames] -> bool [frames]."""
+    """Frames within 30 dB of the loudest, mid and side together, [2, frames] -> bool [frames]."""
     overall = power.sum(0)
     return overall >= overall.amax() * _LOUD_SHARE
 

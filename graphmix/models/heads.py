@@ -1,7 +1,7 @@
-"""Heads: what becomes of each node, from its embedding. The two multi-task designs of synthesizer programming.
+"""Heads: decisions and parameters of each node from its embedding, in the two designs of multi-task programming.
 
 The seed (Faronbi et al., "Exploring approaches to multi-task automatic synthesizer programming", ICASSP 2023) compares
-a joint encoder with a decoder for each synthesizer, whose masks let only the right one speak, and a joint encoder with
+a joint encoder with a decoder for each synthesizer, masked to its own, and a joint encoder with
 one decoder whose output is padded to the longest parameter vector. Here a node type takes the place of a synthesizer.
 """
 
@@ -16,7 +16,7 @@ from graphmix.processors.rack import Rack
 from graphmix.spec import STRUCTURAL
 
 COEFFICIENT_LIMIT = 8.0
-"""Coefficients stay within so many standard deviations, softly."""
+"""Bound of the coefficients in standard deviations, approached softly."""
 START_WET_LOGIT = 2.0
 """Dry/wet logit of an untrained head: 0.88, or 0.12 for processors with which a search starts dry."""
 START_WEIGHT = 0.01
@@ -24,12 +24,12 @@ START_WEIGHT = 0.01
 
 
 class NodeOutputs(NamedTuple):
-    """What a head says of each node.
+    """Outputs of a head for each node.
 
     Args:
         keep_logit: log odds that it stays, [nodes]; 0 for inputs, mixes and outputs, as are the next.
-        wet_logit: of the dry/wet weight, [nodes].
-        coefficients: {type: [nodes of the type, k]}, rows in node order.
+        wet_logit: logit of the dry/wet weight, [nodes].
+        coefficients: parameters in the basis, {type: [nodes of the type, k]}, rows in node order.
     """
 
     keep_logit: Tensor
@@ -43,7 +43,7 @@ def soft_limit(values: Tensor) -> Tensor:
 
 
 def start_wet_logits(rack: Rack) -> Tensor:
-    """What an untrained model adds to the dry/wet logit of each type, [types]; structural types come first."""
+    """Dry/wet logit of each type in an untrained model, [types]; structural types come first."""
     starts = [2 * START_WET_LOGIT * (processor.start_wet - 0.5) for processor in rack]
     return torch.tensor([0.0] * len(STRUCTURAL) + starts)
 
@@ -116,7 +116,7 @@ class PerTypeHeads(Heads):
 class JointHead(Heads):
     """Joint encoder, joint decoder: one decoder for all, padded to the longest parameter vector.
 
-    The decoder is told the type by a learned embedding; what it says beyond a type's own coefficients is masked.
+    The decoder is conditioned on the type by a learned embedding; outputs beyond a type's coefficients are masked.
 
     Args:
         rack: the processors.

@@ -1,14 +1,14 @@
-"""How a proxy learns to sound like the channel strip, and how well it does.
+"""Pretraining of a proxy of the channel strip, and its score.
 
-Each step draws sounds and settings, has the true chain process them, and moves the network towards what came out.
-First come clicks, with the compressor at rest: what comes out is then the response of equalizer and reverb, of which
-music shows little, and the network finds it within some hundred steps. Then its blocks that hear levels learn the
-compressor alone, from sounds as of music, and last the whole network learns all settings.
-Sounds are excerpts of dry tracks, at other levels and places between left and right, and bursts of coloured noise,
-which show a filter at all frequencies where music shows it at few. Nothing is drawn twice.
+Each step draws sounds and settings, processes them by the true chain, and moves the network towards the result. There
+are three stages. *Clicks*, with the compressor at rest: the target is then the response of equalizer and reverb, of
+which music reveals little, and some hundred steps suffice. *Levels*: the blocks that take levels learn the compressor
+alone, from music and noise. Last, the whole network learns all settings. Sounds are excerpts of dry tracks, at random
+levels and panning, and bursts of coloured noise, which excite a filter at all frequencies where music excites few.
+Nothing is drawn twice.
 
-Loss: how far samples are off, relative to the target, plus spectral convergence and the mean difference of logarithms
-at several resolutions; each item for itself, brought to one level. The samples tell a reverb's noise from another one,
+Loss: error of the samples relative to the target, plus spectral convergence and the mean difference of logarithms at
+several resolutions; each item by itself, brought to one level. Samples distinguish one reverb's noise from another's,
 which magnitudes cannot.
 """
 
@@ -29,14 +29,14 @@ from graphmix.search.losses import POWER_FLOOR
 from graphmix.songbook.demo_stems import DEMO_SUBGROUPS, demo_stems
 
 HELD_OUT = ("02_snare.wav", "06_electric_piano.wav", "09_lead.wav")
-"""Tracks of the demo song that a proxy never hears while it learns: one of drums, one of harmony, one of the lead."""
+"""Held-out tracks of the demo song: one of drums, one of harmony, one of the lead."""
 TRAINED_ON = tuple(name for names in DEMO_SUBGROUPS.values() for name in names if name not in HELD_OUT)
 
 RESTING = ("equalizer_db", "ratio", "reverb_wet")
-"""What is neutral where an effect is at rest."""
+"""Settings that are neutral where an effect is at rest."""
 _FFT_SIZES = (512, 1024, 2048)
 _LEVEL = 0.1  # root mean square to which the loss brings each target
-_AUDIBLE = 1e-3  # root mean square of an excerpt worth hearing
+_AUDIBLE = 1e-3  # least root mean square of an excerpt
 _TRIES = 8
 _TAPS_RATE, _SLOPES_RATE = 2.0, 0.1  # of kernels and of PReLU slopes, as multiples of the learning rate
 _GRADIENT_NORM = 1.0
@@ -48,7 +48,7 @@ class ProxyTraining:
 
     Args:
         clicks: steps of Adam on clicks, the compressor at rest.
-        levels: steps on sounds for the blocks that hear levels, if there are any; equalizer and reverb at rest.
+        levels: steps on sounds for the blocks that take levels, if there are any; equalizer and reverb at rest.
         steps: on sounds for the whole network.
         batch: sounds in each.
         seconds: of each sound.
@@ -199,10 +199,10 @@ def pretrain_proxy(
     """Train a proxy in place and freeze it; it works on the device where the proxy is.
 
     Args:
-        proxy: new, or one to go on with.
+        proxy: new, or trained before.
         sounds: to learn from, at the proxy's rate.
         training: how.
-        report: is told each step, from 1 on, and its loss.
+        report: called after each step with its number, from 1 on, and its loss.
 
     Returns:
         The losses of all steps.
@@ -236,21 +236,21 @@ def pretrain_proxy(
         proxy.network.calibrate(audio, unit_settings(settings))
     losses: list[float] = []
 
-    def tell(loss: float) -> None:
+    def note(loss: float) -> None:
         losses.append(loss)
         if report is not None:
             report(len(losses), loss)
 
-    _descend(proxy, draw_clicks, training, training.clicks, training.first_rate, tell)
-    hearing = [block for block in proxy.network.tcn_blocks if block.config.levels]
-    if hearing:
+    _descend(proxy, draw_clicks, training, training.clicks, training.first_rate, note)
+    with_levels = [block for block in proxy.network.tcn_blocks if block.config.levels]
+    if with_levels:
         proxy.requires_grad_(False)
-        for block in hearing:
+        for block in with_levels:
             block.requires_grad_(True)
         resting = "equalizer_db", "reverb_wet"
-        _descend(proxy, lambda: draw_sounds(*resting), training, training.levels, training.first_rate, tell)
+        _descend(proxy, lambda: draw_sounds(*resting), training, training.levels, training.first_rate, note)
         proxy.requires_grad_(True)
-    _descend(proxy, draw_sounds, training, training.steps, training.learning_rate, tell)
+    _descend(proxy, draw_sounds, training, training.steps, training.learning_rate, note)
     proxy.freeze()
     return losses
 
@@ -261,7 +261,7 @@ def _descend(
     training: ProxyTraining,
     steps: int,
     learning_rate: float,
-    tell: Callable[[float], None],
+    note: Callable[[float], None],
 ) -> None:
     """Some steps of Adam on sounds and settings that are drawn, for what requires a gradient."""
     strip = ChannelStrip(proxy.sample_rate).to(proxy.network.lift.device)
@@ -277,11 +277,11 @@ def _descend(
         clip_grad_norm_(proxy.parameters(), _GRADIENT_NORM)
         optimizer.step()
         scheduler.step()
-        tell(float(loss.detach()))
+        note(float(loss.detach()))
 
 
 def proxy_loss(*, prediction: Tensor, target: Tensor) -> Tensor:
-    """What pretraining minimises, the mean over the items; [nodes, 2, samples] both."""
+    """The loss of pretraining, a mean over the items; [nodes, 2, samples] both."""
     scale = _LEVEL / _rms(target).clamp(min=1e-5)[:, None, None]
     prediction, target = (prediction * scale).flatten(0, 1), (target * scale).flatten(0, 1)
     pairs = target.size(0) // 2, 2
@@ -298,7 +298,7 @@ def score_proxy(proxy: TCNProxy, audio: Tensor, settings: Tensor, floor: float =
     """auraloss's multi-resolution STFT error of the proxy and of the bypass against the true chain.
 
     Args:
-        proxy: what is judged.
+        proxy: to be scored.
         audio: sounds, [sounds, 2, samples].
         settings: one row for each, [sounds, 10].
         floor: of a bin's power. The default is that of graphmix's audio loss (some 80 dB below a sine at full scale);

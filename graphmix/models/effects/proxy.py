@@ -1,8 +1,8 @@
-"""A neural network in the place of a channel strip: a node type like any other, with the settings as its parameters.
+"""A neural network that imitates a channel strip: a node type like any other, with the settings as its parameters.
 
-The Differentiable Mixing Console (Steinmetz et al. 2021) estimates the settings of effects that may be no functions to
-differentiate. It trains a network to imitate them, freezes it, and lets gradients flow through it to the settings. Here
-the effects are :class:`graphmix.models.effects.strip.ChannelStrip` and the network is
+The Differentiable Mixing Console (Steinmetz et al. 2021) estimates the settings of effects that need not be
+differentiable. It trains a network to imitate them, freezes it, and lets gradients flow through it to the settings.
+Here the effects are :class:`graphmix.models.effects.strip.ChannelStrip` and the network is
 :class:`graphmix.models.effects.tcn.TCN`; its training is in :mod:`graphmix.models.effects.pretraining`.
 
 A proxy is a file of safetensors whose header holds its sizes as JSON.

@@ -1,4 +1,4 @@
-"""A channel strip of ten settings: equalizer, compressor and reverb, as functions of what an engineer would dial.
+"""A channel strip of ten settings: equalizer, compressor and reverb, as functions of controls that engineers know.
 
 graphmix's own processors have hundreds of numbers each; a proxy network is to imitate them as a function of few, as in
 the Differentiable Mixing Console (Steinmetz et al. 2021). The strip maps these few to the parameters of the three
@@ -46,7 +46,7 @@ STRIP_PARAMETERS = (
     ParameterSpec("reverb_db", 1, "dB", -9.0, 9.0, 0.0, Linear(DB_PER_NEPER)),
 )
 STRIP_TYPE = NodeType("proxy", "p", STRIP_PARAMETERS)
-"""The face that a proxy of the strip shows to a graph."""
+"""The node type of a proxy of the strip."""
 
 
 def unit_settings(settings: Tensor) -> Tensor:

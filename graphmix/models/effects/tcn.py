@@ -9,13 +9,13 @@ after the Differentiable Mixing Console (Steinmetz et al. 2021) and TCNs of audi
 is particular to this one, so that it imitates filters, levels and rooms and not only distortions:
 
 * Left and right are processed apart by the same layers, as the effects do; ``own_sides`` gives each its own kernels.
-* Kernels may be long: they are then convolved by FFT, where others stack dilated layers to see as far. Each channel's
-  kernel has an exponential envelope around time zero, fixed, with time constants that are spread over the channels.
+* Kernels may be long: they are then convolved by FFT, where others stack dilated layers for the same reach. Each
+  channel's kernel has a fixed exponential envelope around time zero; time constants are spread over the channels.
 * Silence stays silence, sample by sample: what a block makes of silence, :math:`\phi(\beta)`, is taken off, and batch
   normalization takes the mean of audio to be zero.
 * Its statistics are measured once and then kept (:meth:`TCN.calibrate`). Statistics of a batch would hide from the
   network how loud its input is, which is what a compressor acts upon.
-* With ``levels`` the modulation varies in time (temporal FiLM, Birnbaum et al. 2019): the MLP then sees, beside the
+* With ``levels`` the modulation varies in time (temporal FiLM, Birnbaum et al. 2019): the MLP then takes, beside the
   settings, the level of what enters the block, smoothed by several time constants.
 * The residual connection has a modulated gain, too. A PReLU begins with slope 1: a network of filters until the data
   ask for more.
@@ -310,7 +310,7 @@ def convolve(stream: Tensor, kernel: Tensor, lookahead: int = 0, dilation: int =
     Args:
         stream: [nodes, 2, width, samples].
         kernel: [1 or 2 sides, channels, width, taps]; taps at equal distances, ``lookahead`` of them before time zero.
-        lookahead: as said.
+        lookahead: taps before time zero.
         dilation: samples from one tap to the next.
 
     Shape:

@@ -1,9 +1,9 @@
-"""A model that writes a graph node by node, so that graphs outside of any console can be proposed.
+"""An autoregressive decoder of graphs, node by node, so that graphs outside of any console can be proposed.
 
-First it writes the prototype, types and edges (:mod:`graphmix.models.mixing.autoregressive_network`), then, given the
-whole prototype, the parameters: messages run along the edges in both directions, and the heads of the other models say
-dry/wet and coefficients. That order, and a transformer for it, are those of "Blind estimation of audio processing
-graph" (Lee et al., ICASSP 2023).
+It first decodes the prototype, types and edges (:mod:`graphmix.models.mixing.autoregressive_network`), then, given the
+whole prototype, the parameters: messages run along the edges in both directions, and the heads of the other models
+predict dry/wet weights and coefficients. That order, and a transformer for it, are those of "Blind estimation of audio
+processing graph" (Lee et al., ICASSP 2023).
 
 It is trained on true graphs by teacher forcing (:meth:`AutoregressiveEstimator.teacher_forcing_loss`). The structure of
 its proposals has no gradient; their parameters have, in training mode too.
@@ -27,12 +27,12 @@ from graphmix.models.config import ModelConfig, NeuralConfig
 from graphmix.models.heads import NodeOutputs, PerTypeHeads
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.canonical import EmbeddedSong
-from graphmix.models.mixing.decoding import sampler, write, write_by_beam
+from graphmix.models.mixing.decoding import beam_search, decode, sampler
 from graphmix.models.mixing.estimator import register
 from graphmix.models.mixing.linearize import GraphSequence, linearize
 from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.outputs import Outputs
-from graphmix.models.mixing.partial_graph import Draft, Transcript, transcribe
+from graphmix.models.mixing.partial_graph import DecodingSteps, PartialGraph, decoding_steps
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.wiring import full_console, set_console
 from graphmix.processors.rack import Rack
@@ -40,7 +40,7 @@ from graphmix.spec import STRUCTURAL, TypeTable
 
 
 class AutoregressiveConfig(NeuralConfig):
-    """A graph writer; ``chain`` is the processors that it may use.
+    """An autoregressive estimator; ``chain`` is the processors that it may use.
 
     Args:
         channels: of a token.
@@ -49,12 +49,12 @@ class AutoregressiveConfig(NeuralConfig):
         rounds: of messages along the edges before the parameters.
         hidden: units of the heads.
         dropout: in training.
-        nodes: room for so many nodes,
-        nodes_per_track: and for so many more for each track.
-        fan_out: how many edges an outlet gets in what it writes; 1 for songs whose graphs have no sends and no
-            parallel chains, any number by default. What it learns from is not bound by it.
+        nodes: the most nodes of a proposal, beside its inputs,
+        nodes_per_track: and so many more for each track.
+        fan_out: the most edges that leave an outlet of a proposal; 1 for songs whose graphs have no sends and no
+            parallel chains, any number by default. The graphs that it is trained on are not bound by it.
         decoding: ``"greedy"``, ``"beam"`` or ``"sample"``.
-        beam: drafts that beam search keeps.
+        beam: partial graphs kept by beam search.
         temperature: of sampling.
         seed: of sampling; the same song and seed give the same graph.
     """
@@ -105,17 +105,17 @@ class EdgeMessages(nn.Module):
 
 @register
 class AutoregressiveEstimator(NeuralEstimator):
-    """Writes a graph node by node: prototype first, parameters second.
+    """Decodes a graph node by node: prototype first, parameters second.
 
-    What it writes is valid whatever it has learned; see :mod:`graphmix.models.mixing.partial_graph`.
+    Its proposals are valid even untrained; see :mod:`graphmix.models.mixing.partial_graph`.
 
     Args:
         config: its size.
         rack: processors of your own for the letters of the chain.
 
     Example:
-        >>> writer = AutoregressiveEstimator(AutoregressiveConfig(chain="eg", nodes_per_track=1)).eval()
-        >>> graph = writer(Stems(torch.randn(2, 2, 30000), ("bass", "voice"), 30000))
+        >>> model = AutoregressiveEstimator(AutoregressiveConfig(chain="eg", nodes_per_track=1)).eval()
+        >>> graph = model(Stems(torch.randn(2, 2, 30000), ("bass", "voice"), 30000))
         >>> sorted(graph.input_names)
         ['bass', 'voice']
     """
@@ -136,7 +136,7 @@ class AutoregressiveEstimator(NeuralEstimator):
     # --- proposals
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
-        """One graph for each song; soft or not, since a written graph has nothing to drop."""
+        """One graph for each song, soft or not, since a decoded graph has nothing to drop."""
         return [self._proposal(song) for song in songs]
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
@@ -166,22 +166,22 @@ class AutoregressiveEstimator(NeuralEstimator):
         """How many nodes a graph for so many tracks may have beside the inputs."""
         return self.config.nodes + int(self.config.nodes_per_track * num_tracks)
 
-    def write(self, song: EmbeddedSong) -> Draft:
-        """A prototype for a song with active tracks, as the config's ``decoding`` says."""
-        heard, room = self.heard(song), self.room(song.num_tracks)
-        draft = Draft(self.types, song.num_tracks, room, fan_out=self.config.fan_out)
+    def decode(self, song: EmbeddedSong) -> PartialGraph:
+        """A prototype for a song with active tracks, by the configured ``decoding``."""
+        conditioning, room = self.conditioning(song), self.room(song.num_tracks)
+        partial = PartialGraph(self.types, song.num_tracks, room, fan_out=self.config.fan_out)
         if self.config.decoding == "beam":
-            return write_by_beam(self.net, heard, draft, self.config.beam).draft
+            return beam_search(self.net, conditioning, partial, self.config.beam).partial
         if self.config.decoding == "sample":
             generator = torch.Generator().manual_seed(self.config.seed)
-            return write(self.net, heard, draft, sampler(generator, self.config.temperature)).draft
-        return write(self.net, heard, draft).draft
+            return decode(self.net, conditioning, partial, sampler(generator, self.config.temperature)).partial
+        return decode(self.net, conditioning, partial).partial
 
-    def heard(self, song: EmbeddedSong) -> Tensor:
-        """What describes each track: its embedding, the mean of all, and the mix in reverse mode, [tracks, size]."""
+    def conditioning(self, song: EmbeddedSong) -> Tensor:
+        """Conditioning of each input: its embedding, the mean of all, and the mix's in reverse mode, [tracks, size]."""
         context = [song.tracks.mean(0, keepdim=True)]
         if self.config.reverse:
-            assert song.mix is not None, "a model in reverse mode has heard the mix"
+            assert song.mix is not None, "a model in reverse mode embeds the mix"
             context.append(song.mix[None])
         return torch.cat([song.tracks, *(part.expand(song.num_tracks, -1) for part in context)], dim=1)
 
@@ -190,29 +190,29 @@ class AutoregressiveEstimator(NeuralEstimator):
             empty = full_console(self.rack.types, {}, "", self.sample_rate)
             nothing = torch.ones(1, device=self.device)
             return set_console(empty, song.silent, {}, nothing, nothing, soft=False, model=self.config.name)
-        draft = self.write(song)
-        graph = draft.to_graph(self.sample_rate)
+        partial = self.decode(song)
+        graph = partial.to_graph(self.sample_rate)
         self._name_inputs(graph, song)
-        said = self._settings(self.net.read(self.heard(song), draft).places, graph)
-        params = self.settings(said.coefficients, self.offsets_of([graph], [song]))
-        wet = said.wet_logit.sigmoid()
+        outputs = self._settings(self.net.encode(self.conditioning(song), partial).places, graph)
+        params = self.settings(outputs.coefficients, self.offsets_of([graph], [song]))
+        wet = outputs.wet_logit.sigmoid()
         keep = torch.ones_like(wet)
         name, center_db = self.config.name, self.config.center_db
         return set_console(graph, song.silent, params, wet, keep, soft=False, model=name, center_db=center_db)
 
     def _settings(self, places: Tensor, graph: MixGraph) -> NodeOutputs:
-        """What the heads say of each node of a prototype, whose nodes are numbered as written."""
+        """Outputs of the heads for each node of a prototype, whose nodes are numbered as decoded."""
         nodes = self.messages(places, graph.edge_index.to(places.device))
-        said: NodeOutputs = self.heads(nodes, graph.node_type.to(places.device))
-        return said
+        outputs: NodeOutputs = self.heads(nodes, graph.node_type.to(places.device))
+        return outputs
 
-    # --- learning
+    # --- training
 
     def teacher_forcing_loss(self, songs: Sequence[Stems], graphs: Sequence[MixGraph], settings: float = 1.0) -> Tensor:
-        """How improbable true graphs are, and how far off their parameters; the mean over the songs, 0-dim.
+        """Negative log-likelihood of true graphs, and the error of their parameters; the mean over the songs, 0-dim.
 
-        The first part is the mean negative log-likelihood of a choice, the second the mean absolute error of dry/wet
-        weights and the smooth mean absolute error of coefficients, for the true prototype.
+        The first part is a mean over choices; the second is the mean absolute error of dry/wet weights and the smooth
+        mean absolute error of coefficients, for the true prototype.
 
         Args:
             songs: stems, with the mix in reverse mode.
@@ -228,18 +228,18 @@ class AutoregressiveEstimator(NeuralEstimator):
     def teacher_forcing_loss_of(
         self, songs: Sequence[EmbeddedSong], graphs: Sequence[MixGraph], settings: float = 1.0
     ) -> Tensor:
-        """As :meth:`teacher_forcing_loss`, from what was heard."""
+        """As :meth:`teacher_forcing_loss`, from embeddings."""
         losses = []
         for song, graph in zip(songs, graphs, strict=True):
             if not song.num_tracks:
                 continue
             sequence = self.sequence(graph, song.names)
-            transcript = transcribe(sequence, self.room(song.num_tracks))
-            losses.append(self._loss(song, sequence, transcript, settings))
+            steps = decoding_steps(sequence, self.room(song.num_tracks))
+            losses.append(self._loss(song, sequence, steps, settings))
         return torch.stack(losses).mean() if losses else torch.zeros((), device=self.device, requires_grad=True)
 
     def sequence(self, graph: MixGraph, names: Sequence[str]) -> GraphSequence:
-        """A true graph in writing order, with this model's types and without tracks that are not named.
+        """A true graph in decoding order, with this model's types and without tracks that are not named.
 
         Args:
             graph: inputs are named after the tracks.
@@ -257,30 +257,30 @@ class AutoregressiveEstimator(NeuralEstimator):
         node_of = dict(zip(part.input_names, part.nodes_of("in").tolist(), strict=True))
         return linearize(part, [node_of[name] for name in names])
 
-    def _loss(self, song: EmbeddedSong, sequence: GraphSequence, transcript: Transcript, settings: float) -> Tensor:
-        heard = self.heard(song)
-        read = self.net.read(heard, transcript.draft)
-        likelihood = self.net(heard, transcript, read)
+    def _loss(self, song: EmbeddedSong, sequence: GraphSequence, steps: DecodingSteps, settings: float) -> Tensor:
+        conditioning = self.conditioning(song)
+        encoding = self.net.encode(conditioning, steps.partial)
+        likelihood = self.net(conditioning, steps, encoding)
         choices = torch.cat([likelihood.types, likelihood.edges])
         graph = sequence.to_graph()
         self._name_inputs(graph, song)
-        said = self._settings(read.places, graph)
-        prunable = graph.prunable.to(heard.device)
-        wet_error = (said.wet_logit.sigmoid() - graph.wet.to(heard.device)).abs()[prunable]
+        outputs = self._settings(encoding.places, graph)
+        prunable = graph.prunable.to(conditioning.device)
+        wet_error = (outputs.wet_logit.sigmoid() - graph.wet.to(conditioning.device)).abs()[prunable]
         errors = [wet_error] if wet_error.numel() else []
-        errors += list(self._coefficient_errors(said.coefficients, graph, song))
+        errors += list(self._coefficient_errors(outputs.coefficients, graph, song))
         return torch.stack([-choices.mean(), *(settings * error.mean() for error in errors)]).sum()
 
     def _name_inputs(self, graph: MixGraph, song: EmbeddedSong) -> None:
-        """Call the nodes of a written graph, whose inputs come first and whose output is last, by the song's tracks."""
+        """Name the inputs of a decoded graph, its first nodes, after the song's tracks; its last node is the output."""
         nodes = graph.node_type.numel() - song.num_tracks - 1
         graph.info = GraphInfo(self.types, self.sample_rate, (*song.names, *[""] * nodes, "mix"))
 
-    def _coefficient_errors(self, said: Mapping[str, Tensor], graph: MixGraph, song: EmbeddedSong) -> list[Tensor]:
+    def _coefficient_errors(self, outputs: Mapping[str, Tensor], graph: MixGraph, song: EmbeddedSong) -> list[Tensor]:
         """Smooth absolute errors of the coefficients of each type that the graph has."""
         errors = []
         offsets = self.offsets_of([graph], [song])
-        for name, coefficients in said.items():
+        for name, coefficients in outputs.items():
             if coefficients.numel():
                 params = graph.params[name].to(coefficients.device)
                 wanted = self.basis.encode(name, params if offsets is None else params - offsets[name])
@@ -289,7 +289,7 @@ class AutoregressiveEstimator(NeuralEstimator):
 
 
 def part_with_tracks(graph: MixGraph, names: Sequence[str]) -> MixGraph:
-    """The part of a graph that hears some tracks: other inputs go, and with them what hears nothing else.
+    """The part of a graph that some tracks reach: other inputs are removed, and with them what only they reach.
 
     Raises:
         GraphError: a track that is no input of the graph.

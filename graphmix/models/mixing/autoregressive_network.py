@@ -1,10 +1,10 @@
-"""The network that writes prototypes: a transformer over inputs and written nodes, with pointers for edges.
+"""The autoregressive decoder of prototypes: a transformer over inputs and decoded nodes, with pointers for edges.
 
-Inputs are tokens made of sound, and have no order of their own; they see one another. Each written node is a token made
-of its type, its place and its sources, and sees the inputs and what was written before. From what the last token has
-seen follows the type of the next node. Each of its edges is then pointed at, one after the other, by the node's query
-among the keys of all places; a choice knows what the node was connected to before. What a draft does not allow has
-probability zero.
+Inputs are tokens made of track embeddings, and have no order of their own; they attend to one another. Each decoded
+node is a token made of its type, its place and its sources, and attends to the inputs and to the nodes before it. The
+last token's state gives the type of the next node. Its edges are then chosen one after the other by a pointer network:
+the node's query against the keys of all places, conditioned on the edges chosen so far. What the partial graph does not
+allow has probability zero.
 """
 
 import math
@@ -14,23 +14,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphmix.models.mixing.partial_graph import Draft, EdgeChoice, Transcript, one_hot_sets
+from graphmix.models.mixing.partial_graph import DecodingSteps, EdgeChoice, PartialGraph, one_hot_sets
 from graphmix.spec import TypeTable
 
 _COUNTS = 3
-"""Numbers that a state is told: open places, room, written nodes; each as the logarithm of one more."""
+"""Numbers that a state is conditioned on: open places, room, decoded nodes; each as the logarithm of one more."""
 _HINTS = 2
-"""What each type thinks of a place: that it leads nowhere yet, that it was written last."""
+"""Learned biases of each type for a place: that it leads nowhere yet, that it was decoded last."""
 
 
-class Read(NamedTuple):
-    """What the transformer makes of a draft with p places.
+class Encoding(NamedTuple):
+    """A partial graph with p places, encoded by the transformer.
 
     Args:
-        states: predictors of the node at place p, for the places from the first after the inputs to one after the last,
+        states: predict the node at a place, for the places from the first after the inputs to one after the last,
             [p - inputs + 1, channels].
-        places: what each place is, [p, channels].
-        tokens: the same before the transformer has looked around, [p, channels].
+        places: output of the transformer for each place, [p, channels].
+        tokens: its input, [p, channels].
     """
 
     states: Tensor
@@ -39,17 +39,17 @@ class Read(NamedTuple):
 
 
 class LogProbabilities(NamedTuple):
-    """Of all choices of a transcript: of types [nodes], and of edges [choices]."""
+    """Log-probabilities of all choices of a graph: types [nodes], and edges [choices]."""
 
     types: Tensor
     edges: Tensor
 
 
 class PrototypeNet(nn.Module):
-    """Probabilities of types and edges, from the sound of the inputs and what is written.
+    """Probabilities of types and edges, given the embeddings of the inputs and the nodes decoded so far.
 
     Args:
-        size: numbers that describe an input.
+        size: width of the conditioning of an input.
         types: of the graphs.
         channels: of a token.
         heads: of attention.
@@ -84,52 +84,58 @@ class PrototypeNet(nn.Module):
         self.hints = nn.Embedding(len(types), _HINTS)
         self.stop = nn.Linear(channels, 1)
 
-    def read(self, heard: Tensor, draft: Draft) -> Read:
-        """Look at a draft.
+    def encode(self, conditioning: Tensor, partial: PartialGraph) -> Encoding:
+        """Encode a partial graph.
 
         Args:
-            heard: numbers that describe each input, [inputs, size].
-            draft: with as many inputs.
+            conditioning: of each input, [inputs, size].
+            partial: with as many inputs.
         """
-        inputs = draft.num_inputs
-        tokens = self.of_input(heard)
-        kinds = torch.tensor(draft.node_type[inputs:], dtype=torch.long, device=heard.device)
+        inputs = partial.num_inputs
+        tokens = self.of_input(conditioning)
+        kinds = torch.tensor(partial.node_type[inputs:], dtype=torch.long, device=conditioning.device)
         if kinds.numel():
             tokens = torch.cat([tokens, self.of_type(kinds) + _positions(kinds.numel(), tokens)])
-        sources = _source_means(draft, tokens)
+        sources = _source_means(partial, tokens)
         tokens = tokens + torch.cat([torch.zeros_like(sources[:inputs]), self.of_sources(sources[inputs:])])
         sequence = torch.cat([tokens[:inputs], self.start[None], tokens[inputs:]])
-        seen = self.transformer(sequence[None], mask=_blocked(inputs, len(sequence)).to(heard.device))[0]
-        return Read(seen[inputs:], torch.cat([seen[:inputs], seen[inputs + 1 :]]), tokens)
+        seen = self.transformer(sequence[None], mask=_blocked(inputs, len(sequence)).to(conditioning.device))[0]
+        return Encoding(seen[inputs:], torch.cat([seen[:inputs], seen[inputs + 1 :]]), tokens)
 
-    def states(self, read: Read, nodes: Tensor, opened: Tensor, room: Tensor) -> Tensor:
-        """What each of some nodes is predicted from, [nodes, channels].
+    def states(self, encoding: Encoding, nodes: Tensor, opened: Tensor, room: Tensor) -> Tensor:
+        """States that some nodes are predicted from, [nodes, channels].
 
         Args:
-            read: of a draft.
+            encoding: of a partial graph.
             nodes: numbers of the nodes, 0 for the first after the inputs, [nodes].
             opened: places that led nowhere before each, bool [nodes, places].
             room: how many nodes there was room for, [nodes].
         """
-        weights = opened.to(read.tokens.dtype)
+        weights = opened.to(encoding.tokens.dtype)
         count = weights.sum(1)
         counts = torch.stack([count, room.to(count), nodes.to(count)], dim=1).log1p()
-        mean = (weights @ read.tokens) / count.clamp(min=1)[:, None]
-        return read.states[nodes] + self.of_open(mean) + self.of_counts(counts)
+        mean = (weights @ encoding.tokens) / count.clamp(min=1)[:, None]
+        return encoding.states[nodes] + self.of_open(mean) + self.of_counts(counts)
 
     def type_log_probabilities(self, states: Tensor, allowed: Tensor) -> Tensor:
-        """Of all types for each node, [nodes, types]; minus infinity where not allowed."""
+        """Log-probabilities of all types for each node, [nodes, types]; minus infinity where not allowed."""
         return self.next_type(states).masked_fill(~allowed, -torch.inf).log_softmax(1)
 
     def edge_log_probabilities(
-        self, read: Read, states: Tensor, draft: Draft, choices: Sequence[EdgeChoice], chosen: Tensor, opened: Tensor
+        self,
+        encoding: Encoding,
+        states: Tensor,
+        partial: PartialGraph,
+        choices: Sequence[EdgeChoice],
+        chosen: Tensor,
+        opened: Tensor,
     ) -> Tensor:
-        """Of all edges, and last of none, for each choice, [choices, edges + 1].
+        """Log-probabilities of all edges, and last of none, for each choice, [choices, edges + 1].
 
         Args:
-            read: of the draft.
+            encoding: of the partial graph.
             states: of the node of each choice, [choices, channels].
-            draft: whose places the edges come from.
+            partial: whose places the edges come from.
             choices: of edges.
             chosen: places that the node was connected from before, bool [choices, places].
             opened: places that led nowhere before the node, bool [choices, places].
@@ -137,63 +143,65 @@ class PrototypeNet(nn.Module):
         device = states.device
         kinds = torch.tensor([choice.kind for choice in choices], device=device)
         weights = chosen.to(states.dtype)
-        connected = (weights @ read.places) / weights.sum(1).clamp(min=1)[:, None]
+        connected = (weights @ encoding.places) / weights.sum(1).clamp(min=1)[:, None]
         query = self.query(states + self.as_type(kinds)) + self.of_chosen(connected)
-        keys = self.key(read.places)[:, None] + self.outlet
+        keys = self.key(encoding.places)[:, None] + self.outlet
         scores = torch.einsum("cid,pod->cipo", query[:, None] + self.inlet, keys) / math.sqrt(self.channels)
         before = torch.tensor([choice.place for choice in choices], device=device)
-        latest = torch.arange(len(read.places), device=device) == before[:, None] - 1
+        latest = torch.arange(len(encoding.places), device=device) == before[:, None] - 1
         hints = torch.stack([opened & ~chosen, latest], dim=2).to(states.dtype) @ self.hints(kinds)[:, :, None]
         scores = (scores + hints[:, None]).flatten(1)
         scores = torch.cat([scores, self.stop(query)], dim=1)
-        allowed = draft.ports.allowed(choices, draft.node_type).to(device)
+        allowed = partial.ports.allowed(choices, partial.node_type).to(device)
         return scores.masked_fill(~allowed, -torch.inf).log_softmax(1)
 
-    def forward(self, heard: Tensor, transcript: Transcript, read: Read | None = None) -> LogProbabilities:
+    def forward(self, conditioning: Tensor, steps: DecodingSteps, encoding: Encoding | None = None) -> LogProbabilities:
         """Log-probabilities of all choices of a graph, each given those before: teacher forcing.
 
         Args:
-            heard: numbers that describe each input, [inputs, size].
-            transcript: how the graph is written.
-            read: of its draft, if it has been looked at before.
+            conditioning: of each input, [inputs, size].
+            steps: the choices that decode the graph.
+            encoding: of that graph, if it is known.
         """
-        draft, device = transcript.draft, heard.device
-        read = self.read(heard, draft) if read is None else read
-        nodes = torch.arange(transcript.kinds.numel(), device=device)
-        opened, of_node = transcript.open.to(device), transcript.of_node.to(device)
-        states = self.states(read, nodes, opened, transcript.room.to(device))
-        types = self.type_log_probabilities(states, transcript.allowed.to(device))
+        partial, device = steps.partial, conditioning.device
+        encoding = self.encode(conditioning, partial) if encoding is None else encoding
+        nodes = torch.arange(steps.kinds.numel(), device=device)
+        opened, of_node = steps.open.to(device), steps.of_node.to(device)
+        states = self.states(encoding, nodes, opened, steps.room.to(device))
+        types = self.type_log_probabilities(states, steps.allowed.to(device))
         edges = self.edge_log_probabilities(
-            read, states[of_node], draft, transcript.choices, transcript.chosen.to(device), opened[of_node]
+            encoding, states[of_node], partial, steps.choices, steps.chosen.to(device), opened[of_node]
         )
         return LogProbabilities(
-            types.gather(1, transcript.kinds.to(device)[:, None])[:, 0],
-            edges.gather(1, transcript.targets.to(device)[:, None])[:, 0],
+            types.gather(1, steps.kinds.to(device)[:, None])[:, 0],
+            edges.gather(1, steps.targets.to(device)[:, None])[:, 0],
         )
 
-    def next_types(self, read: Read, draft: Draft) -> tuple[Tensor, Tensor]:
+    def next_types(self, encoding: Encoding, partial: PartialGraph) -> tuple[Tensor, Tensor]:
         """State of the node that comes next, [1, channels], and log-probabilities of its type, [types]."""
-        device = read.states.device
-        nodes = torch.tensor([len(draft.edges)], device=device)
-        room = torch.tensor([draft.room - len(draft.edges)], device=device)
-        opened = one_hot_sets([draft.open], draft.place).to(device)
-        state = self.states(read, nodes, opened, room)
-        allowed = torch.tensor([draft.types_allowed()], device=device)
+        device = encoding.states.device
+        nodes = torch.tensor([len(partial.edges)], device=device)
+        room = torch.tensor([partial.room - len(partial.edges)], device=device)
+        opened = one_hot_sets([partial.open], partial.place).to(device)
+        state = self.states(encoding, nodes, opened, room)
+        allowed = torch.tensor([partial.types_allowed()], device=device)
         return state, self.type_log_probabilities(state, allowed)[0]
 
-    def next_edges(self, read: Read, state: Tensor, draft: Draft, choice: EdgeChoice, chosen: Sequence[int]) -> Tensor:
+    def next_edges(
+        self, encoding: Encoding, state: Tensor, partial: PartialGraph, choice: EdgeChoice, chosen: Sequence[int]
+    ) -> Tensor:
         """Log-probabilities of the next edge of the next node, and last of none, [edges + 1]."""
         device = state.device
-        taken = one_hot_sets([chosen], draft.place).to(device)
-        opened = one_hot_sets([draft.open], draft.place).to(device)
-        return self.edge_log_probabilities(read, state, draft, [choice], taken, opened)[0]
+        taken = one_hot_sets([chosen], partial.place).to(device)
+        opened = one_hot_sets([partial.open], partial.place).to(device)
+        return self.edge_log_probabilities(encoding, state, partial, [choice], taken, opened)[0]
 
 
-def _source_means(draft: Draft, tokens: Tensor) -> Tensor:
-    """Mean of the tokens that each place hears, by edges, [places, channels]; zeros for inputs."""
+def _source_means(partial: PartialGraph, tokens: Tensor) -> Tensor:
+    """Mean of the source tokens of each place, over its edges, [places, channels]; zeros for inputs."""
     pairs = [
         (target, edge.source, 1 / len(edges))
-        for target, edges in enumerate(draft.edges, start=draft.num_inputs)
+        for target, edges in enumerate(partial.edges, start=partial.num_inputs)
         for edge in edges
     ]
     targets = torch.tensor([target for target, _, _ in pairs], dtype=torch.long, device=tokens.device)
@@ -203,14 +211,14 @@ def _source_means(draft: Draft, tokens: Tensor) -> Tensor:
 
 
 def _blocked(inputs: int, length: int) -> Tensor:
-    """What a token must not see, bool [length, length]: what comes later; inputs see one another."""
+    """Attention mask: tokens that come later, bool [length, length]; inputs attend to one another."""
     later = torch.ones(length, length, dtype=torch.bool).triu(1)
     later[:inputs, :inputs] = False
     return later
 
 
 def _positions(count: int, like: Tensor) -> Tensor:
-    """Sines and cosines of the number of each node, [count, channels]."""
+    """Positional encoding: sines and cosines of the number of each node, [count, channels]."""
     half = like.size(1) // 2
     rates = torch.exp(torch.arange(half, device=like.device) * (-math.log(1000.0) / max(1, half)))
     angles = torch.arange(count, device=like.device)[:, None] * rates

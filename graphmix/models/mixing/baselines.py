@@ -1,9 +1,9 @@
-"""Baselines: what a model has to beat. They have no weights that a gradient would move.
+"""Baselines that a model has to beat. They have no weights that a gradient would move.
 
 ===================  ============================================================================================
 ``sum``              the plain sum of the tracks
 ``loudness_sum``     the sum of the tracks at equal loudness, as loud as the mixes of the training songs
-``mean_parameters``  one constant answer: each place of the console is kept if it mostly is in the training graphs,
+``mean_parameters``  constant settings: each place of the console is kept if it mostly is in the training graphs,
                      with mean raw parameters and mean dry/wet weight
 ===================  ============================================================================================
 
@@ -42,7 +42,7 @@ ON_TRACK, ON_BUS = 0, 1
 
 
 class SumConfig(ModelConfig):
-    """The plain sum; nothing to set but the rate."""
+    """The plain sum; its rate is its only setting."""
 
     name: Literal["sum"] = "sum"
     chain: Literal[""] = ""
@@ -52,7 +52,7 @@ class LoudnessSumConfig(ModelConfig):
     """The sum at equal loudness.
 
     Args:
-        mix_lufs: integrated loudness of the sum, as long as no training songs have said another.
+        mix_lufs: integrated loudness of the sum; training replaces it by that of the training mixes.
     """
 
     name: Literal["loudness_sum"] = "loudness_sum"
@@ -61,7 +61,7 @@ class LoudnessSumConfig(ModelConfig):
 
 
 class MeanParametersConfig(ModelConfig):
-    """The constant answer."""
+    """Constant settings."""
 
     name: Literal["mean_parameters"] = "mean_parameters"
 
@@ -102,10 +102,10 @@ class LoudnessSum(Estimator):
     @torch.no_grad()
     def fit_songs(self, examples: Iterable[tuple[Stems, MixGraph]]) -> None:
         """Mean loudness of the mixes; those that are silent do not count."""
-        heard = [loudness(stems.mix, stems.sample_rate) for stems, _ in examples if stems.mix is not None]
-        heard = [lufs for lufs in heard if lufs > LOWEST_LUFS]
-        if heard:
-            self.mix_lufs.fill_(sum(heard) / len(heard))
+        measured = [loudness(stems.mix, stems.sample_rate) for stems, _ in examples if stems.mix is not None]
+        audible = [lufs for lufs in measured if lufs > LOWEST_LUFS]
+        if audible:
+            self.mix_lufs.fill_(sum(audible) / len(audible))
 
     def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
         """Powers of the windows that loudness is measured in, [active, windows]."""
@@ -133,7 +133,7 @@ def _window_powers(song: CanonicalSong) -> Tensor:
 
 
 class AudibleStrip(NamedTuple):
-    """Processors of one track or bus that are heard, in order."""
+    """Processors of one track or bus that are not bypassed, in order."""
 
     role: int
     start: int
@@ -153,7 +153,7 @@ def audible_strips(graph: MixGraph) -> Iterator[AudibleStrip]:
 
 @register
 class MeanParameters(Estimator):
-    """The constant answer: for each place in the chain of a track, and of a bus, what the training graphs mostly do.
+    """Constant settings for each place in the chain of a track, and of a bus: what the training graphs mostly have.
 
     A place is kept if at least half of the training tracks (or buses) keep it; its raw parameters and its dry/wet
     weight are the means over those that do.
@@ -179,7 +179,7 @@ class MeanParameters(Estimator):
 
     @torch.no_grad()
     def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:
-        """Count what is kept in each place, and average its parameters."""
+        """Count the processors kept in each place, and average their parameters."""
         strips = torch.zeros(2)
         kept, weight = torch.zeros(2, len(self.kinds)), torch.zeros(2, len(self.kinds))
         raw: dict[tuple[int, int], list[Tensor]] = {}
@@ -209,7 +209,7 @@ class MeanParameters(Estimator):
                 yield place, node
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
-        """The same answer for every song."""
+        """The same settings for every song."""
         return [self._proposal(song, soft) for song in songs]
 
     def _proposal(self, song: EmbeddedSong, soft: bool) -> MixGraph:

@@ -1,13 +1,13 @@
-r"""Few numbers for many parameters: a linear basis of the raw parameters of each node type.
+r"""A linear basis of the raw parameters of each node type: few coefficients for many parameters.
 
 An equalizer has 1024 parameters and a reverb 768; no model learns them one by one from some hundred songs. So models
-speak in *coefficients*, and for each node type
+predict *coefficients*, and for each node type
 
 .. math:: \mathrm{raw} = m + (c \odot s)\, B, \qquad c \in \mathbb{R}^k
 
 with the mean m, the principal components B (rows, orthonormal) and their standard deviations s over the processors of a
 set of graphs. Raw units are used because a raw step is about equally audible for all parameters of a type. A type with
-no more than k raw parameters (compressor, gate, imager, gain) is described exactly: B is the identity.
+no more than k raw parameters (compressor, gate, imager, gain) is represented exactly: B is the identity.
 
 Before it is fitted, the mean is neutral and B holds the smoothest k cosines, so that a model can be trained on audio
 alone.
@@ -26,11 +26,11 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 
 RAW_LIMIT = 30.0
-"""No raw value in use is as large; beyond it an exponential would overflow."""
+"""Bound of raw values, beyond all in use: an exponential would overflow."""
 START_SPREAD = 0.5
 """Standard deviation of raw values that a coefficient of 1 stands for before the basis is fitted: 4 dB."""
 LEAST_SPREAD = 0.01
-"""Of a fitted component; a parameter that never varied would otherwise have no gradient."""
+"""Smallest spread of a fitted component: a parameter that never varied would have no gradient."""
 _SAME = 1e-6
 """Singular values below this share of the largest are rounding."""
 
@@ -140,7 +140,7 @@ class RawBasis(nn.Module):
 
     @torch.no_grad()
     def fit(self, graphs: Iterable[MixGraph]) -> "RawBasis":
-        """Fit mean, components and spread to the processors of some graphs that are heard (wet above 0).
+        """Fit mean, components and spread to the processors of some graphs that are not bypassed.
 
         A type that no graph uses stays as it is; of one that is used once only the mean is known.
 
@@ -151,9 +151,9 @@ class RawBasis(nn.Module):
         for graph in graphs:
             for name, rows in found.items():
                 if name in graph.params and graph.params[name].numel():
-                    heard = graph.wet[graph.nodes_of(name)] > 0
+                    audible = graph.wet[graph.nodes_of(name)] > 0
                     device = self.mean(name).device
-                    rows.append(self._to_raw(name, graph.params[name][heard].to(device)))
+                    rows.append(self._to_raw(name, graph.params[name][audible].to(device)))
         for name, rows in found.items():
             if rows:
                 self._fit_type(name, torch.cat(rows).double())

@@ -1,9 +1,9 @@
-"""A console as a graph neural network sees it: light, without parameters, and with edges in both directions.
+"""A console as the input of a graph neural network: without parameters, and with edges in both directions.
 
 Signals flow one way, decisions do not: what a track needs depends on what follows. So each edge becomes two edges,
-and the network is told which is which. In a console a track's sound is seven edges away from the end of its chain,
+whose kind is an edge feature. In a console a track's sound is seven edges away from the end of its chain,
 and further from the other tracks; *shortcuts* join the head of each chain (an input or a mix) with all of its
-processors and with the sum that it ends in, also both ways. So a network of three layers sees the whole song.
+processors and with the sum that it ends in, also both ways. So a network of three layers reaches the whole song.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from graphmix.graph.topology import depths, follow, neighbours, reversed_edges
 FORWARD, BACKWARD, SHORTCUT, SHORTCUT_BACK = range(4)
 EDGE_KINDS = 4
 LARGEST_DEPTH = 63
-"""Depths beyond it look alike; a console with the paper's chain has 17."""
+"""Depths beyond it are embedded alike; a console with the paper's chain has 17."""
 
 
 def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
-    """What a network sees of a console.
+    """The input of a network for a console.
 
     Args:
         console: on the CPU.
@@ -50,7 +50,7 @@ def console_input(console: MixGraph, shortcuts: bool = True) -> Data:
 
 
 def upstream_shares(console: MixGraph) -> Tensor:
-    """For each node, which inputs come to it, each with the same share: rows add up to 1, or are 0; [nodes, inputs].
+    """Shares of the inputs upstream of each node, all equal: rows add up to 1, or are 0; [nodes, inputs].
 
     Args:
         console: on the CPU; inputs are in node order.

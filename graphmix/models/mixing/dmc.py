@@ -3,7 +3,7 @@ r"""The Differentiable Mixing Console (Steinmetz, Pons, Pascual, Serrà, ICASSP 
 .. math:: e_i = \mathrm{encoder}(x_i), \quad c = \tfrac1n \sum_i e_i, \quad p_i = \mathrm{MLP}([e_i, c]), \quad
     \hat y = \sum_i T(x_i, p_i)
 
-All weights are shared by all tracks, and the context c, the mean of the embeddings, tells each track of the others. The
+All tracks share all weights, and each is conditioned on the others by the context c, the mean of the embeddings. The
 transformation network T is a chain of graphmix's own differentiable processors (the paper's first variant is ``"g"``,
 gain and panning), or the pretrained proxy network (its second): one node type among others. So a DMC is a
 :class:`MixGraph` of fixed topology, in -> chain -> out for each track, and nothing is ever dropped.
@@ -30,7 +30,7 @@ from graphmix.models.mixing.wiring import flat_console
 from graphmix.processors.rack import Rack
 
 PROXY_CHAIN = "proxy"
-"""Instead of letters: the pretrained proxy of equalizer, compressor and reverb alone."""
+"""Chain of one node, the pretrained proxy of equalizer, compressor and reverb."""
 PROXY_LETTER = "p"
 
 
@@ -112,19 +112,19 @@ class DMC(NeuralEstimator):
         return super().loss_terms - {"keep", "sparsity"}
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
-        """What the post-processor says of the chain of each track; no node is ever dropped."""
+        """Outputs of the post-processor for the chain of each track; no node is ever dropped."""
         counts = [song.num_tracks for song in songs]
         context = song_means([song.tracks for song in songs])
         if self.config.reverse:
             mixes = [song.mix for song in songs if song.mix is not None]
             context = torch.cat([context, torch.stack(mixes)], dim=1)
         of_song = torch.repeat_interleave(torch.tensor(counts, device=context.device))
-        heard = torch.cat([torch.cat([song.tracks for song in songs]), context[of_song]], dim=1)
-        said = self.post_processor(heard).to(self.wet_start.dtype).split(self.widths, dim=1)
-        wet = torch.stack([part[:, 0] for part in said], dim=1) + self.wet_start
+        features = torch.cat([torch.cat([song.tracks for song in songs]), context[of_song]], dim=1)
+        numbers = self.post_processor(features).to(self.wet_start.dtype).split(self.widths, dim=1)
+        wet = torch.stack([part[:, 0] for part in numbers], dim=1) + self.wet_start
         coefficients = {}
         for kind in self.rack.names:
-            own = [soft_limit(part[:, 1:]) for part, other in zip(said, self.kinds, strict=True) if other == kind]
+            own = [soft_limit(part[:, 1:]) for part, other in zip(numbers, self.kinds, strict=True) if other == kind]
             nothing = wet.new_zeros(0, self.basis.sizes[kind])
             coefficients[kind] = torch.stack(own, dim=1).flatten(0, 1) if own else nothing  # track by track
         consoles = [flat_console(self.rack.types, song.names, self.letters, self.sample_rate) for song in songs]

@@ -1,4 +1,4 @@
-r"""Gain staging: a track is heard at a standard level, and what was changed is put back into its settings.
+r"""Gain staging: tracks are encoded at a standard level, and their settings corrected for what was changed.
 
 Dry tracks come at any level, and a fader has first of all to undo that. With x' = g x a chain does to x' what it did to
 x if its thresholds move by g, and makes the same sound if its fader takes g back:
@@ -6,9 +6,9 @@ x if its thresholds move by g, and makes the same sound if its fader takes g bac
 .. math:: f(g\,x;\ T + g_{dB},\ G - g_{dB}) = f(x;\ T, G)
 
 (for a fader that is wholly wet, as faders are). So a model need not learn it from examples: features are those of the
-track at :data:`STANDARD_DB`, the heads speak of that track, and thresholds before the fader and the fader itself are
-moved by the *excess*, the level that the track has above the standard. A chain without a fader has its thresholds moved
-all the same. Buses are left as they are.
+track at :data:`STANDARD_DB`, the heads predict settings for it, and thresholds before the fader and the fader itself
+are moved by the *excess*, the level of the track above the standard. Without a fader, thresholds are moved all the
+same. Buses are left as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ from graphmix.processors.rack import Rack
 from graphmix.spec import NodeType
 
 STANDARD_DB = -30.0
-"""Loudness, in dB re full scale, at which a track is heard: about the mean of dry tracks."""
+"""Loudness of an encoded track, in dB re full scale: about the mean of dry tracks."""
 _FADER, _FADER_LEVEL, _THRESHOLD = "gain", "gain_db", "threshold_db"
 _DEVIATION = 4
 """Row of :class:`Levels` that holds no level."""
 Offsets = Mapping[str, Tensor]
-"""What is added to the settings of a track at the standard level: {type: [nodes of the type, width]}, physical."""
+"""Corrections added to the settings of a track at the standard level: {type: [nodes of the type, width]}, physical."""
 
 
 class GainStaging(nn.Module):
@@ -59,7 +59,7 @@ class GainStaging(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def excess_db(self, features: Tensor) -> Tensor:
-        """By how much tracks are louder than the standard, [tracks, 2, rows, bands] -> [tracks]."""
+        """Level of tracks above the standard in dB, [tracks, 2, rows, bands] -> [tracks]."""
         return torch.stack([self._excess_db(track) for track in features]) if len(features) else features.new_zeros(0)
 
     def _excess_db(self, track: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class GainStaging(nn.Module):
 
 
 def offsets_of(graph: MixGraph, tracks: Sequence[str], excess_db: Tensor) -> dict[str, Tensor]:
-    """What is to be added to the settings of tracks that were heard at the standard level.
+    """Corrections of the settings of tracks that were encoded at the standard level.
 
     Args:
         graph: on the CPU; inputs are named after the tracks.
@@ -92,7 +92,7 @@ def offsets_of(graph: MixGraph, tracks: Sequence[str], excess_db: Tensor) -> dic
             moved[kind.name][0].append(rows[node])
             moved[kind.name][1].append(track[name])
             if kind.name == _FADER:
-                break  # what follows hears the track as it is in the mix
+                break  # what follows receives the track as it is in the mix
     offsets = {}
     for t in types:
         if t.is_processor:
@@ -105,7 +105,7 @@ def offsets_of(graph: MixGraph, tracks: Sequence[str], excess_db: Tensor) -> dic
 
 
 def _levels(kind: NodeType) -> list[tuple[slice, float]]:
-    """The columns of a type that are levels, and which way each goes with the level of the track."""
+    """Columns of a type that are levels, and the sign with which each follows the level of the track."""
     signs = {_THRESHOLD: 1.0, **({_FADER_LEVEL: -1.0} if kind.name == _FADER else {})}
     return [(kind.columns(p.name), signs[p.name]) for p in kind.parameters if p.name in signs]
 

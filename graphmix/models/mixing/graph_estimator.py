@@ -2,7 +2,7 @@ r"""Graph estimators: a graph neural network on the full console of a song.
 
 The console over the active tracks is the input graph. A node begins as the sum of embeddings of its type, its depth and
 its height, and of the song's context (mean of the track embeddings, number of tracks, in reverse mode the mix); input
-nodes (or all) add what their tracks sound like. Layers of PyG pass messages along edges, with the direction as edge
+nodes (or all) add their tracks' embeddings. Layers of PyG pass messages along edges, with the direction as edge
 feature:
 
 ================  ===============================================================================================
@@ -12,7 +12,7 @@ feature:
 ``gps``           GPSConv (Rampášek et al. 2022): GINEConv, and attention between all nodes of a song
 ================  ===============================================================================================
 
-Heads (:mod:`graphmix.models.heads`) then say of each processor whether it stays, its dry/wet weight and its parameters.
+Heads (:mod:`graphmix.models.heads`) then predict for each processor whether it stays, its weight and its parameters.
 Where subgroups are unknown, links between tracks and bus slots (:mod:`graphmix.models.mixing.subgroups`) come first.
 """
 
@@ -58,7 +58,7 @@ class GraphEstimatorConfig(NeuralConfig):
         conditioned_nodes: nodes that are conditioned on track embeddings. ``"inputs"``: each input on its own track's.
             ``"all"``: every node on the mean embedding of the tracks upstream of it, and the heads once more on that
             and on the song's context, as the DMC's are.
-        shortcuts: join the head of each chain with all of its processors, for the network's eyes.
+        shortcuts: join the head of each chain with all of its processors in the network's input.
         predict_subgroups: link tracks to buses where subgroups are unknown; else all share one bus.
         bus_slots: the most buses that can be predicted.
     """
@@ -90,7 +90,7 @@ def _mlp(size: int, channels: int) -> nn.Sequential:
 
 
 class MessageLayer(nn.Module):
-    """One layer: normalize, hear the neighbours, add; normalize, think, add.
+    """One layer: normalize, convolve over neighbours, add; normalize, feed forward, add.
 
     Args:
         kind: of the convolution.
@@ -113,7 +113,7 @@ class MessageLayer(nn.Module):
             self.convolution = GATv2Conv(*sizes, edge_dim=channels, add_self_loops=False)
         else:
             self.convolution = TransformerConv(*sizes, edge_dim=channels)
-        self.think = _mlp(channels, channels)
+        self.think = _mlp(channels, channels)  # the feed-forward part; checkpoints hold the name
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
@@ -128,19 +128,20 @@ class GraphNetwork(nn.Module):
     Args:
         config: sizes.
         num_types: node types, structural ones included.
-        heard: size of what an input node is told of its track.
-        context: size of what every node is told of its song.
+        embedding: size of a track embedding.
+        context: size of the context of a song, on which every node is conditioned.
     """
 
-    def __init__(self, config: GraphEstimatorConfig, num_types: int, heard: int, context: int) -> None:
+    def __init__(self, config: GraphEstimatorConfig, num_types: int, embedding: int, context: int) -> None:
         super().__init__()
         channels = config.channels
-        self.global_attention, self.heard_by_all = config.gnn == "gps", config.conditioned_nodes == "all"
+        self.global_attention = config.gnn == "gps"
+        self.condition_all = config.conditioned_nodes == "all"
         self.of_type = nn.Embedding(num_types, channels)
         self.of_depth = nn.Embedding(LARGEST_DEPTH + 1, channels)
         self.of_height = nn.Embedding(LARGEST_DEPTH + 1, channels)
         self.of_edge = nn.Embedding(EDGE_KINDS, channels)
-        self.of_track, self.of_song = nn.Linear(heard, channels), nn.Linear(context, channels)
+        self.of_track, self.of_song = nn.Linear(embedding, channels), nn.Linear(context, channels)
         self.layers = nn.ModuleList(self._layer(config) for _ in range(config.layers))
         self.last = nn.LayerNorm(channels)
 
@@ -158,7 +159,7 @@ class GraphNetwork(nn.Module):
 
         Args:
             batch: of :func:`console_input`.
-            tracks: what the nodes hear, in node order: [inputs, heard], or of all [nodes, heard].
+            tracks: track embeddings in node order, of the inputs [inputs, embedding] or of all [nodes, embedding].
             context: of each song, [songs, context].
 
         Returns:
@@ -166,9 +167,9 @@ class GraphNetwork(nn.Module):
         """
         x = self.of_type(batch.node_type) + self.of_depth(batch.depth) + self.of_height(batch.height)
         x = x + self.of_song(context).to(x.dtype)[batch.batch]
-        heard = self.of_track(tracks).to(x.dtype)
+        tracks = self.of_track(tracks).to(x.dtype)
         inputs = (batch.node_type == 0).nonzero().flatten()
-        x = x + heard if self.heard_by_all else x.index_add(0, inputs, heard)
+        x = x + tracks if self.condition_all else x.index_add(0, inputs, tracks)
         edges = self.of_edge(batch.edge_kind)
         for layer in self.layers:
             if self.global_attention:
@@ -200,20 +201,20 @@ class GraphEstimator(NeuralEstimator):
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
         full_console(self.rack.types, {"": ("",)}, self.config.chain, self.sample_rate)  # refuses what fits no chain
-        heard = self.encoder.embedding
-        context = heard * (2 if self.config.reverse else 1) + 1
-        self.network = GraphNetwork(self.config, len(STRUCTURAL) + len(self.rack.names), heard, context)
-        self.heads = self._make_heads(heard + context if self.config.conditioned_nodes == "all" else 0)
-        self.links = BusLinks(heard + context, self.config.bus_slots) if self.config.predict_subgroups else None
+        embedding = self.encoder.embedding
+        context = embedding * (2 if self.config.reverse else 1) + 1
+        self.network = GraphNetwork(self.config, len(STRUCTURAL) + len(self.rack.names), embedding, context)
+        self.heads = self._make_heads(embedding + context if self.config.conditioned_nodes == "all" else 0)
+        self.links = BusLinks(embedding + context, self.config.bus_slots) if self.config.predict_subgroups else None
 
-    def _make_heads(self, told: int) -> Heads:
-        sizes, channels, hidden = self.basis.sizes, self.config.channels + told, self.config.head_hidden
+    def _make_heads(self, conditioning: int) -> Heads:
+        sizes, channels, hidden = self.basis.sizes, self.config.channels + conditioning, self.config.head_hidden
         if self.config.head == "joint":
             return JointHead(self.rack, sizes, channels, hidden)
         return PerTypeHeads(self.rack, sizes, channels, hidden)
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
-        """What the heads say of each node of the full consoles."""
+        """Outputs of the heads for each node of the full consoles."""
         context = self._contexts(songs)
         links = self._bus_logits(songs, context)
         consoles = [self._console(song, None if links is None else links[i]) for i, song in enumerate(songs)]
@@ -221,19 +222,19 @@ class GraphEstimator(NeuralEstimator):
         batch: Any = Batch.from_data_list(inputs).to(self.device)
         pairs = zip(songs, consoles, strict=True)
         if self.config.conditioned_nodes == "all":
-            heard = torch.cat([_heard_by_nodes(song, console) for song, console in pairs])
-            seen = self.network(batch, heard, context)
-            embeddings = torch.cat([seen, heard.to(seen.dtype), context.to(seen.dtype)[batch.batch]], dim=1)
+            tracks = torch.cat([_upstream_means(song, console) for song, console in pairs])
+            nodes = self.network(batch, tracks, context)
+            embeddings = torch.cat([nodes, tracks.to(nodes.dtype), context.to(nodes.dtype)[batch.batch]], dim=1)
         else:
             embeddings = self.network(batch, torch.cat([_in_node_order(*pair) for pair in pairs]), context)
-        said = self.heads(embeddings, batch.node_type)
+        predicted = self.heads(embeddings, batch.node_type)
         return Outputs(
             consoles=tuple(consoles),
             tracks=tuple(song.names for song in songs),
             silent=tuple(song.silent for song in songs),
-            keep_logit=said.keep_logit,
-            wet_logit=said.wet_logit,
-            coefficients=said.coefficients,
+            keep_logit=predicted.keep_logit,
+            wet_logit=predicted.wet_logit,
+            coefficients=predicted.coefficients,
             bus_logits=links,
             offsets=self.offsets_of(consoles, songs),
         )
@@ -289,8 +290,8 @@ class GraphEstimator(NeuralEstimator):
         return torch.stack(known).mean() if known else outputs.keep_logit.sum() * 0
 
 
-def _heard_by_nodes(song: EmbeddedSong, console: MixGraph) -> Tensor:
-    """Mean embedding of the tracks that come to each node, [nodes, size]."""
+def _upstream_means(song: EmbeddedSong, console: MixGraph) -> Tensor:
+    """Mean embedding of the tracks upstream of each node, [nodes, size]."""
     return upstream_shares(console).to(song.tracks) @ _in_node_order(song, console)
 
 

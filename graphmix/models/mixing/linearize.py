@@ -1,11 +1,11 @@
-"""A mixing graph as a sequence of nodes, and back: what a model writes that writes graphs node by node.
+"""A mixing graph as a sequence of nodes, and back: the target of an autoregressive decoder.
 
-First come the inputs, then each node after all that it hears. A node is its type and its edges; an edge says which
+First come the inputs, then each node after all its sources. A node is its type and its edges; an edge says which
 inlet it enters, and from which place of the sequence, through which outlet, it comes. So there can be no cycle.
 
 The order is *canonical*: it follows from the graph and the order of its inputs and not from how its nodes are numbered.
-Of the nodes that could come next, one comes that hears the node written last, or one as near before it as there is: a
-chain is written in one go. Ties are broken by the edges, then by type, parameters, names and whatever is connected,
+Of the nodes that could come next, one follows whose source is the last node of the sequence, or the latest there is: a
+chain stays together. Ties are broken by the edges, then by type, parameters, names and whatever is connected,
 near or far (colour refinement, also known as the Weisfeiler-Leman test). Where even that sees no difference, nodes are
 exchangeable in all but artificial graphs, and come in the order of their numbers.
 """
@@ -33,7 +33,7 @@ class IncomingEdge(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GraphSequence:
-    """A graph in writing order.
+    """A graph in decoding order.
 
     Args:
         info: types, sample rate and provenance; names are those of the nodes in order.
@@ -42,7 +42,7 @@ class GraphSequence:
         edges: of each node after the inputs, sorted.
         wet: dry/wet weights of all nodes, [nodes].
         params: {type: [nodes of the type, width]}, rows in order.
-        order: which node of the graph each was.
+        order: the number that each node had in the graph.
     """
 
     info: GraphInfo
@@ -59,7 +59,7 @@ class GraphSequence:
         return self.num_inputs, self.node_type, self.edges
 
     def to_graph(self) -> MixGraph:
-        """The graph, its nodes numbered as they were written."""
+        """The graph, its nodes numbered in the order of the sequence."""
         graph = MixGraph((t for t in self.info.types.types if t.is_processor), self.info.sample_rate)
         graph.info = self.info
         graph.node_type = torch.tensor(self.node_type, dtype=torch.long)
@@ -75,7 +75,7 @@ class GraphSequence:
 
 
 def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequence:
-    """A graph in canonical writing order.
+    """A graph in canonical decoding order.
 
     Args:
         graph: one graph, no batch.
@@ -95,7 +95,7 @@ def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequ
     first = own if inputs is None else [int(node) for node in inputs]
     if sorted(first) != own:
         raise GraphError(f"the inputs of the graph are the nodes {own}, and {first} were given; give each once.")
-    order, edges = _written(graph, first)
+    order, edges = _in_order(graph, first)
     rows, node_type = graph.rows().tolist(), graph.node_type.tolist()
     index = torch.tensor(order, dtype=torch.long, device=graph.wet.device)
     params = {}
@@ -115,12 +115,12 @@ def linearize(graph: MixGraph, inputs: Sequence[int] | None = None) -> GraphSequ
     )
 
 
-def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[IncomingEdge, ...]]]:
-    """Nodes in writing order, and the edges of each after the inputs."""
+def _in_order(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[IncomingEdge, ...]]]:
+    """Nodes in decoding order, and the edges of each after the inputs."""
     into, out_of = _neighbours(graph)
     colours = _colours(graph, first, into, out_of)
     place = {node: i for i, node in enumerate(first)}
-    missing = [len(heard) for heard in into]
+    missing = [len(sources) for sources in into]
     ready: list[tuple[int, tuple[IncomingEdge, ...], int, int]] = []
 
     def push(node: int) -> None:
@@ -140,14 +140,14 @@ def _written(graph: MixGraph, first: list[int]) -> tuple[list[int], list[tuple[I
             push(node)
     for node in first:
         placed(node)
-    order, written = list(first), list[tuple[IncomingEdge, ...]]()
+    order, edges_in_order = list(first), list[tuple[IncomingEdge, ...]]()
     while ready:
         _, edges, _, node = heapq.heappop(ready)
         place[node] = len(order)
         order.append(node)
-        written.append(edges)
+        edges_in_order.append(edges)
         placed(node)
-    return order, written
+    return order, edges_in_order
 
 
 Neighbours = list[list[tuple[int, int, int]]]

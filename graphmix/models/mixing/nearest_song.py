@@ -1,6 +1,6 @@
-"""The nearest training song: a baseline that answers with what it remembers.
+"""The nearest training song: a baseline that copies the chains of the most similar song.
 
-A song is remembered as the mean log-mel spectra of its tracks and the chains of its tracks and buses. *Owners* are
+A song is stored as the mean log-mel spectra of its tracks and the chains of its tracks and buses. *Owners* are
 tracks and buses; nodes belong to owners, in the order of their chains.
 """
 
@@ -48,10 +48,10 @@ class NearestSongConfig(ModelConfig):
 
 @register
 class NearestSong(Estimator):
-    """Copies the training song that is most alike, by the mean log-mel spectrum of its tracks (mid and side).
+    """Copies the most similar training song, by the mean log-mel spectrum of its tracks (mid and side).
 
     Each track takes the chain of that song's nearest track; each bus that of its nearest bus, whose spectrum is the
-    mean of its tracks'. What is kept of the training songs are spectra and chains, no audio.
+    mean of its tracks'. Spectra and chains of the training songs are stored, no audio.
     """
 
     config_type: ClassVar[type[ModelConfig]] = NearestSongConfig
@@ -75,7 +75,7 @@ class NearestSong(Estimator):
             self.register_buffer(name, value.to(self.device))
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
-        """How much is stored depends on the training songs, so take whatever number of rows a checkpoint has."""
+        """Take as many rows as a checkpoint has: how much is stored depends on the training songs."""
         for name in (*_STORED, *(f"params_{kind}" for kind in self.rack.names)):
             own, found = self.get_buffer(name), state_dict.get(prefix + name)
             if found is not None and found.shape[1:] == own.shape[1:]:
@@ -84,7 +84,7 @@ class NearestSong(Estimator):
 
     @torch.no_grad()
     def fit_songs(self, examples: Iterable[tuple[Stems, MixGraph]]) -> None:
-        """Remember songs; what was remembered before is forgotten."""
+        """Store songs; those stored before are dropped."""
         memory = _Memory(self.rack, 2 * self.config.mels)
         for stems, graph in examples:
             song = self.embed([stems])[0]
@@ -105,7 +105,7 @@ class NearestSong(Estimator):
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """A copy of the nearest song's chains for each song."""
         if not self.song_vectors.size(0):
-            raise GraphmixError("the model 'nearest_song' knows no song yet; train it, or call its method fit_songs.")
+            raise GraphmixError("the model 'nearest_song' has no songs yet; train it, or call its method fit_songs.")
         return [with_silent(self._proposal(song), song.silent).to(self.device) for song in songs]
 
     def _proposal(self, song: EmbeddedSong) -> MixGraph:
@@ -121,21 +121,21 @@ class NearestSong(Estimator):
             for member in members:
                 end = self._copy(graph, graph.add("in", name=member), rows, known, ON_TRACK, song.tracks[row[member]])
                 graph.connect(end, mix)
-            heard = song.tracks[[row[member] for member in members]].mean(0)
-            graph.connect(self._copy(graph, mix, rows, known, ON_BUS, heard), out)
+            vector = song.tracks[[row[member] for member in members]].mean(0)
+            graph.connect(self._copy(graph, mix, rows, known, ON_BUS, vector), out)
         for name, wanted in rows.items():
             index = torch.tensor(wanted, dtype=torch.long)
             graph.params[name] = self.get_buffer(f"params_{name}").cpu()[index]
         return graph
 
     def _copy(
-        self, graph: MixGraph, start: int, rows: dict[str, list[int]], known: int, role: int, heard: Tensor
+        self, graph: MixGraph, start: int, rows: dict[str, list[int]], known: int, role: int, vector: Tensor
     ) -> int:
         """Add the chain of a song's nearest track or bus after a node, and return its last node."""
         owners = ((self.owner_song == known) & (self.owner_role == role)).nonzero().flatten()
         if not owners.numel():
             return start
-        distance = (self.owner_vectors[owners] - heard).square().sum(1)
+        distance = (self.owner_vectors[owners] - vector).square().sum(1)
         owner = owners[distance.argmin()]
         end = start
         for node in (self.node_owner == owner).nonzero().flatten().tolist():
@@ -148,7 +148,7 @@ class NearestSong(Estimator):
 
 
 class _Memory:
-    """What is remembered of songs, being collected: owners are tracks and buses, nodes belong to owners."""
+    """The store of a :class:`NearestSong` while it is filled: owners are tracks and buses, nodes belong to owners."""
 
     def __init__(self, rack: Rack, size: int) -> None:
         self.rack, self.size = rack, size
@@ -160,18 +160,18 @@ class _Memory:
         self.params: dict[str, list[Tensor]] = {name: [] for name in rack.names}
 
     def add(self, song: EmbeddedSong, graph: MixGraph) -> None:
-        """Remember one song."""
+        """Store one song."""
         row = {name: i for i, name in enumerate(song.names)}
         members, names, rows = find_strips(graph).members, graph.names, graph.rows().tolist()
         tracks = song.tracks.detach().cpu()
         for strip in audible_strips(graph):
             inside = [names[strip.start]] if strip.role == ON_TRACK else sorted(members[strip.start])
-            heard = [row[name] for name in inside if name in row]
-            if not heard:
+            members_here = [row[name] for name in inside if name in row]
+            if not members_here:
                 continue
             owner = len(self.owners)
             self.owners.append((len(self.songs), strip.role))
-            self.vectors.append(tracks[heard].mean(0))
+            self.vectors.append(tracks[members_here].mean(0))
             for node in strip.nodes:
                 name = graph.type_of(node).name
                 if name not in self.params:

@@ -1,12 +1,12 @@
-"""A graph that is being written: what may come next, so that what comes out can be rendered.
+"""A graph under construction: what may be appended next, so that the finished graph can be rendered.
 
-The rules are those of :func:`graphmix.graph.validation`, put such that a draft can always be finished:
+The rules are those of :mod:`graphmix.graph.validation`, put such that a partial graph can always be finished:
 
-* edges come from nodes that were written before, so that there is no cycle, and fit the ports of both ends;
+* edges come from earlier nodes, so that there is no cycle, and fit the ports of both ends;
 * the first edge of a node enters its first inlet, so that nothing is fed by a sidechain alone; no edge is laid twice;
 * the ``out`` node ends the graph, and takes an edge of every node that does not lead anywhere yet: so every track, and
-  every node, is heard;
-* a draft has room for a number of nodes, and in the last place comes the ``out`` node;
+  every node, reaches the output;
+* a partial graph has room for a number of nodes, and the last place is for the ``out`` node;
 * where a fan-out is given, no outlet has more edges than that: 1 forbids sends and parallel chains.
 
 A choice of an edge is one of a table [inlets, places, outlets], read row by row, or "no more edges". Edges are chosen
@@ -28,11 +28,11 @@ from graphmix.spec import TypeTable
 
 @dataclass(frozen=True)
 class EdgeChoice:
-    """One choice of an edge: what is allowed.
+    """What is allowed in one choice of an edge.
 
     Args:
-        place: of the node that the edge enters.
-        kind: index of its type.
+        place: where the node is that the edge enters.
+        kind: index of that node's type.
         after: the edge chosen before, or None.
         last_source: the highest place that the edge may come from.
         may_stop: whether the node may do without further edges.
@@ -47,14 +47,14 @@ class EdgeChoice:
     taken: frozenset[tuple[int, int]] = frozenset()
 
 
-class Draft:
-    """Nodes and edges that have been written.
+class PartialGraph:
+    """Nodes and edges that have been decoded so far.
 
     Args:
         types: of the graph.
         num_inputs: inputs, which come first; one or more.
-        room: how many nodes may be written beside the inputs, the ``out`` node included.
-        muted: inputs that need not be heard.
+        room: how many nodes may be appended to the inputs, the ``out`` node included.
+        muted: inputs that need not be conditioning.
         fan_out: how many edges an outlet may have; any number by default.
     """
 
@@ -62,7 +62,7 @@ class Draft:
         self, types: TypeTable, num_inputs: int, room: int, muted: Iterable[int] = (), fan_out: int | None = None
     ) -> None:
         if num_inputs < 1 or room < 1:
-            raise GraphError(f"a draft has 1 input and room for 1 node or more, not {num_inputs} and {room}.")
+            raise GraphError(f"a partial graph has 1 input and room for 1 node or more, not {num_inputs} and {room}.")
         self.types, self.num_inputs, self.room, self.fan_out = types, num_inputs, room, fan_out
         self.node_type = [types.index("in")] * num_inputs
         self.edges: list[tuple[IncomingEdge, ...]] = []
@@ -71,20 +71,20 @@ class Draft:
         self._out = types.index("out")
         self.ports = Ports(types)
 
-    def copy(self) -> "Draft":
-        """Another draft with the same nodes."""
-        other = Draft(self.types, self.num_inputs, self.room, fan_out=self.fan_out)
+    def copy(self) -> "PartialGraph":
+        """Another partial graph with the same nodes."""
+        other = PartialGraph(self.types, self.num_inputs, self.room, fan_out=self.fan_out)
         other.node_type, other.edges, other.open = list(self.node_type), list(self.edges), set(self.open)
         return other
 
     @property
     def place(self) -> int:
-        """Where the next node comes."""
+        """Number of the next node."""
         return len(self.node_type)
 
     @property
     def done(self) -> bool:
-        """Whether the ``out`` node has been written."""
+        """Whether the ``out`` node has been appended."""
         return self.node_type[-1] == self._out
 
     def types_allowed(self) -> list[bool]:
@@ -107,14 +107,14 @@ class Draft:
         uses = Counter((edge.source, edge.outlet) for edges in (*self.edges, chosen) for edge in edges)
         return frozenset(outlet for outlet, number in uses.items() if number >= self.fan_out)
 
-    def write(self, kind: int, edges: Sequence[IncomingEdge]) -> None:
-        """Write the next node.
+    def append(self, kind: int, edges: Sequence[IncomingEdge]) -> None:
+        """Append the next node.
 
         Raises:
             GraphError: a type or an edge that is not allowed there.
         """
         if self.done or not self.types_allowed()[kind]:
-            raise GraphError(f"{self.types[kind].name} cannot be written at place {self.place} of this draft.")
+            raise GraphError(f"{self.types[kind].name} cannot be appended at place {self.place} of this partial graph.")
         for i, edge in enumerate(edges):
             self._check(self.choice(kind, edges[:i]), edge)
         if not self.choice(kind, edges).may_stop:
@@ -143,10 +143,10 @@ class Draft:
         """The prototype as a graph: neutral parameters, all wet, no names.
 
         Raises:
-            GraphError: the ``out`` node has not been written.
+            GraphError: the ``out`` node has not been appended.
         """
         if not self.done:
-            raise GraphError("this draft has no out node yet; write it.")
+            raise GraphError("this partial graph has no out node yet; append it.")
         graph = MixGraph((t for t in self.types.types if t.is_processor), sample_rate)
         for kind in self.node_type:
             graph.add(self.types[kind].name)
@@ -166,15 +166,15 @@ class Ports:
         self._outlets = torch.tensor([0 if t.name == "out" else len(t.outlets) for t in types.types])
 
     def size(self, places: int) -> int:
-        """How many edges the table of so many places has; also the number that means "no more edges"."""
+        """Number of edges in the table of so many places; also the number that means "no more edges"."""
         return self.inlets * places * self.outlets
 
     def index(self, edge: IncomingEdge, places: int) -> int:
-        """Where an edge stands in the flat table of so many places."""
+        """Index of an edge in the flat table of so many places."""
         return (edge.inlet * places + edge.source) * self.outlets + edge.outlet
 
     def edge(self, index: int, places: int) -> IncomingEdge:
-        """The edge at a place of the flat table."""
+        """The edge at an index of the flat table."""
         row, outlet = divmod(index, self.outlets)
         inlet, source = divmod(row, places)
         return IncomingEdge(inlet, source, outlet)
@@ -183,7 +183,7 @@ class Ports:
         """Which edges each choice may take, and last whether it may stop, bool [choices, edges + 1].
 
         Args:
-            choices: all of one draft, at any time of its writing.
+            choices: all of one partial graph, at any time of its decoding.
             node_type: of all its places.
         """
         places = len(node_type)
@@ -208,22 +208,24 @@ class Ports:
 
 
 @dataclass(frozen=True, eq=False)
-class Transcript:
-    """How a graph is written: every choice with what was allowed, for teacher forcing. n nodes, c choices, p places.
+class DecodingSteps:
+    """All choices that decode a known graph, with what was allowed in each, for teacher forcing.
+
+    There are n nodes after the inputs, c choices of edges and p places.
 
     Args:
-        draft: the finished draft.
+        partial: the finished graph.
         kinds: type of each node after the inputs, [n].
         allowed: which types each might have had, bool [n, types].
-        open: which places led nowhere before each, bool [n, p].
+        open: which places led nowhere before each node, bool [n, p].
         room: how many nodes there was room for, [n].
         choices: of edges, of all nodes; the last of each node is to stop.
-        of_node: which node each choice is of, [c].
-        chosen: from which places that node was connected before, bool [c, p].
-        targets: what was chosen, as a number of the flat table of :class:`Ports`; its length for "stop", [c].
+        of_node: the node that each choice belongs to, [c].
+        chosen: places that were chosen before as sources of that node, bool [c, p].
+        targets: what was chosen, as an index into the flat table of :class:`Ports`; its length for "stop", [c].
     """
 
-    draft: Draft
+    partial: PartialGraph
     kinds: Tensor
     allowed: Tensor
     open: Tensor
@@ -234,41 +236,41 @@ class Transcript:
     targets: Tensor
 
 
-def transcribe(sequence: GraphSequence, room: int) -> Transcript:
-    """Write a graph again, choice by choice.
+def decoding_steps(sequence: GraphSequence, room: int) -> DecodingSteps:
+    """The choices that decode a known graph.
 
     Args:
         sequence: of a graph with one output.
-        room: for so many nodes beside the inputs, or for as many as the graph has, if these are more.
+        room: nodes after the inputs that there is room for; at least as many as the graph has.
 
     Raises:
-        GraphError: a graph that cannot be written so: several outputs, the same edge twice, a node whose first inlet
+        GraphError: a graph that cannot be decoded: several outputs, the same edge twice, a node whose first inlet
             nothing enters.
     """
     types, places = sequence.info.types, len(sequence.node_type)
     outs = sequence.node_type.count(types.index("out"))
     if outs != 1 or not sequence.num_inputs:
         raise GraphError(f"the graph has {sequence.num_inputs} inputs and {outs} outputs; give one with inputs and 1.")
-    heard = {edge.source for edges in sequence.edges for edge in edges}
-    muted = set(range(sequence.num_inputs)) - heard
-    draft = Draft(types, sequence.num_inputs, max(room, len(sequence.edges)), muted)
-    ports, stop = draft.ports, draft.ports.size(places)
+    connected = {edge.source for edges in sequence.edges for edge in edges}
+    muted = set(range(sequence.num_inputs)) - connected
+    partial = PartialGraph(types, sequence.num_inputs, max(room, len(sequence.edges)), muted)
+    ports, stop = partial.ports, partial.ports.size(places)
     kinds = sequence.node_type[sequence.num_inputs :]
     allowed, opened, rooms = [], [], []
     choices: list[EdgeChoice] = []
     of_node, chosen, targets = list[int](), list[set[int]](), list[int]()
     for node, (kind, edges) in enumerate(zip(kinds, sequence.edges, strict=True)):
-        allowed.append(draft.types_allowed())
-        opened.append(set(draft.open))
-        rooms.append(draft.room - node)
+        allowed.append(partial.types_allowed())
+        opened.append(set(partial.open))
+        rooms.append(partial.room - node)
         for i in range(len(edges) + 1):
-            choices.append(draft.choice(kind, edges[:i]))
+            choices.append(partial.choice(kind, edges[:i]))
             of_node.append(node)
             chosen.append({edge.source for edge in edges[:i]})
             targets.append(ports.index(edges[i], places) if i < len(edges) else stop)
-        draft.write(kind, edges)
-    return Transcript(
-        draft=draft,
+        partial.append(kind, edges)
+    return DecodingSteps(
+        partial=partial,
         kinds=torch.tensor(kinds, dtype=torch.long),
         allowed=torch.tensor(allowed),
         open=one_hot_sets(opened, places),

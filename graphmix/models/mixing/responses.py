@@ -1,13 +1,13 @@
-r"""How much of each track is in the mix, band by band: what a model in reverse mode is told, beside tracks and mix.
+r"""Gain of each track in the mix, band by band: an input of models in reverse mode, beside tracks and mix.
 
 For each of left and right and each mel band b, gains g that make the tracks' spectra X add up to the mix's Y best, by
 least squares over all frames f and over the bins k of the band, which F weighs:
 
 .. math:: \min_g \sum_{k, f} F[k, b] \Big|Y[k, f] - \sum_t g_{tb} X_t[k, f]\Big|^2 + \epsilon \sum_t P_{tb}\, g_{tb}^2
 
-P is the power of a track in the band; a little of it keeps gains near 0 where tracks cannot be told apart. Gains are
-real, because faders and equalizers (zero-phase) are. So a fader, a panorama and an equalizer can nearly be read off;
-the share of the mix that a track explains tells how far to trust them.
+P is the power of a track in the band; a little of it keeps gains near 0 where tracks cannot be distinguished. Gains are
+real, because faders and equalizers (zero-phase) are. So faders, panning and equalizers can nearly be read off;
+the share of the mix that a track explains is a measure of their reliability.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ RESPONSES = 2
 """Rows of :class:`Responses`."""
 _N_FFT = 2048
 _BLOCK_FRAMES = 256
-"""So many frames are looked at at once."""
+"""Frames that are transformed at once."""
 _RIDGE = 1e-3
 _SILENT_POWER = 1e-8
 """Mean square, -80 dB re full scale, of a frame of the mix that counts as silent: what tracks do there is no gain."""
@@ -73,7 +73,7 @@ class Responses(nn.Module):
 
     @torch.no_grad()
     def measure(self, blocks: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        """Of a song that is heard block by block, (tracks, mix) each; one or more."""
+        """Gains and shares of a song that comes in blocks, (tracks, mix) each; one or more."""
         total, frames = None, 0
         for audio, mix in blocks:
             products, count = self._products(torch.cat([audio, mix[None]]).to(self.window.dtype))
@@ -85,7 +85,7 @@ class Responses(nn.Module):
     def _products(self, signals: Tensor) -> tuple[Tensor, int]:
         """Products of the spectra of all pairs of signals, [2, bins, signals, signals], summed over so many frames.
 
-        Frames in which the mix, the last signal, is silent are left out: muted or faded out, it says nothing of levels.
+        Frames in which the mix, the last signal, is silent are left out: there it carries no information on levels.
         """
         hop = _N_FFT // 2
         missing = max(0, _N_FFT - signals.size(2))
@@ -111,7 +111,7 @@ class Responses(nn.Module):
         return torch.stack([row.mT for row in rows], dim=1)
 
     def read_off(self, responses: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-        """Faders, panorama and equalizers that do what was measured, were the mix made by nothing else.
+        """Faders, panning and equalizers with the measured responses, as if nothing else had made the mix.
 
         Args:
             responses: [tracks, 2, 2, mels + 1].
@@ -131,7 +131,7 @@ class Responses(nn.Module):
 
 
 class ResponseEncoder(nn.Module):
-    """Two dense layers on :class:`Responses`; what they give is added to the embedding of the track.
+    """Two dense layers on :class:`Responses`; their output is added to the embedding of the track.
 
     Args:
         mels: number of bands.
@@ -155,8 +155,8 @@ class ResponseEncoder(nn.Module):
 
 
 def staged_responses(responses: Tensor, excess_db: Tensor) -> Tensor:
-    """Of the same tracks at the standard level (:mod:`.gain_staging`): a gain is higher by what they were above it."""
+    """Responses of the same tracks at the standard level (:mod:`.gain_staging`): gains are higher by the excess."""
     gains, share = responses.split(1, dim=2)
-    heard = gains > _LEAST_DB / SCALE_DB
+    present = gains > _LEAST_DB / SCALE_DB
     moved = gains + excess_db[:, None, None, None] / SCALE_DB
-    return torch.cat([torch.where(heard, moved, gains), share], dim=2)
+    return torch.cat([torch.where(present, moved, gains), share], dim=2)

@@ -1,4 +1,4 @@
-"""What a model hears: the dry tracks of a song or of a part of it, their names, and what else is known.
+"""The input of an estimator: the dry tracks of a song or of a part of it, their names, and what else is known.
 
 Conventions: every track is stereo and all are at one sample rate and of one length. Names are those of the song's files
 and are unique; the inputs of a graph are named after them. A track whose peak is below 1e-5 (-100 dB) is silent.
@@ -92,7 +92,7 @@ class Stems:
         return self.audio.size(2) / self.sample_rate
 
     def active(self, threshold: float = SILENT_PEAK) -> Tensor:
-        """Which tracks make a sound, bool [tracks]: their peak is at least the threshold."""
+        """Tracks whose peak is at least the threshold, bool [tracks]."""
         return self.audio.detach().abs().amax(dim=(1, 2)) >= threshold
 
     def permuted(self, order: Sequence[int] | Tensor) -> "Stems":
@@ -131,7 +131,7 @@ class Stems:
 def resample(audio: Tensor, sample_rate: int, new_rate: int) -> Tensor:
     """Tracks at another rate, [tracks, 2, samples] -> [tracks, 2, new samples].
 
-    One by one, so that what becomes of a track does not depend on its neighbours, to the last bit.
+    One by one, so that the result for a track does not depend on its neighbours, to the last bit.
     """
     if sample_rate == new_rate:
         return audio

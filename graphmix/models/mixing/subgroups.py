@@ -1,7 +1,7 @@
-r"""Which tracks share a bus, where nobody has said so: links from tracks to bus slots.
+r"""Prediction of subgroups that are unknown: links from tracks to bus slots.
 
-A slot is a bus that may be there; each track is linked to one of them. Slots have no names in the data, so that the
-loss first assigns true buses to slots so that it is smallest (Hungarian method), as set prediction does.
+A slot is a bus that may be there; each track is linked to one of them. Slots have no names in the data, so the loss
+first assigns true buses to slots such that it is smallest (Hungarian method), as set prediction does.
 
 .. math:: L = \min_\pi \tfrac1n \sum_i -\log p(\mathrm{slot}_i = \pi(\mathrm{bus}_i))
 """
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 
 class BusLinks(nn.Module):
-    """Scores of the links between tracks and bus slots: inner products of tracks, as seen in their song, with slots.
+    """Scores of the links between tracks and bus slots: inner products of tracks, given their song, with slots.
 
     Args:
         size: numbers of a track's embedding and its song's context together.

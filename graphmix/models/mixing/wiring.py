@@ -1,4 +1,4 @@
-"""The graphs that estimators set: consoles, and chains that go straight to the output.
+"""The graphs that estimators set: consoles, and chains that lead straight to the output.
 
 Silent tracks come last, after the output, so that they change the number of no other node.
 """
@@ -46,7 +46,7 @@ def flat_console(types: Iterable[NodeType], tracks: Sequence[str], chain: str, s
 
 
 def console_places(num_tracks: int, num_buses: int, chain_length: int) -> tuple[Tensor, Tensor]:
-    """Where each node of a full console stands: (on a track 0 or a bus 1, place in its chain), [num_nodes] each.
+    """Places of the nodes of a full console: (on a track 0 or a bus 1, place in its chain), [num_nodes] each.
 
     Both are -1 for inputs, mixes and the output. For consoles of :func:`graphmix.graph.mixing_console`, none of whose
     subgroups is empty.

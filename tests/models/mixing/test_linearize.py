@@ -65,7 +65,7 @@ def test_the_order_does_not_depend_on_how_nodes_are_numbered(graph: MixGraph, se
 
 @settings(max_examples=20, deadline=None)
 @given(dags)
-def test_edges_come_from_what_was_written_before(graph: MixGraph) -> None:
+def test_edges_come_from_earlier_nodes(graph: MixGraph) -> None:
     sequence = linearize(graph)
     out = graph.types.index("out")
     assert sequence.node_type.count(out) == 1
@@ -76,7 +76,7 @@ def test_edges_come_from_what_was_written_before(graph: MixGraph) -> None:
     assert sum(len(edges) for edges in sequence.edges) == graph.num_edges
 
 
-def test_a_console_is_written_track_by_track() -> None:
+def test_a_console_is_ordered_track_by_track() -> None:
     rack = Rack.console("sg")
     console = mixing_console(rack, {"band": ["voice", "guitar"], "solo": ["horn"]}, "sg")
     sequence = linearize(console)
@@ -86,7 +86,7 @@ def test_a_console_is_written_track_by_track() -> None:
     assert names == ["in"] * 3 + strip + strip + bus + strip + bus + ["out"]
     assert sequence.info.names[7] == "band"
     assert sequence.edges[:3] == ((IncomingEdge(0, 0, 0),), (IncomingEdge(0, 3, 0),), (IncomingEdge(0, 1, 0),))
-    assert sequence.edges[4] == (IncomingEdge(0, 4, 0), IncomingEdge(0, 6, 0))  # the bus hears both chains
+    assert sequence.edges[4] == (IncomingEdge(0, 4, 0), IncomingEdge(0, 6, 0))  # the bus sums both chains
 
 
 def test_inputs_come_in_the_order_that_was_asked_for() -> None:
@@ -132,7 +132,7 @@ def test_doubled_edges_and_muted_inputs_survive() -> None:
     assert_same_sequence(sequence, linearize(sequence.to_graph()))
 
 
-def test_real_consoles_are_written_and_read(shared_consoles: Path) -> None:
+def test_real_consoles_survive_the_round_trip(shared_consoles: Path) -> None:
     songs = json.loads((shared_consoles / "consoles.json").read_text())
     largest = sorted(songs, key=lambda song: -len(song["tracks"]))[:3]
     types = [NodeType("gain", "g"), NodeType("delay", "d")]
