@@ -224,7 +224,7 @@ def plain_graph(graph: MixGraph) -> dict[str, Any]:
         nodes.append(entry)
     kinds = [types[index] for index in graph.node_type.tolist()]
     edges = []
-    for (source, target), (outlet, inlet) in zip(graph.edge_index.t().tolist(), graph.edge_port.tolist(), strict=True):
+    for source, target, outlet, inlet in graph.edges():
         edge: dict[str, Any] = {"from": source, "to": target}
         if outlet:
             edge["outlet"] = kinds[source].outlets[outlet]

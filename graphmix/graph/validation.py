@@ -11,7 +11,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable, topological_order
 
 PRECISIONS = (torch.float32, torch.float64)
-"""Of parameters and weights."""
+"""Types of numbers that parameters and weights may have."""
 
 
 def validate(graph: MixGraph) -> MixGraph:

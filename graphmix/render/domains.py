@@ -122,7 +122,7 @@ def _read_nodes(graph: MixGraph, rack: Rack) -> list[_Node]:
         linear = kind == "mix" or isinstance(processor, LTIProcessor | MatrixProcessor)
         faces[index] = linear, extent, kind == "mix"
     nodes = [_Node(*faces[index]) for index in graph.node_type.tolist()]
-    for source, target in sorted(set(map(tuple, graph.edge_index.t().tolist()))):
+    for source, target in sorted({(edge.source, edge.target) for edge in graph.edges()}):
         nodes[source].targets.append(target)
         nodes[target].sources.append(source)
     for node in nodes:

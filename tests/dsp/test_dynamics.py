@@ -81,7 +81,7 @@ def test_gradients_agree_with_finite_differences(ballistic: bool, inlets: int, s
 
 @pytest.mark.parametrize("cut", [1, _BLOCK - 1, _BLOCK, _BLOCK + 1])
 def test_gradients_go_back_over_blocks(cut: int) -> None:
-    """A sample changes what is heard long after it; the direction of steepest ascent says by how much."""
+    """A sample changes the output long after it; the direction of steepest ascent says by how much."""
     noise = case(2 * _BLOCK + 50)
     noise.settings[3][:], noise.settings[4][:] = 0.99, 0.999
     weights = torch.zeros(NODES, 2, noise.audio.size(-1), dtype=torch.float64)

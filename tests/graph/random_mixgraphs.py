@@ -36,14 +36,14 @@ def random_graph(seed: int, num_inputs: int = 2, num_inner: int = 7) -> MixGraph
     for t in TYPES[:-1]:
         low, high = t.bounds()
         graph.params[t.name] = low + (high - low) * torch.from_numpy(rng.random(graph.params[t.name].shape)).float()
-    heard = set()
+    used = set()
     for place in range(num_inputs, len(kinds)):
         for _ in range(int(rng.integers(1, 4))):
             source = int(rng.integers(0, place))
-            heard.add(source)
+            used.add(source)
             _connect(graph, int(order[source]), int(order[place]), rng)
     for place in range(len(kinds) - 1):
-        if place not in heard:
+        if place not in used:
             _connect(graph, int(order[place]), int(order[-1]), rng)
     return graph
 
@@ -68,17 +68,17 @@ def evaluate(graph: MixGraph) -> list[float]:
     def value(node: int) -> float:
         if node not in seen:
             kind = graph.types[node_type[node]]
-            heard = [0.0] * max(len(kind.inlets), 1)
+            incoming = [0.0] * max(len(kind.inlets), 1)
             for source, outlet, inlet in incoming.get(node, []):
-                heard[inlet] += value(source) * (1 + outlet)
+                incoming[inlet] += value(source) * (1 + outlet)
             if kind.name == "in":
-                heard[0] = 1.0 + inputs.index(node)
+                incoming[0] = 1.0 + inputs.index(node)
             if kind.is_processor:
                 numbers = [float(x) for p in kind.parameters for x in graph.parameter(node, p.name)]
-                wet = float(np.cos(sum((1 + i) * x for i, x in enumerate([*numbers, *heard]))))
+                wet = float(np.cos(sum((1 + i) * x for i, x in enumerate([*numbers, *incoming]))))
                 weight = float(graph.wet[node])
-                heard[0] = weight * wet + (1 - weight) * heard[0]
-            seen[node] = heard[0]
+                incoming[0] = weight * wet + (1 - weight) * incoming[0]
+            seen[node] = incoming[0]
         return seen[node]
 
     return [value(node) for node in graph.nodes_of("out").tolist()]

@@ -173,7 +173,7 @@ def test_quiet_levels_differ_by_what_is_added_before_the_logarithm() -> None:
 def test_attack_and_release_agree_once_grafx_has_forgotten_its_start(name: str) -> None:
     """Its envelope starts at 1 where ours starts at 0, and runs in single precision."""
     audio, params = noise(2, 2, 40000, mono=True).float() * LOUD, drawn_params(name, 2).float()
-    params[:, 0] += 40 if name == "ballistic_compressor" else 60  # dB: within what is heard
+    params[:, 0] += 40 if name == "ballistic_compressor" else 60  # dB: within the signal's levels
     ours, theirs = RACK[name](audio, params), run_peer(name, audio, params, make_peer(name, torch.float32))
     assert relative_error(ours[..., 20000:], theirs[..., 20000:]) < 1e-5
     assert relative_error(ours[..., 20000:], audio[..., 20000:]) > 0.1  # both have turned it down
@@ -217,7 +217,7 @@ def run_raw_peer(audio: Tensor, values: dict[str, Tensor]) -> Tensor:
 
 
 def test_a_whole_console_agrees() -> None:
-    """Two tracks and a bus with all seven processors; tracks stay mono, so that the bus hears left and right equal."""
+    """Two tracks and a bus with all seven processors; tracks stay mono, so that left and right are equal on the bus."""
     rack = Rack.console("ecnsgdr", 30000)
     graph = make_console(rack, tracks=2, subgroups=1)
     generator = torch.Generator().manual_seed(4)

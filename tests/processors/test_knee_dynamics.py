@@ -65,7 +65,7 @@ def test_a_forward_is_a_mix_that_is_all_wet(name: str) -> None:
 
 
 class Halver(Dynamics):
-    """6 dB less for whatever is heard."""
+    """6 dB less at any level."""
 
     node_type = RACK["compressor"].node_type
 

@@ -1,4 +1,4 @@
-"""Domains and FFT lengths belong to nodes, and cuts between two lengths lose nothing that is heard."""
+"""Domains and FFT lengths belong to nodes, and cuts between two lengths lose nothing of the segment."""
 
 import copy
 import random
@@ -112,7 +112,7 @@ CUT = [
 @pytest.mark.parametrize("graph", CUT, ids=range(len(CUT)))
 @pytest.mark.parametrize("samples", [1, 700, SAMPLES])
 def test_signals_that_are_cut_sound_as_the_reference(graph: MixGraph, samples: int) -> None:
-    """Equalizers, which hear what comes later, after mixes after reverbs, several in a row."""
+    """Equalizers, which look ahead, after mixes after reverbs, several in a row."""
     assert num_cuts(schedule(graph, RACK))
     assert error_of(graph, samples) < 1e-5
 
@@ -220,7 +220,7 @@ def test_a_mix_before_the_output_hears_samples_where_it_hears_several_kinds() ->
 def test_a_plan_counts_stages_by_type_and_by_domain_and_both_transforms_of_a_cut() -> None:
     lines = str(schedule(tracks_into_a_bus("dr", "dr", bus="r"), RACK)).splitlines()
     assert lines[-1].startswith("6 stages (optimal), 10 transforms, "), "into 2 tracks, over the cut, out of the bus"
-    # Into three tracks; into the mix, which hears two lengths and leads to no filter, as samples.
+    # Into three tracks; into the mix, which reads two lengths and leads to no filter, as samples.
     mixed = str(schedule(tracks_into_a_bus("e", "r", "er", bus="g"), RACK)).splitlines()
     assert mixed[-1].startswith("6 stages (optimal), 7 by domain, 10 transforms, ")
 

@@ -232,10 +232,10 @@ def test_two_equalizers_in_a_row_keep_what_rings_before_the_segment() -> None:
 
 
 def test_a_general_processor_hears_only_the_segment() -> None:
-    heard: list[np.ndarray] = []
+    received: list[np.ndarray] = []
 
     def listen(audio: np.ndarray, values: object, sample_rate: int) -> np.ndarray:
-        heard.append(audio)
+        received.append(audio)
         return 3 * audio[0]
 
     own = NodeType("own", "w")
@@ -243,8 +243,8 @@ def test_a_general_processor_hears_only_the_segment() -> None:
     ringing = graph.add("equalizer", gain_db=RNG.uniform(-12, 12, 1024).tolist())
     graph.chain(graph.add("in"), ringing, graph.add("own", wet=0.5), graph.add("out"))
     result = render_reference(graph, noise(samples=50), extra={"own": listen})
-    assert heard[0].shape == (1, 2, 50)
-    np.testing.assert_allclose(result, 2 * heard[0])
+    assert received[0].shape == (1, 2, 50)
+    np.testing.assert_allclose(result, 2 * received[0])
 
 
 def test_a_linear_processor_of_ones_own_gives_all_of_the_time_axis() -> None:

@@ -1,4 +1,4 @@
-"""Leaving out what hears silence changes nothing: neither the mix nor gradients nor gain-staging."""
+"""Leaving out what receives silence changes nothing: neither the mix nor gradients nor gain-staging."""
 
 import random
 
