@@ -96,26 +96,23 @@ def _print(collection: Collection) -> None:
     if not console.is_terminal:
         console.width = max(console.width, PIPED_COLUMNS)
 
-    def say(line: str) -> None:
-        line = line.encode("utf-8", "replace").decode()  # names of files may be no Unicode
-        console.print(line, markup=False, soft_wrap=True)
-
-    say(f"layout: {collection.kind} ({collection.evidence})")
+    say(console, f"layout: {collection.kind} ({collection.evidence})")
     console.print(_table(collection))
     for song in collection:
         for problem in song.problems:
-            say(f"problem: {song.id}: {problem}")
+            say(console, f"problem: {song.id}: {problem}")
     for song in collection:
         for notice in song.layout.notices:
-            say(f"note: {song.id}: {notice}")
+            say(console, f"note: {song.id}: {notice}")
     for notice in collection.notices:
-        say(f"note: {notice}")
+        say(console, f"note: {notice}")
     usable = collection.usable
     minutes = sum(song.seconds for song in usable) / 60
     tracks = sum(len(song.layout.tracks) for song in usable)
     say(
+        console,
         f"{len(usable)} of {len(collection)} songs can be mined: {tracks} tracks, {minutes:.1f} minutes, "
-        f"{sum(song.size_bytes for song in usable) / 1e9:.2f} GB."
+        f"{sum(song.size_bytes for song in usable) / 1e9:.2f} GB.",
     )
 
 
