@@ -1,4 +1,4 @@
-"""Bootstrap intervals: as wide as theory says; points for one song, none for no song."""
+"""Bootstrap intervals: as wide as in theory; points for one song, none for no song."""
 
 import math
 
@@ -15,7 +15,7 @@ def test_the_interval_of_equal_values_is_a_point() -> None:
     assert bootstrap([None, None]) is None
 
 
-def test_the_interval_is_about_as_wide_as_theory_says() -> None:
+def test_the_interval_is_about_as_wide_as_in_theory() -> None:
     values = np.random.default_rng(0).normal(3.0, 1.0, 400)
     found = bootstrap(values.tolist())
     assert found is not None

@@ -67,7 +67,7 @@ def test_a_shipped_model_is_found_by_its_name(saved: Path, monkeypatch: pytest.M
     assert load_estimator("model").config.name == "dmc"
 
 
-def test_the_description_says_what_the_model_is(saved: Path) -> None:
+def test_the_description_describes_the_model(saved: Path) -> None:
     description = read_description(saved)
     assert description["model"]["name"] == "dmc"
     assert description["rack"]["sample_rate"] == 30000

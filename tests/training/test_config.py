@@ -1,4 +1,4 @@
-"""Configurations: those that come with graphmix, and what is said of wrong ones."""
+"""Configurations: those that come with graphmix, old keys, and messages on wrong values."""
 
 import re
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_the_model_table_becomes_the_configuration_of_its_model() -> None:
     assert config.model.encoder == EncoderConfig(kind="vggish", width=2, embedding=8)
 
 
-def test_changes_come_before_what_the_file_says() -> None:
+def test_changes_override_the_file() -> None:
     config = parse_config({"model": DMC, "training": {"steps": 7, "seed": 3}}, "here")
     changed = config.changed(data={"songs": ["x"]}, training={"steps": 9, "seed": None})
     assert (changed.training.steps, changed.training.seed, changed.data.songs) == (9, 3, ("x",))
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "make the first a multiple of the second",
     ),
     "nothing before the sound": ({"model": DMC, "training": {"audio_after": 0.5}}, "audio the only term of the loss"),
-    "nothing held out": (
+    "no validation songs": (
         {"model": DMC, "loss": {"wet": 1}, "training": {"audio_after": 0.5}, "data": {"validation": 0}},
         "hold out songs",
     ),
@@ -118,7 +118,7 @@ def test_the_page_lists_every_key_with_its_default(table: type[Table]) -> None:
         values = [defaults.strip()] if len(names) == 1 else defaults.strip().split(", ")
         shown |= dict(zip(names, values, strict=False))
     for name, field in table.model_fields.items():
-        assert name in shown, f"docs/training.md says nothing of {name}"
+        assert name in shown, f"docs/training.md does not list {name}"
         text = shown[name].replace("`", "")
         if isinstance(field.default, bool | str):
             assert text.strip('"') == str(field.default).lower(), name

@@ -97,7 +97,7 @@ def test_every_song_is_drawn_once_before_one_is_drawn_again() -> None:
         assert {pick.draw for pick in part} == {turn}
 
 
-def test_a_sampler_that_begins_later_goes_on_where_the_other_was() -> None:
+def test_a_sampler_that_begins_later_continues_the_other() -> None:
     whole = list(StepSampler(5, 3, (0, 12), seed=4))
     assert list(StepSampler(5, 3, (7, 12), seed=4)) == whole[7:]
 

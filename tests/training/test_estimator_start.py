@@ -1,4 +1,4 @@
-"""A search that starts from what a model says."""
+"""A search that starts from the settings of a model."""
 
 import json
 from collections.abc import Sequence
@@ -110,13 +110,13 @@ def test_what_the_model_does_not_have_takes_its_start_value(song: Song) -> None:
 
 
 def test_a_graph_that_is_no_console_is_taken_over_as_far_as_it_fits(song: Song, rack: Rack, console: MixGraph) -> None:
-    class Writes(Estimator):
+    class KnowsTheGraph(Estimator):
         def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
             return [true_graph(0)]
 
-    writes = Writes(model_config({"name": "sum"}))
-    writes.rack = rack
-    start = EstimatorStart(writes)(console, song, rack)
+    model = KnowsTheGraph(model_config({"name": "sum"}))
+    model.rack = rack
+    start = EstimatorStart(model)(console, song, rack)
     gains = start.params["gain"].tolist()
     assert gains.count([-3.0, -6.0]) == len(TRACKS)
     assert gains.count([0.0, 0.0]) == len(song.subgroups) == len(gains) - len(TRACKS)  # the true graph has none there
@@ -194,7 +194,7 @@ def mined(tiny: Song, start: Counts, tmp_path_factory: pytest.TempPathFactory) -
     return mine(tiny, tmp_path_factory.mktemp("mined") / "out", BRIEF, device="cpu", start=start)
 
 
-def test_mining_begins_as_the_model_says_and_tells_so(tiny: Song, start: Counts, mined: Mined) -> None:
+def test_mining_begins_with_the_models_settings_and_records_the_start(tiny: Song, start: Counts, mined: Mined) -> None:
     assert start.asked == 1
     assert mined.metrics["start"] == "estimator:graph"
     assert list(mined.metrics["baselines"]) == ["plain sum"]

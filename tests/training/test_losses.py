@@ -40,7 +40,7 @@ def true(console: MixGraph) -> MixGraph:
     return graph
 
 
-def said(console: MixGraph, keep_logit: Tensor, wet_logit: Tensor, coefficients: dict[str, Tensor]) -> Outputs:
+def outputs_for(console: MixGraph, keep_logit: Tensor, wet_logit: Tensor, coefficients: dict[str, Tensor]) -> Outputs:
     return Outputs((console,), (("a", "b", "c"),), ((),), keep_logit, wet_logit, coefficients)
 
 
@@ -48,7 +48,7 @@ def right_answer(console: MixGraph, true: MixGraph, basis: RawBasis) -> Outputs:
     target = console_target(true, console)
     keep = torch.where(target.keep, 15.0, -15.0)
     wet = target.wet.clamp(1e-6, 1 - 1e-6).logit()
-    return said(console, keep, wet, {name: basis.encode(name, target.params[name]) for name in basis.sizes})
+    return outputs_for(console, keep, wet, {name: basis.encode(name, target.params[name]) for name in basis.sizes})
 
 
 def test_the_right_answer_costs_nothing(rack: Rack, console: MixGraph, true: MixGraph) -> None:
@@ -65,7 +65,7 @@ def test_a_wrong_answer_costs_and_pulls_towards_the_right_one(rack: Rack, consol
     keep, wet = torch.zeros(nodes, requires_grad=True), torch.zeros(nodes, requires_grad=True)
     sizes = {name: console.params[name].size(0) for name in basis.sizes}
     coefficients = {name: torch.ones(sizes[name], k, requires_grad=True) for name, k in basis.sizes.items()}
-    terms = parameter_terms(said(console, keep, wet, coefficients), [console_target(true, console)], basis)
+    terms = parameter_terms(outputs_for(console, keep, wet, coefficients), [console_target(true, console)], basis)
     assert float(terms["keep"].detach()) == pytest.approx(0.6931, abs=1e-3)
     sum(terms.values(), torch.zeros(())).backward()
     target = console_target(true, console)
@@ -92,7 +92,9 @@ def test_two_songs_cost_what_they_cost_together(rack: Rack, console: MixGraph, t
         {name: values.repeat(2, 1) for name, values in right.coefficients.items()},
     )
     target = console_target(true, console)
-    wrong = parameter_terms(said(console, -right.keep_logit, right.wet_logit, right.coefficients), [target], basis)
+    wrong = parameter_terms(
+        outputs_for(console, -right.keep_logit, right.wet_logit, right.coefficients), [target], basis
+    )
     terms = parameter_terms(both, [target, target], basis)
     assert float(terms["keep"].detach()) == pytest.approx(float(wrong["keep"]) / 2, rel=1e-4)
     assert float(terms["coefficients"]) == pytest.approx(0, abs=1e-5)
@@ -110,7 +112,7 @@ def test_what_is_rare_weighs_more(rack: Rack, console: MixGraph) -> None:
 def test_sparsity_is_the_mean_probability_of_the_processors(console: MixGraph) -> None:
     logits = torch.full((console.num_nodes,), 3.0)
     logits[console.processors] = 0.0
-    outputs = said(console, logits, logits, {})
+    outputs = outputs_for(console, logits, logits, {})
     assert float(sparsity_term(outputs)) == pytest.approx(0.5)
 
 

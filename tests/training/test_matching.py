@@ -126,7 +126,7 @@ def test_tracks_that_go_straight_to_the_output_are_ungrouped(rack: Rack) -> None
     assert find_subgroups(graph) == {"band": ("a",), "ungrouped": ("b",)}
 
 
-def test_a_graph_without_sums_says_nothing_of_subgroups(rack: Rack) -> None:
+def test_a_graph_without_sums_has_no_subgroups(rack: Rack) -> None:
     graph = MixGraph(rack.types)
     out = graph.add("out")
     for name in "ab":

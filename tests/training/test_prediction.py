@@ -77,7 +77,7 @@ def test_other_rates_and_single_tracks_work(estimator: Estimator, tmp_path: Path
     assert predicted.metrics["tracks"] == tracks
 
 
-def test_tracks_of_unequal_rates_are_resampled_and_told(estimator: Estimator, tmp_path: Path) -> None:
+def test_tracks_of_unequal_rates_are_resampled_with_a_notice(estimator: Estimator, tmp_path: Path) -> None:
     (tmp_path / "dry").mkdir()
     for (name, audio), rate in zip(dry_tracks().items(), (RATE, RATE, 48000), strict=True):
         write_audio(tmp_path / "dry" / name, audio, rate)

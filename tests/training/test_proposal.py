@@ -9,6 +9,7 @@ from graphmix.audio import load_song, load_stems
 from graphmix.errors import GraphmixError
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import Estimator, build_estimator
+from graphmix.training.checkpoint import load_estimator
 from graphmix.training.proposal import blocks_of, propose
 from tests.small_song import RATE, dry_tracks, write_song, write_tiny_song
 from tests.training.tiny_songbook import GRAPH
@@ -32,6 +33,14 @@ def test_proposing_leaves_the_mode_of_the_model_alone(estimator: Estimator, song
     assert estimator.training
     assert all(torch.equal(before[name], value) for name, value in estimator.state_dict().items())
     estimator.eval()
+
+
+def test_inputs_are_in_the_order_of_the_song(estimator: Estimator, tmp_path: Path) -> None:
+    song = load_song(write_song(tmp_path / "s", dry_tracks(), next(iter(dry_tracks().values()))), RATE)
+    for model in (estimator, load_estimator("loudness_sum")):
+        graph = propose(model, song).graph
+        assert graph is not None
+        assert graph.input_names == list(song.track_names)
 
 
 def test_blocks_cover_a_song_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Models that come with graphmix: they load, are small, say how they came to be, and do their work."""
+"""Models that come with graphmix: they load, are small, describe their training, and do their work."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_the_models_are_known_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_small_and_says_what_it_learned_from(name: str) -> None:
+def test_a_model_is_small_and_names_its_training_songs(name: str) -> None:
     path = PRETRAINED / f"{name}.json"
     description = read_description(path)
     training = description["training"]

@@ -1,4 +1,4 @@
-"""The loop: what it leaves, how it stops and goes on, on tiny models and songs of two seconds."""
+"""The loop: its files, stopping and resuming, on tiny models and songs of two seconds."""
 
 import csv
 import json
@@ -157,7 +157,7 @@ def test_patience_ends_a_training_that_does_not_get_better(songbook: Path, tmp_p
     assert trained.facts["steps"] == 2
 
 
-def test_without_songs_held_out_the_training_loss_is_watched(songbook: Path, tmp_path: Path) -> None:
+def test_without_held_out_songs_the_training_loss_is_watched(songbook: Path, tmp_path: Path) -> None:
     trained = train(tiny_config(songbook, DMC, data={"validation": 0.0}), tmp_path / "out")
     assert trained.facts["songs"] == {"train": 4, "validation": 0, "test": 0}
     first, *later = trained.facts["evaluations"]
@@ -222,7 +222,7 @@ def test_another_configuration_is_refused(songbook: Path, tmp_path: Path) -> Non
         train(tiny_config(songbook, DMC, training={"steps": 2}), tmp_path / "out")
 
 
-def test_a_folder_of_an_older_graphmix_without_a_new_key_goes_on(songbook: Path, tmp_path: Path) -> None:
+def test_a_folder_of_an_older_graphmix_without_a_new_key_is_resumed(songbook: Path, tmp_path: Path) -> None:
     config = tiny_config(songbook, DMC, training={"steps": 2})
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "out", listener=Witness(interrupt_at=1))
@@ -307,7 +307,7 @@ def write_script(tmp_path: Path, songs: Path, out: Path, tables: dict[str, Any])
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_from_its_state(songbook: Path, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_from_its_state(songbook: Path, tmp_path: Path) -> None:
     training = {"steps": 40, "evaluate_every": 20, "save_every_seconds": 0.0}
     out = tmp_path / "killed"
     script = write_script(tmp_path, songbook, out, {"training": training})
