@@ -28,7 +28,7 @@ from graphmix.graph.document import plain_type, type_from_plain
 from graphmix.graph.editing import retype
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
-from graphmix.io import write_atomically
+from graphmix.io import to_json, write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix dataset", 1
@@ -67,7 +67,7 @@ class Index:
         """Write it, whole or not at all."""
         values = {**asdict(replace(self, types=TypeTable(STRUCTURAL))), "format": FORMAT, "version": VERSION}
         values["types"] = [plain_type(t) for t in self.types.types]
-        write_atomically(folder / INDEX, json.dumps(values, ensure_ascii=True).encode())
+        write_atomically(folder / INDEX, to_json(values).encode())
 
     @classmethod
     def load(cls, folder: Path) -> "Index":

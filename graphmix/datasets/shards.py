@@ -30,7 +30,7 @@ from graphmix.datasets.reference import AudioReference, from_plain, to_plain, un
 from graphmix.errors import GraphError
 from graphmix.graph.document import MAX_TYPES, plain_type, type_from_plain
 from graphmix.graph.mixgraph import GraphInfo, MixGraph
-from graphmix.io import open_tensors, write_atomically
+from graphmix.io import open_tensors, to_json, write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix shard", 1
@@ -74,7 +74,7 @@ def write_shard(graphs: Sequence[MixGraph], types: TypeTable, path: Path) -> int
         "types": [plain_type(t) for t in types.types],
         "plain": plain,
     }
-    content = to_safetensors(tensors, {FORMAT: json.dumps(head)})
+    content = to_safetensors(tensors, {FORMAT: to_json(head)})
     write_atomically(path, content)
     return len(content)
 

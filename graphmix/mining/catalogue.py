@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from graphmix.errors import GraphmixError
+from graphmix.io import to_json
 from graphmix.mining.song_task import METRICS, read_failure, read_metrics
 from graphmix.search.metrics import translate_metrics
 from graphmix.search.mine_song import FAILURE
@@ -237,12 +238,12 @@ def mined_row(song_id: str, path: str, metrics: Mapping[str, Any]) -> dict[str, 
         "path": path,
         "status": "mined",
         "settings_digest": settings_digest(settings),
-        "settings": json.dumps(settings),
-        "versions": json.dumps(metrics.get("versions")),
-        "left_by_type": json.dumps(metrics.get("left_by_type")),
+        "settings": to_json(settings),
+        "versions": to_json(metrics.get("versions")),
+        "left_by_type": to_json(metrics.get("left_by_type")),
         "pruning_ratio": ratios.pop("all", None),
-        "pruning_ratio_by_type": json.dumps(ratios),
-        "simple_answers": json.dumps(metrics.get("baselines")),
+        "pruning_ratio_by_type": to_json(ratios),
+        "simple_answers": to_json(metrics.get("baselines")),
         "seconds": round(sum((metrics.get("seconds") or {}).values()), 2),
     }
 
@@ -258,7 +259,7 @@ def failed_row(song_id: str, path: str, failure: Mapping[str, Any]) -> dict[str,
         "status": "failed",
         "reason": failure.get("reason"),
         "settings_digest": settings_digest(settings),
-        "settings": json.dumps(settings),
+        "settings": to_json(settings),
         "seed": settings.get("seed"),
     }
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphmix.mining.song_task import Outcome, SongTask
+    from graphmix.io import finite, to_json
+from graphmix.mining.song_task import Outcome, SongTask
 
 _WRITE_EVERY_SECONDS = 0.5
 
@@ -88,7 +89,7 @@ class ProgressWriter:
         self._last = time.monotonic()
         beside = self.path.with_suffix(".part")
         with contextlib.suppress(OSError):
-            beside.write_text(json.dumps(asdict(self.now)))
+            beside.write_text(to_json(finite(asdict(self.now))))
             os.replace(beside, self.path)
 
 

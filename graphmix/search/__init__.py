@@ -4,6 +4,7 @@ from graphmix.progress import Listener
 from graphmix.search.fit import Fitted, Training, fit
 from graphmix.search.initialization import Start, find_baselines, start_from_levels, start_graph
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
+from graphmix.search.metrics import SongSource, read_metrics
 from graphmix.search.mine_song import Mined, mine
 from graphmix.search.objective import Objective, song_level
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
@@ -33,6 +34,7 @@ __all__ = [
     "Pruned",
     "Search",
     "SearchSettings",
+    "SongSource",
     "Start",
     "Training",
     "Verdict",
@@ -42,6 +44,7 @@ __all__ = [
     "mine",
     "mix_loss",
     "prune",
+    "read_metrics",
     "sdr",
     "si_sdr",
     "song_level",

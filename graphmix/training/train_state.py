@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from graphmix.errors import GraphmixError
-from graphmix.io import open_tensors, write_atomically
+from graphmix.io import open_tensors, to_json, write_atomically
 
 _FORMAT = "graphmix_training"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
@@ -79,7 +79,7 @@ def save_state(
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
     content = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    head = json.dumps({"run": run, "progress": asdict(progress)})
+    head = to_json({"run": dict(run), "progress": asdict(progress)})
     write_atomically(path, save(content, {_FORMAT: head}))
 
 

@@ -166,6 +166,11 @@ def test_a_finished_folder_is_left_alone(mined, song_folder):
     assert same_graph(again.graph, mined.graph)
 
 
+def test_a_result_prints_as_one_line(mined):
+    assert repr(mined).startswith("Mined('small', loss ")
+    assert len(repr(mined)) < 300
+
+
 def test_the_same_seed_mines_the_same_graph_elsewhere(mined, song, tmp_path):
     again = mine(song, tmp_path / "out", SETTINGS, device="cpu", plots=False)
     assert same_graph(again.graph, mined.graph)

@@ -18,7 +18,6 @@ from graphmix.graph.validation import validate
 from graphmix.processors.rack import Rack
 from graphmix.search import POLICIES, Objective, SearchSettings, prune
 from graphmix.search.levels import waveform_gains, with_levels
-from graphmix.search.metrics import distortion_metrics
 from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 from tests.small_song import mine_without_plots as mine
 
@@ -154,18 +153,6 @@ def test_every_policy_ends_where_next_to_nothing_can_be_removed(tmp_path, policy
     assert pruned.graph.processors.numel() == 0
     assert pruned.loss.total.isfinite()
     assert len(repr(pruned)) < 120
-
-
-def test_ratios_say_whether_an_infinity_is_a_match():
-    audio = torch.randn(2, 1000)
-    silence = torch.zeros_like(audio)
-    match = {"si_sdr_db": None, "sdr_db": None, "exact_match": True}
-    assert distortion_metrics(prediction=audio, target=audio) == match
-    assert distortion_metrics(prediction=silence, target=silence) == match
-    missing = distortion_metrics(prediction=silence, target=audio)
-    assert missing == {"si_sdr_db": None, "sdr_db": 0.0, "exact_match": False}
-    leak = distortion_metrics(prediction=audio, target=silence)
-    assert leak == {"si_sdr_db": None, "sdr_db": None, "exact_match": False}
 
 
 def test_silent_segments_do_not_decide_which_start_is_best(tmp_path):

@@ -20,7 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import open_tensors, write_atomically
+from graphmix.io import open_tensors, to_json, write_atomically
 from graphmix.models.effects.strip import STRIP_TYPE, unit_settings
 from graphmix.models.effects.tcn import TCN, TCNConfig
 from graphmix.processors.base import Processor
@@ -95,7 +95,7 @@ def save_proxy(proxy: TCNProxy, path: str | PathLike[str]) -> Path:
     path = Path(path)
     header = {"version": 1, "config": proxy.config.model_dump(mode="json")}
     tensors = {name: value.detach().cpu().contiguous() for name, value in proxy.network.state_dict().items()}
-    write_atomically(path, to_safetensors(tensors, {HEADER: json.dumps(header)}))
+    write_atomically(path, to_safetensors(tensors, {HEADER: to_json(header)}))
     return path
 
 
