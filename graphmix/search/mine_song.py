@@ -150,7 +150,7 @@ def fingerprint(song: Song) -> dict[str, Any]:
     tracks = {track.name: digest_file(track.info.path) for track in song.tracks}
     subgroups = {bus: list(members) for bus, members in song.subgroups.items()}
     found = {"name": song.name, "mix": digest_file(song.mix.path), "tracks": tracks, "subgroups": subgroups}
-    return {**found, "offset": song.offset} if song.offset else found  # runs without one began before there were any
+    return {**found, "offset": song.offset} if song.offset else found  # absent in runs of earlier versions
 
 
 def digest_file(path: Path) -> str:

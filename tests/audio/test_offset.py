@@ -11,6 +11,7 @@ import torch
 from graphmix.audio import load_song, load_stems
 from graphmix.audio.offset import Offset, parse_offset
 from graphmix.errors import SongError
+from graphmix.search.mine_song import fingerprint
 from graphmix.songs.collection import open_collection
 
 RATE = 30000
@@ -116,3 +117,9 @@ def test_an_offset_without_a_mix_changes_nothing(tmp_path: Path) -> None:
     (folder / "mix.wav").unlink()
     (folder / "song.json").write_text('{"offset": 0.1}')
     assert load_stems(folder, RATE).offset == 0
+
+
+def test_a_run_with_an_offset_is_another_run_and_one_without_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    folder = write_song(tmp_path)
+    assert "offset" not in fingerprint(load_song(folder, RATE))
+    assert fingerprint(load_song(folder, RATE, offset=0.1))["offset"] == 3000

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from graphmix.audio.offset import Offset
 from graphmix.datasets.records import MAX_DESCRIPTION_BYTES, find_record_folders, find_records, read_record
 from graphmix.errors import GraphError, GraphmixError, SongError
 from graphmix.graph.storage import save_graph
@@ -29,6 +30,19 @@ def test_mined_songs_are_found_with_their_audio_in_the_order_of_their_folders(tm
     assert third.mix == tmp_path / "audio/song002/mix.wav"
     assert third.tracks == {f"{i}.wav": tmp_path / f"audio/song002/dry/{i}.wav" for i in range(3)}
     assert third.metrics["audio_loss"] == 0.5
+
+
+def test_the_offset_of_a_mined_song_stays_with_its_record(tmp_path: Path) -> None:
+    write_collection(tmp_path, songs=2)
+    path = tmp_path / "mined/song001/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["source"]["offset"] = 0.35
+    path.write_text(json.dumps(metrics))
+    assert [record.offset for record in find_records(tmp_path)] == [Offset(), Offset(0.35)]
+    metrics["source"]["offset"] = "soon"
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(SongError, match="offset is 'soon'"):
+        find_records(tmp_path)
 
 
 def test_a_songbook_song_is_a_record_without_metrics(tmp_path: Path) -> None:
