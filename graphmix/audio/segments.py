@@ -97,10 +97,10 @@ def training_start(seed: int, step: int, num_samples: int, length: int, warmup: 
 
 
 def encoder_blocks(num_samples: int, sample_rate: int, seconds: float = ENCODER_SECONDS) -> list[tuple[int, int]]:
-    """Stretches of about the same length in which a model hears a song, (start, length) each.
+    """Stretches of about the same length in which a model encodes a song, (start, length) each.
 
-    Lengths are whole seconds, because encoders take sound apart into these, but for the last, which ends with the song;
-    none is longer than one and a half times ``seconds`` and the second that rounding adds.
+    Lengths are whole seconds, the windows of encoders, but for the last, which ends with the song; none is longer than
+    one and a half times ``seconds`` and the second that rounding adds.
 
     >>> encoder_blocks(num_samples=100, sample_rate=1, seconds=30)
     [(0, 34), (34, 34), (68, 32)]

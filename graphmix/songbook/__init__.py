@@ -1,4 +1,4 @@
-"""A songbook with known answers: songs, their dry tracks, and the true graph of each mix.
+"""Synthetic datasets, called songbooks: songs, their dry tracks, and the true graph of each mix.
 
 Parts are synthesized, or cut from your own loops; consoles are drawn as real sessions are; what is decided follows
 from what is measured, from roles and an artist's style, and from a stated amount of chance. Any number of songs comes

@@ -1,4 +1,4 @@
-"""Writing songbooks: many songs, in parallel, resumed where a run was stopped."""
+"""Writing a synthetic dataset: many songs, in parallel, resumed where a run was stopped."""
 
 import multiprocessing
 from collections.abc import Callable, Iterable
@@ -38,10 +38,10 @@ def write_songbook(
         settings: of all of them; see :class:`SongbookSettings`.
         workers: processes; 1 works in this one.
         loops: files in place of the synthesized parts.
-        progress: told how many songs are done.
+        progress: called with the number of songs done.
 
     A song depends on settings and index alone: any number of workers, runs and orders gives the same files. A run that
-    is killed leaves complete songs; the next one goes on. A worker that dies is replaced.
+    is killed leaves complete songs; the next one continues. A worker that dies is replaced.
 
     Raises:
         SongError: the folder holds another songbook or cannot be written, a loop cannot be read, or workers keep dying.
@@ -88,7 +88,7 @@ def _write_one(out: Path, index: int, settings: SongbookSettings, loops: LoopLib
 def _write_parallel(
     out: Path, missing: list[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
 ) -> None:
-    """By a pool of fresh processes; a pool that loses a worker is made anew for what is left."""
+    """Write songs by a pool of fresh processes; a pool that loses a worker is replaced for the songs that are left."""
     left = set(missing)
     for attempt in range(1, _BROKEN_POOLS + 1):
         try:
@@ -101,7 +101,7 @@ def _write_parallel(
             if attempt == _BROKEN_POOLS:
                 raise SongError(
                     f"workers died {attempt} times while {len(left)} songs of {out} were left; is there memory for "
-                    f"{workers} of them? Run it again with fewer to go on."
+                    f"{workers} of them? Run it again with fewer to continue."
                 ) from None
 
 

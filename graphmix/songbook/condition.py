@@ -1,4 +1,4 @@
-"""The state in which dry tracks arrive: at random levels, and many with a fault that an effect mends.
+"""The state in which dry tracks arrive: at random levels, and many with a fault that an effect corrects.
 
 ==========  =========================================================  ==============================================
 fault       what is done to the clean track                            what an engineer sets against it
@@ -32,7 +32,7 @@ from graphmix.songbook.roles import Role
 CLEAN_SHARE = 0.53
 """Tracks that arrive well recorded; some of them get depth or width, so that a third has no effect."""
 _SHARES = {"dull": 0.55, "boxy": 0.5, "harsh": 0.5, "rumble": 0.55, "uneven": 0.7, "hiss": 0.15, "bleed": 0.3}
-"""Of the other tracks, those with each fault."""
+"""Share of the other tracks with each fault."""
 _BLEEDING_FAMILIES = frozenset({"drums", "percussion", "guitars", "vocals", "backing"})
 _KNOT_SECONDS = 0.3
 PEAK_CEILING_DB = -1.0

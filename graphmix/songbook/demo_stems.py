@@ -1,7 +1,7 @@
 """A song that needs no file: ten dry tracks, twelve seconds, played on :mod:`graphmix.songbook.synth`.
 
 Five bars in A minor at 100 beats a minute (Am9, Fmaj9, Dm9, E7, Am9) for drums, harmony and lead. The tracks
-are left as a mixing engineer gets them, at uneven levels and each with a fault that one effect mends:
+are left as a mixing engineer gets them, at uneven levels and each with a fault that one effect corrects:
 
 =====================  ==============================================================  =======================
 track                  fault                                                           wants

@@ -186,7 +186,7 @@ def _echo(f: Features, role: Role, style: MixingStyle, luck: Luck, sample_rate: 
 
 
 def _room(f: Features, role: Role, style: MixingStyle, luck: Luck, sample_rate: int) -> list[Setting]:
-    """Depth, where the track leaves gaps in which it is heard."""
+    """A reverb for depth, where the track leaves gaps that it can fill."""
     wet = role.depth * style.depth * (1 - 0.6 * f.sustain)
     if not role.depth or wet - ROOM_WET + _sway(luck, "room") <= 0:
         return []

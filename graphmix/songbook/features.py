@@ -1,7 +1,7 @@
-"""What an engineer hears in a track, as numbers: level, spectrum, strokes, pauses, width.
+"""Features of a track that mixing decisions follow from: level, spectrum, strokes, pauses, width.
 
 Every mixing decision is made from these and from the role alone (:mod:`graphmix.songbook.engineer`), so that
-whoever has the dry track has all that the decision rests on.
+a dry track holds all that the decisions rest on.
 
 Conventions. Levels in dB re full scale of the mean square (a full-scale sine has -3); loudness is weighted as in ITU-R
 BS.1770 (high shelf and low cut, written as magnitudes) and gated at 10 dB below the ungated mean. Spectra are third
@@ -21,7 +21,7 @@ from graphmix.audio.loudness import k_weighting
 Array = NDArray[np.float64]
 
 SILENT_DB = -100.0
-"""What counts as nothing."""
+"""Level of silence."""
 FRAME_SECONDS = 0.02
 _FFT = 2048
 _LOWEST_BAND_HZ = 25.0
@@ -33,7 +33,7 @@ _PULSE_SECONDS = (0.15, 0.9)
 
 @dataclass(frozen=True)
 class Features:
-    """What a track is like.
+    """Measured features of one track.
 
     Args:
         loudness_db: gated and weighted.

@@ -1,4 +1,4 @@
-"""A songbook on disk: one folder a song, complete or absent, and what all of them share in ``songbook.json``.
+"""A songbook (a synthetic dataset) on disk: one folder a song, complete or absent, and ``songbook.json`` for all.
 
 ====================  ================================================================================================
 ``song.json``         name, artist, genre, mix, stems, subgroups, as any song's; and seed, index, roles, style, facts
@@ -64,7 +64,7 @@ class StoredSong:
 
 
 def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) -> None:
-    """Make the folder of a songbook, or make sure that it is this one's; clear what the dead have left.
+    """Make the folder of a songbook, or make sure that it is this one's; clear what killed processes have left.
 
     Raises:
         SongError: the folder holds something else or cannot be written.
@@ -100,7 +100,7 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
         other = next((name for name in ours if theirs.get(name) != ours[name]), "loops")
         raise SongError(
             f"{out} holds a songbook with another {other} ({theirs.get(other)!r}, not {ours.get(other)!r}): choose "
-            "another folder, or the same settings to go on."
+            "another folder, or the same settings to continue."
         )
 
 
@@ -224,9 +224,9 @@ def _begin_part(folder: Path) -> tuple[Path, int]:
 
 
 def _clear_leftovers(out: Path) -> None:
-    """Remove what processes of this machine that live no more had begun to write.
+    """Remove what dead processes of this machine had begun to write.
 
-    A lock ends with its process, also where nobody has yet buried it (a zombie still has its number).
+    A lock ends with its process, even while that is a zombie, which still has its number.
     """
     for path in out.glob(".song_*.part"):
         found = _PART.fullmatch(path.name)

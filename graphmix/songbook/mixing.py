@@ -21,9 +21,9 @@ from graphmix.songbook.session import Luck, MixingStyle, Session
 MIX_LOUDNESS_DB = -18.0
 PEAK_CEILING_DB = -1.0
 LEAD_LOUDNESS_DB = -21.0
-"""Of the lead in a small song."""
+"""Loudness of the lead in a small song."""
 CROWDED_FROM = 6
-"""With more tracks than this each is mixed softer."""
+"""With more tracks than this, each is mixed softer."""
 _NONLINEAR = frozenset({"compressor", "noisegate"})
 
 
@@ -49,15 +49,15 @@ def mix_session(
     """
     roles = {track: find_role(role) for track, role in session.roles.items()}
     tracks = list(session.stems)
-    heard = {track: measure(session.stems[track].numpy(), session.sample_rate) for track in tracks}
-    wishes = _wishes(heard, roles, style)
+    measured = {track: measure(session.stems[track].numpy(), session.sample_rate) for track in tracks}
+    wishes = _wishes(measured, roles, style)
     chains: dict[str, list[Setting]] = {}
     for number, track in enumerate(tracks):
         luck = Luck((*seed, number), chance)
         if gain_only:
-            chains[track] = decide_gain(heard[track], wishes[track], luck)
+            chains[track] = decide_gain(measured[track], wishes[track], luck)
         else:
-            f, role = heard[track], roles[track]
+            f, role = measured[track], roles[track]
             chains[track] = decide_track(f, role, wishes[track], style, luck, session.sample_rate)
     with torch.no_grad():
         buses = {bus: _render_bus(session, members, chains) for bus, members in session.subgroups.items()}
@@ -96,9 +96,9 @@ def _add(graph: MixGraph, chain: Sequence[Setting]) -> list[int]:
     return [graph.add(kind, wet=wet, **values) for kind, wet, values in chain]
 
 
-def _wishes(heard: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
+def _wishes(measured: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
     """How loud and where: tracks of one role share a loudness, the brightest has its place, others stand around."""
-    crowd_db = -10 * math.log10(max(1.0, len(heard) / CROWDED_FROM))
+    crowd_db = -10 * math.log10(max(1.0, len(measured) / CROWDED_FROM))
     by_role: dict[str, list[str]] = {}
     for track, role in roles.items():
         by_role.setdefault(role.name, []).append(track)
@@ -107,7 +107,7 @@ def _wishes(heard: Mapping[str, Features], roles: Mapping[str, Role], style: Mix
         role = roles[members[0]]
         loudness = LEAD_LOUDNESS_DB + role.loudness_db + style.levels_db.get(role.family, 0.0) + crowd_db
         loudness -= 6 * math.log10(len(members))
-        ranked = sorted(members, key=lambda track: (-heard[track].bright_db, track))
+        ranked = sorted(members, key=lambda track: (-measured[track].bright_db, track))
         for rank, track in enumerate(ranked):
             wishes[track] = Wish(loudness, max(-0.9, min(0.9, style.width * _place(role, rank))))
     return wishes

@@ -22,10 +22,10 @@ class Role:
         family: what it shares a bus with.
         loudness_db: target relative to the lead.
         place: where it stands, -1 left to 1 right; others of its role stand opposite.
-        depth: wet weight of its reverb, if it leaves gaps in which one hears it.
+        depth: wet weight of its reverb, if it leaves gaps that a reverb can fill.
         decay_s: RT60 of that reverb.
         echo: wet weight of its delay, likewise.
-        low_hz: below it the role has nothing to say.
+        low_hz: lowest frequency that belongs to the role.
         bright_db: typical power from 2 to 10 kHz relative to 200 Hz to 2 kHz, in dB.
         peaky_db: by how much its spectrum typically stands out of its surroundings somewhere from 200 Hz to 8 kHz.
         even_db: by how much strokes may differ.

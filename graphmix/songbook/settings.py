@@ -1,4 +1,4 @@
-"""What a songbook is like: the numbers from which, with the index of a song, all of that song follows."""
+"""Settings of a songbook: with the index of a song, all of that song follows from them."""
 
 import math
 from dataclasses import asdict, dataclass

@@ -129,6 +129,6 @@ def test_blocks_to_hear_tile_a_song_in_whole_seconds(num_samples: int, sample_ra
     assert all(length % sample_rate == 0 for _, length in blocks[:-1])
 
 
-def test_a_song_of_three_quarters_of_a_minute_is_heard_at_once() -> None:
+def test_a_song_of_three_quarters_of_a_minute_is_encoded_at_once() -> None:
     assert encoder_blocks(44 * 30000, 30000) == [(0, 44 * 30000)]
     assert len(encoder_blocks(240 * 30000, 30000)) == 8

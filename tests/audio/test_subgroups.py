@@ -45,7 +45,7 @@ def test_all_forms_mean_the_same(tmp_path: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("a.json", "{", "is not JSON"),
         ("a.json", "3", "holds a int"),
@@ -68,11 +68,11 @@ def test_all_forms_mean_the_same(tmp_path: Path, name: str, text: str) -> None:
         ("a.csv", "track,bus\n" + "x" * 200_000 + ",a\n", "is not a table"),
     ],
 )
-def test_wrong_files_are_refused_with_the_place(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_wrong_files_are_refused_with_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(SongError) as raised:
         read_correspondence(tmp_path / name)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert str(tmp_path / name) in str(raised.value)
 
 

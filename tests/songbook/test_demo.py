@@ -1,4 +1,4 @@
-"""The demo song: the same on every machine, mixed through effects that one can hear."""
+"""The demo song: the same on every machine, mixed through effects that make a difference."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_the_song_is_the_same_every_time_and_another_with_another_seed(song, fol
     assert (folder / "song.json").read_bytes() == (tmp_path / "again" / "song.json").read_bytes()
 
 
-def test_every_type_of_the_hidden_console_can_be_heard_in_a_few_seconds(song):
+def test_every_type_of_the_hidden_console_changes_a_few_seconds_of_sound(song):
     """Without it the loss rises above the tolerance of a search."""
     hidden = hidden_console()
     objective = Objective(song, Rack.for_types(hidden.types.types, DEMO_RATE))
@@ -69,8 +69,8 @@ def test_every_type_of_the_hidden_console_can_be_heard_in_a_few_seconds(song):
 
 
 @pytest.mark.slow
-def test_every_processor_of_the_hidden_console_can_be_heard(song):
-    """Without any one of them the mix is off by more than the tolerance of a search."""
+def test_every_processor_of_the_hidden_console_changes_the_mix(song):
+    """Without any one of them the mix differs by more than the tolerance of a search."""
     hidden = hidden_console()
     count = song.num_samples
     with torch.no_grad():

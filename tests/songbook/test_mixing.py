@@ -1,4 +1,4 @@
-"""Decisions follow from what is measured: each fault brings its mend, and chance is all that the oracle lacks."""
+"""Decisions follow from what is measured: each fault brings its correction, and chance is all that the oracle lacks."""
 
 import math
 from dataclasses import replace
