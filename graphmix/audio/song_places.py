@@ -20,6 +20,8 @@ OTHER_STEM_FOLDERS = (
 )  # fmt: skip
 """Letters and digits of the names, in lower case, that a folder of tracks beside the mix may have."""
 MINED_FILES = ("graph.safetensors", "checkpoint.safetensors", "run.json")
+MINED_MIX = "mix.wav"
+"""What a search writes; its folder has no other audio, while a graph may be saved in the folder of a song."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,13 @@ def holds_song(folder: Path) -> bool:
 
 def is_mined(folder: Path) -> bool:
     """Whether a folder is the output of a search, finished or not, rather than a song (of the songbook, say)."""
-    return any((folder / name).exists() for name in MINED_FILES) and not is_song(folder)
+    if not any((folder / name).exists() for name in MINED_FILES) or is_song(folder):
+        return False
+    try:
+        has_tracks = any(path.name != MINED_MIX for path in audio_files(folder))
+        return not has_tracks and not any(map(holds_audio, subfolders(folder)))
+    except SongError:
+        return False
 
 
 def walk(root: Path, is_wanted: Callable[[Path], bool], depth: int = 1) -> Iterator[Path]:

@@ -74,7 +74,7 @@ class PolicyName(StrEnum):
     first_order = "first-order"
 
 
-Song = Annotated[Path, typer.Argument(help="A song's folder: song.json, or a mix and stems/ or dry/.")]
+Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks.")]
 Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
 Offset = Annotated[

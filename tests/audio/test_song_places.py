@@ -52,3 +52,11 @@ def test_one_song_of_medleydb_points_to_the_collection(tmp_path: Path) -> None:
     write_tracks(folder / "Anna_Song_STEMS", TRACKS, None)
     with pytest.raises(SongError, match=r"is a song of MedleyDB, .* graphmix mine-all"):
         find_layout(folder)
+
+
+def test_a_graph_saved_in_the_folder_of_a_song_leaves_it_a_song(tmp_path: Path) -> None:
+    for place in (tmp_path / "A", tmp_path / "B" / "B_Full"):
+        song = tmp_path / place.relative_to(tmp_path).parts[0]
+        write_tracks(place, TRACKS, song / "mix.wav")
+        (song / "graph.safetensors").touch()
+        assert tuple(find_layout(song).tracks) == TRACKS
