@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.mining.mine_collection import Standing, mine_all
+from graphmix.mining.driver import Standing
+from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import Outcome, Status
 from graphmix.search.settings import PRESETS
 from graphmix.songs.collection import AUTO, open_collection
@@ -81,7 +82,7 @@ def run_mine_all(
 
 
 class Display:
-    """A :class:`graphmix.mining.mine_collection.Watcher` that draws with rich.
+    """A :class:`graphmix.mining.driver.Watcher` that draws with rich.
 
     On a terminal, a table that is kept up to date below a line for each song; elsewhere the lines alone.
     """

@@ -5,18 +5,18 @@
         mix = renderer(batch, batch.stems)      # batch.stems [inputs of all graphs, 2, length]
         loss = mix_loss(prediction=mix, target=batch.mix)          # batch.mix [graphs, 2, length]
 
-Only the samples that are asked for are decoded (but for MP3, which is decoded whole). What comes after the end of a
-song is silence. Where a random segment starts depends on seed, epoch and graph alone: not on the batch, and not on how
-many workers there are.
+Only the requested samples are decoded (except for MP3, which is decoded whole). Beyond the end of a song there is
+silence. The start of a random segment depends on seed, epoch and graph alone, not on the batch or the number of workers.
 
-What came before a segment is not known to it, so that reverbs start without a tail: leave the first second out of a
-loss, as the search does.
+A segment has no past, so that reverbs start without a tail: leave the first second out of a loss, as the search does.
 """
 
 import copy
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def add_segment(
     Args:
         graph: of a dataset, with its ``audio``.
         length: samples at the graph's rate.
-        start: first sample, counted from the start of the stretch that ``audio`` names.
+        start: first sample, counted from the start of the section that ``audio`` names.
         audio_root: where the audio is now, if it has moved; see :attr:`MinedGraphs.audio_roots`.
         with_mix: False reads the stems alone.
 
@@ -53,8 +53,7 @@ def add_segment(
         SongError: files that are missing or cannot be decoded, a graph without audio, an input without a track.
     """
     reference = _reference(graph)
-    if length < 1:
-        raise SongError(f"a segment has 1 sample or more, not {length}.")
+    length, start = _length(length), _whole("start", start)
     stems, mix = _files(graph, reference, audio_root, with_mix)
     result = copy.copy(graph)
     rate, first = graph.sample_rate, reference.start + start
@@ -89,7 +88,7 @@ def _reference(graph: MixGraph) -> AudioReference:
 def _files(
     graph: MixGraph, reference: AudioReference, audio_root: AudioRoot | None, with_mix: bool
 ) -> tuple[list[AudioInfo], AudioInfo | None]:
-    """Headers of the files of the graph's inputs and of the mix; all that are missing are told at once."""
+    """Headers of the files of the graph's inputs and of the mix; all missing ones are one error."""
     names = graph.input_names
     unknown = [name for name in names if name not in reference.tracks]
     if unknown or (with_mix and reference.mix is None):
@@ -115,11 +114,27 @@ def _missing(reference: AudioReference, missing: list[Path], total: int) -> str:
     )
 
 
+def _length(length: Any) -> int:
+    number = _whole("length", length)
+    if number < 1:
+        raise SongError(f"length is {number}; a segment has 1 sample or more.")
+    return number
+
+
+def _whole(name: str, value: Any, otherwise: str = "") -> int:
+    """A whole number of any type but bool."""
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return index(value)
+    hint = " Did you give seconds?" if isinstance(value, float) else ""
+    raise SongError(f"{name} is {value!r}; give a whole number{' of samples' if name != 'seed' else ''}{otherwise}.{hint}")
+
+
 # --- the loader
 
 
 class _Failure:
-    """An error on its way from a worker to whoever asked."""
+    """An error on its way from a worker to the process that iterates."""
 
     def __init__(self, error: GraphmixError) -> None:
         self.kind, self.message = type(error), str(error)
@@ -195,8 +210,8 @@ class SegmentLoader(DataLoader):
         options: what ``torch.utils.data.DataLoader`` takes, e.g. ``num_workers``.
 
     Raises:
-        SongError: options that make no sense; while iterating, files that are missing or damaged, as one error of one
-            sentence, from whatever process.
+        SongError: invalid options; while iterating, files that are missing or damaged, as one error of one sentence, from
+            whatever process.
     """
 
     def __init__(
@@ -212,17 +227,22 @@ class SegmentLoader(DataLoader):
         with_mix: bool = True,
         **options: Any,
     ) -> None:
-        if (not isinstance(start, int) and start != RANDOM) or seed < 0 or length < 1:
-            raise SongError(
-                f"a segment of {length} samples that starts at {start!r} with seed {seed} makes no sense: give 1 "
-                f"sample or more, a number or {RANDOM!r}, and 0 or more."
-            )
+        length = _length(length)
+        if start != RANDOM:
+            start = _whole("start", start, f", or {RANDOM!r}")
+        seed = _whole("seed", seed)
+        if seed < 0:
+            raise SongError(f"seed is {seed}; give 0 or more.")
         segments = _Segments(graphs, length, start, seed, audio_root, with_mix)
         self.epochs = _Epochs(len(graphs), shuffle, seed)
         super().__init__(segments, batch_size, sampler=self.epochs, collate_fn=_collate, **options)
 
+    def __repr__(self) -> str:
+        data: _Segments = self.dataset  # type: ignore[assignment]
+        return f"{type(self).__name__}({len(data)} graphs, length={data.length}, batch_size={self.batch_size})"
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass, e.g. to go on where training was interrupted."""
+        """Choose the epoch of the next pass, e.g. to resume a training."""
         self.epochs.epoch = epoch
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

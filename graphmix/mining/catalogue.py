@@ -1,13 +1,14 @@
-"""The catalogue of an output folder: one SQLite file that says what is in it.
+"""The catalogue of an output folder: one SQLite file with a row for each song.
 
 ====================  ==================================================================================================
-table ``songs``       one row for each song: where it comes from, its settings, losses, ratios, seconds, path, or why
-                      it failed; derived from the songs' folders, from which it can be made again at any time
-table ``events``      what happened to which song when, in order: a history for those who wonder; not derived
+table ``songs``       one row for each song: origin, settings, losses, ratios, seconds, path, or the reason of its
+                      failure; derived from the songs' folders, from which it can be rebuilt at any time
+table ``events``      the history of each song (submitted, mined, failed, died), in order; not derived
 ====================  ==================================================================================================
 
 Only drivers write, each change in one transaction. SQLite keeps a rollback journal, which needs nothing of the file
-system but locks, and writers wait for one another.
+system but locks, and writers wait for one another. A catalogue with other columns (an older version of graphmix wrote
+it) is rebuilt when a driver opens it.
 """
 
 import hashlib
@@ -15,13 +16,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from graphmix.errors import GraphmixError
-from graphmix.io import to_json
+from graphmix.io import finite, name_as_text, to_json
 from graphmix.mining.song_task import METRICS, read_failure, read_metrics
 from graphmix.search.metrics import translate_metrics
 from graphmix.search.mine_song import FAILURE
@@ -49,26 +50,30 @@ _COLUMNS = {
     "pruning_ratio": "REAL",
     "pruning_ratio_by_type": "TEXT",
     "audio_loss": "REAL",
+    "audio_loss_paper": "REAL",
     "left_right_loss": "REAL",
     "mid_loss": "REAL",
     "side_loss": "REAL",
     "console_loss": "REAL",
-    "simple_answers": "TEXT",
+    "baselines": "TEXT",
     "si_sdr_db": "REAL",
     "sdr_db": "REAL",
     "seconds": "REAL",
     "steps": "INTEGER",
 }
-"""Of the table ``songs``. ``path`` is relative to the catalogue's folder; dictionaries are JSON."""
+"""The columns of table ``songs``. ``path`` is relative to the catalogue's folder; dictionaries are JSON."""
 _PLAIN = (
-    "seed", "device", "tracks", "subgroups", "processors_before", "processors_left", "audio_loss", "left_right_loss",
-    "mid_loss", "side_loss", "console_loss", "si_sdr_db", "sdr_db", "steps",
+    "seed", "device", "tracks", "subgroups", "processors_before", "processors_left", "audio_loss", "audio_loss_paper",
+    "left_right_loss", "mid_loss", "side_loss", "console_loss", "si_sdr_db", "sdr_db", "steps",
 )  # fmt: skip
 _EVENTS = "number INTEGER PRIMARY KEY, time TEXT, song_id TEXT, event TEXT, worker TEXT, seconds REAL, reason TEXT"
 
 
 class Catalogue:
-    """The catalogue of an output folder, made or mended if need be.
+    """The catalogue of an output folder, made or repaired if need be.
+
+    Args:
+        folder: the output folder, which exists.
 
     Raises:
         GraphmixError: it cannot be opened.
@@ -80,7 +85,7 @@ class Catalogue:
             self._db = self._open()
         except sqlite3.OperationalError as error:
             raise GraphmixError(f"cannot open {self.path}: {error}. Is the folder writable?") from None
-        except sqlite3.DatabaseError:  # a power cut on a disk that lies, or no database at all
+        except sqlite3.DatabaseError:  # after a power cut, or no database at all
             aside = self.path.with_name(f"catalogue.damaged-{time.strftime('%Y%m%d-%H%M%S')}.sqlite")
             os.replace(self.path, aside)
             self._db = self._open()
@@ -90,10 +95,16 @@ class Catalogue:
         db = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
             db.row_factory = sqlite3.Row
-            columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
             with _transaction(db):
+                names = [row["name"] for row in db.execute("PRAGMA table_info(songs)")]
+                is_older = bool(names) and names != list(_COLUMNS)
+                if is_older:
+                    db.execute("DROP TABLE songs")
+                columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
                 db.execute(f"CREATE TABLE IF NOT EXISTS songs ({columns})")
                 db.execute(f"CREATE TABLE IF NOT EXISTS events ({_EVENTS})")
+                if is_older:
+                    _put(db, _rows(self.folder))
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("damaged")
         except BaseException:
@@ -102,22 +113,22 @@ class Catalogue:
         return db
 
     def close(self) -> None:
-        """Done with it."""
+        """Close the file."""
         self._db.close()
 
     def record(self, row: Mapping[str, Any], event: str | None = None, worker: str = "") -> None:
-        """Put a song's row in place of the one before, and what happened into the history.
+        """Replace a song's row, and add an event to the history.
 
         Raises:
             sqlite3.Error: it cannot be written; it is then as it was.
         """
         with _transaction(self._db):
-            self._put(row)
+            _put(self._db, [row])
             if event is not None:
                 self._note(row["song_id"], event, worker, row.get("seconds"), row.get("reason") or "")
 
     def note(self, song_id: str, event: str, worker: str = "", seconds: float | None = None, reason: str = "") -> None:
-        """Add to the history alone.
+        """Add an event to the history alone.
 
         Raises:
             sqlite3.Error: it cannot be written; it is then as it was.
@@ -134,40 +145,34 @@ class Catalogue:
         rows = list(_rows(self.folder))
         with _transaction(self._db):
             self._db.execute("DELETE FROM songs")
-            for row in rows:
-                self._put(row)
+            _put(self._db, rows)
         return len(rows)
 
-    def _put(self, row: Mapping[str, Any]) -> None:
-        marks = ", ".join(f":{name}" for name in _COLUMNS)
-        self._db.execute(f"INSERT OR REPLACE INTO songs VALUES ({marks})", dict.fromkeys(_COLUMNS) | dict(row))
-
     def _note(self, song_id: str, event: str, worker: str, seconds: float | None, reason: str) -> None:
-        values = (time.strftime("%Y-%m-%dT%H:%M:%S%z"), song_id, event, worker, seconds, reason)
+        values = (time.strftime("%Y-%m-%dT%H:%M:%S%z"), song_id, event, worker, seconds, name_as_text(reason))
         self._db.execute(
             "INSERT INTO events (time, song_id, event, worker, seconds, reason) VALUES (?, ?, ?, ?, ?, ?)", values
         )
 
 
-class _transaction:
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All or nothing; waits for other writers when it begins, not in the middle."""
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self.db = db
 
-    def __enter__(self) -> None:
-        self.db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None:
-            self.db.execute("COMMIT")
-        else:
-            with suppress(sqlite3.Error):
-                self.db.execute("ROLLBACK")
+def _put(db: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert or replace rows of songs; texts become valid Unicode, which SQLite insists on."""
+    marks = ", ".join(f":{name}" for name in _COLUMNS)
+    for row in rows:
+        texts = {name: name_as_text(value) for name, value in row.items() if isinstance(value, str)}
+        db.execute(f"INSERT OR REPLACE INTO songs VALUES ({marks})", dict.fromkeys(_COLUMNS) | dict(row) | texts)
 
 
 def read_catalogue(folder: str | Path) -> list[dict[str, Any]]:
-    """The songs of an output folder of :func:`mine_all`, by song id, as dictionaries.
+    """The rows of an output folder of :func:`mine_all`, in the order of song ids, as dictionaries.
 
     Raises:
         GraphmixError: there is no catalogue, or it is damaged.
@@ -176,7 +181,7 @@ def read_catalogue(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def read_events(folder: str | Path) -> list[dict[str, Any]]:
-    """What happened in an output folder, in order.
+    """The history of an output folder, in order, as dictionaries.
 
     Raises:
         GraphmixError: as :func:`read_catalogue`.
@@ -193,18 +198,20 @@ def _read(folder: Path, query: str) -> list[dict[str, Any]]:
             db.row_factory = sqlite3.Row
             return [_parsed(dict(row)) for row in db.execute(query)]
     except sqlite3.Error as error:
-        raise GraphmixError(f"cannot read {path}: {error}. Call rebuild_catalogue to make it again.") from None
+        raise GraphmixError(f"cannot read {path}: {error}. Rebuild it by rebuild_catalogue.") from None
 
 
 def _parsed(row: dict[str, Any]) -> dict[str, Any]:
-    for name in ("settings", "versions", "left_by_type", "pruning_ratio_by_type", "simple_answers"):
+    if "simple_answers" in row:  # the column's name in catalogues of older versions
+        row["baselines"] = row.pop("simple_answers")
+    for name in ("settings", "versions", "left_by_type", "pruning_ratio_by_type", "baselines"):
         if row.get(name):
             row[name] = json.loads(row[name])
     return row
 
 
 def rebuild_catalogue(folder: str | Path) -> int:
-    """Make the catalogue of a folder again from what is in its songs' folders -> number of songs.
+    """Make the catalogue of a folder again from its songs' folders -> number of songs.
 
     Raises:
         GraphmixError: it cannot be written.
@@ -219,13 +226,18 @@ def rebuild_catalogue(folder: str | Path) -> int:
 # --- rows
 
 
+def _json(value: Any) -> str:
+    """JSON in which what is not finite (older metrics may hold it) is null."""
+    return to_json(finite(value))
+
+
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Twelve characters that tell settings apart, whatever their order."""
+    """Twelve characters that identify settings, whatever their order."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def mined_row(song_id: str, path: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A row from ``metrics.json``."""
+    """The row of a mined song, from its ``metrics.json`` of any version."""
     metrics = translate_metrics(metrics)
     source, settings = metrics.get("source") or {}, metrics.get("settings") or {}
     ratios = dict(metrics.get("pruning_ratio") or {})
@@ -238,18 +250,18 @@ def mined_row(song_id: str, path: str, metrics: Mapping[str, Any]) -> dict[str, 
         "path": path,
         "status": "mined",
         "settings_digest": settings_digest(settings),
-        "settings": to_json(settings),
-        "versions": to_json(metrics.get("versions")),
-        "left_by_type": to_json(metrics.get("left_by_type")),
+        "settings": _json(settings),
+        "versions": _json(metrics.get("versions")),
+        "left_by_type": _json(metrics.get("left_by_type")),
         "pruning_ratio": ratios.pop("all", None),
-        "pruning_ratio_by_type": to_json(ratios),
-        "simple_answers": to_json(metrics.get("baselines")),
+        "pruning_ratio_by_type": _json(ratios),
+        "baselines": _json(metrics.get("baselines")),
         "seconds": round(sum((metrics.get("seconds") or {}).values()), 2),
     }
 
 
 def failed_row(song_id: str, path: str, failure: Mapping[str, Any]) -> dict[str, Any]:
-    """A row from ``failure.json``."""
+    """The row of a failed song, from its ``failure.json``."""
     settings = failure.get("settings") or {}
     return {
         "song_id": song_id,
@@ -259,13 +271,13 @@ def failed_row(song_id: str, path: str, failure: Mapping[str, Any]) -> dict[str,
         "status": "failed",
         "reason": failure.get("reason"),
         "settings_digest": settings_digest(settings),
-        "settings": to_json(settings),
+        "settings": _json(settings),
         "seed": settings.get("seed"),
     }
 
 
 def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Of all songs below a folder; a mined one is no failure."""
+    """The rows of all songs below a folder; a song that is mined is no failure."""
     for path in sorted({path.parent for name in (METRICS, FAILURE) for path in folder.rglob(name)}):
         where = path.relative_to(folder).as_posix()
         if (metrics := read_metrics(path)) is not None:

@@ -1,8 +1,8 @@
-"""Where tasks are done: in worker processes of this machine, or in this process.
+"""Pools that do tasks: in worker processes of this machine, or in this process.
 
-A pool takes tasks by ``submit`` and gives outcomes by ``next_outcome``, in whatever order they come. A worker is a
-pebble pool of one spawned process and the thread that feeds it: workers share no pipe and no lock, so that one that is
-killed takes nothing with it but its task.
+A pool takes tasks by ``submit`` and returns outcomes by ``next_outcome``, in the order in which they end. A worker is a
+pebble pool of one spawned process and the thread that feeds it. Workers share no pipe and no lock, so that a killed one
+costs only its task.
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
@@ -32,11 +32,11 @@ _STARTS = 5
 """How often to start a process for a task that ends before it has it."""
 _STOP_SECONDS = 15
 _BYTES_PER_WORKER = 4 << 30
-"""Memory that a worker may come to need: a console of 16 tracks takes 2 to 3 GB."""
+"""Memory that a worker may need: a console of 16 tracks takes 2 to 3 GB."""
 
 
 class Pool(Protocol):
-    """Where tasks are done."""
+    """A place where tasks are done."""
 
     retries: int
     """How often to submit a task again whose worker died."""
@@ -59,7 +59,7 @@ class Pool(Protocol):
 
 
 class InProcess:
-    """No worker at all: tasks are done one by one in this process, when their outcome is asked for."""
+    """A pool without workers: tasks are done one by one in this process, when their outcome is requested."""
 
     retries = 0
     slots = 1
@@ -68,7 +68,7 @@ class InProcess:
         self._tasks: deque[SongTask] = deque()
 
     def submit(self, task: SongTask) -> None:
-        """Note it down."""
+        """Keep it for :meth:`next_outcome`."""
         self._tasks.append(task)
 
     def next_outcome(self, seconds: float) -> Outcome | None:
@@ -79,32 +79,39 @@ class InProcess:
         return do_task(self._tasks.popleft(), worker="this process")
 
     def progress(self) -> list[Progress]:
-        """Nothing happens between two calls."""
+        """None: nothing runs between two calls."""
         return []
 
     def stop(self) -> None:
-        """There is nothing to end."""
+        """Do nothing."""
 
 
 class LocalPool:
     """Worker processes on this machine.
 
     Args:
-        workers: how many.
-        threads: of each; by default the cores of this machine are shared out.
-        devices: on which the workers compute, by turns; a task for ``"auto"`` goes to its worker's device.
+        workers: number of processes.
+        threads: of each; by default the cores of this machine are divided among the workers.
+        devices: on which the workers compute, in turn; a task for ``"auto"`` goes to its worker's device.
+        make_pool: makes the process of a worker, as :class:`pebble.ProcessPool`.
     """
 
     retries = 1
 
-    def __init__(self, workers: int, threads: int | None = None, devices: Sequence[str] = ("auto",)) -> None:
+    def __init__(
+        self,
+        workers: int,
+        threads: int | None = None,
+        devices: Sequence[str] = ("auto",),
+        make_pool: Callable[..., Any] = ProcessPool,
+    ) -> None:
         threads = threads or max(1, available_cores() // workers)
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._folder = Path(tempfile.mkdtemp(prefix="graphmix-"))
         self._before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))  # workers that are started inherit it
+        os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))  # inherited by the workers
         self._workers = [
-            _Worker(f"worker {i + 1}", threads, devices[i % len(devices)], self._folder, self._outcomes)
+            _Worker(f"worker {i + 1}", threads, devices[i % len(devices)], self._folder, self._outcomes, make_pool)
             for i in range(workers)
         ]
         for worker in self._workers:
@@ -116,7 +123,7 @@ class LocalPool:
         return len(self._workers)
 
     def submit(self, task: SongTask) -> None:
-        """Give a task to an idle worker; :attr:`slots` is how many there are."""
+        """Give a task to an idle worker; there are :attr:`slots` of them."""
         worker = next((worker for worker in self._workers if worker.is_idle), self._workers[0])
         worker.give(task)
 
@@ -131,7 +138,7 @@ class LocalPool:
         return list(read_progress(self._folder))
 
     def stop(self) -> None:
-        """End all workers: what they were doing stays as their last checkpoints."""
+        """End all workers; their songs keep their last checkpoints."""
         endings = [worker.stop() for worker in self._workers]
         for ending in endings:
             ending.join(timeout=_STOP_SECONDS)
@@ -147,10 +154,16 @@ class _Worker(threading.Thread):
     """A thread with a process: gives it one task at a time, and starts another process after one that died."""
 
     def __init__(
-        self, name: str, threads: int, device: str, folder: Path, outcomes: "queue.SimpleQueue[Outcome]"
+        self,
+        name: str,
+        threads: int,
+        device: str,
+        folder: Path,
+        outcomes: "queue.SimpleQueue[Outcome]",
+        make_pool: Callable[..., Any],
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self.is_idle = True
+        self.is_idle, self._make_pool = True, make_pool
         self._threads, self._device, self._folder, self._outcomes = threads, device, folder, outcomes
         self._tasks: queue.SimpleQueue[SongTask | None] = queue.SimpleQueue()
         self._pool: ProcessPool | None = None
@@ -173,8 +186,8 @@ class _Worker(threading.Thread):
         return ending
 
     def run(self) -> None:
-        """Until :meth:`stop`."""
-        if hasattr(signal, "pthread_sigmask"):  # inherited by the process: Ctrl-C is the driver's to hear
+        """Do tasks until :meth:`stop`."""
+        if hasattr(signal, "pthread_sigmask"):  # inherited by the process: the driver alone handles Ctrl-C
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         while (task := self._tasks.get()) is not None and not self._is_stopped:
             outcome = self._do(task)
@@ -191,30 +204,30 @@ class _Worker(threading.Thread):
             except BaseException as error:  # the task itself turns its errors into outcomes
                 if not self._is_stopped:  # else the pool is being ended already
                     self._discard()
-                # a process that died before it had the task says nothing about the song
+                # where a process died before it had the task, the song is not the cause
                 if not isinstance(error, BrokenProcessPool) or self._is_stopped or attempt == _STARTS - 1:
                     reason = describe_death(error)
                     break
         return Outcome(task.song.id, Status.DIED, reason, seconds=time.perf_counter() - started, worker=self.name)
 
     def _ask(self, task: SongTask) -> Outcome:
-        """Have the process do it; start one if there is none."""
+        """Do it in the process, which is started if there is none."""
         if self._pool is None:
             context = get_context("spawn")
-            self._pool = ProcessPool(1, initializer=start_worker, initargs=(self._threads,), context=context)
+            self._pool = self._make_pool(1, initializer=start_worker, initargs=(self._threads,), context=context)
         self._future = self._pool.schedule(work, args=(task, self._folder, self.name))
         outcome: Outcome = self._future.result()
         return outcome
 
     def _discard(self) -> None:
-        """Leave a pool whose process died; the next task gets a new one."""
+        """Give up a pool whose process died; the next task gets a new one."""
         pool, self._pool = self._pool, None
         (self._folder / f"{self.name}.json").unlink(missing_ok=True)
         threading.Thread(target=_end, args=(pool,), daemon=True).start()
 
 
 def _end(pool: ProcessPool | None) -> None:
-    """End a pool and its process; this may wait for a message that was cut off, so have a thread do it."""
+    """End a pool and its process; this may wait for a message that was cut off, so it is done in a thread."""
     if pool is not None:
         pool.stop()
         pool.join()
@@ -241,14 +254,23 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def default_workers(devices: Sequence[str]) -> int:
-    """One for each GPU; without, as many as there are cores and memory for."""
+def default_workers(devices: Sequence[str], cores: int | None = None, memory: int | None = None) -> int:
+    """One worker for each GPU; without GPUs, as many as there are cores and memory for.
+
+    Args:
+        devices: as :func:`find_devices` returns them.
+        cores: those of this process by default.
+        memory: bytes; that of this machine by default.
+    """
     if len(devices) > 1 or devices[0].startswith("cuda"):
         return len(devices)
-    return max(1, min(available_cores(), _memory() // _BYTES_PER_WORKER))
+    cores = available_cores() if cores is None else cores
+    memory = total_memory() if memory is None else memory
+    return max(1, min(cores, memory // _BYTES_PER_WORKER))
 
 
-def _memory() -> int:
+def total_memory() -> int:
+    """Bytes of memory of this machine; more than any worker needs where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -256,7 +278,7 @@ def _memory() -> int:
 
 
 def find_devices(device: str) -> list[str]:
-    """The devices that ``"auto"`` or ``"cuda"`` mean, one for each worker by turns: all GPUs there are, or the CPU."""
+    """The devices that ``"auto"`` or ``"cuda"`` stand for, one for each worker in turn: all GPUs, or the CPU."""
     if device not in ("auto", "cuda"):
         return [device]
     import torch
@@ -265,10 +287,7 @@ def find_devices(device: str) -> list[str]:
     return found or ["cpu" if device == "auto" else device]
 
 
-def in_flight(progress: list[Progress], songs: Iterator[str] | Sequence[str]) -> list[Progress]:
-    """Of several notes on a song the newest, and none on songs that are not in hand."""
-    newest: dict[str, Any] = {}
-    for note in progress:
-        if note.song_id not in newest or newest[note.song_id].started < note.started:
-            newest[note.song_id] = note
+def in_flight(progress: Iterable[Progress], songs: Iterable[str]) -> list[Progress]:
+    """The newest progress of each song that is being mined."""
+    newest = {entry.song_id: entry for entry in sorted(progress, key=lambda entry: entry.started)}
     return [newest[song] for song in songs if song in newest]

@@ -1,7 +1,7 @@
 """Tasks on a Ray cluster: this machine's own, or one that runs already.
 
 Ray is an extra (``pip install "graphmix[ray]"``). Every node needs graphmix, and sees the songs and the output folder
-under the same paths. A task whose worker or node dies is done again by Ray, up to :data:`RETRIES` times, and goes on
+under the same paths. A task whose worker or node dies is run again by Ray, up to :data:`RETRIES` times, and resumes
 from its last checkpoint. Ray's processes listen on the network, on all interfaces: see docs/mining_at_scale.md. Its
 usage statistics are turned off.
 """
@@ -24,9 +24,9 @@ from graphmix.processes import prepare_to_render
 
 RETRIES = 3
 LOCAL = "local"
-_KNOCK_SECONDS = 10
+_PROBE_SECONDS = 10
 _AHEAD = 2
-"""Tasks that wait in Ray's queue, so that a cluster that can grow knows of them."""
+"""Tasks that wait in Ray's queue, so that a cluster with autoscaling sees a demand."""
 
 
 class RayPool:
@@ -34,10 +34,10 @@ class RayPool:
 
     Args:
         address: of the cluster, as ``ray.init`` takes it; ``"local"`` starts one on this machine.
-        folder: that all nodes see, for notes on the progress.
+        folder: that all nodes see, for files on the progress.
         threads: CPUs of each task.
-        gpus: of each task; may be a fraction.
-        workers: the most tasks to hand over at a time; what the cluster can do at once by default.
+        gpus: GPUs of each task; may be a fraction.
+        workers: the most tasks to submit at a time; as many as the cluster can do at once by default.
 
     Raises:
         SearchError: Ray is not installed, or the cluster cannot be reached.
@@ -66,7 +66,7 @@ class RayPool:
 
     @property
     def slots(self) -> int:
-        """What the cluster can do at once, and a little more."""
+        """As many as the cluster can do at once, and a few more."""
         if self._workers is not None:
             return self._workers
         if time.monotonic() - self._counted > 5:
@@ -93,14 +93,14 @@ class RayPool:
             return outcome
         except self._ray.exceptions.RayError as error:
             lines = str(error).strip().splitlines() or [""]
-            return Outcome(song, Status.DIED, f"Ray lost it ({type(error).__name__}: {lines[0]}).")
+            return Outcome(song, Status.DIED, f"Ray lost its worker ({type(error).__name__}: {lines[0]}).")
 
     def progress(self) -> list[Progress]:
         """What the workers are doing."""
         return in_flight(list(read_progress(self._folder)), list(self._songs.values()))
 
     def stop(self) -> None:
-        """Cancel what runs, and leave the cluster, or end it if it is ours."""
+        """Cancel the tasks, and shut the cluster down if this pool started it."""
         for reference in self._songs:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(reference, force=True)
@@ -111,7 +111,7 @@ class RayPool:
 
 def _connect(ray: Any, address: str) -> None:
     try:
-        _knock(address)
+        _probe(address)
         dashboard = {"include_dashboard": False} if address == LOCAL else {}
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **dashboard)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
@@ -119,14 +119,14 @@ def _connect(ray: Any, address: str) -> None:
         raise SearchError(f"cannot reach a Ray cluster at {address!r} ({lines[0]}).") from None
 
 
-def _knock(address: str) -> None:
-    """Where nobody answers, Ray itself would try for minutes."""
+def _probe(address: str) -> None:
+    """Fail at once where nothing answers; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
 
 
 def work_on_ray(task: SongTask, progress: Path, threads: int) -> Outcome:
-    """Do a task in a process of Ray's."""
+    """Do a task in a worker process of Ray."""
     prepare_to_render(threads)
     return work(task, progress)

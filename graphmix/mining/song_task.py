@@ -1,7 +1,7 @@
-"""One song of a collection as a task: what a worker is told, what it does, what it says afterwards.
+"""One song of a collection as a task for a worker, and the outcome.
 
-A task holds all that it needs. Any process that sees the files of the song and the output folder can do it, and to do
-it twice is to do it once: what is finished is found and left alone, what was begun is continued.
+A task holds all that it needs: any process that can read the song and write the output folder can do it. Doing it twice
+is the same as doing it once: a finished folder is found and left alone, an unfinished one is resumed.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 from graphmix import __version__
 from graphmix.errors import FolderBusyError, GraphmixError
-from graphmix.io import write_json
+from graphmix.io import name_as_text, write_json
 from graphmix.locks import is_locked
 from graphmix.progress import Listener
 from graphmix.search.metrics import METRICS as METRICS
@@ -26,7 +26,7 @@ from graphmix.songs.collection import SongFiles
 
 
 class Status(StrEnum):
-    """What became of a task."""
+    """How a task ended."""
 
     MINED = "mined"
     ALREADY = "already mined"
@@ -37,26 +37,27 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class SongTask:
-    """A song, where its files go, and how it is mined."""
+    """A song, its output folder, and how it is mined."""
 
     song: SongFiles
     folder: Path
     settings: SearchSettings
     device: str = "auto"
+    plots: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The result of a task.
 
     Args:
-        song_id: of the song.
-        status: ``BUSY`` if another process has the song in hand, ``DIED`` if the worker ended without a word.
+        song_id: id of the song.
+        status: ``BUSY`` if another process is mining the song, ``DIED`` if the worker ended without a result.
         reason: one sentence, if the song failed or the worker died.
         details: the traceback of an unexpected error.
         metrics: as in ``metrics.json``, if the song is mined.
-        seconds: in the worker.
-        worker: who did it.
+        seconds: time in the worker.
+        worker: name of the worker.
     """
 
     song_id: str
@@ -80,29 +81,30 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     source = SongSource(song_id, task.song.collection, task.song.artist)
     try:
         song = task.song.load(task.settings.sample_rate)
-        mined = mine(song, task.folder, task.settings, device=task.device, listener=listener, source=source)
+        options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
+        mined = mine(song, task.folder, task.settings, source=source, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
     except GraphmixError as error:
-        return ended(Status.FAILED, reason=" ".join(str(error).split()))
-    except Exception as error:  # one song's trouble, whatever it is, is not the others'
-        what = str(error).strip().splitlines() or ["no message"]
-        reason = f"{type(error).__name__}: {what[0]}"
-        return ended(Status.FAILED, reason=reason, details=traceback.format_exc())
+        return ended(Status.FAILED, reason=" ".join(name_as_text(str(error)).split()))
+    except Exception as error:  # an error of one song, whatever it is, stops no other
+        lines = name_as_text(str(error)).strip().splitlines() or ["no message"]
+        reason = f"{type(error).__name__}: {lines[0]}"
+        return ended(Status.FAILED, reason=reason, details=name_as_text(traceback.format_exc()))
     return ended(Status.ALREADY if mined.already_done else Status.MINED, metrics=mined.metrics)
 
 
 def is_finished(task: SongTask) -> bool:
     """Whether the folder holds this song, mined with these settings.
 
-    Names, subgroups and settings are compared, and files of the song that are newer than its metrics are looked into.
+    Names, subgroups and settings are compared, and the content of files that are newer than the metrics.
     """
     try:
         mined_at = (task.folder / METRICS).stat().st_mtime
         run = json.loads((task.folder / "run.json").read_bytes())
         song, layout = run["song"], task.song.layout
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
-        if "start" in run:  # by a model's proposal; mine-all takes the usual start
+        if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False
@@ -115,7 +117,7 @@ def is_finished(task: SongTask) -> bool:
 
 
 def tidy(folder: Path) -> None:
-    """Remove from a finished folder what a kill between its last two steps left there."""
+    """Remove from a finished folder what a process left there that was killed between its last two steps."""
     if (folder / METRICS).exists() and not is_locked(folder):
         for name in ("checkpoint.safetensors", FAILURE):
             with suppress(OSError):
@@ -142,12 +144,12 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 
 
 def write_failure(task: SongTask, reason: str, kind: str, details: str = "") -> str | None:
-    """Write down why a song was not mined; a finished folder is left as it is.
+    """Record why a song was not mined; a finished folder is left as it is.
 
     Args:
         task: the song and its folder.
         reason: one sentence.
-        kind: ``"problem"``: its files are incomplete; ``"error"``: mining said so; ``"died"``: the worker was killed.
+        kind: ``"problem"``: its files are incomplete; ``"error"``: mining failed; ``"died"``: the worker was killed.
         details: a traceback, if there is one.
 
     Returns:
@@ -155,17 +157,17 @@ def write_failure(task: SongTask, reason: str, kind: str, details: str = "") -> 
     """
     if (task.folder / METRICS).exists():
         return None
-    record = {
+    record: dict[str, Any] = {
         "song_id": task.song.id,
         "collection": task.song.collection,
         "artist": task.song.artist,
         "reason": reason,
         "kind": kind,
         "details": details,
-        "settings": task.settings.to_dict(),
-        "graphmix": __version__,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+    record = {key: name_as_text(text) if isinstance(text, str) else text for key, text in record.items()}
+    record |= {"settings": task.settings.to_dict(), "graphmix": __version__}
+    record["time"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
         write_json(task.folder / FAILURE, record)

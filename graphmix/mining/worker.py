@@ -1,4 +1,4 @@
-"""The inside of a worker of ``mine-all``: it does a task and writes its progress for the driver to read."""
+"""The code that runs in a worker of ``mine-all``: it does a task and writes its progress for the driver to read."""
 
 import contextlib
 import json
@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graphmix.io import finite, to_json
+
 if TYPE_CHECKING:
-    from graphmix.io import finite, to_json
-from graphmix.mining.song_task import Outcome, SongTask
+    from graphmix.mining.song_task import Outcome, SongTask
 
 _WRITE_EVERY_SECONDS = 0.5
 
@@ -35,17 +36,17 @@ def work(task: "SongTask", progress: Path | None, worker: str = "") -> "Outcome"
 
 @dataclass
 class Progress:
-    """What a worker is doing.
+    """The progress of a worker.
 
     Args:
-        worker: its name.
-        song_id: of the song that it mines.
-        phase: of the search.
+        worker: name of the worker.
+        song_id: id of the song that it mines.
+        phase: current phase of the search.
         done: units of the phase that are done.
         total: units of the phase, if known.
         loss: the training loss, if known.
         started: when it began with the song, in seconds since the epoch.
-        pid: of its process.
+        pid: id of its process.
     """
 
     worker: str
@@ -59,7 +60,7 @@ class Progress:
 
 
 class ProgressWriter:
-    """A :class:`graphmix.search.Listener` that keeps a small file up to date; one that cannot be written is no harm."""
+    """A :class:`graphmix.progress.Listener` that keeps a small file up to date, where that can be written."""
 
     def __init__(self, folder: Path, worker: str, song_id: str) -> None:
         self.now = Progress(worker, song_id, started=time.time(), pid=os.getpid())
@@ -68,12 +69,12 @@ class ProgressWriter:
         self._write()
 
     def phase(self, name: str, total: int | None, done: int = 0) -> None:
-        """A phase begins."""
+        """Show the phase."""
         self.now.phase, self.now.total, self.now.done = name, total, done
         self._write()
 
     def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-        """Units done."""
+        """Show the units done, at most twice a second."""
         self.now.done = done
         self.now.total = self.now.total if total is None else total
         self.now.loss = numbers.get("loss", self.now.loss)
@@ -81,7 +82,7 @@ class ProgressWriter:
             self._write()
 
     def remove(self) -> None:
-        """The song is over."""
+        """Remove the file: the song has ended."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
@@ -94,7 +95,7 @@ class ProgressWriter:
 
 
 def read_progress(folder: Path) -> Iterator[Progress]:
-    """What the workers of a folder are doing."""
+    """The progress of the workers that write into a folder."""
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, ValueError, TypeError):
             yield Progress(**json.loads(path.read_text()))

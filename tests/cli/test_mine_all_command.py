@@ -9,7 +9,7 @@ from rich.console import Console
 
 from graphmix.cli.mine_all_command import duration, line_on, picture, run_mine_all
 from graphmix.cli.stats_command import run_stats
-from graphmix.mining.mine_collection import Standing
+from graphmix.mining.driver import Standing
 from graphmix.mining.song_task import Outcome, Status
 from graphmix.mining.worker import Progress
 from tests.driver_processes import write_collection, write_tiny

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Batch
@@ -218,7 +219,27 @@ def test_paths_from_strangers_do_not_leave_the_root(graphs: MinedGraphs) -> None
             graphs[0].audio.path(name)
 
 
-@pytest.mark.parametrize("options", [{"length": 0}, {"start": "anywhere"}, {"seed": -1}])
-def test_options_that_make_no_sense(graphs: MinedGraphs, options: dict[str, Any]) -> None:
-    with pytest.raises(SongError, match="makes no sense"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length is 0; a segment has 1 sample or more"),
+        ({"length": -5}, "length is -5; a segment has 1 sample or more"),
+        ({"length": 3.8}, r"length is 3.8; give a whole number of samples. Did you give seconds\?"),
+        ({"length": True}, "length is True; give a whole number of samples"),
+        ({"length": None}, "length is None; give a whole number of samples"),
+        ({"start": "anywhere"}, "start is 'anywhere'; give a whole number of samples, or 'random'"),
+        ({"start": 0.5}, "start is 0.5; give a whole number"),
+        ({"seed": -1}, "seed is -1; give 0 or more"),
+        ({"seed": "one"}, "seed is 'one'; give a whole number"),
+    ],
+)
+def test_an_invalid_option_is_named_with_its_value(graphs: MinedGraphs, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SongError, match=message):
         SegmentLoader(graphs, **{"length": LENGTH, **options})
+    if "length" in options:
+        with pytest.raises(SongError, match=message):
+            add_segment(graphs[0], options["length"])
+
+
+def test_the_repr_of_a_loader_is_short(graphs: MinedGraphs) -> None:
+    assert repr(SegmentLoader(graphs, np.int64(LENGTH), batch_size=2)) == f"SegmentLoader({len(graphs)} graphs, length={LENGTH}, batch_size=2)"

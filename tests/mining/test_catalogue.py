@@ -28,7 +28,7 @@ METRICS: dict[str, Any] = {
     "processors_left": 12,
     "left_by_type": {"gain": 6, "equalizer": 6},
     "pruning_ratio": {"gain": 0.0, "equalizer": 0.5, "all": 0.7143},
-    "simple_answers": {"plain sum": 2.0},
+    "baselines": {"plain sum": 2.0},
     "seconds": {"start": 1.5, "console": 20.25},
     "steps": 400,
     "seed": 3,
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_put_aside_and_made_again(tmp_path: Path, content: byt
     assert aside.read_bytes() == content
 
 
-def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_read_or_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GraphmixError, match=r"has no catalogue.sqlite; is it an output folder of mine-all"):
         read_catalogue(tmp_path)
     with pytest.raises(GraphmixError, match="cannot open"):
@@ -136,3 +136,41 @@ def test_what_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "catalogue.sqlite").write_bytes(b"no database at all, but long enough to be one" * 50)
     with pytest.raises(GraphmixError, match="rebuild_catalogue"):
         read_catalogue(tmp_path)
+
+
+def write_old_catalogue(path: Path) -> None:
+    """As a version wrote it that had other columns."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE songs (song_id TEXT PRIMARY KEY, path TEXT, status TEXT, simple_answers TEXT)")
+        db.execute("CREATE TABLE events (number INTEGER PRIMARY KEY, time TEXT, song_id TEXT, event TEXT, worker TEXT,"
+                   " seconds REAL, reason TEXT)")  # fmt: skip
+        db.execute("""INSERT INTO songs VALUES ('band/title', 'band/title', 'mined', '{"plain sum": 2.0}')""")
+        db.execute("INSERT INTO events (song_id, event) VALUES ('band/title', 'mined')")
+        db.commit()
+
+
+def test_a_catalogue_of_an_older_version_is_read_and_brought_up_to_date(tmp_path: Path) -> None:
+    old = {key: value for key, value in METRICS.items() if key != "baselines"} | {"simple_answers": {"plain sum": 2.0}}
+    write_song(tmp_path / "band" / "title", old)
+    write_old_catalogue(tmp_path / "catalogue.sqlite")
+    (row,) = read_catalogue(tmp_path)
+    assert (row["status"], row["baselines"]) == ("mined", {"plain sum": 2.0})
+    Catalogue(tmp_path).close()
+    (row,) = read_catalogue(tmp_path)
+    assert (row["tracks"], row["baselines"]) == (4, {"plain sum": 2.0})
+    assert [event["event"] for event in read_events(tmp_path)] == ["mined"]
+
+
+def test_numbers_that_are_not_finite_are_stored_as_null(tmp_path: Path) -> None:
+    metrics = METRICS | {"si_sdr_db": float("nan"), "baselines": {"plain sum": float("inf")}}
+    with closing(Catalogue(tmp_path)) as catalogue:
+        catalogue.record(mined_row("a", "a", metrics))
+    (row,) = read_catalogue(tmp_path)
+    assert (row["si_sdr_db"], row["baselines"]) == (None, {"plain sum": None})
+
+
+def test_texts_that_are_no_unicode_are_stored_escaped(tmp_path: Path) -> None:
+    with closing(Catalogue(tmp_path)) as catalogue:
+        catalogue.record(failed_row("a", "a", {"reason": "caf\udce9", "artist": "\ud800"}), "failed")
+    (row,) = read_catalogue(tmp_path)
+    assert row["reason"] == read_events(tmp_path)[0]["reason"] == r"caf\xe9"

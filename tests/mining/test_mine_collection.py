@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from graphmix.errors import FolderBusyError, SearchError
 from graphmix.graph.storage import load_graph
 from graphmix.locks import alone_in, is_locked
 from graphmix.mining.catalogue import read_catalogue, read_events
-from graphmix.mining.mine_collection import Standing, mine_all
-from graphmix.mining.pool import LocalPool, default_workers, describe_death, find_devices
+from graphmix.mining.driver import Standing
+from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import Outcome, SongTask, Status, do_task, is_finished
 from graphmix.search import mine
 from graphmix.songs.collection import open_collection
 from tests.driver_processes import FILES, TINY, Drivers, assert_complete, digests, workers_of, write_collection
-from tests.small_song import mine_without_plots, same_graph
+from tests.small_song import same_graph
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +30,11 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_collection(tmp_path_factory.mktemp("collection") / "tiny songs")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
-        yield
-
-
 @pytest.fixture(scope="module")
 def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run in this process."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    mine_all(songs, out, TINY, workers=0, device="cpu")
+    mine_all(songs, out, TINY, workers=0, device="cpu", plots=False)
     return out
 
 
@@ -98,7 +90,7 @@ def test_the_graph_is_that_of_mine_and_knows_its_song(songs, whole, tmp_path):
 
 def test_the_longest_song_comes_first(songs, tmp_path):
     watching = Watching()
-    mine_all(songs, tmp_path / "out", replace(TINY, steps=0, rounds=0), workers=0, device="cpu", watcher=watching)
+    mine_all(songs, tmp_path / "out", replace(TINY, steps=0, rounds=0), workers=0, device="cpu", plots=False, watcher=watching)
     assert [song for song, _ in watching.ended_songs] == ["song 3", "song 2", "song 1", "song 0"]
     assert watching.last.done == watching.last.total == 4
 
@@ -137,13 +129,13 @@ def test_files_that_are_newer_but_the_same_are_finished_and_others_are_not(songs
 )
 def test_an_output_folder_is_for_one_set_of_settings(songs, whole, change, message):
     with pytest.raises(SearchError, match=message):
-        mine_all(songs, whole, replace(TINY, **change), workers=0, device="cpu")
+        mine_all(songs, whole, replace(TINY, **change), workers=0, device="cpu", plots=False)
 
 
 def test_an_output_folder_is_for_one_collection(whole, tmp_path):
     other = write_collection(tmp_path / "others", 1)
     with pytest.raises(SearchError, match="is for the collection 'tiny songs', not 'others'"):
-        mine_all(other, whole, TINY, workers=0, device="cpu")
+        mine_all(other, whole, TINY, workers=0, device="cpu", plots=False)
 
 
 def test_wrong_numbers_are_refused_before_anything_is_written(songs, tmp_path):
@@ -156,27 +148,27 @@ def test_wrong_numbers_are_refused_before_anything_is_written(songs, tmp_path):
 def test_what_a_kill_left_beside_a_finished_song_is_removed(songs, whole, tmp_path):
     (whole / "song 2" / "checkpoint.safetensors").write_bytes(b"left over")
     (whole / "song 2" / ".lock").touch()
-    mine_all(songs, whole, TINY, workers=0, device="cpu")
+    mine_all(songs, whole, TINY, workers=0, device="cpu", plots=False)
     assert {path.name for path in (whole / "song 2").iterdir()} == FILES
 
 
 def test_a_song_that_is_not_in_the_catalogue_is_entered(songs, whole):
     (whole / "catalogue.sqlite").unlink()
-    mine_all(songs, whole, TINY, workers=0, device="cpu")
+    mine_all(songs, whole, TINY, workers=0, device="cpu", plots=False)
     assert [row["status"] for row in read_catalogue(whole)] == ["mined"] * 4
 
 
-def test_a_damaged_run_file_is_told(songs, tmp_path):
+def test_a_damaged_run_file_is_named(songs, tmp_path):
     (tmp_path / "mine_all.json").write_text("{")
     with pytest.raises(SearchError, match=r"mine_all.json is damaged"):
-        mine_all(songs, tmp_path, TINY, workers=0, device="cpu")
+        mine_all(songs, tmp_path, TINY, workers=0, device="cpu", plots=False)
 
 
 # --- one process in a folder at a time
 
 
 def test_a_folder_that_is_held_is_busy_and_free_afterwards(songs, tmp_path):
-    task = SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, "cpu")
+    task = SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, "cpu", plots=False)
     with alone_in(tmp_path / "out"):
         assert is_locked(tmp_path / "out")
         assert do_task(task).status is Status.BUSY
@@ -226,60 +218,3 @@ def test_two_drivers_share_an_output_folder(songs, whole, tmp_path, drivers):
     assert sorted([*first["mined"], *second["mined"]]) == sorted(digests(whole))
     assert drivers.finished() == dict.fromkeys(digests(whole), 1)
     assert_complete(tmp_path / "out", digests(whole))
-
-
-def test_one_worker_for_each_gpu_and_otherwise_for_each_core(monkeypatch):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    assert find_devices("auto") == ["cuda:0", "cuda:1", "cuda:2"]
-    assert default_workers(find_devices("auto")) == 3
-    assert find_devices("cuda:1") == ["cuda:1"]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr("graphmix.mining.pool.available_cores", lambda: 16)
-    monkeypatch.setattr("graphmix.mining.pool._memory", lambda: 24 << 30)
-    assert default_workers(find_devices("auto")) == 6
-    monkeypatch.setattr("graphmix.mining.pool._memory", lambda: 1 << 30)
-    assert default_workers(["cpu"]) == 1
-
-
-def test_a_pool_leaves_the_environment_as_it_was(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    pool = LocalPool(1, 3)
-    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("3", "3")
-    pool.stop()
-    assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert "OPENBLAS_NUM_THREADS" not in os.environ
-
-
-def test_deaths_are_described():
-    from pebble import ProcessExpired
-
-    assert "killed by SIGKILL (did the machine run out of memory?)" in describe_death(ProcessExpired("x", code=-9))
-    assert "ended with exit status 3" in describe_death(ProcessExpired("x", code=3))
-    assert "lost (RuntimeError: broken pipe)" in describe_death(RuntimeError("broken\npipe"))
-    assert "no worker could be started" in describe_death(BrokenProcessPool())
-
-
-def test_a_worker_that_cannot_be_started_is_told_and_ends_nothing_else(songs, tmp_path, monkeypatch):
-    from graphmix.mining import pool
-
-    class Broken:
-        starts = 0
-
-        def __init__(self, *args, **more):
-            Broken.starts += 1
-
-        def schedule(self, *args, **more):
-            raise BrokenProcessPool("all workers expired")
-
-        def stop(self):
-            pass
-
-        def join(self):
-            pass
-
-    monkeypatch.setattr(pool, "ProcessPool", Broken)
-    standing = mine_all(songs, tmp_path / "out", TINY, workers=2, device="cpu")
-    assert len(standing.failed) == 4
-    assert all("no worker could be started for it, 5 times" in reason for reason in standing.failed.values())
-    assert Broken.starts == 4 * 5 * 2

@@ -1,8 +1,10 @@
-"""SIGKILL for workers and drivers: after a restart every song is there once, as if nothing had happened."""
+"""Workers: their number, their environment, their deaths; after SIGKILL and a restart every song is there once."""
 
+import os
 import random
 import subprocess
 import time
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import pytest
 
 from graphmix.mining.catalogue import read_catalogue, read_events
 from graphmix.mining.mine_collection import mine_all
+from graphmix.mining.pool import LocalPool, default_workers, describe_death, find_devices, in_flight
+from graphmix.mining.song_task import SongTask, Status
+from graphmix.mining.worker import Progress
+from graphmix.songs.collection import open_collection
 from tests.driver_processes import TINY, Drivers, assert_complete, digests, workers_of, write_collection, write_tiny
-from tests.small_song import mine_without_plots
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +29,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of the graphs of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
-        mine_all(songs, out, TINY, workers=0, device="cpu")
+    mine_all(songs, out, TINY, workers=0, device="cpu", plots=False)
     return digests(out)
 
 
@@ -42,6 +45,69 @@ def wait_until(condition, seconds: float = 180) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+def test_one_worker_for_each_gpu_and_otherwise_for_each_core(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert find_devices("auto") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert default_workers(find_devices("auto")) == 3
+    assert find_devices("cuda:1") == ["cuda:1"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert default_workers(find_devices("auto"), cores=16, memory=24 << 30) == 6
+    assert default_workers(["cpu"], cores=16, memory=1 << 30) == 1
+    assert default_workers(["cpu"]) >= 1
+
+
+def test_a_pool_leaves_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    pool = LocalPool(1, 3)
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("3", "3")
+    pool.stop()
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+def test_deaths_are_described():
+    from pebble import ProcessExpired
+
+    assert "killed by SIGKILL (did the machine run out of memory?)" in describe_death(ProcessExpired("x", code=-9))
+    assert "ended with exit status 3" in describe_death(ProcessExpired("x", code=3))
+    assert "lost (RuntimeError: broken pipe)" in describe_death(RuntimeError("broken\npipe"))
+    assert "no worker could be started" in describe_death(BrokenProcessPool())
+
+
+class Broken:
+    """A process pool whose process never starts."""
+
+    starts = 0
+
+    def __init__(self, *args, **more):
+        Broken.starts += 1
+
+    def schedule(self, *args, **more):
+        raise BrokenProcessPool("all workers expired")
+
+    def stop(self):
+        pass
+
+    def join(self):
+        pass
+
+
+def test_a_worker_that_cannot_be_started_is_reported_after_five_attempts(songs, tmp_path):
+    pool = LocalPool(1, 1, ["cpu"], make_pool=Broken)
+    pool.submit(SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, plots=False))
+    outcome = pool.next_outcome(60)
+    pool.stop()
+    assert outcome.status is Status.DIED
+    assert "no worker could be started for it, 5 times" in outcome.reason
+    assert Broken.starts == 5
+
+
+def test_of_several_entries_on_a_song_the_newest_is_shown():
+    entries = [Progress("a", "x", started=2.0), Progress("b", "x", started=1.0), Progress("c", "y")]
+    assert [entry.worker for entry in in_flight(entries, ["x"])] == ["a"]
 
 
 @pytest.mark.slow

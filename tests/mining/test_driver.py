@@ -1,4 +1,4 @@
-"""Songs, disks and folders that are not as they should be: the others are mined, these are reported."""
+"""Songs, disks and folders with faults: the other songs are mined, these are reported."""
 
 import json
 import os
@@ -13,19 +13,16 @@ import torch
 
 from graphmix.audio import write_audio
 from graphmix.mining.catalogue import read_catalogue, read_events, rebuild_catalogue
-from graphmix.mining.mine_collection import Standing, mine_all
+from graphmix.mining.driver import Standing
+from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import read_failure
+from graphmix.songs.collection import open_collection
 from tests.driver_processes import TINY, digests, write_collection, write_tiny
-from tests.small_song import RATE, mine_without_plots
-
-
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
+from tests.small_song import RATE
 
 
 def mine_here(songs: Path, out: Path, **options: bool) -> Standing:
-    return mine_all(songs, out, TINY, workers=0, device="cpu", **options)
+    return mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, **options)
 
 
 def statuses(out: Path) -> dict[str, str]:
@@ -79,7 +76,7 @@ def test_odd_songs_are_reported_or_mined_and_the_others_are_mined(tmp_path):
         assert failure["song_id"] == song
 
 
-def test_what_failed_is_left_until_asked_for_and_a_mended_song_is_mined(tmp_path):
+def test_what_failed_is_skipped_until_a_retry_is_requested_and_a_corrected_song_is_mined(tmp_path):
     songs = write_collection(tmp_path / "songs", 1)
     broken = write_tiny(songs, "broken", 0.6)
     track = next((broken / "dry").iterdir())
@@ -97,6 +94,40 @@ def test_what_failed_is_left_until_asked_for_and_a_mended_song_is_mined(tmp_path
     assert (retried.mined, retried.failed) == (["broken"], {})
     assert not (out / "broken" / "failure.json").exists()
     assert statuses(out)["broken"] == "mined"
+
+
+def test_names_that_are_not_utf8_stop_no_collection(tmp_path):
+    songs = write_collection(tmp_path / os.fsdecode(b"caf\xe9"), 1)
+    for name, broken in (("bad", True), ("good", False)):
+        folder = write_tiny(songs, name, 0.6)
+        (folder / "song.json").unlink()
+        track = next((folder / "dry").iterdir())
+        track = track.rename(track.with_name(os.fsdecode(b"b\xe4ss.wav")))
+        if broken:
+            track.write_bytes(b"not audio")
+    other = write_tiny(songs, "plain", 0.6)
+    (other / "song.json").unlink()
+    other.rename(other.with_name(os.fsdecode(b"s\xf6ng")))
+    out = tmp_path / os.fsdecode(b"out \xff")
+    standing = mine_here(songs, out)
+    assert (len(standing.mined), list(standing.failed), standing.notices) == (3, ["bad"], [])
+    assert r"b\xe4ss.wav" in standing.failed["bad"]
+    assert read_failure(out / "bad")["reason"] == standing.failed["bad"]
+    rows = {row["song_id"]: row for row in read_catalogue(out)}
+    assert {row["name"] for row in rows.values()} == {"song 0", "good", r"s\xf6ng", None}
+    assert rebuild_catalogue(out) == 4
+    assert len(mine_here(songs, out).already) == 3
+    (out / "bad" / "failure.json").write_text(json.dumps({"reason": "\udce9", "artist": "\ud800", "settings": {}}))
+    assert rebuild_catalogue(out) == 4
+
+
+def test_collections_of_no_song_and_of_one(tmp_path):
+    songs = write_collection(tmp_path / "songs", 1)
+    assert mine_here(songs, tmp_path / "one").mined == ["song 0"]
+    empty = replace(open_collection(songs), songs=())
+    standing = mine_all(empty, tmp_path / "none", TINY, workers=2, device="cpu")
+    assert (standing.total, standing.done) == (0, 0)
+    assert read_catalogue(tmp_path / "none") == []
 
 
 def test_a_song_whose_files_were_missing_is_mined_once_they_are_there(tmp_path):
@@ -169,7 +200,7 @@ def test_an_output_folder_becomes_unwritable_in_the_middle(tmp_path, monkeypatch
                 if not (out / name).exists() and not (out / name).is_symlink():
                     (out / name).symlink_to("/proc/graphmix")
 
-    standing = mine_all(songs, out, TINY, workers=0, device="cpu", watcher=Watching())
+    standing = mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, watcher=Watching())
     assert standing.mined == ["song 2"]
     assert sorted(standing.failed) == ["song 0", "song 1"]
 
@@ -245,7 +276,7 @@ def test_failures_hold_what_is_needed_to_understand_them(tmp_path):
     songs = tmp_path / "songs"
     (write_tiny(songs, "no mix", 0.6) / "mix.wav").unlink()
     write_tiny(songs, "good", 0.6)
-    mine_all(songs, tmp_path / "out", replace(TINY, seed=5), workers=0, device="cpu")
+    mine_all(songs, tmp_path / "out", replace(TINY, seed=5), workers=0, device="cpu", plots=False)
     failure = json.loads((tmp_path / "out" / "no mix" / "failure.json").read_text())
     assert failure["settings"]["seed"] == 5
     assert failure["collection"] == "songs"
