@@ -9,7 +9,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from graphmix.cli.terminal import new_console, say, say_notices
-from graphmix.evaluation.statistics import TYPE_ORDER, Table, read_runs, tables, write_statistics
+from graphmix.evaluation.runs import read_runs
+from graphmix.evaluation.statistics import TYPE_ORDER, Table, tables, write_statistics
 
 _LETTERS = dict(zip(TYPE_ORDER, "gsercnd", strict=True))
 _NOT_SHOWN = ("runs", "tradeoff")

@@ -1,8 +1,8 @@
-"""Building a dataset of graphs: from folders of finished graphs to a few large files, and seeing when they are stale.
+"""Building a dataset of graphs from folders of finished graphs, and detecting that it is stale.
 
 The processed folder holds shards (:mod:`graphmix.datasets.shards`) and ``dataset.json``, which is written last. It
 names the shards, the songs of the graphs in their order, the node types that all graphs share, the folders of the
-audio, what was passed over and why, and a digest of what the graphs were built from.
+audio, the skipped graphs with reasons, and a digest of the files that the graphs were built from.
 """
 
 import hashlib
@@ -172,7 +172,7 @@ def describe(step: object) -> str:
 
 
 def digest(root: Path, folders: list[Path]) -> str:
-    """Of the path, size and time of change of every graph and description."""
+    """A digest of the path, size and time of change of every graph and description."""
     total, begin = hashlib.sha256(), len(str(root))
     for folder in map(str, folders):
         for name in (GRAPH, METRICS, DESCRIPTION):
@@ -196,7 +196,7 @@ def build(
     pre_filter: Filter | None,
     wanted: dict[str, str],
 ) -> Index:
-    """Read all graphs, and write shards and index. A graph that cannot be read is passed over, with a warning.
+    """Read all graphs, and write shards and index. A graph that cannot be read is skipped, with a warning.
 
     Raises:
         GraphError: no graph is left, graphs of different node types or sample rates.
@@ -214,7 +214,7 @@ def build(
     index = writer.finish(**wanted, skipped=tuple(skipped), filtered=filtered)
     if skipped:
         some = "; ".join(reason for _, reason in skipped[:_SHOWN])
-        warnings.warn(f"{len(skipped)} of {len(folders)} graphs were passed over: {some}", stacklevel=6)
+        warnings.warn(f"{len(skipped)} of {len(folders)} graphs were skipped: {some}", stacklevel=6)
     if not len(index):
         raise GraphError(
             f"no graph of {root} is left: {len(skipped)} could not be read, and pre_filter took {filtered} out."
@@ -238,7 +238,7 @@ def _graphs(root: Path, folders: list[Path], skipped: list[tuple[str, str]]) -> 
 
 
 def _num_samples(record: Record, graph: MixGraph) -> int | None:
-    """Length of the song at the graph's rate, if that can be told."""
+    """Length of the song at the graph's rate, where it is known."""
     known = graph.provenance.get("num_samples")
     if isinstance(known, int) and not isinstance(known, bool) and known > 0:
         return known

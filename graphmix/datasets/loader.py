@@ -6,7 +6,7 @@
         loss = mix_loss(prediction=mix, target=batch.mix)          # batch.mix [graphs, 2, length]
 
 Only the requested samples are decoded (except for MP3, which is decoded whole). Beyond the end of a song there is
-silence. The start of a random segment depends on seed, epoch and graph alone, not on the batch or the number of workers.
+silence. The start of a random segment depends on seed, epoch and graph, not on the batch or the number of workers.
 
 A segment has no past, so that reverbs start without a tail: leave the first second out of a loss, as the search does.
 """
@@ -64,7 +64,7 @@ def add_segment(
     return result
 
 
-def stretch(graph: MixGraph, audio_root: AudioRoot | None = None) -> int:
+def num_samples(graph: MixGraph, audio_root: AudioRoot | None = None) -> int:
     """How many samples the audio of a graph has, at the graph's rate.
 
     Raises:
@@ -95,7 +95,7 @@ def _files(
         what = f"a track for the inputs {some_names(unknown)}" if unknown else "a mix"
         raise SongError(
             f"the dataset does not say where song {reference.song_id} has {what}: it was mined without a record of "
-            "its audio. Mine it again, or ask for less."
+            "its audio. Mine it again, or load without what is missing."
         )
     paths = [reference.path(reference.tracks[name], audio_root) for name in names]
     if with_mix and reference.mix is not None:
@@ -127,7 +127,9 @@ def _whole(name: str, value: Any, otherwise: str = "") -> int:
         with suppress(TypeError):
             return index(value)
     hint = " Did you give seconds?" if isinstance(value, float) else ""
-    raise SongError(f"{name} is {value!r}; give a whole number{' of samples' if name != 'seed' else ''}{otherwise}.{hint}")
+    raise SongError(
+        f"{name} is {value!r}; give a whole number{' of samples' if name != 'seed' else ''}{otherwise}.{hint}"
+    )
 
 
 # --- the loader
@@ -169,7 +171,7 @@ class _Segments(Dataset):
     def _begin(self, graph: MixGraph, epoch: int, number: int) -> int:
         if isinstance(self.start, int):
             return self.start
-        room = max(0, stretch(graph, self.audio_root) - self.length)
+        room = max(0, num_samples(graph, self.audio_root) - self.length)
         return int(np.random.default_rng([self.seed, epoch, number]).integers(room + 1))
 
 
@@ -210,8 +212,8 @@ class SegmentLoader(DataLoader):
         options: what ``torch.utils.data.DataLoader`` takes, e.g. ``num_workers``.
 
     Raises:
-        SongError: invalid options; while iterating, files that are missing or damaged, as one error of one sentence, from
-            whatever process.
+        SongError: invalid options; while iterating, files that are missing or damaged, as one error of one sentence,
+            whichever process finds them.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ post-processing. Gains (with panning) and imagers are matrices on (left, right).
 .. math:: M = w A + (1 - w) I
 
 which is one gain, or one imager, of weight 1 again, and so is the product of two of a kind. A matrix moves along the
-edges to one of its kind where it commutes with everything on the way, and where everything on the way hears and feeds
-nothing else:
+edges to one of its kind where it commutes with everything on the way, and where nothing else leads to or from the nodes
+on the way:
 
 ====================================  ==========================================================================
 past a mix                            any matrix; upstream into all that it sums, if each of them ends in a match
@@ -45,7 +45,7 @@ from graphmix.spec import DB_PER_NEPER, NodeType
 
 COMMUTES = 1e-12
 DOES_NOTHING = 1e-7
-"""Entries of a matrix that are so near to the identity change no bit of float32 audio that anybody hears."""
+"""Entries of a matrix that differ less from the identity change float32 audio by less than its resolution."""
 MERGED = {"gain": "gain_db", "imager": "side_db"}
 MIX, SCALAR, DIAGONAL, MATRIX, UNKNOWN = "mix", "scalar", "diagonal", "matrix", "unknown"
 Matrix = NDArray[np.float64]
@@ -69,7 +69,7 @@ class AbsorbRedundant(BaseTransform):
 
     Args:
         kinds: which to absorb: "gain", "imager" or both.
-        rack: knows your own processors; what it does not know, nothing moves past. graphmix's own by default.
+        rack: with your own processors; nothing moves past a type that it lacks. graphmix's processors by default.
     """
 
     def __init__(self, kinds: Iterable[str] = ("gain", "imager"), rack: Rack | None = None) -> None:
@@ -112,7 +112,7 @@ def _simplify(graph: MixGraph, kinds: tuple[str, ...], moves: bool, rack: Rack |
 
 
 class _Wiring:
-    """A graph as lists: what comes into and leaves each node, what it is, and its matrix."""
+    """A graph as lists: the edges into and out of each node, its nature, and its matrix."""
 
     def __init__(self, graph: MixGraph, kinds: tuple[str, ...], rack: Rack | None) -> None:
         self.graph, self.kinds = graph, kinds
@@ -129,7 +129,7 @@ class _Wiring:
         self.matrix = self._matrices(rack)
 
     def _matrices(self, rack: Rack) -> dict[int, Matrix]:
-        """Of each matrix node, with dry/wet, in float64."""
+        """The matrix of each matrix node, with dry/wet, in float64."""
         graph, result = self.graph, dict[int, Matrix]()
         for t in {t for t, nature in zip(self.types, self.nature, strict=True) if nature == MATRIX}:
             processor, nodes = rack[t.name], graph.nodes_of(t.name)

@@ -7,7 +7,7 @@
 Every graph has the attribute ``audio``, an :class:`graphmix.datasets.reference.AudioReference`; a batch has a list of
 them. :mod:`graphmix.datasets.loader` reads that audio.
 
-PyG would keep what it processed as pickles, which run whatever somebody put into them. Here it is safetensors and JSON.
+PyG itself would store processed graphs as pickles, which can run any code; these are safetensors and JSON.
 """
 
 import os
@@ -32,7 +32,7 @@ Folder = str | os.PathLike[str]
 
 
 class _Mined(Dataset):
-    """What both datasets share: the folder, and which graphs are whose."""
+    """Common part of both datasets: the folder, the index, and the splits."""
 
     index: Index
     _folder: Path | None = None
@@ -45,7 +45,7 @@ class _Mined(Dataset):
 
     @property
     def processed_file_names(self) -> list[str]:
-        """Of the index, which names the others."""
+        """Name of the index, which lists the others."""
         return [INDEX]
 
     def process(self) -> None:
@@ -75,7 +75,7 @@ class _Mined(Dataset):
 
     @property
     def artists(self) -> list[str | None]:
-        """Artist of each graph, None where nobody says."""
+        """Artist of each graph, None where unknown."""
         return [self.index.artists[i] for i in self.indices()]
 
     @property
@@ -206,7 +206,7 @@ def _joined(parts: Sequence[tuple[Tensor, Tensor]], dimension: int) -> tuple[Ten
 class MinedGraphsOnDisk(_Mined):
     """Mined graphs on the disk, for more of them than fit into memory; else as :class:`MinedGraphs`.
 
-    The same processed files are mapped into memory, and a graph is read when it is asked for.
+    The same processed files are mapped into memory, and a graph is read when it is accessed.
 
     Args:
         root: output folder of ``mine-all``, or a songbook; graphs may lie at any depth.

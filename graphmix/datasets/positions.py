@@ -119,7 +119,7 @@ def spectral_positions(graph: MixGraph, k: int = 8) -> Tensor:
 
 
 def _fixed_basis(vectors: Array, depth: Array, most: int) -> Array:
-    """Of the space of some orthonormal vectors [nodes, m] a basis that depends on the space alone, [nodes, <= m]."""
+    """A basis [nodes, <= m] of the space of orthonormal vectors [nodes, m] that depends on the space alone."""
     chosen: list[Array] = []
     wanted = min(vectors.shape[1], most)
     seeds = iter((depth, *np.eye(len(depth))))

@@ -40,12 +40,12 @@ class Record:
 
     Args:
         song_id: of the song; a relative path without ``..``.
-        artist: None where nobody says.
-        collection: None where nobody says.
+        artist: None where unknown.
+        collection: None where unknown.
         graph_path: the graph file.
         sample_rate: of the graph, in Hz.
         mix: path of the mix, or None.
-        tracks: paths of the dry tracks by the names of the graph's inputs; empty where nobody says.
+        tracks: paths of the dry tracks by the names of the graph's inputs; empty where unknown.
         metrics: what mining measured; empty for a true graph.
         offset: how far the mix lies behind the tracks.
     """
@@ -64,7 +64,7 @@ class Record:
 def find_record_folders(root: str | os.PathLike[str]) -> list[Path]:
     """Folders of finished graphs below ``root`` (itself included), sorted by their relative path.
 
-    Nothing is opened. Hidden folders are passed over, and links to folders are not followed.
+    Nothing is opened. Hidden folders are skipped, and links to folders are not followed.
 
     Raises:
         GraphError: there is no such folder.

@@ -1,4 +1,4 @@
-"""Audio by reference: which files a graph belongs to, and which stretch of them.
+"""Audio by reference: the files that a graph belongs to, and the section of them.
 
 A reference is the attribute ``audio`` of a graph of a dataset. It is no tensor and no sequence, so that PyG keeps it as
 it is: a batch has a list of them.
@@ -23,13 +23,13 @@ class AudioReference:
 
     Args:
         song_id: of the song.
-        artist: None where nobody says.
-        collection: None where nobody says.
+        artist: None where unknown.
+        collection: None where unknown.
         root: the folder in which the songs of the collection lie, absolute, as it was when the dataset was built.
         folder: the song's, relative to ``root``.
         mix: the mix, relative to ``folder``; None if there is none.
         tracks: the dry tracks by the names of the graph's inputs, relative to ``folder``.
-        start: first sample of the stretch, at the graph's sample rate.
+        start: first sample of the section, at the graph's sample rate.
         length: its samples; None is up to the end of the mix, or of the longest track.
     """
 

@@ -2,7 +2,7 @@
 
 ====================  ======================  =================================================================
 ``<name>``            as collated             ``node_type``, ``edge_index``, …, ``params.<type>``, and tensors
-                                              that somebody added
+                                              added by users
 ``slices.<name>``     int64 [graphs + 1]      where each graph begins
 ``texts``             uint8 [bytes]           one JSON object for each graph: names, sample rate, provenance,
                                               audio, and what else is no tensor
@@ -10,7 +10,7 @@
 metadata              one JSON object         format, version, node types, names of the other values
 ====================  ======================  =================================================================
 
-A shard is read by mapping it into memory: only the graphs that are asked for come from the disk.
+A shard is read by mapping it into memory: only the requested graphs are read from the disk.
 """
 
 import json
@@ -80,7 +80,7 @@ def write_shard(graphs: Sequence[MixGraph], types: TypeTable, path: Path) -> int
 
 
 def check_attributes(graph: MixGraph, expected: set[str] | None = None) -> set[str]:
-    """Names of what somebody added to a graph; the same for all graphs of a dataset.
+    """Names of the attributes that users added to a graph; the same for all graphs of a dataset.
 
     Raises:
         GraphError: they are others than expected, or a file cannot hold one.

@@ -1,7 +1,7 @@
 """Training, validation and test sets that share no artist.
 
-Artists are put into an order that a hash of their name and of the seed gives; the splits are stretches of that order,
-as close to their shares of all graphs as whole artists allow. The same dataset and seed give the same splits on any
+Artists are put into an order that a hash of their name and of the seed gives; the splits are consecutive parts of
+it, as close to their shares of all graphs as whole artists allow. The same dataset and seed give the same splits on any
 machine; a dataset that grows may move the artists at the borders. A song without a known artist is an artist of its
 own.
 

@@ -92,7 +92,7 @@ class PermuteTracks(BaseTransform):
     """Puts the inputs of a graph into a random order; the sound stays as it is.
 
     Stems that the graph carries follow. A learner that gives the same answer for every order need not see this; for
-    another one it is what teaches it that tracks have no order.
+    any other it shows that the order of tracks carries no information.
     """
 
     def forward(self, data: MixGraph) -> MixGraph:
@@ -111,7 +111,7 @@ class PermuteTracks(BaseTransform):
 def renumber(graph: MixGraph, order: Tensor | Sequence[int]) -> MixGraph:
     """The same graph with its nodes in another order: ``order[i]`` is the old number of node i.
 
-    Parameters, weights, names, edges and what somebody added to nodes follow; edges keep their order.
+    Parameters, weights, names, edges and added node attributes follow; edges keep their order.
 
     Raises:
         GraphError: ``order`` is no order of the nodes, or the graph is a batch.
@@ -141,7 +141,7 @@ def renumber(graph: MixGraph, order: Tensor | Sequence[int]) -> MixGraph:
 
 
 def _indices(graph: MixGraph, kinds: tuple[str, ...] | None) -> list[int]:
-    """Indices of types by name or letter; those that the graph does not know are passed over."""
+    """Indices of types by name or letter; those that the graph lacks are skipped."""
     types = graph.types.types
     return [i for i, t in enumerate(types) if kinds is None or t.name in kinds or t.letter in kinds]
 

@@ -10,10 +10,10 @@ from .recovery import combine as combine
 from .recovery import compare as compare
 from .recovery import empty_answer as empty_answer
 from .recovery import full_answer as full_answer
+from .runs import read_runs as read_runs
 from .scores import Score as Score
 from .scores import save_scores as save_scores
 from .scores import summarize as summarize
 from .statistics import pruning_table as pruning_table
-from .statistics import read_runs as read_runs
 from .statistics import tables as tables
 from .statistics import write_statistics as write_statistics

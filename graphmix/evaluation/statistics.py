@@ -1,105 +1,31 @@
 """Statistics of mined songs, as in tables 2, 3 and 6 and figures 3, 4, 6, 10 and 11 of the pruning paper.
 
-Read from the folders of songs, so that any output of ``mine`` and ``mine-all`` will do, and several of them together:
-the same songs with other tolerances, policies or seeds. Conventions: a pruning ratio is the mean of the songs' ratios
-(not the ratio of the sums), and repeated runs of a song count as one; *settings* are named by what differs among the
-runs, the seed apart.
+They are computed from any output of ``mine`` and ``mine-all``, and from several of them together: the same songs with
+other tolerances, policies or seeds; see :mod:`graphmix.evaluation.runs`. A pruning ratio is the mean of the songs'
+ratios (not the ratio of the sums), and repeated runs of a song count as one.
 """
 
 import csv
 import io
-import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from graphmix.errors import GraphError, SearchError
-from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.storage import load_graph
-from graphmix.graph.topology import follow, neighbours
-from graphmix.io import check_output, write_atomically
-from graphmix.search.metrics import translate_metrics
+from graphmix.errors import SearchError
+from graphmix.evaluation.runs import ALL, Place, Run
+from graphmix.io import check_output, name_as_text, write_atomically
 
 TYPE_ORDER = ("gain", "imager", "equalizer", "reverb", "compressor", "noisegate", "delay")
 """Columns of the paper's tables: g s e r c n d."""
-NO_COLLECTION = "(none)"
-ALL = "all"
 SHOWN_SONGS = 24
 """In the picture of histories, as in figure 3 of the paper."""
 SHOWN_SCATTERS = 6
 SHOWN_REPEATS = 12
 Item = TypeVar("Item")
-_MAIN_SETTINGS = ("policy", "tolerance")
-_NEEDED = ("audio_loss", "console_loss", "pruning_ratio", "tracks", "processors_before", "processors_left", "settings")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One mined song: its folder, its ``metrics.json``, and what its settings are called among the others."""
-
-    folder: Path
-    metrics: Mapping[str, Any]
-    settings_name: str = ""
-
-    @property
-    def song_id(self) -> str:
-        """Of the song in its collection."""
-        return str(self._source.get("song_id") or self.metrics.get("song"))
-
-    @property
-    def collection(self) -> str:
-        """Where the song comes from."""
-        return str(self._source.get("collection") or NO_COLLECTION)
-
-    @property
-    def artist(self) -> str | None:
-        """Who plays."""
-        return self._source.get("artist")
-
-    @property
-    def _source(self) -> Mapping[str, Any]:
-        return self.metrics.get("source") or {}
-
-    @property
-    def ratio(self) -> Mapping[str, float]:
-        """Pruning ratio by type, and of all as ``"all"``."""
-        ratios: Mapping[str, float] = self.metrics["pruning_ratio"]
-        return ratios
-
-    @property
-    def seed(self) -> int:
-        """Of every random choice."""
-        return int(self.metrics["settings"].get("seed", 0))
-
-    @property
-    def loss_increase(self) -> float:
-        """Audio loss above that of the fitted console."""
-        return float(self.metrics["audio_loss"]) - float(self.metrics["console_loss"])
-
-    def nodes(self, processors: str) -> int:
-        """Nodes with ``"processors_before"`` or ``"processors_left"``: processors, tracks, subgroups, the output."""
-        return int(self.metrics[processors]) + int(self.metrics["tracks"]) + int(self.metrics.get("subgroups", 0)) + 1
-
-    def trace(self) -> list[dict[str, Any]]:
-        """The records of its search, or none if they cannot be read."""
-        try:
-            lines = (self.folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
-        except (OSError, ValueError):
-            return []
-
-    def importance(self) -> list[tuple[str, float, float]]:
-        """(type, dry/wet weight, loss increase when pruned) of the fitted console's processors, if they were kept."""
-        try:
-            with open(self.folder / "plots" / "importance.csv", encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            return [(row["type"], float(row["weight"]), float(row["loss_increase"])) for row in rows]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
 
 
 @dataclass(frozen=True)
@@ -112,64 +38,20 @@ class Table:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
-        """As CSV."""
+        """Write the table as CSV, in UTF-8; an empty cell is an unknown value."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([["" if value is None else value for value in row] for row in self.rows])
+        writer.writerows([list(map(_cell, row)) for row in self.rows])
         path = folder / f"{self.name}.csv"
         write_atomically(path, text.getvalue().encode())
         return path
 
 
-def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
-    """All mined songs in and below folders, and sentences on what could not be read.
-
-    Raises:
-        SearchError: there is none.
-    """
-    found: dict[Path, Mapping[str, Any]] = {}
-    notices = []
-    roots = [Path(folder) for folder in folders]
-    for folder in roots:
-        if not folder.is_dir():
-            raise SearchError(f"{folder} is no folder; give the output folders of mine or mine-all.")
-        for path in sorted(folder.rglob("metrics.json")):
-            if path.parent.resolve() in found or not (path.parent / "run.json").exists():
-                continue
-            metrics = _read_metrics(path)
-            if metrics is None:
-                notices.append(f"{path} is damaged or of another version, and was left out.")
-            else:
-                found[path.parent.resolve()] = metrics
-    if not found:
-        raise SearchError(f"there is no mined song in {', '.join(map(str, roots))}; mine some first.")
-    names = _settings_names([metrics["settings"] for metrics in found.values()])
-    runs = [Run(path, metrics, name) for (path, metrics), name in zip(found.items(), names, strict=True)]
-    return sorted(runs, key=lambda run: (run.settings_name, run.collection, run.song_id, run.seed)), notices
-
-
-def _read_metrics(path: Path) -> Mapping[str, Any] | None:
-    try:
-        metrics = translate_metrics(json.loads(path.read_bytes()))
-        usable = all(metrics[name] is not None for name in _NEEDED) and "all" in metrics["pruning_ratio"]
-        return dict(metrics) if usable and isinstance(metrics["settings"], dict) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _settings_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Policy and tolerance, and whatever else is not the same in all; the seed has no part in it."""
-    keys = list(dict.fromkeys(key for one in settings for key in one if key != "seed"))
-    differing = [key for key in keys if len({str(one.get(key)) for one in settings}) > 1]
-    others = [key for key in differing if key not in _MAIN_SETTINGS]
-
-    def name(one: Mapping[str, Any]) -> str:
-        return ", ".join(
-            [str(one.get("policy")), f"τ {one.get('tolerance'):g}", *(f"{key} {one.get(key)}" for key in others)]
-        )
-
-    return [name(one) for one in settings]
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return name_as_text(value)
+    return "" if value is None else value
 
 
 def types_of(runs: Iterable[Run]) -> list[str]:
@@ -186,8 +68,8 @@ def runs_table(runs: Sequence[Run]) -> Table:
     types = types_of(runs)
     columns = (
         "song_id", "collection", "artist", "settings", "policy", "tolerance", "seed", "steps", "tracks", "subgroups",
-        "processors_before", "processors_left", "nodes_before", "nodes_left", "audio_loss", "console_loss",
-        "loss_increase", "si_sdr_db", "pruning_ratio", *(f"pruning_ratio_{name}" for name in types),
+        "processors_before", "processors_left", "nodes_before", "nodes_left", "audio_loss", "audio_loss_paper",
+        "console_loss", "loss_increase", "si_sdr_db", "pruning_ratio", *(f"pruning_ratio_{name}" for name in types),
         *(f"left_{name}" for name in types), "is_baseline", "seconds", "folder",
     )  # fmt: skip
     rows = []
@@ -198,7 +80,8 @@ def runs_table(runs: Sequence[Run]) -> Table:
             run.song_id, run.collection, run.artist, run.settings_name, settings.get("policy"),
             settings.get("tolerance"), run.seed, m.get("steps"), m["tracks"], m.get("subgroups"),
             m["processors_before"], m["processors_left"], run.nodes("processors_before"), run.nodes("processors_left"),
-            m["audio_loss"], m["console_loss"], round(run.loss_increase, 6), m.get("si_sdr_db"), run.ratio[ALL],
+            m["audio_loss"], m.get("audio_loss_paper"), m["console_loss"], round(run.loss_increase, 6),
+            m.get("si_sdr_db"), run.ratio[ALL],
             *(run.ratio.get(name) for name in types), *(left.get(name, 0) if name in run.ratio else None
             for name in types), m.get("is_baseline"), round(sum((m.get("seconds") or {}).values()), 2),
             str(run.folder),
@@ -265,7 +148,7 @@ def variation_table(runs: Sequence[Run]) -> Table:
     """How repeated runs of one song differ (figure 11); songs with at least two runs by the same settings.
 
     ``agreement`` is the share of processors that two runs both keep among those that either keeps, a mean over pairs
-    of runs; processors are told apart by the track or subgroup that they are on, their type and their rank there.
+    of runs; processors are identified by the track or subgroup that they are on, their type and their rank there.
     """
     columns = ("collection", "song_id", "settings", "runs", "processors left", "least", "most", "deviation",
                "L_a", "L_a least", "L_a most", "agreement")  # fmt: skip
@@ -275,7 +158,7 @@ def variation_table(runs: Sequence[Run]) -> Table:
         losses = [float(run.metrics["audio_loss"]) for run in members]
         numbers = (_mean(left), min(left), max(left), round(statistics.pstdev(left), 3))
         numbers += (_mean(losses), min(losses), max(losses))  # type: ignore[assignment]
-        kept = list(kept_places(members).values())
+        kept = [found for run in members if (found := run.places()) is not None]
         rows.append((collection, song, settings, len(members), *numbers, _agreement(kept)))
     return Table("variation", "repeated runs of one song", columns, rows)
 
@@ -287,7 +170,7 @@ def repeated(runs: Sequence[Run]) -> list[tuple[tuple[str, str, str], list[Run]]
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
-    """All tables; those of which nothing can be said are left out."""
+    """All tables that have rows."""
     several = len({run.settings_name for run in runs}) > 1
     made = [pruning_table(runs), sizes_table(runs), variation_table(runs), runs_table(runs)]
     return [table for table in [*made, *([tradeoff_table(runs)] if several else [])] if table.rows]
@@ -316,50 +199,9 @@ def _ratio(name: str, run: Run) -> float | None:
     return run.ratio.get(name)
 
 
-# --- which processors a graph keeps
-
-
-Place = tuple[str, str, int]
-"""Track or subgroup, type, rank among those of the type there."""
-
-
-def places(graph: MixGraph) -> set[Place]:
-    """The processors of a graph in console form, by where they are."""
-    _, after = neighbours(graph.node_type.numel(), graph.edges())
-    ends = {*graph.nodes_of("in").tolist(), *graph.nodes_of("mix").tolist()}
-    found: set[Place] = set()
-    for start in sorted(ends):
-        owner, counts = graph.names[start] or str(start), dict[str, int]()
-        for node in follow(after, start):
-            kind = graph.type_of(node)
-            if not kind.is_processor:
-                break
-            found.add((owner, kind.name, counts.get(kind.name, 0)))
-            counts[kind.name] = counts.get(kind.name, 0) + 1
-    return found
-
-
-def kept_places(runs: Iterable[Run]) -> dict[str, set[Place]]:
-    """The places of each run's processors, by a name of the run; graphs that cannot be read are passed over."""
-    kept: dict[str, set[Place]] = {}
-    for number, run in enumerate(runs, 1):
-        with suppress(GraphError):
-            name = f"seed {run.seed}"
-            kept[name if name not in kept else f"{name} ({number})"] = places(
-                load_graph(run.folder / "graph.safetensors")
-            )
-    return kept
-
-
 def _agreement(kept: Sequence[set[Place]]) -> float | None:
-    pairs = list(_pairs(kept))
-    return _mean(len(one & other) / len(one | other) if one | other else 1.0 for one, other in pairs)
-
-
-def _pairs(items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    for i, one in enumerate(items):
-        for other in items[i + 1 :]:
-            yield one, other
+    """Mean over pairs of runs of the share of processors that both keep among those that either keeps."""
+    return _mean(len(one & other) / len(one | other) if one | other else 1.0 for one, other in combinations(kept, 2))
 
 
 # --- everything at once
@@ -416,12 +258,24 @@ def _plain(runs: Sequence[Run]) -> dict[str, Any]:
         "histories": [(run.song_id, trace) for run in shown if (trace := run.trace())],
         "importance": dict(_spread(list(importance.items()), SHOWN_SCATTERS)),
         "repeats": [
-            (song, kept_places(members[:SHOWN_REPEATS]), [float(run.metrics["audio_loss"]) for run in members])
+            (song, *_kept_and_losses(members[:SHOWN_REPEATS]))
             for (_, song, settings), members in repeated(runs)
             if settings == main[0].settings_name
         ][:SHOWN_SCATTERS],
         "tradeoff": [dict(zip(tradeoff.columns, row, strict=True)) for row in tradeoff.rows],
     }
+
+
+def _kept_and_losses(runs: Sequence[Run]) -> tuple[dict[str, set[Place]], list[float]]:
+    """The places of each run's processors by a name of the run, and its audio loss, where the graph can be read."""
+    kept: dict[str, set[Place]] = {}
+    losses = []
+    for number, run in enumerate(runs, 1):
+        if (found := run.places()) is not None:
+            name = f"seed {run.seed}"
+            kept[name if name not in kept else f"{name} ({number})"] = found
+            losses.append(float(run.metrics["audio_loss"]))
+    return kept, losses
 
 
 def main_runs(runs: Sequence[Run]) -> list[Run]:

@@ -1,7 +1,8 @@
 """Fonts for text that users wrote: names of tracks and songs may be in any script.
 
 matplotlib draws each character in the first font of a list that has it. The list is its own default, and after it those
-fonts of this machine that are known to cover other scripts and symbols. What no font has is told by :func:`can_draw`.
+fonts of this machine that are known to cover other scripts and symbols. Whether a character can be drawn at all is what
+:func:`can_draw` returns.
 """
 
 from functools import lru_cache

@@ -45,7 +45,7 @@ LETTERS = {
     "sidechain_compressor": "k",
     "crossover": "x",
 }
-"""Of the types that come with graphmix, by name."""
+"""Letters of the types that come with graphmix, by name."""
 
 _DARK_INK, _LIGHT_INK = "#111111", "#ffffff"
 _FALLBACK_LIGHTNESS, _FALLBACK_SATURATION = 0.66, 0.45

@@ -13,7 +13,7 @@ from graphmix.plots.fonts import apply_fonts
 INK, GRID, PHASE, FAINT = "#222222", "#e4e4e4", "#fff3b8", "#8a8a8a"
 DPI = 150
 _HUES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#888888")
-"""Paul Tol's "bright" set, which colour-blind eyes tell apart."""
+"""Paul Tol's "bright" set, which is safe for colour-blind readers."""
 
 
 def new_figure(width: float, height: float) -> Figure:

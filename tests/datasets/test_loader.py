@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import Batch
 
 import graphmix.audio.files
-from graphmix.datasets.loader import SegmentLoader, add_segment, stretch
+from graphmix.datasets.loader import SegmentLoader, add_segment, num_samples
 from graphmix.datasets.mined_graphs import MinedGraphs, MinedGraphsOnDisk
 from graphmix.datasets.transforms import PermuteTracks
 from graphmix.errors import SongError
@@ -207,7 +207,7 @@ def test_a_graph_without_audio(tmp_path: Path) -> None:
     _, tracks = write_audio_of(tmp_path / "audio", 2)
     write_mined(tmp_path / "other" / "y", small_graph(), "y", None, None, tracks)
     graphs = MinedGraphs(tmp_path / "other")
-    assert stretch(graphs[0]) == SAMPLES
+    assert num_samples(graphs[0]) == SAMPLES
     with pytest.raises(SongError, match="where song y has a mix"):
         list(SegmentLoader(graphs, LENGTH))
     assert len(list(SegmentLoader(graphs, LENGTH, with_mix=False))) == 1
@@ -242,4 +242,5 @@ def test_an_invalid_option_is_named_with_its_value(graphs: MinedGraphs, options:
 
 
 def test_the_repr_of_a_loader_is_short(graphs: MinedGraphs) -> None:
-    assert repr(SegmentLoader(graphs, np.int64(LENGTH), batch_size=2)) == f"SegmentLoader({len(graphs)} graphs, length={LENGTH}, batch_size=2)"
+    loader = SegmentLoader(graphs, np.int64(LENGTH), batch_size=2)
+    assert repr(loader) == f"SegmentLoader({len(graphs)} graphs, length={LENGTH}, batch_size=2)"

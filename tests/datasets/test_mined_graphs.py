@@ -452,7 +452,7 @@ def test_a_folder_without_graphs(kind: Any, tmp_path: Path) -> None:
 def test_a_graph_that_cannot_be_read_is_passed_over_and_told(kind: Any, root: Path) -> None:
     (root / "song001/graph.safetensors").write_bytes(b"x" * 99)
     (root / "song002/metrics.json").write_text("[]")
-    with pytest.warns(UserWarning, match=r"2 of 6 graphs were passed over: .*song001.*song002"):
+    with pytest.warns(UserWarning, match=r"2 of 6 graphs were skipped: .*song001.*song002"):
         graphs = kind(root)
     assert graphs.songs == ["song000", "song003", "song004", "song005"]
     assert [folder for folder, _ in graphs.skipped] == ["song001", "song002"]

@@ -1,19 +1,19 @@
 """Tables of mined songs, from folders whose numbers are chosen so that the means can be done in the head."""
 
 import csv
+import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from graphmix.errors import SearchError
+from graphmix.evaluation.runs import Run, places, read_runs
 from graphmix.evaluation.statistics import (
-    Run,
     main_runs,
-    places,
     pruning_table,
-    read_runs,
     sizes_table,
     tables,
     tradeoff_table,
@@ -201,8 +201,48 @@ def test_damaged_and_foreign_metrics_are_left_out_with_a_notice(mined):
     assert len(notices) == 2
 
 
-def test_a_folder_without_songs_is_told(tmp_path):
+def test_a_folder_without_songs_is_an_error(tmp_path):
     with pytest.raises(SearchError, match="there is no mined song in"):
         read_runs([tmp_path])
     with pytest.raises(SearchError, match="is no folder"):
         read_runs([tmp_path / "nowhere"])
+
+
+def test_songs_without_processors_and_numbers_that_are_not_finite(tmp_path, recwarn):
+    """A graph that lost all its processors is a song like others; metrics with NaN are left out."""
+    bare = MixGraph(hidden_graph().types, 30000)
+    bare.chain(bare.add("in", name="a.wav"), bare.add("mix"), bare.add("out"))
+    for seed in (0, 1):
+        write_run(tmp_path / f"bare {seed}", "bare", ratio=1.0, graph=bare, seed=seed, left_by_type={})
+    nothing = {"processors_before": 0, "processors_left": 0, "pruning_ratio": {"all": 0.0}}
+    write_run(tmp_path / "none", "none", **nothing, audio_loss=0.0, console_loss=0.0, si_sdr_db=None)
+    write_run(tmp_path / "nan", "nan", audio_loss=float("nan"))
+    runs, notices = read_runs([tmp_path])
+    assert [run.song_id for run in runs] == ["bare", "bare", "none"]
+    assert len(notices) == 1
+    (row,) = rows_of(variation_table(runs))
+    assert row["agreement"] == 1.0
+    written = write_statistics(runs, tmp_path / "out")
+    for path in written:
+        if path.suffix == ".csv":
+            assert "nan" not in path.read_text(encoding="utf-8").lower()
+    assert "repeats_1.png" in {path.name for path in written}
+    assert not [warning for warning in recwarn if "graphmix" in str(warning.filename)]
+
+
+def test_names_that_are_not_utf8_are_written_escaped(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write_run(folder / "one", os.fsdecode(b"s\xf6ng"))
+    runs, _ = read_runs([folder])
+    write_statistics(runs, folder / "statistics")
+    (row,) = csv.DictReader(io.StringIO((folder / "statistics" / "runs.csv").read_text(encoding="utf-8")))
+    assert row["song_id"] == r"s\xf6ng"
+    assert row["folder"].endswith(r"caf\xe9/one")
+
+
+def test_losses_belong_to_the_runs_whose_graphs_can_be_read(tmp_path):
+    for seed in range(3):
+        graph = hidden_graph() if seed != 1 else None
+        write_run(tmp_path / str(seed), "one", graph=graph, seed=seed, audio_loss=0.1 * (seed + 1))
+    written = write_statistics(read_runs([tmp_path])[0], tmp_path / "out")
+    assert "repeats_1.png" in {path.name for path in written}

@@ -90,7 +90,15 @@ def test_the_graph_is_that_of_mine_and_knows_its_song(songs, whole, tmp_path):
 
 def test_the_longest_song_comes_first(songs, tmp_path):
     watching = Watching()
-    mine_all(songs, tmp_path / "out", replace(TINY, steps=0, rounds=0), workers=0, device="cpu", plots=False, watcher=watching)
+    mine_all(
+        songs,
+        tmp_path / "out",
+        replace(TINY, steps=0, rounds=0),
+        workers=0,
+        device="cpu",
+        plots=False,
+        watcher=watching,
+    )
     assert [song for song, _ in watching.ended_songs] == ["song 3", "song 2", "song 1", "song 0"]
     assert watching.last.done == watching.last.total == 4
 
@@ -134,7 +142,7 @@ def test_an_output_folder_is_for_one_set_of_settings(songs, whole, change, messa
 
 def test_an_output_folder_is_for_one_collection(whole, tmp_path):
     other = write_collection(tmp_path / "others", 1)
-    with pytest.raises(SearchError, match="is for the collection 'tiny songs', not 'others'"):
+    with pytest.raises(SearchError, match="holds the collection 'tiny songs', not 'others'"):
         mine_all(other, whole, TINY, workers=0, device="cpu", plots=False)
 
 
