@@ -26,7 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from graphmix.mining.song_task import Outcome, SongTask, Status, do_task
 from graphmix.mining.worker import Progress, read_progress, work
-from graphmix.processes import THREAD_VARIABLES, start_worker
+from graphmix.processes import THREAD_VARIABLES, WAIT_POLICY, start_worker, wait_asleep
 
 _STARTS = 5
 """How often to start a process for a task that ends before it has it."""
@@ -108,8 +108,9 @@ class LocalPool:
         threads = threads or max(1, available_cores() // workers)
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._folder = Path(tempfile.mkdtemp(prefix="graphmix-"))
-        self._before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))  # inherited by the workers
+        self._before = {name: os.environ.get(name) for name in (*THREAD_VARIABLES, WAIT_POLICY)}
+        os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))  # inherited by the workers, as the next line's
+        wait_asleep()
         self._workers = [
             _Worker(f"worker {i + 1}", threads, devices[i % len(devices)], self._folder, self._outcomes, make_pool)
             for i in range(workers)

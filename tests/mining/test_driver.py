@@ -25,6 +25,11 @@ def mine_here(songs: Path, out: Path, **options: bool) -> Standing:
     return mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, **options)
 
 
+def begin(songs: Path, out: Path) -> None:
+    """An output folder of the collection with no song in it yet."""
+    mine_all(replace(open_collection(songs), songs=[]), out, TINY, workers=0, device="cpu")
+
+
 def statuses(out: Path) -> dict[str, str]:
     return {row["song_id"]: row["status"] for row in read_catalogue(out)}
 
@@ -124,7 +129,7 @@ def test_names_that_are_not_utf8_stop_no_collection(tmp_path):
 def test_collections_of_no_song_and_of_one(tmp_path):
     songs = write_collection(tmp_path / "songs", 1)
     assert mine_here(songs, tmp_path / "one").mined == ["song 0"]
-    empty = replace(open_collection(songs), songs=())
+    empty = replace(open_collection(songs), songs=[])
     standing = mine_all(empty, tmp_path / "none", TINY, workers=2, device="cpu")
     assert (standing.total, standing.done) == (0, 0)
     assert read_catalogue(tmp_path / "none") == []
@@ -164,7 +169,7 @@ def test_an_unexpected_error_is_a_failure_of_its_song_and_keeps_its_traceback(tm
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     songs = write_collection(tmp_path / "songs", 3)
     out = tmp_path / "out"
-    out.mkdir()
+    begin(songs, out)
     (out / "song 1").symlink_to("/proc/graphmix")  # where not even root may write
     standing = mine_here(songs, out)
     assert sorted(standing.mined) == ["song 0", "song 2"]
@@ -178,7 +183,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 def test_a_file_in_place_of_a_songs_folder_is_reported_and_kept(tmp_path):
     songs = write_collection(tmp_path / "songs", 2)
     out = tmp_path / "out"
-    out.mkdir()
+    begin(songs, out)
     (out / "song 0").write_text("mine")
     standing = mine_here(songs, out)
     assert standing.mined == ["song 1"]
