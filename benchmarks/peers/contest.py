@@ -22,7 +22,7 @@ Build = Callable[[str, Mapping[str, Any], Callable[[], None]], Mapping[str, Job]
 """From name, work and a function to call after all imports: the jobs of a contender. Values of a dict that a job
 returns are reported beside its seconds; with ``seconds`` among them it times itself."""
 SLOW_S = 20.0
-"""A job whose warm-up takes longer is not repeated: its first run is its result."""
+"""A job that takes longer once it is warm is not repeated: that run is its result."""
 
 
 class Contest(AbstractContextManager):
@@ -33,14 +33,22 @@ class Contest(AbstractContextManager):
         names: contenders.
         work: JSON values that every contender gets.
         threads: of each.
+        variables: name -> environment variables of that contender; None removes one.
     """
 
-    def __init__(self, script: str, names: Sequence[str], work: Mapping[str, Any], threads: int) -> None:
+    def __init__(
+        self,
+        script: str,
+        names: Sequence[str],
+        work: Mapping[str, Any],
+        threads: int,
+        variables: Mapping[str, Mapping[str, str | None]] | None = None,
+    ) -> None:
         counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
         self._workers = {
             name: subprocess.Popen(
                 [sys.executable, script, "--worker", name],
-                env=os.environ | counts,
+                env=_environment(os.environ | counts, (variables or {}).get(name, {})),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -63,19 +71,7 @@ class Contest(AbstractContextManager):
 
     def run(self, job: str, repeats: int, warmup: int = 2, names: Sequence[str] = ()) -> dict[str, list[dict]]:
         """Let every contender do a job ``repeats`` times, in turn; one dict with ``seconds`` for each time."""
-        names = names or tuple(self._workers)
-        results: dict[str, list[dict]] = {name: [] for name in names}
-        slow: set[str] = set()
-        for i in range(warmup + repeats):
-            for name in names:
-                if name in slow:
-                    continue
-                answer = self._ask(name, {"job": job})
-                if i == 0 and answer["seconds"] > SLOW_S:
-                    slow.add(name)
-                if i >= warmup or name in slow:
-                    results[name].append(answer)
-        return results
+        return repeat(lambda name: self._ask(name, {"job": job}), names or tuple(self._workers), repeats, warmup)
 
     def memory(self, name: str) -> dict[str, float]:
         """Peak resident memory of a contender so far, and what its imports alone took, in GB."""
@@ -86,6 +82,39 @@ class Contest(AbstractContextManager):
             assert worker.stdin is not None
             worker.stdin.close()
             worker.wait()
+
+
+def _environment(inherited: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    kept = {name: value for name, value in inherited.items() if name not in changes}
+    return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+def repeat(
+    ask: Callable[[str], dict[str, Any]], names: Sequence[str], repeats: int, warmup: int
+) -> dict[str, list[dict]]:
+    """Let contenders work in turn, round by round -> for each what it answered after the warm-up.
+
+    The first of several runs says nothing about a job: loops are compiled, libraries loaded, caches filled.
+    It is never a result, and only the second decides whether a job is slow.
+
+    Args:
+        ask: lets the contender of a name do its job once; its answer has ``seconds``.
+        names: contenders.
+        repeats: runs that count.
+        warmup: runs before them that do not.
+    """
+    results: dict[str, list[dict]] = {name: [] for name in names}
+    slow: set[str] = set()
+    for i in range(warmup + repeats):
+        for name in names:
+            if name in slow:
+                continue
+            answer = ask(name)
+            if warmup and i == 1 and answer["seconds"] > SLOW_S:
+                slow.add(name)
+            if i >= warmup or name in slow:
+                results[name].append(answer)
+    return results
 
 
 def serve(name: str, build: Build) -> None:
