@@ -15,7 +15,6 @@ page of an Ogg file lands wrong too: near its end such a file is decoded from we
 """
 
 import math
-import operator
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from torch import Tensor
 
 from graphmix.audio.containers import refuse_cut_file
 from graphmix.audio.mpeg import MpegStream, count_frames, decodable, is_mpeg
+from graphmix.audio.samples import float_tensor, whole_rate
 from graphmix.errors import SongError
 
 AUDIO_EXTENSIONS = {
@@ -354,39 +354,11 @@ def write_audio(path: str | Path, audio: Tensor | NDArray[np.floating], sample_r
             partial.unlink()
 
 
-def whole_rate(sample_rate: int) -> int:
-    """A rate in Hz as an int; NumPy's integers are accepted.
-
-    Raises:
-        SongError: it is no whole number.
-    """
-    if not isinstance(sample_rate, bool):
-        with suppress(TypeError):
-            return operator.index(sample_rate)
-    raise SongError(f"sample_rate is {sample_rate!r}: give a whole number of Hz, such as 30000 or 44100.")
-
-
-def float_tensor(audio: Tensor | NDArray[np.floating], what: str) -> Tensor:
-    """Audio as a float32 tensor on the CPU: a tensor or a NumPy array of any floating-point type.
-
-    Raises:
-        SongError: it is something else, or of integers, whose full scale is not known.
-    """
-    if isinstance(audio, np.ndarray) and audio.dtype.kind in "fiub":
-        audio = torch.from_numpy(np.array(audio, dtype=np.float32) if audio.dtype.kind == "f" else np.array(audio))
-    if not isinstance(audio, Tensor):
-        raise SongError(f"{what} is of type {type(audio).__name__}, expected a tensor or a NumPy array of floats.")
-    if not audio.is_floating_point():
-        kind = str(audio.dtype).removeprefix("torch.")
-        raise SongError(f"{what} is of {kind} values: convert it to floats in [-1, 1] (divide int16 by 32768).")
-    return audio.detach().to("cpu", torch.float32)
-
-
 def _writable_samples(path: Path, audio: Tensor | NDArray[np.floating]) -> np.ndarray:
     """Check what is to be written and return it as soundfile wants it, [samples, channels]."""
     if path.suffix.lower() not in WRITTEN_AS:
         raise SongError(f"{path} ends in '{path.suffix}': name it {', '.join(WRITTEN_AS)}.")
-    samples = float_tensor(audio, f"audio for {path}")
+    samples = float_tensor(audio, f"audio for {path}").detach().to("cpu", torch.float32)
     if audio.ndim != 2 or not 1 <= audio.shape[0] <= 2 or audio.shape[1] == 0:
         raise SongError(
             f"audio for {path} has shape {list(audio.shape)}, expected [1 or 2 channels, samples]. "

@@ -19,10 +19,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info, whole_rate
+from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
 from graphmix.audio.listing import some_names
 from graphmix.audio.mpeg import TYPICAL_DELAY
 from graphmix.audio.offset import Offset, parse_offset
+from graphmix.audio.samples import whole_rate
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song_folder import Layout, find_layout, flat_layout
 from graphmix.audio.song_places import is_song

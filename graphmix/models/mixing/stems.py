@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from graphmix.audio.samples import float_tensor
 from graphmix.audio.song import SILENT_PEAK, Song
 from graphmix.audio.subgroups import DEFAULT_BUS
 from graphmix.errors import GraphError, SongError
@@ -21,7 +22,7 @@ class Stems:
     """Dry tracks, and the mix that they made where it is known.
 
     Args:
-        audio: [tracks, 2, samples].
+        audio: [tracks, 2, samples]; NumPy arrays and half precision are converted.
         names: one for each track, unique.
         sample_rate: in Hz.
         subgroups: bus -> names of its tracks; None if they are unknown. Tracks in none share the bus "ungrouped".
@@ -43,11 +44,12 @@ class Stems:
     mix_features: Tensor | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "audio", float_tensor(self.audio, "the audio of the stems"))
+        if self.mix is not None:
+            object.__setattr__(self, "mix", float_tensor(self.mix, "the mix of the stems"))
         shape = list(self.audio.shape)
         if self.audio.dim() != 3 or shape[1] != 2 or not shape[0] or not shape[2]:
             raise SongError(f"stems have shape {shape}, expected [tracks, 2, samples] with one of each or more.")
-        if not self.audio.is_floating_point():
-            raise SongError(f"stems are {self.audio.dtype}; give floating-point samples in full scale.")
         if len(self.names) != shape[0]:
             raise SongError(f"the stems are {shape[0]} tracks and have {len(self.names)} names; name each one.")
         twice = next((name for name in self.names if self.names.count(name) > 1), None)

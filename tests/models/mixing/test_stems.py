@@ -1,5 +1,6 @@
 """What a model hears: checks, selections, signals for a graph."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from tests.small_song import write_small_song
         (torch.zeros(2, 100), ("a",), {}, r"shape \[2, 100\], expected \[tracks, 2, samples\]"),
         (torch.zeros(1, 1, 100), ("a",), {}, "expected"),
         (torch.zeros(0, 2, 100), (), {}, "one of each or more"),
-        (torch.zeros(1, 2, 100, dtype=torch.long), ("a",), {}, "floating-point"),
+        (torch.zeros(1, 2, 100, dtype=torch.long), ("a",), {}, "is of int64 values: convert it to floats"),
         (torch.zeros(2, 2, 100), ("a",), {}, "2 tracks and have 1 names"),
         (torch.zeros(2, 2, 100), ("a", "a"), {}, "called 'a'; give each a name"),
         (torch.zeros(1, 2, 100), ("a",), {"sample_rate": 0}, "positive number of Hz"),
@@ -87,3 +88,11 @@ def test_resampling_a_track_does_not_depend_on_its_neighbours() -> None:
     alone = torch.cat([resample(track[None], 44100, RATE) for track in audio])
     assert torch.equal(resample(audio, 44100, RATE), alone)
     assert resample(audio[:0], 44100, RATE).shape == alone[:0].shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, np.float16, np.float32])
+def test_arrays_and_half_precision_are_converted(dtype) -> None:
+    make = np.zeros if dtype in (np.float16, np.float32) else torch.zeros
+    stems = Stems(make((2, 2, 100), dtype=dtype), ("a", "b"), 30000, mix=make((2, 100), dtype=dtype))
+    assert stems.mix is not None
+    assert stems.audio.dtype == stems.mix.dtype == torch.float32
