@@ -1,6 +1,7 @@
 """Removing, keeping and bypassing nodes: what follows, what is re-routed, and that the mix stays the same."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, keep_nodes, mixing_console, remove_nodes, validate
+from graphmix.graph.editing import renumber
 from graphmix.processors import Rack
 from tests.graph.random_mixgraphs import AMP, NASTY, TYPES, assert_same, evaluate, random_graphs
 
@@ -240,3 +242,21 @@ def test_a_batch_is_edited_graph_by_graph() -> None:
     with pytest.raises(GraphError, match="edit graphs one by one: this is a batch"):
         remove_nodes(batch, [1])
     assert bypass_nodes(batch, [1]).wet.tolist() == [1, 0, 1, 1, 1, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_graphs, st.randoms())
+def test_renumbering_back_gives_the_graph_again(graph: MixGraph, rng: Random) -> None:
+    order = list(range(graph.node_type.numel()))
+    rng.shuffle(order)
+    moved = renumber(graph, order)
+    assert [moved.type_of(i).name for i in range(len(order))] == [graph.type_of(node).name for node in order]
+    assert moved.names == [graph.names[node] for node in order]
+    back = [order.index(node) for node in range(len(order))]
+    assert_same(renumber(moved, back), renumber(graph, list(range(len(order)))))
+
+
+def test_an_order_that_is_none_is_refused() -> None:
+    console = mixing_console(Rack.console("g"), {"bus": ["voice"]}, "g")
+    with pytest.raises(GraphError, match="is no order of 5 nodes"):
+        renumber(console, [0, 0, 1])

@@ -25,7 +25,7 @@ def random_dag(seed: int, num_inputs: int = 2, num_inner: int = 6) -> MixGraph:
         kind = kinds[place_of[number]]
         name = f"track {place_of[number]}" if kind == "in" else ""
         graph.add(kind, name, wet=float(rng.uniform()) if kind in RACK.names else 1.0)
-    laid, heard = set[tuple[int, int, int, int]](), set[int]()
+    laid, connected = set[tuple[int, int, int, int]](), set[int]()
 
     def connect(source: int, target: int, inlet: int) -> None:
         a, b = int(numbers[source]), int(numbers[target])
@@ -33,7 +33,7 @@ def random_dag(seed: int, num_inputs: int = 2, num_inner: int = 6) -> MixGraph:
         if (a, b, outlet, inlet) not in laid:
             laid.add((a, b, outlet, inlet))
             graph.connect(a, b, outlet, inlet)
-            heard.add(source)
+            connected.add(source)
 
     for place in range(num_inputs, len(kinds) - 1):
         inlets = len(graph.type_of(int(numbers[place])).inlets)
@@ -42,7 +42,7 @@ def random_dag(seed: int, num_inputs: int = 2, num_inner: int = 6) -> MixGraph:
             connect(int(rng.integers(place)), place, int(rng.integers(inlets)))
     last = len(kinds) - 1
     for place in range(last):
-        if place not in heard:
+        if place not in connected:
             connect(place, last, 0)
     if not any(target == int(numbers[last]) for _, target, _, _ in laid):
         connect(0, last, 0)

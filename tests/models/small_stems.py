@@ -60,7 +60,7 @@ def with_silent_track(stems: Stems, name: str = "nothing", level: float = 0.0) -
 
 @torch.no_grad()
 def shake(model: nn.Module, seed: int = 0, amount: float = 0.3) -> None:
-    """Move all weights off their start, so that what a model says depends on what it hears."""
+    """Move all weights off their start, so that outputs of a model depend on its inputs."""
     generator = torch.Generator().manual_seed(seed)
     for weight in model.parameters():
         weight.add_(amount * torch.randn(weight.shape, generator=generator))

@@ -70,9 +70,9 @@ def test_a_chain_that_cannot_be_built_is_refused(name: str, chain: str) -> None:
 
 
 def test_names_and_keys_of_older_files_are_read() -> None:
-    writer = model_config({"name": "writer", "chain": "eg"})
-    assert writer == AutoregressiveConfig(chain="eg")
-    assert writer.model_dump()["name"] == "autoregressive"
+    model = model_config({"name": "writer", "chain": "eg"})
+    assert model == AutoregressiveConfig(chain="eg")
+    assert model.model_dump()["name"] == "autoregressive"
     graph = model_config({"name": "graph", "heard_by": "all"})
     assert graph == model_config({"name": "graph", "conditioned_nodes": "all"})
     assert "heard_by" not in graph.model_dump()

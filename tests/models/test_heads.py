@@ -28,23 +28,23 @@ def embeddings() -> Tensor:
 
 
 def test_every_type_gets_its_own_coefficients_in_node_order(heads: Heads) -> None:
-    said = heads(embeddings(), NODE_TYPE)
-    assert {name: values.shape for name, values in said.coefficients.items()} == {
+    outputs = heads(embeddings(), NODE_TYPE)
+    assert {name: values.shape for name, values in outputs.coefficients.items()} == {
         "equalizer": (2, 4),
         "gain": (2, 2),
         "reverb": (1, 4),
     }
     alone = heads(embeddings()[5:6], NODE_TYPE[5:6])
-    assert torch.allclose(said.coefficients["gain"][1], alone.coefficients["gain"][0], atol=1e-4)
-    assert torch.allclose(said.keep_logit[5], alone.keep_logit[0], atol=1e-4)
+    assert torch.allclose(outputs.coefficients["gain"][1], alone.coefficients["gain"][0], atol=1e-4)
+    assert torch.allclose(outputs.keep_logit[5], alone.keep_logit[0], atol=1e-4)
 
 
 def test_structure_is_not_decided_on(heads: Heads) -> None:
-    said = heads(embeddings(), NODE_TYPE)
+    outputs = heads(embeddings(), NODE_TYPE)
     structural = NODE_TYPE < 3
-    assert (said.keep_logit[structural] == 0).all()
-    assert (said.wet_logit[structural] == 0).all()
-    assert (said.keep_logit[~structural] != 0).all()
+    assert (outputs.keep_logit[structural] == 0).all()
+    assert (outputs.wet_logit[structural] == 0).all()
+    assert (outputs.keep_logit[~structural] != 0).all()
 
 
 def test_types_are_masked_from_one_another(heads: Heads) -> None:
@@ -72,9 +72,9 @@ def test_the_joint_decoder_is_padded_to_the_longest_type() -> None:
 
 
 def test_an_untrained_head_says_the_mean_and_what_starts_dry_is_dry() -> None:
-    said = PerTypeHeads(RACK, SIZES, channels=6)(embeddings(), NODE_TYPE)
-    assert all(float(values.detach().abs().max()) < 0.2 for values in said.coefficients.values())
-    wet = said.wet_logit.sigmoid()
+    outputs = PerTypeHeads(RACK, SIZES, channels=6)(embeddings(), NODE_TYPE)
+    assert all(float(values.detach().abs().max()) < 0.2 for values in outputs.coefficients.values())
+    wet = outputs.wet_logit.sigmoid()
     assert float(wet[1].detach()) > 0.8  # a gain
     assert float(wet[3].detach()) < 0.2  # the reverb
 
@@ -87,6 +87,6 @@ def test_coefficients_are_bounded_softly() -> None:
 
 
 def test_no_node_is_no_problem(heads: Heads) -> None:
-    said = heads(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long))
-    assert said.keep_logit.shape == (0,)
-    assert said.coefficients["reverb"].shape == (0, 4)
+    outputs = heads(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long))
+    assert outputs.keep_logit.shape == (0,)
+    assert outputs.coefficients["reverb"].shape == (0, 4)

@@ -124,3 +124,8 @@ def test_the_page_lists_every_key_with_its_default(table: type[Table]) -> None:
             assert text.strip('"') == str(field.default).lower(), name
         elif isinstance(field.default, int | float):
             assert float(text) == field.default, name
+
+
+def test_a_configuration_is_found_by_its_older_name() -> None:
+    assert load_config("writer") == load_config("autoregressive")
+    assert load_config("writer").model.name == "autoregressive"

@@ -10,7 +10,7 @@ from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, SongSegments, songs_in
 from graphmix.training.step import TrainingStep
 from tests.small_song import RATE
-from tests.training.tiny_songbook import DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
+from tests.training.tiny_songbook import AUTOREGRESSIVE, DMC, GRAPH, LEVELS, WAVEUNET, tiny_config
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def songs(songbook: Path) -> SongSegments:
         (GRAPH, {"audio": 1.0, "keep": 1.0, "wet": 0.5, "coefficients": 0.5, "sparsity": 0.1}),
         ({**GRAPH, "reverse": True}, {"audio": 0.0, "keep": 1.0}),
         ({**GRAPH, "predict_subgroups": True}, {"audio": 0.0, "keep": 1.0, "subgroups": 1.0}),
-        (WRITER, {"audio": 0.0, "sequence": 1.0}),
+        (AUTOREGRESSIVE, {"audio": 0.0, "sequence": 1.0}),
         (WAVEUNET, {"audio": 1.0}),
     ],
-    ids=["dmc", "dmc-parameters", "graph", "reverse", "subgroups", "writer", "waveunet"],
+    ids=["dmc", "dmc-parameters", "graph", "reverse", "subgroups", "autoregressive", "waveunet"],
 )
 def test_a_step_gives_every_term_and_gradients(
     songbook: Path, songs: SongSegments, model: dict[str, object], loss: dict[str, float]
@@ -70,7 +70,7 @@ def test_silence_alone_gives_a_gradient_of_zero(songbook: Path, songs: SongSegme
         (DMC, {"keep": 1.0}, "keep"),
         (DMC, {"sequence": 1.0}, "sequence"),
         (GRAPH, {"subgroups": 1.0}, "subgroups"),
-        (WRITER, {"keep": 1.0}, "keep"),
+        (AUTOREGRESSIVE, {"keep": 1.0}, "keep"),
         (WAVEUNET, {"coefficients": 1.0}, "coefficients"),
         ({"name": "sum"}, {"wet": 1.0}, "wet"),
     ],

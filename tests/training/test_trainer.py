@@ -24,7 +24,7 @@ from graphmix.models.mixing.waveunet import MixWaveUNet, MixWaveUNetConfig
 from graphmix.training.checkpoint import load_estimator, read_description
 from graphmix.training.config import RunConfig
 from graphmix.training.trainer import rate_at, train
-from tests.training.tiny_songbook import CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, WRITER, tiny_config
+from tests.training.tiny_songbook import AUTOREGRESSIVE, CHAIN, DMC, GRAPH, LEVELS, WAVEUNET, tiny_config
 
 FILES = {"run.json", "model.json", "model.safetensors", "training.json", "log"}
 
@@ -171,10 +171,10 @@ def test_without_held_out_songs_the_training_loss_is_watched(songbook: Path, tmp
     [
         (GRAPH, {"keep": 1.0, "wet": 0.5, "coefficients": 0.5}),
         ({**GRAPH, "head": "joint", "gnn": "gatv2", "reverse": True}, {"audio": 0.0, "keep": 1.0}),
-        (WRITER, {"audio": 0.0, "sequence": 1.0}),
+        (AUTOREGRESSIVE, {"audio": 0.0, "sequence": 1.0}),
         (WAVEUNET, {}),
     ],
-    ids=["graph", "reverse", "writer", "waveunet"],
+    ids=["graph", "reverse", "autoregressive", "waveunet"],
 )
 def test_every_kind_of_model_trains(
     songbook: Path, tmp_path: Path, model: dict[str, Any], loss: dict[str, float]

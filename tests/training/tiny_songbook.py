@@ -29,7 +29,7 @@ GRAPH: dict[str, Any] = {
     "head_hidden": 8,
     "encoder": ENCODER,
 }
-WRITER: dict[str, Any] = {
+AUTOREGRESSIVE: dict[str, Any] = {
     "name": "autoregressive",
     "chain": CHAIN,
     "mels": 16,

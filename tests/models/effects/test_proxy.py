@@ -175,8 +175,8 @@ def test_a_block_is_convolution_normalization_modulation_and_prelu_beside_a_resi
     block = busy_proxy(WIDE).network.tcn_blocks[1].double()
     stream = torch.randn(2, 2, 3, 200, generator=seeded(), dtype=torch.float64)
     embedded = torch.randn(2, 8, generator=seeded(1), dtype=torch.float64)
-    said = block.film.last(embedded)
-    scale, shift, gain = said[:, :4], said[:, 4:8], said[:, 8]
+    outputs = block.film.last(embedded)
+    scale, shift, gain = outputs[:, :4], outputs[:, 4:8], outputs[:, 8]
     result = torch.empty_like(stream)
     for side in range(2):
         filtered = block.convolve(stream)[:, side]
@@ -227,7 +227,7 @@ def test_silence_stays_silence(proxy: TCNProxy) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("config", [SMALL, WIDE])
-def test_it_hears_no_further_than_it_says(config: TCNConfig) -> None:
+def test_it_reaches_no_further_than_declared(config: TCNConfig) -> None:
     proxy, settings = busy_proxy(config), some_settings(1)
     audio, at = noise(1, 4000), 1500
     other = audio.clone()
@@ -507,7 +507,7 @@ def test_effects_at_rest_do_nothing() -> None:
     torch.testing.assert_close(STRIP(audio, all_resting), audio, rtol=1e-4, atol=1e-5)
 
 
-def test_levels_are_learned_by_the_blocks_that_hear_them() -> None:
+def test_levels_are_learned_by_the_blocks_that_take_them() -> None:
     torch.manual_seed(0)
     proxy = TCNProxy(30000, SMALL)
     before = {name: value.clone() for name, value in proxy.network.named_parameters()}

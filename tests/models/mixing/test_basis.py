@@ -99,10 +99,10 @@ def test_an_unfitted_basis_is_neutral_at_zero() -> None:
 
 
 def test_bypassed_processors_do_not_count() -> None:
-    heard, bypassed = torch.tensor([[-6.0, -6.0], [0.0, 0.0]]), torch.tensor([[40.0, 40.0]])
+    audible, bypassed = torch.tensor([[-6.0, -6.0], [0.0, 0.0]]), torch.tensor([[40.0, 40.0]])
     rack = Rack.console("g")
-    fitted = RawBasis(rack).fit([graph_of({"gain": heard}), graph_of({"gain": bypassed}, wet=0.0)])
-    assert torch.allclose(fitted.mean("gain"), RawBasis(rack).fit([graph_of({"gain": heard})]).mean("gain"))
+    fitted = RawBasis(rack).fit([graph_of({"gain": audible}), graph_of({"gain": bypassed}, wet=0.0)])
+    assert torch.allclose(fitted.mean("gain"), RawBasis(rack).fit([graph_of({"gain": audible})]).mean("gain"))
 
 
 def test_types_that_are_not_used_or_used_once_keep_their_components() -> None:

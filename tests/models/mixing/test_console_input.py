@@ -1,4 +1,4 @@
-"""What a graph neural network sees of a console, on consoles small enough to be written down."""
+"""The input of a graph neural network, on consoles small enough to check by hand."""
 
 import torch
 

@@ -48,11 +48,11 @@ def test_parameters_are_the_mlp_of_embedding_and_mean_context() -> None:
     graph = proposal(model, stems)
     rows = {graph.names[node]: row for row, node in enumerate(graph.nodes_of("in").tolist())}
     for track, embedding in zip(song.names, song.tracks, strict=True):
-        said = model.post_processor(torch.cat([embedding, song.tracks.mean(0)])[None])
-        limited = 8 * torch.tanh(said[:, 1:3] / 8)
+        outputs = model.post_processor(torch.cat([embedding, song.tracks.mean(0)])[None])
+        limited = 8 * torch.tanh(outputs[:, 1:3] / 8)
         expected = model.basis.decode("gain", limited)
         assert torch.allclose(graph.params["gain"][rows[track]], expected[0], atol=1e-3)
-        limited = 8 * torch.tanh(said[:, 4:5] / 8)
+        limited = 8 * torch.tanh(outputs[:, 4:5] / 8)
         expected = model.basis.decode("imager", limited)
         assert torch.allclose(graph.params["imager"][rows[track]], expected[0], atol=1e-3)
 

@@ -62,7 +62,7 @@ LARGE = ["sum", "loudness_sum", "mean_parameters", "nearest_song", "dmc", "gine"
 
 
 def make_estimator(name: str) -> Estimator:
-    """A model whose proposals depend on what it hears, in evaluation mode."""
+    """A model whose proposals depend on its input, in evaluation mode."""
     torch.manual_seed(1)
     model = build_estimator(CONFIGS[name])
     shake(model)
@@ -310,7 +310,7 @@ def test_a_proposal_is_what_remains_of_the_console(neural: NeuralEstimator) -> N
     assert {console.names[node] for node in console.nodes_of("in").tolist()} == set(outputs.tracks[0])
 
 
-def test_outputs_can_be_told_apart_by_song(neural: NeuralEstimator) -> None:
+def test_outputs_split_by_song(neural: NeuralEstimator) -> None:
     songs = [make_stems(2), make_stems(4, seed=3)]
     outputs = neural.outputs(songs)
     parts = list(outputs.split())
@@ -370,7 +370,7 @@ def test_the_gradient_is_the_one_that_differences_show(name: str) -> None:
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(analytic, rel=1e-2, abs=1e-10)
 
 
-def test_a_model_in_reverse_mode_hears_the_mix() -> None:
+def test_a_model_in_reverse_mode_depends_on_the_mix() -> None:
     model, stems = estimator_of("reverse"), make_stems(2)
     assert stems.mix is not None
     other = replace(stems, mix=0.05 * torch.randn_like(stems.mix))

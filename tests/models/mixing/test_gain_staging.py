@@ -1,4 +1,4 @@
-"""Gain staging: what a fader did before the model is undone by the settings that it says."""
+"""Gain staging: what a fader did before the model is undone by the proposed settings."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -79,26 +79,26 @@ def test_what_a_fader_did_before_is_undone(name: str) -> None:
             assert torch.allclose(others[track], gains[track] - by_db, atol=0.02)
         for graph in (console, other):
             graph.wet[graph.nodes_of("gain")] = 1.0  # what is dry passes a fader as it is
-        sound, heard = model.render(console, stems), model.render(other, moved)
-        assert float((sound - heard).abs().max()) < 3e-3 * float(sound.abs().max())
+        sound, other_sound = model.render(console, stems), model.render(other, moved)
+        assert float((sound - other_sound).abs().max()) < 3e-3 * float(sound.abs().max())
 
 
 @torch.no_grad()
 def test_without_gain_staging_it_is_not() -> None:
     config = STAGED["levels"].model_copy(update={"gain_staging": False})
     model, stems = made(config), make_stems(3)
-    sound, heard = (model.mix(song) for song in (stems, at_other_levels(stems)))
-    assert float((sound - heard).abs().max()) > 0.1 * float(sound.abs().max())
+    sound, other_sound = (model.mix(song) for song in (stems, at_other_levels(stems)))
+    assert float((sound - other_sound).abs().max()) > 0.1 * float(sound.abs().max())
 
 
 @torch.no_grad()
 def test_a_writer_stages_its_tracks_as_well() -> None:
     sizes = {"channels": 8, "heads": 2, "layers": 1, "rounds": 1, "hidden": 8}
-    writer = made(AutoregressiveConfig(chain="g", gain_staging=True, nodes_per_track=2, **sizes, **TINY_LEVELS))
+    model = made(AutoregressiveConfig(chain="g", gain_staging=True, nodes_per_track=2, **sizes, **TINY_LEVELS))
     stems = make_stems(3)
-    graphs = writer(stems), writer(at_other_levels(stems))
-    names = [writer.embed([song])[0].names for song in (stems, at_other_levels(stems))]
-    if names[0] == names[1]:  # written in canonical order, which is that of a hash
+    graphs = model(stems), model(at_other_levels(stems))
+    names = [model.embed([song])[0].names for song in (stems, at_other_levels(stems))]
+    if names[0] == names[1]:  # decoded in canonical order, which is that of a hash
         gains, others = (gains_by_track(graph) for graph in graphs)
         assert gains.keys() == others.keys()
         for track in gains:
@@ -168,13 +168,13 @@ def test_a_song_in_blocks_has_the_mean_excess() -> None:
         assert excess == pytest.approx(mean[name] - 10 * np.log10(2), abs=1e-3)
 
 
-def test_hearing_is_the_same_with_and_without_features() -> None:
+def test_an_analysis_is_the_same_with_and_without_features() -> None:
     model, stems = made(STAGED["levels"]), make_stems(3, silent=(1,))
     assert isinstance(model, NeuralEstimator)
-    heard = model.analyze(stems)
+    song = model.analyze(stems)
     again = canonical_song(model.features(stems))
-    assert heard.names == again.names
-    assert torch.equal(heard.features, again.features)  # type: ignore[arg-type]
+    assert song.names == again.names
+    assert torch.equal(song.features, again.features)  # type: ignore[arg-type]
 
 
 def test_bands_are_weighed_as_in_bs1770() -> None:

@@ -48,7 +48,7 @@ def test_what_is_not_kept_is_not_in_the_proposal() -> None:
 
 
 @pytest.mark.parametrize("gnn", NETWORKS)
-def test_what_one_track_sounds_like_is_heard_everywhere(gnn: str) -> None:
+def test_every_node_depends_on_every_track(gnn: str) -> None:
     model, stems = make(gnn), make_stems(3, buses=1)
     quieter = stems.audio.clone()
     quieter[0] *= 0.1
@@ -135,7 +135,7 @@ def test_the_loss_of_the_links_counts_songs_with_known_subgroups() -> None:
 
 @pytest.mark.parametrize("gnn", NETWORKS)
 def test_what_to_keep_can_be_learnt(gnn: str) -> None:
-    """Low tracks have a gain, high ones and buses have none: two songs, by heart."""
+    """Low tracks have a gain, high ones and buses have none: two songs to overfit."""
     model = make(gnn, chain="g", encoder=EncoderConfig(width=4, embedding=8)).train()
     songs = [model.features(low_and_high(seed)) for seed in range(2)]
     optimizer = torch.optim.Adam(model.parameters(), lr=0.004)

@@ -1,4 +1,4 @@
-"""The nearest training song, on songs whose likeness anybody can hear."""
+"""The nearest training song, on songs that are plainly alike or not."""
 
 import pytest
 import torch

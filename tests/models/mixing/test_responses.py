@@ -71,7 +71,7 @@ def test_any_length_has_finite_responses(samples: int) -> None:
 
 def test_a_model_with_responses_keeps_the_laws() -> None:
     model = build_estimator(model_config(REVERSE)).eval()
-    for parameter in model.parameters():  # so that everything is heard
+    for parameter in model.parameters():  # so that every input matters
         parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     tracks = noise(4)
     tracks[3] = 0
@@ -79,7 +79,7 @@ def test_a_model_with_responses_keeps_the_laws() -> None:
     mix = tracks[0] + 0.3 * tracks[1] - 0.2 * tracks[2]
     stems = Stems(tracks, names, RATE, None, mix)
     fewer = Stems(tracks[:3], names[:3], RATE, None, mix)
-    said = model.outputs([stems])
+    outputs = model.outputs([stems])
     for other in (
         stems.permuted([2, 3, 0, 1]),
         fewer,
@@ -87,11 +87,11 @@ def test_a_model_with_responses_keeps_the_laws() -> None:
         model.features(stems.permuted([3, 1, 0, 2])),
     ):
         again = model.outputs([other])
-        assert torch.equal(said.keep_logit, again.keep_logit)
-        assert torch.equal(said.wet_logit, again.wet_logit)
-        assert all(torch.equal(said.coefficients[name], again.coefficients[name]) for name in said.coefficients)
+        assert torch.equal(outputs.keep_logit, again.keep_logit)
+        assert torch.equal(outputs.wet_logit, again.wet_logit)
+        assert all(torch.equal(outputs.coefficients[name], again.coefficients[name]) for name in outputs.coefficients)
     louder = model.outputs([Stems(tracks, names, RATE, None, 2 * mix)])
-    assert not torch.equal(said.keep_logit, louder.keep_logit)
+    assert not torch.equal(outputs.keep_logit, louder.keep_logit)
 
 
 def test_features_of_another_model_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""What a model hears: checks, selections, signals for a graph."""
+"""The input of an estimator: checks, selections, signals for a graph."""
 
 import numpy as np
 import pytest

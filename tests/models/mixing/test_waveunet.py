@@ -67,7 +67,7 @@ def test_blocks_are_the_whole(samples: int) -> None:
 
 
 @torch.no_grad()
-def test_nothing_beyond_its_reach_is_heard() -> None:
+def test_nothing_beyond_its_reach_matters() -> None:
     model = trained()
     audio = torch.zeros(1, 3, 2, 4000)
     other = audio.clone()

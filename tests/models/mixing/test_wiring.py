@@ -96,12 +96,12 @@ def test_a_console_for_training_lacks_what_is_surely_dropped_and_is_in_the_middl
     keep_logit[outputs.consoles[0].nodes_of("gain")] = 0.0
     gains = outputs.coefficients["gain"] + torch.tensor([0.01, 0.0])
     outputs = replace(outputs, keep_logit=keep_logit, coefficients={**outputs.coefficients, "gain": gains})
-    whole, heard = (model.graphs_from(outputs, soft=True, in_training=on)[0] for on in (False, True))
+    whole, rendered = (model.graphs_from(outputs, soft=True, in_training=on)[0] for on in (False, True))
     assert whole.num_nodes == outputs.consoles[0].num_nodes
-    assert heard.params["equalizer"].size(0) == 0
-    assert torch.allclose(heard.wet[heard.nodes_of("gain")], whole.wet[whole.nodes_of("gain")])
+    assert rendered.params["equalizer"].size(0) == 0
+    assert torch.allclose(rendered.wet[rendered.nodes_of("gain")], whole.wet[whole.nodes_of("gain")])
     assert not torch.equal(whole.params["gain"][:, 0], whole.params["gain"][:, 1])
-    assert torch.equal(heard.params["gain"][:, 0], heard.params["gain"][:, 1])
+    assert torch.equal(rendered.params["gain"][:, 0], rendered.params["gain"][:, 1])
 
 
 def test_what_is_uncertain_may_be_turned_down() -> None:
