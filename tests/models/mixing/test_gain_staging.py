@@ -92,7 +92,7 @@ def test_without_gain_staging_it_is_not() -> None:
 
 
 @torch.no_grad()
-def test_a_writer_stages_its_tracks_as_well() -> None:
+def test_decoded_graphs_are_staged_as_well() -> None:
     sizes = {"channels": 8, "heads": 2, "layers": 1, "rounds": 1, "hidden": 8}
     model = made(AutoregressiveConfig(chain="g", gain_staging=True, nodes_per_track=2, **sizes, **TINY_LEVELS))
     stems = make_stems(3)
@@ -155,7 +155,7 @@ def test_silence_stays_silence() -> None:
     assert torch.equal(staged[..., :-1], features[..., :-1])
 
 
-def test_a_song_in_blocks_has_the_mean_excess() -> None:
+def test_a_song_in_blocks_has_the_excess_of_the_mean_power() -> None:
     model, loud = made(STAGED["levels"]), make_stems(2)
     soft = replace(loud, audio=0.5 * loud.audio)
     from graphmix.models.mixing.canonical import join_blocks
@@ -163,9 +163,9 @@ def test_a_song_in_blocks_has_the_mean_excess() -> None:
     one, other = (model.embed([song])[0] for song in (loud, soft))
     joined = join_blocks([one, other])
     assert joined.excess_db is not None
-    mean = {name: float(x) for name, x in zip(one.names, one.excess_db, strict=True)}  # type: ignore[arg-type]
+    level = {name: float(x) for name, x in zip(one.names, one.excess_db, strict=True)}  # type: ignore[arg-type]
     for name, excess in zip(joined.names, joined.excess_db.tolist(), strict=True):
-        assert excess == pytest.approx(mean[name] - 10 * np.log10(2), abs=1e-3)
+        assert excess == pytest.approx(level[name] + 10 * np.log10((1 + 0.25) / 2), abs=1e-3)
 
 
 def test_an_analysis_is_the_same_with_and_without_features() -> None:
