@@ -1,7 +1,7 @@
 """One colour for each node type, the same in every plot.
 
 The seven processors of the pruning paper have the hues of Okabe and Ito's colour-blind safe set, two of them
-lightened so that a black letter can be read on every one; their variants are shades of the same hue, told apart
+lightened so that a black letter can be read on every one; their variants are shades of the same hue, distinguished
 by their letters. Inputs, mixes and outputs are grey. A type that graphmix does not know gets a colour computed
 from its name, so that it is the same in every plot and every run.
 """

@@ -1,4 +1,4 @@
-"""Transforms that drop, add and permute: what stays, what changes, and what is heard."""
+"""Transforms that drop, add and permute: what stays, what changes, and how the sound changes."""
 
 import pytest
 import torch

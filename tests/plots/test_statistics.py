@@ -46,7 +46,7 @@ def test_ratios_have_a_bar_at_each_collections_mean() -> None:
     lines = {line.get_gid(): line for line in axes.lines}
     assert lines["mean-pruning_ratio-box"].get_ydata() == pytest.approx([0.6, 0.6])
     assert lines["mean-pruning_ratio_gain-chest"].get_ydata() == pytest.approx([0.45, 0.45])
-    assert not [name for name in lines if "equalizer" in name], "nobody has a ratio for it"
+    assert not [name for name in lines if "equalizer" in name], "there is no ratio for it"
 
 
 def test_tradeoff_averages_the_songs_that_have_all_tolerances() -> None:
