@@ -35,7 +35,9 @@ from .matching import (
 from .matching import (
     match_nodes as match_nodes,
 )
+from .prediction import Predicted as Predicted
 from .prediction import predict as predict
+from .proposal import Proposal as Proposal
 from .proposal import propose as propose
 from .trainer import Trained as Trained
 from .trainer import train as train
