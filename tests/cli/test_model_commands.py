@@ -91,8 +91,11 @@ def test_evaluate_leaves_out_artists_of_the_training(
 
 
 def test_bad_input_is_refused_before_the_work(songbook: Path, trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(GraphmixError, match=r"ends in \.csv or \.json"):
+    with pytest.raises(GraphmixError, match=r"ends in .*\.csv.* \.json"):
         run_evaluate(["sum"], songbook, tmp_path / "scores.txt")
+    (tmp_path / "mine.csv").write_text("precious")
+    with pytest.raises(GraphmixError, match=r"mine.csv exists already; .* --force"):
+        run_evaluate(["sum"], songbook, tmp_path / "mine.csv")
     with pytest.raises(GraphmixError, match="there is no model 'bach'"):
         run_evaluate(["bach"], songbook)
     with pytest.raises(GraphmixError, match="there is no configuration 'bach'"):
