@@ -1,4 +1,4 @@
-"""Where a search starts: like the levelled sum, and with thresholds amid what the nodes hear."""
+"""Where a search starts: like the levelled sum, and with thresholds fitted to the levels that reach the nodes."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def full(song: Song) -> Objective:
 
 
 @pytest.fixture(scope="module")
-def answers(full: Objective) -> list[Baseline]:
+def baselines(full: Objective) -> list[Baseline]:
     return find_baselines(full, with_gains=True)
 
 
@@ -27,41 +27,41 @@ def a_console(objective: Objective, chain: str) -> MixGraph:
     return mixing_console(objective.rack, objective.song.subgroups, chain)
 
 
-def best(answers: list[Baseline]) -> float:
-    return min(float(answer.loss.total) for answer in answers)
+def best(baselines: list[Baseline]) -> float:
+    return min(float(baseline.loss.total) for baseline in baselines)
 
 
-def test_baselines_begin_with_the_plain_sum(answers, full, song):
-    assert [answer.name for answer in answers] == ["plain sum", "levels by waveform", "levels by power"]
-    assert answers[0].graph.processors.numel() == 0
-    assert all(float(full.evaluate(validate(a.graph)).total) == float(a.loss.total) for a in answers)
+def test_baselines_begin_with_the_plain_sum(baselines, full, song):
+    assert [baseline.name for baseline in baselines] == ["plain sum", "levels by waveform", "levels by power"]
+    assert baselines[0].graph.processors.numel() == 0
+    assert all(float(full.evaluate(validate(a.graph)).total) == float(a.loss.total) for a in baselines)
     assert [a.name for a in find_baselines(full, with_gains=False)] == ["plain sum"]
 
 
-def test_levels_beat_the_plain_sum(answers):
-    assert best(answers) < float(answers[0].loss.total)
+def test_levels_beat_the_plain_sum(baselines):
+    assert best(baselines) < float(baselines[0].loss.total)
 
 
 @pytest.mark.parametrize("chain", ["g", "dgr", "cng", "rdgsnc"])
-def test_the_untrained_console_sounds_like_the_levelled_sum(full, answers, chain):
-    graph = validate(start_graph(a_console(full, chain), full, answers, seed=0))
-    assert abs(float(full.evaluate(graph).total) - best(answers)) < 0.05
+def test_the_untrained_console_sounds_like_the_levelled_sum(full, baselines, chain):
+    graph = validate(start_graph(a_console(full, chain), full, baselines, seed=0))
+    assert abs(float(full.evaluate(graph).total) - best(baselines)) < 0.05
 
 
 @pytest.mark.parametrize("chain", [CONSOLE_CHAIN, "eg", "rdgsnce"])
-def test_with_equalizers_it_is_nearer_to_the_mix(full, answers, chain):
-    graph = validate(start_graph(a_console(full, chain), full, answers, seed=0))
-    assert float(full.evaluate(graph).total) < 0.5 * best(answers)
+def test_with_equalizers_it_is_nearer_to_the_mix(full, baselines, chain):
+    graph = validate(start_graph(a_console(full, chain), full, baselines, seed=0))
+    assert float(full.evaluate(graph).total) < 0.5 * best(baselines)
 
 
 @pytest.mark.parametrize("chain", ["dr", "cn", "s"])
-def test_without_gains_it_sounds_like_the_plain_sum(full, answers, chain):
-    graph = start_graph(a_console(full, chain), full, answers[:1], seed=0)
-    assert abs(float(full.evaluate(graph).total) - float(answers[0].loss.total)) < 0.05
+def test_without_gains_it_sounds_like_the_plain_sum(full, baselines, chain):
+    graph = start_graph(a_console(full, chain), full, baselines[:1], seed=0)
+    assert abs(float(full.evaluate(graph).total) - float(baselines[0].loss.total)) < 0.05
 
 
 def test_thresholds_lie_within_what_each_node_hears(full, song):
-    """On a console of neutral processors every chain hears its track, every bus the sum of its tracks."""
+    """On a console of neutral processors every chain receives its track, every bus the sum of its tracks."""
     sum_only = find_baselines(full, with_gains=False)
     graph = start_graph(a_console(full, "cn"), full, sum_only, seed=0)
     audio = dict(zip(song.track_names, song.read(0, song.num_samples).stems, strict=True))
@@ -93,8 +93,8 @@ def test_what_hears_only_silence_keeps_its_threshold(tmp_path):
     assert torch.equal(graph.parameter(compressor, "threshold_db"), neutral)
 
 
-def test_effects_start_almost_dry_and_the_rest_wet(full, answers):
-    graph = start_graph(a_console(full, CONSOLE_CHAIN), full, answers, seed=0)
+def test_effects_start_almost_dry_and_the_rest_wet(full, baselines):
+    graph = start_graph(a_console(full, CONSOLE_CHAIN), full, baselines, seed=0)
     for processor in full.rack:
         wet = graph.wet[graph.nodes_of(processor.node_type.name)]
         assert torch.allclose(wet, torch.full_like(wet, processor.start_wet))
@@ -102,10 +102,10 @@ def test_effects_start_almost_dry_and_the_rest_wet(full, answers):
             assert wet.max() < 0.01
 
 
-def test_the_same_seed_starts_in_the_same_place_and_another_elsewhere(full, answers):
+def test_the_same_seed_starts_in_the_same_place_and_another_elsewhere(full, baselines):
     console = a_console(full, CONSOLE_CHAIN)
     before = console.clone()
-    one, same, other = (start_graph(console, full, answers, seed) for seed in (1, 1, 2))
+    one, same, other = (start_graph(console, full, baselines, seed) for seed in (1, 1, 2))
     assert all(torch.equal(one.params[name], same.params[name]) for name in one.params)
     assert not torch.equal(one.params["delay"], other.params["delay"])
     assert all(torch.equal(console.params[name], before.params[name]) for name in before.params)
@@ -117,7 +117,7 @@ def test_a_mix_that_is_the_plain_sum_starts_at_the_plain_sum(tmp_path):
     empty = mixing_console(rack, {"bus": list(tracks)}, "")
     song = load_song(write_song(tmp_path / "song", tracks, mixed(empty, tracks)), RATE)
     objective = Objective(song, rack)
-    answers = find_baselines(objective, with_gains=True)
-    graph = start_graph(a_console(objective, SETTINGS.chain), objective, answers, 0)
-    assert best(answers) < 1e-4
+    baselines = find_baselines(objective, with_gains=True)
+    graph = start_graph(a_console(objective, SETTINGS.chain), objective, baselines, 0)
+    assert best(baselines) < 1e-4
     assert float(objective.evaluate(graph).total) < 1e-3

@@ -211,7 +211,7 @@ def test_a_folder_with_something_else_is_refused_and_kept(song, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"song": 5, "settings": 6}', '{"song": {}, "settings": []}'])
-def test_a_damaged_run_file_is_told(song, tmp_path, content):
+def test_a_damaged_run_file_is_an_error(song, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(SearchError, match=r"run.json (is damaged|describes a run of another kind)|holds another song"):
         mine(song, tmp_path, SETTINGS, device="cpu")
@@ -292,7 +292,9 @@ def test_a_read_only_place_is_refused(song, tmp_path):
         mine(song, locked / "out", SETTINGS, device="cpu")
 
 
-def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_go_on(tiny_folder, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_be_resumed(
+    tiny_folder, tmp_path, monkeypatch
+):
     """Every file is put in place by os.replace: let each one in turn be the one for which there is no room."""
     song, settings = load_song(tiny_folder, RATE), replace(SETTINGS, chain="g", rounds=1)
     real, out, errors = os.replace, tmp_path / "out", []

@@ -22,7 +22,7 @@ def test_the_true_graph_has_no_loss(objective):
 
 
 def test_the_loss_over_a_song_is_the_weighted_mean_over_its_segments(song, rack, objective):
-    """3.4 s are a segment whose scored part is 2.8 s, and one of 0.6 s; each hears a second before it."""
+    """3.4 s are a segment whose scored part is 2.8 s, and one of 0.6 s; each is preceded by a second of warm-up."""
     audio = song.read(0, song.num_samples)
     stems = audio.stems
     second, segment = RATE, round(3.8 * RATE)

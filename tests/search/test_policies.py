@@ -30,7 +30,7 @@ def play(policy: Policy, candidates: list[Candidate], verdict: Verdict, round_in
     policy.begin(candidates, round_index, seed)
     trials = []
     while nodes := policy.propose():
-        assert policy.propose() == nodes, "a proposal stands until its verdict is heard"
+        assert policy.propose() == nodes, "a proposal stands until the policy is updated"
         trials.append((nodes, verdict(nodes)))
         policy.update(trials[-1][1])
         assert len(trials) < 10_000, "the round does not end"
@@ -84,7 +84,7 @@ def test_dry_wet_keeps_its_number_after_a_success():
     assert [nodes for nodes, _ in trials] == [(39, 38, 37, 36), (39, 38), (37, 36), (35, 34), (35,), (34,)]
 
 
-def test_dry_wet_goes_on_with_a_type_after_a_single_success():
+def test_dry_wet_continues_with_a_type_after_a_single_success():
     trials = play(DryWet(), of_kind("gain", 5), lambda nodes: nodes[0] > 1)
     assert [nodes for nodes, _ in trials] == [(4,), (3,), (2,), (1,)]
 
@@ -292,17 +292,17 @@ def test_the_same_seed_gives_the_same_proposals(name, round_index):
 def test_hearing_the_same_verdicts_again_leads_to_the_same_place(name, round_index):
     candidates = of_kind("gain", 31) + of_kind("reverb", 25, first=31) + of_kind("delay", 9, first=56)
     trials = play(POLICIES[name](), candidates, lambda nodes: sum(nodes) % 3 > 0, round_index, seed=5)
-    for heard in range(0, len(trials), 4):
+    for done in range(0, len(trials), 4):
         policy = POLICIES[name]()
         policy.begin(candidates, round_index, 5)
-        for nodes, kept in trials[:heard]:
+        for nodes, kept in trials[:done]:
             assert policy.propose() == nodes
             policy.update(kept)
         rest = []
         while nodes := policy.propose():
             rest.append(nodes)
             policy.update(sum(nodes) % 3 > 0)
-        assert rest == [nodes for nodes, _ in trials[heard:]]
+        assert rest == [nodes for nodes, _ in trials[done:]]
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -189,7 +189,7 @@ def cut(song: Song, tmp_path: Path, saving_always: None) -> Path:
     return tmp_path / "out"
 
 
-def test_a_damaged_checkpoint_is_told_and_kept(song, cut):
+def test_a_damaged_checkpoint_is_refused_and_kept(song, cut):
     path = cut / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(SearchError, match="is no checkpoint of a search, or damaged"):
@@ -205,7 +205,7 @@ def test_a_checkpoint_of_another_run_is_refused(song, cut):
         mine(song, cut, SHORT, device="cpu")
 
 
-def test_other_settings_do_not_go_on_with_an_unfinished_run(song, cut):
+def test_other_settings_do_not_resume_an_unfinished_run(song, cut):
     with pytest.raises(SearchError, match="mined with seed = 0, not 3"):
         mine(song, cut, replace(SHORT, seed=3), device="cpu")
 

@@ -67,14 +67,14 @@ class InOrder(Policy):
     def begin(self, candidates: Any, round_index: int, seed: int) -> None:
         self.candidates: list[Candidate] = list(candidates)
         self.waiting = [c.node for c in candidates]
-        self.heard: list[bool] = []
+        self.outcomes: list[bool] = []
 
     def propose(self) -> tuple[int, ...]:
         return tuple(self.waiting[:1])
 
     def update(self, kept: bool) -> None:
         self.waiting.pop(0)
-        self.heard.append(kept)
+        self.outcomes.append(kept)
 
 
 def a_console() -> MixGraph:
@@ -121,7 +121,7 @@ def test_a_removal_stands_if_the_loss_stays_below_minimum_plus_tolerance():
     assert all(r["threshold"] == pytest.approx(2.0) for r in records)
     assert gains(trials.result()) == 2
     assert trials.minimum == 1.0
-    assert trials.policy.heard == [True, True, False, False]
+    assert trials.policy.outcomes == [True, True, False, False]
 
 
 def test_an_improvement_lowers_the_threshold_for_what_comes_next():
@@ -199,7 +199,7 @@ COSTS = {3: 0.3, 4: 0.0, 5: 0.1, 7: -0.2}
 
 
 def costing(graph: MixGraph) -> float:
-    """The sum over the nodes that are gone, told by their weights: see :func:`marked`."""
+    """The sum over the nodes that are gone, identified by their weights: see :func:`marked`."""
     left = graph.wet[graph.nodes_of("gain")].tolist()
     return 1 + sum(cost for node, cost in COSTS.items() if not any(abs(w - node / 10) < 1e-6 for w in left))
 

@@ -116,8 +116,8 @@ def test_a_start_takes_them_where_the_loss_confirms_them(tmp_path, chain):
     objective = an_objective(tmp_path / "song", noises(), curves)
     start = start_of(objective, chain)
     assert start.params["equalizer"].abs().max() > 6
-    simple = min(float(a.loss.total) for a in find_baselines(objective, with_gains="g" in chain))
-    assert float(objective.evaluate(start).total) < 0.5 * simple
+    baseline = min(float(a.loss.total) for a in find_baselines(objective, with_gains="g" in chain))
+    assert float(objective.evaluate(start).total) < 0.5 * baseline
 
 
 def test_a_start_leaves_them_where_it_does_not(tmp_path, monkeypatch):

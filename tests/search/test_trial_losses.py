@@ -123,14 +123,14 @@ def test_the_given_graph_is_not_changed(objective, graph):
 def test_what_was_kept_does_not_depend_on_whether_it_was_judged(objective, graph, kept_bytes):
     """As when a search is resumed: the kept trials are removed again, to the same bits, and nothing is judged."""
     nodes = prunable_nodes(graph)
-    heard, resumed = (Judge(objective, graph, objective.segments, kept_bytes) for _ in range(2))
+    judged, resumed = (Judge(objective, graph, objective.segments, kept_bytes) for _ in range(2))
     for batch in (nodes[:2], nodes[9:10], nodes[4:7]):
-        heard.judge(batch)
-        heard.remove(batch)
-        heard.judge(nodes[12:])
+        judged.judge(batch)
+        judged.remove(batch)
+        judged.judge(nodes[12:])
         resumed.remove(batch)
-    assert heard.losses == resumed.losses
-    assert heard.judge(nodes[10:12]) == resumed.judge(nodes[10:12])
+    assert judged.losses == resumed.losses
+    assert judged.judge(nodes[10:12]) == resumed.judge(nodes[10:12])
 
 
 # --- racing
@@ -236,7 +236,7 @@ def test_what_was_not_judged_last_is_rendered_to_be_removed(objective, graph, re
     assert judge.loss() == close(whole(objective, remove_nodes(graph, nodes[:3])))
 
 
-def test_the_loss_after_a_broken_off_trial_is_taken_anew(objective, graph):
+def test_the_loss_after_a_broken_off_trial_is_measured_again(objective, graph):
     judge = Judge(objective, graph, objective.segments)
     *_, worst = by_importance(judge, graph)
     assert not judge.judge([worst], judge.loss()).is_whole
