@@ -28,7 +28,7 @@ def proposal(model: DMC, stems: Stems) -> MixGraph:
 def test_the_topology_is_fixed() -> None:
     graph = proposal(dmc("ege"), make_stems(2))
     letters = [graph.type_of(node).letter for node in range(graph.num_nodes)]
-    assert letters == list("iegeiegeo")
+    assert letters == list("iiegeegeo")
     assert graph.num_edges == 8
 
 

@@ -86,6 +86,6 @@ def test_silent_tracks_and_songs_are_not_remembered() -> None:
     assert model.params_gain.tolist() == [[-3.0, -3.0]]
 
 
-def test_one_that_knows_nothing_says_so() -> None:
-    with pytest.raises(GraphmixError, match="knows no song yet"):
+def test_one_without_songs_raises_an_error() -> None:
+    with pytest.raises(GraphmixError, match="has no songs yet"):
         NearestSong(NearestSongConfig())(LOW[0])
