@@ -1,8 +1,8 @@
 """Files on disk: written whole or not at all, never over a file of the user's, read in the encoding they have.
 
 Text that users write (descriptions of songs, configurations, graphs as JSON) is UTF-8. Editors add a byte order mark,
-or save UTF-16 with one: both are read. Any other encoding cannot be told from the bytes alone, so that it is an error
-which names the likely one.
+or save UTF-16 with one: both are read. The bytes alone do not show any other encoding, so that it is an error, which
+names the likely one.
 """
 
 import codecs

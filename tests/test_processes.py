@@ -1,10 +1,13 @@
 """The allocator setting: it takes effect where the allocator is glibc's, in a process of its own."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from graphmix.processes import device_name, wait_asleep
 
 FAULTS = """
 import resource, torch
@@ -33,3 +36,23 @@ def test_another_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_memory()
+
+
+@pytest.mark.parametrize("own", ["", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_threads_wait_asleep_unless_the_user_decides(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY"):
+        monkeypatch.delenv(name, raising=False)
+    if own:
+        monkeypatch.setenv(own, "7")
+    wait_asleep()
+    assert os.environ.get("OMP_WAIT_POLICY") == {"": "passive", "OMP_WAIT_POLICY": "7"}.get(own)
+
+
+def test_the_command_line_sets_threads_before_torch_is_loaded() -> None:
+    code = "import sys, graphmix.cli; from graphmix.processes import prepare_program; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("name", "device"), [("gpu", "cuda"), ("GPU:1", "cuda:1"), ("cpu", "cpu"), ("auto", "auto")])
+def test_a_gpu_is_called_cuda(name: str, device: str) -> None:
+    assert device_name(name) == device

@@ -37,10 +37,10 @@ def songs(
 
 @app.command(epilog="Example: graphmix songbook --out book --songs 200 --max-tracks 12 --workers 2")
 def songbook(
-    out: Annotated[Path, typer.Option(help="Output folder; an unfinished one is continued.")],
+    out: Annotated[Path, typer.Option(help="Output folder; an unfinished songbook in it is resumed.")],
     songs: Annotated[int, typer.Option(min=1, help="How many songs it has in the end.")] = 20,
     mode: Annotated[str, typer.Option(help="console: effects, faders, buses; gain: gain, panning.")] = "console",
-    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
     chance: Annotated[float, typer.Option(min=0, max=1, help="How far decisions deviate from content.")] = 0.3,
     style_spread: Annotated[
         float,
@@ -78,7 +78,7 @@ def songbook(
 @app.command("mine-all", epilog="Example: graphmix mine-all songs --out mined --workers 2")
 def mine_all(
     path: Annotated[Path, _COLLECTION],
-    out: Annotated[Path, typer.Option(help="Output folder, a song in each of its folders; continued.")],
+    out: Annotated[Path, typer.Option(help="Output folder, which gets a folder for each song; resumed.")],
     preset: Annotated[PresetName, typer.Option(help="draft: minutes a song; paper: 12,000 steps.")] = PresetName.draft,
     chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
@@ -86,9 +86,9 @@ def mine_all(
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes; else one a core or GPU.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of each worker.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each worker.")] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster; local starts one here.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,

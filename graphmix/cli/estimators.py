@@ -1,4 +1,4 @@
-"""Commands for models that propose a mix: train them, let them mix, compare them."""
+"""Commands for models that propose a mix: train, predict, evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,17 +14,17 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 @app.command(epilog="Example: graphmix train graph --songs book --out trained/graph")
 def train(
     config: Annotated[str, typer.Argument(help="A TOML file, or the name of a configuration of graphmix.")],
-    out: Annotated[Path, typer.Option(help="Output folder; an unfinished one is continued.")],
+    out: Annotated[Path, typer.Option(help="Output folder; an unfinished training in it is resumed.")],
     songs: Annotated[
         list[Path] | None, typer.Option(help="Songbook or mined songs; may be repeated. Else the configuration's.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Gradient steps, instead of the configuration's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, each on its device, trained by DDP.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
 ) -> None:
-    """Train a model on songs whose graphs are known; an unfinished training goes on."""
+    """Train a model on songs whose graphs are known; an unfinished training is resumed."""
     from graphmix.cli.train_command import run_train
 
     run_train(config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision)
@@ -38,7 +38,7 @@ def predict(
     device: Device = "auto",
     force: Force = False,
 ) -> None:
-    """Mix dry tracks by a model: a graph, sound, pictures."""
+    """Mix dry tracks with a model: a graph, sound, pictures."""
     from graphmix.cli.predict_command import run_predict
 
     run_predict(stems, model, output, device, force)

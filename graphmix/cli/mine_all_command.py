@@ -1,4 +1,4 @@
-"""``graphmix mine-all``: mine a collection, and show the whole and each worker while it goes."""
+"""``graphmix mine-all``: mine a collection, and show the progress of the whole and of each worker."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.terminal import new_console, say
 from graphmix.mining.driver import Standing
 from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import Outcome, Status
@@ -21,7 +22,6 @@ from graphmix.songs.collection import AUTO, open_collection
 SOME_FAILED = 1
 """Exit status where songs failed and the others are mined."""
 _SHOWN_WORKERS = 24
-_REFRESH_PER_SECOND = 4
 
 
 def run_mine_all(
@@ -59,10 +59,10 @@ def run_mine_all(
     Raises:
         typer.Exit: with status 1, if songs failed.
     """
-    console = Console(highlight=False)
+    console = new_console()
     settings = replace(PRESETS[preset], **(changes or {})).scaled(steps, rounds)
     collection = open_collection(path, kind, **(reading or {}))
-    console.print(f"{len(collection)} songs in {path}, layout {collection.kind}", markup=False, soft_wrap=True)
+    say(console, f"{len(collection)} songs in {path}, layout {collection.kind}")
     options = {"workers": workers, "threads": threads, "ray": ray, "device": device, "retry_failed": retry_failed}
     display = Display(console)
     try:
@@ -70,11 +70,7 @@ def run_mine_all(
             standing = mine_all(collection, out, settings, watcher=display, **options)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         done = display.standing
-        console.print(
-            f"stopped: {done.done} of {done.total} songs are done; the same command goes on from there.",
-            markup=False,
-            soft_wrap=True,
-        )
+        say(console, f"stopped: {done.done} of {done.total} songs are done; the same command resumes.")
         raise
     _print_summary(console, standing, out)
     if standing.failed:
@@ -104,7 +100,7 @@ class Display:
             self._live.stop()
 
     def update(self, standing: Standing) -> None:
-        """Draw the table anew."""
+        """Draw the table again."""
         self.standing = standing
         if self._live is not None:
             self._live.update(picture(standing), refresh=True)
@@ -112,7 +108,7 @@ class Display:
     def ended(self, outcome: Outcome, standing: Standing) -> None:
         """A line for the song."""
         self.standing = standing
-        self.console.print(line_on(outcome, standing), markup=False, soft_wrap=True)
+        say(self.console, line_on(outcome, standing))
 
 
 def line_on(outcome: Outcome, standing: Standing) -> str:
@@ -155,7 +151,7 @@ def picture(standing: Standing) -> Group:
     if (more := len(standing.workers) - _SHOWN_WORKERS) > 0:
         parts.append(Text(f"and {more} more workers", style="dim"))
     if standing.waiting:
-        parts.append(Text(f"in another driver's hands: {len(standing.waiting)}", style="dim"))
+        parts.append(Text(f"with another driver: {len(standing.waiting)}", style="dim"))
     return Group(*parts)
 
 
@@ -172,20 +168,17 @@ def duration(seconds: float | None) -> str:
 
 
 def _print_summary(console: Console, standing: Standing, out: Path) -> None:
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
     counts = [f"{len(standing.mined)} mined now"]
     if standing.already:
         counts.append(f"{len(standing.already)} mined before")
     if standing.elsewhere:
         counts.append(f"{len(standing.elsewhere)} by another driver")
     counts.append(f"{len(standing.failed)} failed")
-    say(f"{standing.total} songs: {', '.join(counts)}; {duration(standing.seconds)}")
+    say(console, f"{standing.total} songs: {', '.join(counts)}; {duration(standing.seconds)}")
     for song, reason in standing.failed.items():
-        say(f"  {song}: {reason}")
+        say(console, f"  {song}: {reason}")
     if any(reason.startswith("failed in an earlier run") for reason in standing.failed.values()):
-        say("--retry-failed tries them again.")
+        say(console, "--retry-failed tries them again.")
     for notice in standing.notices:
-        say(f"note: {notice}")
-    say(f"catalogue: {out}/catalogue.sqlite; statistics: graphmix stats {out}")
+        say(console, f"note: {notice}")
+    say(console, f"catalogue: {out}/catalogue.sqlite; statistics: graphmix stats {out}")

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from graphmix import __version__
 from graphmix.audio import load_stems, read_audio
 from graphmix.cli.app import app
 from graphmix.graph.storage import load_graph, save_graph
@@ -35,6 +36,11 @@ def test_help_lists_the_commands():
     result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"})
     assert result.exit_code == 0
     assert all(command in result.output for command in COMMANDS)
+
+
+def test_version_is_printed_by_itself(program):
+    outcome = program("--version")
+    assert (outcome.status, outcome.out, outcome.err) == (0, f"graphmix {__version__}\n", "")
 
 
 # --- check
@@ -62,6 +68,7 @@ def test_show_prints_tracks_and_settings_in_physical_units(program, graph_file):
     assert (outcome.status, outcome.err) == (0, "")
     for text in (*TRACKS[1:], "dB", "gain", "compressor"):
         assert text in outcome.out
+    assert outcome.out.count("5 edges") == 1, "one headline"
 
 
 @pytest.mark.parametrize("name", ["graph.svg", "graph.png", "graph.pdf"])
@@ -206,7 +213,7 @@ def test_demo_mines_its_song_and_says_what_came_out(program, tmp_path):
     assert (first.status, first.err) == (0, "")
     metrics = json.loads((tmp_path / "mined" / "metrics.json").read_text())
     words = " ".join(first.out.split())
-    assert f"is off by L_a = {metrics['baselines']['plain sum']:.3f}" in words
+    assert f"has an audio loss L_a of {metrics['baselines']['plain sum']:.3f}" in words
     assert f"{metrics['processors_before']} processors comes to {metrics['console_loss']:.3f}" in words
     assert f"needs {metrics['processors_left']} of them" in words
     assert metrics["audio_loss"] < metrics["baselines"]["plain sum"]

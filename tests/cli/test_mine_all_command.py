@@ -45,7 +45,7 @@ def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(
     assert (tmp_path / "statistics" / "counts.png").exists()
 
 
-def test_ctrl_c_says_how_far_it_is_and_how_to_go_on(
+def test_ctrl_c_says_how_far_it_is_and_how_to_resume(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     songs = write_collection(tmp_path / "songs", 2)
@@ -56,7 +56,7 @@ def test_ctrl_c_says_how_far_it_is_and_how_to_go_on(
     monkeypatch.setattr("graphmix.mining.pool.do_task", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_mine_all(songs, tmp_path / "out", **OPTIONS)
-    assert "stopped: 0 of 2 songs are done; the same command goes on from there." in capsys.readouterr().out
+    assert "stopped: 0 of 2 songs are done; the same command resumes." in capsys.readouterr().out
 
 
 def test_the_picture_shows_the_whole_and_each_worker() -> None:
@@ -66,7 +66,7 @@ def test_the_picture_shows_the_whole_and_each_worker() -> None:
     console.print(picture(standing))
     text = console.export_text()
     assert "0.2500" in text
-    for words in ("3/12 songs, 1 failed", "60 s so far", "2.0 h left", "x [y]", "3/9", "another driver's hands: 1"):
+    for words in ("3/12 songs, 1 failed", "60 s so far", "2.0 h left", "x [y]", "3/9", "with another driver: 1"):
         assert words in text
 
 
