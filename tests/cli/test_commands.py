@@ -49,7 +49,7 @@ def test_version_is_printed_by_itself(program):
 def test_check_tells_what_a_song_holds(program, song_folder):
     outcome = program("check", song_folder)
     assert (outcome.status, outcome.err) == (0, "")
-    assert "tiny: 2 tracks, 1.0 s, subgroups: rhythm (1), lead (1)" in outcome.out
+    assert "tiny: 2 tracks, 1.0 s, mix: mix.wav, subgroups: rhythm (1), lead (1)" in outcome.out
     assert outcome.out.endswith("no errors\n")
 
 
