@@ -161,15 +161,29 @@ def read_text(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError]
         raise error(f"{path} cannot be read ({reason.strerror}): check that it is a readable file.") from reason
     if len(content) > most:
         raise error(f"{path} is larger than {most} bytes: is it the right file?")
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
+    return decode_text(content, str(path), error)
+
+
+def decode_text(content: bytes, name: str, error: type[GraphmixError] = FileError) -> str:
+    """Text of a file's content: UTF-8, or the encoding that a byte order mark at its start names.
+
+    Args:
+        content: all of the file.
+        name: what the message calls it.
+        error: what is raised.
+
+    Raises:
+        GraphmixError: its encoding is unknown.
+    """
+    mark, encoding = next((entry for entry in _MARKS if content.startswith(entry[0])), (b"", "utf-8"))
     try:
         text = content[len(mark) :].decode(encoding)
     except UnicodeDecodeError as reason:
         what = encoding.upper().removesuffix("-LE").removesuffix("-BE")
         likely = f", as its first bytes say, but is no valid {what}" if mark else _likely_encoding(content)
-        raise error(f"{path} is not {what} text{likely} (byte {reason.start}): save it as UTF-8.") from reason
+        raise error(f"{name} is not {what} text{likely} (byte {reason.start}): save it as UTF-8.") from reason
     if "\0" in text:
-        raise error(f"{path} is not text{_likely_encoding(content)}: save it as UTF-8.")
+        raise error(f"{name} is not text{_likely_encoding(content)}: save it as UTF-8.")
     return text
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from graphmix.errors import RunError
-from graphmix.io import part_files, write_json
+from graphmix.io import decode_text, part_files, write_json
 from graphmix.locks import LOCK, alone_in, not_writable
 
 RUN = "run.json"
@@ -97,10 +97,10 @@ class RunFolder:
             if not path.exists():
                 self._refuse_foreign()
                 return None
-            found = json.loads(path.read_bytes())
+            found = json.loads(decode_text(path.read_bytes(), str(path), RunError))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if isinstance(error, RunError):
                 raise
             raise RunError(f"{path} is damaged. Remove {self.path} or choose another --out.") from None

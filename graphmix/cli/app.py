@@ -112,13 +112,14 @@ def mine(
     ] = "levels",
     mix: Mix = None,
     offset: Offset = None,
+    plots: Annotated[bool, typer.Option(help="Draw the pictures of the search and the graph.")] = True,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
-    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset)
+    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots)
 
 
 @app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")

@@ -30,14 +30,10 @@ def run_mine_all(
     preset: str = "draft",
     steps: int | None = None,
     rounds: int | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    ray: str | None = None,
-    device: str = "auto",
-    retry_failed: bool = False,
     kind: str = AUTO,
     reading: dict[str, Any] | None = None,
     changes: dict[str, Any] | None = None,
+    **options: Any,
 ) -> None:
     """``graphmix mine-all``.
 
@@ -47,14 +43,10 @@ def run_mine_all(
         preset: name of the settings to begin with.
         steps: as ``graphmix mine``.
         rounds: as ``graphmix mine``.
-        workers: as :func:`graphmix.mining.mine_collection.mine_all`, and so the next four.
-        threads: of each worker.
-        ray: address of a cluster.
-        device: to compute on.
-        retry_failed: try again what failed.
         kind: layout of the collection.
         reading: other arguments of :func:`graphmix.songs.collection.open_collection`.
         changes: settings that differ from the preset's.
+        options: other arguments of :func:`graphmix.mining.mine_collection.mine_all`.
 
     Raises:
         typer.Exit: with status 1, if songs failed.
@@ -63,7 +55,14 @@ def run_mine_all(
     settings = replace(PRESETS[preset], **(changes or {})).scaled(steps, rounds)
     collection = open_collection(path, kind, **(reading or {}))
     say(console, f"{len(collection)} songs in {path}, layout {collection.kind}")
-    options = {"workers": workers, "threads": threads, "ray": ray, "device": device, "retry_failed": retry_failed}
+    options = {
+        "workers": workers,
+        "threads": threads,
+        "ray": ray,
+        "device": device,
+        "retry_failed": retry_failed,
+        "plots": plots,
+    }
     display = Display(console)
     try:
         with display:

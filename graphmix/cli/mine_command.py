@@ -22,6 +22,7 @@ def run_mine(
     start: str = "levels",
     mix: Path | None = None,
     offset: str | None = None,
+    plots: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -36,6 +37,7 @@ def run_mine(
         start: ``levels`` or ``estimator[:MODEL]``.
         mix: mix file, instead of the song's own.
         offset: how far the mix lies behind the tracks, instead of the song's own.
+        plots: draw pictures.
 
     Raises:
         GraphmixError: bad input.
@@ -56,11 +58,11 @@ def run_mine(
     loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
-        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin)
+        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin, plots=plots)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
     console.print(summary(mined.metrics))
-    say(console, f"graph, mix, pictures, metrics: {mined.folder}/")
+    say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
 
 
 def summary(metrics: dict[str, Any]) -> Table:

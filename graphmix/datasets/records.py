@@ -26,6 +26,7 @@ from graphmix.audio.song_description import DESCRIPTION
 from graphmix.audio.song_folder import find_layout
 from graphmix.errors import GraphError, SongError
 from graphmix.graph.storage import read_header
+from graphmix.io import decode_text
 
 GRAPH = "graph.safetensors"
 METRICS = "metrics.json"
@@ -170,7 +171,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_DESCRIPTION_BYTES:
             raise SongError(f"{path} has {status.st_size} bytes or is no regular file: a description is a small file.")
-        text = json.loads(path.read_bytes().decode("utf-8-sig"))
+        text = json.loads(decode_text(path.read_bytes(), str(path), SongError))
     except SongError:
         raise
     except (ValueError, RecursionError) as error:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphmix.errors import GraphError, SearchError
+from graphmix.errors import FileError, GraphError, SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.graph.topology import follow, neighbours
-from graphmix.io import name_as_text
+from graphmix.io import decode_text, name_as_text
 from graphmix.search.metrics import METRICS, translate_metrics
 
 NO_COLLECTION = "(none)"
@@ -77,7 +77,7 @@ class Run:
     def trace(self) -> list[dict[str, Any]]:
         """The records of its search, or none if they cannot be read."""
         try:
-            lines = (self.folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = decode_text((self.folder / "trace.jsonl").read_bytes(), "trace.jsonl").splitlines()
             records = [json.loads(line) for line in lines]
         except (OSError, ValueError):
             return []
@@ -115,7 +115,11 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
         for path in sorted(folder.rglob(METRICS)):
             if path.parent.resolve() in found or not (path.parent / "run.json").exists():
                 continue
-            metrics = _read_metrics(path)
+            try:
+                metrics = _read_metrics(path)
+            except FileError as error:
+                notices.append(f"{str(error).removesuffix('.')}; it was left out.")
+                continue
             if metrics is None:
                 notices.append(f"{name_as_text(str(path))} is damaged or of another version, and was left out.")
             else:
@@ -128,13 +132,19 @@ def read_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
 
 
 def _read_metrics(path: Path) -> Mapping[str, Any] | None:
-    """The metrics with today's keys; None where they lack what statistics need, or hold no finite numbers there."""
+    """The metrics with today's keys; None where they lack what statistics need, or hold no finite numbers there.
+
+    Raises:
+        FileError: they are text of another encoding.
+    """
     try:
-        metrics = translate_metrics(json.loads(path.read_bytes()))
+        metrics = translate_metrics(json.loads(decode_text(path.read_bytes(), str(path))))
         ratios = metrics["pruning_ratio"]
         numbers = [*(metrics[name] for name in _NUMBERS), ratios[ALL], metrics["settings"]["tolerance"]]
         usable = all(math.isfinite(number) for number in [*numbers, *ratios.values()])
         return metrics if usable else None
+    except FileError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -35,7 +35,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.document import FORMAT, check_size, graph_from_plain, header, info_from_header, plain_graph, take
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
-from graphmix.io import open_tensors, write_atomically
+from graphmix.io import decode_text, open_tensors, write_atomically
 
 _DTYPES = {
     "node_type": torch.int64,
@@ -244,12 +244,9 @@ def _encode_json(graph: MixGraph) -> bytes:
 
 def _decode_json(path: Path) -> MixGraph:
     _check_file(path, MAX_JSON_BYTES)
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_JSON_BYTES).decode()
-    except UnicodeDecodeError:
-        raise GraphError("the file is damaged: it is no text.") from None
-    return graph_from_plain(_loads(text))
+    with open(path, "rb") as file:
+        content = file.read(MAX_JSON_BYTES)
+    return graph_from_plain(_loads(decode_text(content, "the file is damaged or in another encoding: it", GraphError)))
 
 
 def _loads(text: str) -> Mapping[str, Any]:

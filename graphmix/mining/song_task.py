@@ -15,7 +15,7 @@ from typing import Any
 
 from graphmix import __version__
 from graphmix.errors import FolderBusyError, GraphmixError
-from graphmix.io import name_as_text, write_json
+from graphmix.io import decode_text, name_as_text, write_json
 from graphmix.locks import is_locked
 from graphmix.progress import Listener
 from graphmix.search.metrics import METRICS as METRICS
@@ -101,7 +101,7 @@ def is_finished(task: SongTask) -> bool:
     """
     try:
         mined_at = (task.folder / METRICS).stat().st_mtime
-        run = json.loads((task.folder / "run.json").read_bytes())
+        run = _read_object(task.folder / "run.json") or {}
         song, layout = run["song"], task.song.layout
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
         if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
@@ -137,8 +137,8 @@ def read_failure(folder: Path) -> dict[str, Any] | None:
 
 def _read_object(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        value = json.loads(decode_text(path.read_bytes(), str(path)))
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -20,6 +20,7 @@ from graphmix import __version__
 from graphmix.audio.song import Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.io import decode_text
 from graphmix.search.losses import sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.rounds import count_processors, pruning_ratio
@@ -59,10 +60,12 @@ def read_metrics(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / METRICS
     try:
-        return translate_metrics(json.loads(path.read_bytes()))
+        return translate_metrics(json.loads(decode_text(path.read_bytes(), str(path), SearchError)))
     except OSError as error:
         raise SearchError(f"cannot read {path}: {error.strerror or error}.") from None
-    except (ValueError, AttributeError):
+    except SearchError:
+        raise
+    except (ValueError, AttributeError, RecursionError):
         raise SearchError(f"{path} is damaged. Delete it to finish the run again.") from None
 
 

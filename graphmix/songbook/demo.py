@@ -4,7 +4,6 @@ The console does what an engineer would do to these tracks, and only that: about
 tracks, the subgroups and the mix; the console is written beside them for comparison afterwards.
 """
 
-import json
 import math
 import os
 import shutil
@@ -20,7 +19,7 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import SongError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_json
+from graphmix.io import read_json, write_json
 from graphmix.processors.delay import NUM_TAPS, MultitapDelay
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
@@ -179,7 +178,7 @@ def _write_song(folder: Path, seed: int) -> None:
 def _check_seed(description: Path, seed: int) -> None:
     """Is this the demo song of that seed?"""
     try:
-        found = json.loads(description.read_bytes())
+        found = read_json(description)
         theirs = found["seed"] if found["name"] == "demo" else None
     except (OSError, ValueError, KeyError, TypeError):
         theirs = None

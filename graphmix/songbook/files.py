@@ -29,7 +29,7 @@ from graphmix.audio.files import write_audio
 from graphmix.audio.song import load_song
 from graphmix.errors import GraphmixError, SongError
 from graphmix.graph.storage import save_graph
-from graphmix.io import write_json
+from graphmix.io import decode_text, write_json
 from graphmix.songbook.book_song import BookSong, in_24_bits
 from graphmix.songbook.loops import LoopLibrary
 from graphmix.songbook.session import MixingStyle, Session
@@ -84,10 +84,10 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
                 raise SongError(f"{out} holds something else ({foreign!r}): choose an empty folder for the songbook.")
             write_json(path, content)
         _clear_leftovers(out)
-        found = json.loads(path.read_bytes())
+        found = json.loads(decode_text(path.read_bytes(), str(path), SongError))
     except GraphmixError:
         raise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SongError(f"{path} is damaged ({error}): choose another folder.") from None
     except OSError as error:
         raise SongError(f"{out} cannot be used ({error.strerror or error}): choose another folder.") from None
@@ -181,12 +181,14 @@ def read_stored(folder: str | Path) -> StoredSong:
 def _stored(folder: Path) -> dict[str, Any]:
     path = folder / SONG_FILE
     try:
-        description = json.loads(path.read_bytes())
+        description = json.loads(decode_text(path.read_bytes(), str(path), SongError))
         values = {**description["songbook"], "seed": description["seed"]}
         values.setdefault("style", values.pop("taste", None))  # its name in older songbooks
         kinds = {"sample_rate": int, "roles": dict, "style": dict, "index": int, "mode": str, "seed": int}
         wrong = next((key for key, kind in kinds.items() if not isinstance(values[key], kind)), None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except SongError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SongError(f"{path} does not describe a song of a songbook ({error!r}).") from None
     if wrong is not None:
         raise SongError(f"{path} has {values[wrong]!r} under {wrong!r}: it is damaged.")

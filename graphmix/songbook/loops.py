@@ -5,11 +5,9 @@ A library is a folder with a subfolder for each role (``kick/``, ``electric_pian
 roles to file names in it, in which ``*`` stands for anything.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -17,6 +15,7 @@ from numpy.random import Generator
 from graphmix.audio.files import read_audio, read_info
 from graphmix.audio.listing import audio_files
 from graphmix.errors import SongError
+from graphmix.io import read_json
 from graphmix.songbook.playing import Audio, faded
 from graphmix.songbook.roles import ROLES, find_role
 
@@ -113,10 +112,7 @@ def _by_mapping(folder: Path, mapping: Mapping[str, Sequence[str]]) -> dict[str,
 def _read(mapping: str | Path | Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     if isinstance(mapping, Mapping):
         return mapping
-    try:
-        loaded: Any = json.loads(Path(mapping).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SongError(f"the mapping {mapping} cannot be read ({error}).") from None
+    loaded = read_json(Path(mapping), error=SongError)
     good = isinstance(loaded, dict) and all(
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in loaded.values()
     )

@@ -23,7 +23,7 @@ from torch import Tensor
 import graphmix.models
 from graphmix.errors import GraphmixError
 from graphmix.graph.document import plain_type
-from graphmix.io import open_tensors, write_atomically, write_json
+from graphmix.io import decode_text, open_tensors, write_atomically, write_json
 from graphmix.models.config import model_config
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 
@@ -135,7 +135,9 @@ def read_description(path: str | Path) -> dict[str, Any]:
         GraphmixError: the file is damaged, or describes something else.
     """
     try:
-        text = json.loads(Path(path).read_bytes().decode())
+        text = json.loads(decode_text(Path(path).read_bytes(), str(path)))
+    except GraphmixError:
+        raise
     except OSError as error:
         raise GraphmixError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:

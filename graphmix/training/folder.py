@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
+from graphmix.io import decode_text
 from graphmix.runs import RunFolder, first_difference
 from graphmix.training.config import TrainConfig
 from graphmix.training.train_state import Progress, read_state
@@ -76,6 +77,8 @@ def resume(output: RunFolder) -> tuple[Progress, dict[str, Tensor]]:
 def read_result(folder: Path) -> dict[str, Any]:
     """The facts of a finished training."""
     try:
-        return dict(json.loads((folder / RESULT).read_bytes()))
-    except (OSError, ValueError):
+        return dict(json.loads(decode_text((folder / RESULT).read_bytes(), str(folder / RESULT))))
+    except GraphmixError:
+        raise
+    except (OSError, ValueError, TypeError, RecursionError):
         raise GraphmixError(f"{folder / RESULT} is damaged. Remove {folder} to train again.") from None

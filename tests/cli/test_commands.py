@@ -136,8 +136,8 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start):
-        seen.update(settings=settings, device=device, rate=song.sample_rate, start=start)
+    def stop(song, out, settings, *, device, listener, start, plots):
+        seen.update(plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("graphmix.search.mine", stop)
@@ -148,7 +148,15 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     assert (settings.chain, settings.policy, settings.tolerance) == ("egr", "dry-wet", 0.1)
     assert (settings.sample_rate, settings.seed, settings.steps, settings.rounds) == (44100, 3, 40, 2)
     assert settings.round_steps == 20
-    assert (seen["device"], seen["rate"], seen["start"]) == ("cpu", 44100, None)
+    assert (seen["device"], seen["rate"], seen["start"], seen["plots"]) == ("cpu", 44100, None, True)
+
+
+def test_mine_without_pictures_draws_none(program, song_folder, tmp_path):
+    outcome = program("mine", song_folder, "--out", tmp_path / "out", *TINY, "--no-plots")
+    assert outcome.status == 0
+    assert "graph, mix, metrics:" in outcome.out
+    assert load_graph(tmp_path / "out" / "graph.safetensors").num_nodes
+    assert not list((tmp_path / "out").rglob("*.png"))
 
 
 def test_ctrl_c_ends_with_130_and_one_line(program, song_folder, tmp_path, monkeypatch):

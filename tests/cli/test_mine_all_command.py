@@ -13,14 +13,15 @@ from graphmix.mining.driver import Standing
 from graphmix.mining.song_task import Outcome, Status
 from graphmix.mining.worker import Progress
 from tests.driver_processes import write_collection, write_tiny
-from tests.small_song import mine_without_plots
 
-OPTIONS: dict[str, Any] = {"steps": 2, "rounds": 1, "workers": 0, "device": "cpu", "changes": {"chain": "g"}}
-
-
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graphmix.mining.song_task.mine", mine_without_plots)
+OPTIONS: dict[str, Any] = {
+    "steps": 2,
+    "rounds": 1,
+    "workers": 0,
+    "device": "cpu",
+    "plots": False,
+    "changes": {"chain": "g"},
+}
 
 
 def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(tmp_path: Path, capsys: Any) -> None:
@@ -43,6 +44,15 @@ def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(
     assert "2 runs; in" in said
     assert (tmp_path / "statistics" / "pruning.csv").exists()
     assert (tmp_path / "statistics" / "counts.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--plots", "--no-plots"])
+def test_pictures_are_drawn_unless_they_are_declined(tmp_path: Path, program: Any, option: str) -> None:
+    songs, out = write_collection(tmp_path / "songs", 1), tmp_path / "out"
+    brief = ["--chain", "g", "--steps", "1", "--rounds", "0", "--workers", "0", "--device", "cpu"]
+    assert program("mine-all", songs, "--out", out, *brief, option).status == 0
+    assert any(out.rglob("metrics.json"))
+    assert any(out.rglob("*.png")) is (option == "--plots")
 
 
 def test_ctrl_c_says_how_far_it_is_and_how_to_resume(
