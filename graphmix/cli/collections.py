@@ -107,15 +107,15 @@ def mine_all(
         preset.value,
         steps,
         rounds,
-        workers,
-        threads,
-        ray,
-        device,
-        retry_failed,
-        plots,
         kind,
         {"tracks": tracks, "subgroups": subgroups, "metadata": metadata},
         {"chain": chain, "policy": policy.value, "tolerance": tolerance, "sample_rate": sample_rate, "seed": seed},
+        workers=workers,
+        threads=threads,
+        ray=ray,
+        device=device,
+        retry_failed=retry_failed,
+        plots=plots,
     )
 
 

@@ -55,18 +55,10 @@ def run_mine_all(
     settings = replace(PRESETS[preset], **(changes or {})).scaled(steps, rounds)
     collection = open_collection(path, kind, **(reading or {}))
     say(console, f"{len(collection)} songs in {path}, layout {collection.kind}")
-    options = {
-        "workers": workers,
-        "threads": threads,
-        "ray": ray,
-        "device": device,
-        "retry_failed": retry_failed,
-        "plots": plots,
-    }
     display = Display(console)
     try:
         with display:
-            standing = mine_all(collection, out, settings, watcher=display, **options)  # type: ignore[arg-type]
+            standing = mine_all(collection, out, settings, watcher=display, **options)
     except KeyboardInterrupt:
         done = display.standing
         say(console, f"stopped: {done.done} of {done.total} songs are done; the same command resumes.")
