@@ -68,17 +68,17 @@ def evaluate(graph: MixGraph) -> list[float]:
     def value(node: int) -> float:
         if node not in seen:
             kind = graph.types[node_type[node]]
-            incoming = [0.0] * max(len(kind.inlets), 1)
+            sums = [0.0] * max(len(kind.inlets), 1)
             for source, outlet, inlet in incoming.get(node, []):
-                incoming[inlet] += value(source) * (1 + outlet)
+                sums[inlet] += value(source) * (1 + outlet)
             if kind.name == "in":
-                incoming[0] = 1.0 + inputs.index(node)
+                sums[0] = 1.0 + inputs.index(node)
             if kind.is_processor:
                 numbers = [float(x) for p in kind.parameters for x in graph.parameter(node, p.name)]
-                wet = float(np.cos(sum((1 + i) * x for i, x in enumerate([*numbers, *incoming]))))
+                wet = float(np.cos(sum((1 + i) * x for i, x in enumerate([*numbers, *sums]))))
                 weight = float(graph.wet[node])
-                incoming[0] = weight * wet + (1 - weight) * incoming[0]
-            seen[node] = incoming[0]
+                sums[0] = weight * wet + (1 - weight) * sums[0]
+            seen[node] = sums[0]
         return seen[node]
 
     return [value(node) for node in graph.nodes_of("out").tolist()]
