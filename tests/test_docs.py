@@ -1,15 +1,20 @@
 """The pages agree with the code: tables, links, and blocks that say they run.
 
+Names of the package and paths of its files, in pages, tutorials, docstrings and comments, exist.
+
 A block whose fence is ``python runnable`` is executed, those of one page in order in one namespace and an empty
 folder; a ``text`` block that follows it directly is what it prints.
 """
 
+import ast
 import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import fields
+from functools import cache
 from io import StringIO
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -178,3 +183,57 @@ def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
         assert target.exists(), f"{relative(page)} links to {link}"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{relative(page)} links to {link}"
+
+
+# --- names and paths
+
+SOURCES = [path for folder in ("graphmix", "benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+TEXTS = [*PAGES, *OTHERS, *sorted((ROOT / "tutorials").glob("*.ipynb")), *SOURCES]
+DOTTED = re.compile(r"(?<![\w./-])graphmix(?:\.[A-Za-z_]\w*)+")
+FILE_ENDINGS = ("json", "log", "md", "png", "py", "safetensors", "toml")
+FILE = re.compile(
+    r"(?<![\w./-])(?:graphmix|benchmarks|tests|datasets|docs|tutorials)/[\w/.-]*\.(?:py|pyi|md|ipynb|toml|png)\b"
+)
+ROLE = re.compile(r":(?:mod|class|func|meth|attr|data|obj|exc):`~?(?:[^`<]*<)?([^`<>]+)>?`")
+
+
+@cache
+def defined_names() -> set[str]:
+    """All that any file of the package, the benchmarks or the tests defines, and the modules themselves."""
+    names = {part for path in SOURCES for part in path.relative_to(ROOT).with_suffix("").parts}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.ClassDef(name) | ast.FunctionDef(name):
+                    names.add(name)
+                case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                    names.add(name)
+    return names
+
+
+def is_importable(name: str) -> bool:
+    """Whether a dotted name leads to a module or to something in one; attributes of objects count by name."""
+    *owner, last = name.split(".")
+    try:
+        resolve_name(name)
+    except ImportError:
+        return False
+    except AttributeError:
+        return isinstance(resolve_name(".".join(owner)), type) and last in defined_names()
+    return True
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=relative)
+def test_names_of_the_package_and_paths_in_texts_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in set(DOTTED.findall(text)):
+        assert name.endswith(FILE_ENDINGS) or is_importable(name), f"{relative(path)} names {name}"
+    for file in set(FILE.findall(text)):
+        assert (ROOT / file).exists(), f"{relative(path)} names {file}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_references_in_docstrings_lead_to_names_that_are_defined(path: Path) -> None:
+    for target in ROLE.findall(path.read_text(encoding="utf-8")):
+        parts = re.sub(r"\s|\(.*", "", target).strip(".").split(".")
+        assert set(parts) <= defined_names() or is_importable(".".join(parts)), f"{relative(path)} refers to {target}"
