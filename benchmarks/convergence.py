@@ -12,9 +12,9 @@ Each variant fits the console ``ecnsgdr`` by the same number of steps on the sam
 - ``rates``: levels, and the rates of today's default;
 - ``default``: everything, as the preset ``draft`` has it.
 
-A point of a course is the L_a over the whole song of the graph as it is then, and the seconds until then: of the start
-(levels included) and of the steps, not of these evaluations. The tables give losses at steps and at seconds, and how
-long each variant takes to the losses that ``levels`` has after 100, 200 and 300 steps.
+A point of a learning curve is the L_a of the current graph over the whole song, and the seconds so far: those of the
+start (levels included) and of the steps, not of these evaluations. The tables give losses by steps and by seconds, and
+how long each variant takes to reach the losses that ``levels`` has after 100, 200 and 300 steps.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from report import make_table
+from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
 
@@ -109,7 +109,7 @@ VARIANTS: dict[str, tuple[Starter, SearchSettings]] = {
 
 
 def measure(folder: Path, variant: str, steps: int, seed: int) -> Row:
-    """One course: (step, seconds, L_a) at the start and every 25 steps."""
+    """One learning curve: (step, seconds, L_a) at the start and every 25 steps."""
     song = load_song(folder)
     rack = Rack.console(CHAIN, song.sample_rate)
     objective = TimedObjective(song, rack)
@@ -119,34 +119,35 @@ def measure(folder: Path, variant: str, steps: int, seed: int) -> Row:
     graph = start(objective, console, seed)
     seconds, objective.evaluation_s = perf_counter() - begun, 0.0
     training = Training(objective, graph, replace(settings, seed=seed, evaluate_every=EVERY), 0, steps)
-    course = [(0, seconds, float(training.best_loss.total))]
+    history = [(0, seconds, float(training.best_loss.total))]
     begun, objective.evaluation_s = perf_counter(), 0.0
     while not training.done:
         loss = training.advance()
         if loss is not None:
-            course.append((training.step, seconds + perf_counter() - begun - objective.evaluation_s, float(loss.total)))
-    return {"song": folder.name, "variant": variant, "seed": seed, "steps": steps, "course": course}
+            spent = perf_counter() - begun - objective.evaluation_s
+            history.append((training.step, seconds + spent, float(loss.total)))
+    return {"song": folder.name, "variant": variant, "seed": seed, "steps": steps, "history": history}
 
 
 def at_step(row: Row, step: int) -> float | None:
     """L_a after so many steps."""
-    return next((loss for done, _, loss in row["course"] if done == step), None)
+    return next((loss for done, _, loss in row["history"] if done == step), None)
 
 
 def at_seconds(row: Row, limit: float) -> float:
     """The smallest L_a until then; that of the start where even that took longer."""
-    return min([loss for _, seconds, loss in row["course"] if seconds <= limit] or [row["course"][0][2]])
+    return min([loss for _, seconds, loss in row["history"] if seconds <= limit] or [row["history"][0][2]])
 
 
 def reached(row: Row, loss: float) -> tuple[int, float] | None:
     """Steps and seconds to the first evaluation that is at most this."""
-    return next(((step, seconds) for step, seconds, own in row["course"] if own <= loss), None)
+    return next(((step, seconds) for step, seconds, own in row["history"] if own <= loss), None)
 
 
 def print_rows(rows: Sequence[Row]) -> None:
     """Losses at steps and at seconds, then the way to the reference's losses."""
     console = Console(width=150)
-    steps = sorted({step for row in rows for step, _, _ in row["course"] if step % 50 == 0 or step == EVERY})
+    steps = sorted({step for row in rows for step, _, _ in row["history"] if step % 50 == 0 or step == EVERY})
     references = {(r["song"], r["seed"]): r for r in rows if r["variant"] == REFERENCE}
     clock = [10.0, 20.0, 40.0, 80.0, 160.0]
     columns = ("song", "seed", "variant", *(f"{step}" for step in steps), *(f"{t:g} s" for t in clock))
@@ -186,7 +187,7 @@ def save_rows(rows: Sequence[Row], path: Path) -> None:
     figure, grid = plt.subplots(*shape, figsize=(6 * shape[1], 4 * shape[0]), squeeze=False, layout="constrained")
     for axes, song in zip(grid.flat, songs, strict=False):
         for row in (row for row in rows if row["song"] == song):
-            _, seconds, losses = zip(*row["course"], strict=True)
+            _, seconds, losses = zip(*row["history"], strict=True)
             axes.plot(seconds, losses, ".-", color=COLOURS[row["variant"]], label=row["variant"])
         axes.set(title=song, yscale="log", xlabel="seconds", ylabel="L_a over the song")
     handles = dict(zip(*reversed(grid[0, 0].get_legend_handles_labels()), strict=True))
@@ -202,18 +203,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--json", type=Path, help="append rows here as JSON lines")
-    parser.add_argument("--read", type=Path, help="measure nothing, show the rows of such a file")
+    parser.add_argument("--read", type=Path, help="measure nothing; show the rows of such a file")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     if arguments.read:
-        rows = [json.loads(line) for line in arguments.read.read_text().splitlines()]
+        rows = read_log(arguments.read)
     else:
         keep_memory()
         rows = []
         measure(arguments.songs / arguments.only[0], "default", 1, 0)  # loads what is compiled
         for name, seed, variant in product(arguments.only, arguments.seeds, arguments.variants):
             rows.append(measure(arguments.songs / name, variant, arguments.steps, seed))
-            step, seconds, loss = rows[-1]["course"][-1]
+            step, seconds, loss = rows[-1]["history"][-1]
             print(f"{name} {variant} seed {seed}: L_a {loss:.4f} after {step} steps, {seconds:.0f} s", flush=True)
             if arguments.json:
                 with arguments.json.open("a") as file:

@@ -38,7 +38,7 @@ Song = dict[str, Any]
 
 
 def drawn_song(number: int, rng: np.random.Generator) -> Song:
-    """Tracks and subgroups of a song that nobody wrote: medians 20 tracks, 5 subgroups."""
+    """Tracks and subgroups of an imaginary song: medians 20 tracks, 5 subgroups."""
     tracks = [f"{i:02d}.wav" for i in range(int(np.clip(rng.lognormal(3.0, 0.65), 2, 136)))]
     groups: dict[str, list[str]] = {}
     for track in tracks:

@@ -1,4 +1,4 @@
-"""Estimators against their bars: trained on songbooks, judged on songs by artists that none of them has heard.
+"""Estimators against their bars: trained on songbooks, evaluated on songs by held-out artists.
 
     graphmix songbook --out books/gain --mode gain --songs 400 --max-tracks 12
     graphmix songbook --out books/console --songs 400 --max-tracks 12
@@ -17,12 +17,12 @@ Parts:
     heads     a decoder for each type against one padded decoder, on several seeds, trained on the true graphs alone
     start     a reverse model as the start of a search, and the usual start: seconds until both have the loss that the
               usual start begins with, and that it has after some steps
-    real      every trained model on real songs, whatever it shows
+    real      every trained model on real songs, for information
 
 Models are trained by the configurations that come with graphmix into folders of --work, unless they are there; a
-training that was interrupted goes on. With --log a line of JSON is appended for every model and song, and what the log
-holds is not done again. The floor of any table is what remains of the audio loss for who decides as the songbook's
-engineer does, without chance and mixing style (``oracle``). Intervals are 95 % bootstrap intervals over songs.
+training that was interrupted is resumed. With --log a line of JSON is appended for every model and song, and what the
+log holds is not repeated. The floor of any table is the audio loss that remains with the decisions of the songbook's
+engineer, without chance and mixing style (``oracle``). Intervals are 95 % bootstrap intervals over songs.
 
 The proxy network has a benchmark of its own, proxy.py.
 """
@@ -61,7 +61,7 @@ OTHER_MODELS = ("graph-gps", "graph-transformer", "graph-gine", "autoregressive"
 HEADS = {"per-type heads": "per-type", "joint head": "joint"}
 TEST_SHARE = 0.15
 CHAIN = "ecnsgdr"
-COURSE_EVERY = 2
+CURVE_EVERY = 2
 FEATURES: SongFeatures = {}
 """Features of whole songs, computed once for all trainings."""
 SHOWN_OF_HEADS = ("audio_loss", "f1", "parameter_error")
@@ -101,7 +101,7 @@ def trained(label: str, config: TrainConfig, options: argparse.Namespace, note: 
 
 
 def held_out(songs: Path, options: argparse.Namespace) -> list[EvaluationSong]:
-    """The songs that no training touches: the parting of :func:`config_of`."""
+    """The held-out songs, by the split of :func:`config_of`."""
     data = load_config("graph").data
     records = songs_in([songs], options.max_tracks)
     chosen = {r.song_id for r in split_songs(records, options.validation, TEST_SHARE, data.split_seed)["test"]}
@@ -198,18 +198,18 @@ def run_start(options: argparse.Namespace, rows: list[Row], note: Note) -> None:
     settings = replace(DRAFT, steps=options.start_steps, chain=CHAIN)
     if songs:  # what is compiled is loaded before a clock runs
         for start in starts.values():
-            list(course(songs[0].load(settings.sample_rate)[0], replace(settings, steps=1), start))
+            list(learning_curve(songs[0].load(settings.sample_rate)[0], replace(settings, steps=1), start))
     for song in songs:
         loaded: Song | None = None
         for name, start in starts.items():
             if (song.song_id, name) in have:
                 continue
             loaded = loaded or song.load(settings.sample_rate)[0]
-            points = [[round(seconds, 3), round(loss, 6)] for seconds, loss in course(loaded, settings, start)]
-            note({"part": "start", "song": song.song_id, "start": name, "course": points})
+            points = [[round(seconds, 3), round(loss, 6)] for seconds, loss in learning_curve(loaded, settings, start)]
+            note({"part": "start", "song": song.song_id, "start": name, "history": points})
 
 
-def course(song: Song, settings: SearchSettings, start: EstimatorStart | None) -> Iterator[tuple[float, float]]:
+def learning_curve(song: Song, settings: SearchSettings, start: EstimatorStart | None) -> Iterator[tuple[float, float]]:
     """(seconds since the beginning, best loss over the song so far): at the start and after every few steps.
 
     The clock stands still while the loss of a point is computed, except where the start itself needs it.
@@ -225,7 +225,7 @@ def course(song: Song, settings: SearchSettings, start: EstimatorStart | None) -
     yield seconds, best
     while training.step < settings.steps:
         begun = perf_counter()
-        for _ in range(min(COURSE_EVERY, settings.steps - training.step)):
+        for _ in range(min(CURVE_EVERY, settings.steps - training.step)):
             training.advance()
         seconds += perf_counter() - begun
         best = min(best, float(objective.evaluate(training.raw.snapshot()).total))
@@ -291,16 +291,16 @@ def bar(what: str, value: float, limit: float, *, at_most: bool) -> Row:
 
 
 def speedups(rows: Sequence[Row]) -> list[float]:
-    """Of each song, how many times sooner the reverse start has the loss that the usual start begins with.
+    """How many times sooner, for each song, the reverse start has the loss that the usual start begins with.
 
-    A song on which it never gets there counts as 0; its own beginning may be better.
+    A song on which it never reaches that loss counts as 0; its own beginning may be better.
     """
-    courses: dict[str, dict[str, list[list[float]]]] = {}
+    histories: dict[str, dict[str, list[list[float]]]] = {}
     for row in rows:
         if row["part"] == "start":
-            courses.setdefault(row["song"], {})[row["start"]] = row["course"]
+            histories.setdefault(row["song"], {})[row["start"]] = row["history"]
     found = []
-    for own in courses.values():
+    for own in histories.values():
         if {"usual", "estimator"} <= set(own):
             usual_seconds, target = own["usual"][0]
             reached = next((seconds for seconds, loss in own["estimator"] if loss <= target), None)
@@ -389,7 +389,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--evaluate-every", type=int, help="with --steps")
     parser.add_argument("--validation", type=float, default=0.06, help="share of the songs that trainings watch")
     parser.add_argument("--start-steps", type=int, default=50, help="of the search, in part start")
-    parser.add_argument("--songs", type=int, help="of those held out, at most")
+    parser.add_argument("--songs", type=int, help="largest number of held-out songs")
     parser.add_argument("--max-tracks", type=int, default=24)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--log", type=Path, help="append a line of JSON for each model and song; resumed from")

@@ -69,7 +69,7 @@ class FloorCount:
         graph: with parameters of the right shapes.
         rack: the processors.
         samples: of a segment.
-        scored: of which the loss hears so many.
+        scored: number of them that enter the loss.
     """
 
     def __init__(self, plan: Plan, graph: MixGraph, rack: Rack, samples: int, scored: int) -> None:

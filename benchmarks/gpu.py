@@ -3,15 +3,15 @@
     python benchmarks/gpu.py --json gpu.json
     python benchmarks/gpu.py --device cpu --quick
 
-The training step of step.py on a GPU: stereo at 30 kHz, 3.8 s, gain-staging and loss included, raw parameters, AdamW
-in one kernel, projection into the ranges. Sections, each of which stands alone: one that fails says so, and the others
+The training step of step.py on a GPU: stereo at 30 kHz, 3.8 s, gain-staging and loss included, raw parameters, AdamW in
+one kernel, projection into the ranges. Sections, which are independent: one that fails is reported, and the others
 still run. Those that need the CPU come last, because a fresh machine compiles its kernels first.
 
 - ``steps``: training step and forward without gradients for several consoles, and peak memory.
 - ``waiting``: does a step make the host wait? PyTorch raises if so.
 - ``kernels``: launches of a step, how long the GPU is busy with them, and which take longest.
 - ``cuda graph``: the same step, recorded once and replayed.
-- ``batches``: several songs at once, until more of them bring no more seconds of tracks for each second.
+- ``batches``: several songs at once, until more of them no longer increase the throughput.
 - ``tf32``: seconds and loss with matrix products in TF32, against float32.
 - ``leave-one-out``: losses without each processor on one segment, as a multiple of rendering it once.
 - ``grafx``: the same step by GRAFX 0.6 on the same GPU, as installed and with an exact convolution.

@@ -1,4 +1,4 @@
-"""Throughput of mine-all: what do a pool and Ray cost over plain runs of mine(), and what do two workers bring?
+"""Throughput of mine-all: what do a pool and Ray cost compared with plain runs of mine(), and what do two workers gain?
 
     python benchmarks/mine_all.py --json
     python benchmarks/mine_all.py --collection ../shared/audio --limit 4 --steps 100 --rounds 2
@@ -11,10 +11,10 @@ own, one after the other:
 - ``ray``: ``mine_all`` on a local Ray cluster with one task at a time.
 
 Seconds are those from the call of ``mine_all``, or of the first ``mine()``, to its return: the start of workers, which
-load the libraries while the plain process has them already, is in them, and also told apart (``start_s``, from the call
-to the first song's first file), since it does not grow with the number of songs. CPU seconds are of the process and all
-its children; they suffer less from what else a machine has to do. Overhead is seconds beyond the plain run's, as a
-share of them. Repeated runs are taken in turn, and the median is told.
+load the libraries while the plain process has them already, is included, and also listed separately (``start_s``, from
+the call to the first song's first file), since it does not grow with the number of songs. CPU seconds are of the
+process and all its children; they suffer less from what else a machine has to do. Overhead is seconds beyond the plain
+run's, as a share of them. Repeated runs alternate, and the median is reported.
 """
 
 import argparse

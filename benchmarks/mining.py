@@ -1,20 +1,20 @@
-"""Mining a song end to end: how long until graphmix has what the paper's recipe on GRAFX comes to?
+"""Mining a song end to end: how long until graphmix reaches the result of the paper's recipe on GRAFX?
 
     python benchmarks/mining.py --song ../shared/audio/mauiwowi --log mining.jsonl --picture mining.png
 
 First the recipe (peers/grafx_recipe.py) runs to its end, on GRAFX with an exact convolution of fast length and with
 glibc's allocator set as for graphmix. Its budget is the paper's 6,000 steps and 12 rounds of 500, scaled down in the
-same proportions (SearchSettings.scaled): by default to 150 steps and 1 round of 150. What it comes to is the target:
-the L_a of its last graph, by graphmix's loss over the whole song, and its pruning ratio. With few steps its levels are
-not yet found, and with few steps a round its trials take most of the time: a larger budget says more.
+same proportions (SearchSettings.scaled): by default to 150 steps and 1 round of 150. Its result is the target: the L_a
+of its last graph, by graphmix's loss over the whole song, and its pruning ratio. With few steps its levels are not yet
+found, and with few steps a round its trials take most of the time; a larger budget is more meaningful.
 
-Then graphmix mines the same song by its preset ``draft``, once with each policy, until a graph of its course has at
-most that L_a + 0.002 and at least that ratio - 0.02. Its clock starts with the levels; a point of its course is the
-best graph so far at an evaluation over the whole song. A run that never gets there says so.
+Then graphmix mines the same song with its preset ``draft``, once with each policy, until a graph has at most that L_a +
+0.002 and at least that ratio - 0.02. Its clock starts with the levels; a point of its history is the best graph so far
+at an evaluation over the whole song. A run that never reaches the target is reported as such.
 
 Each has a process of its own, one after the other. Reading the song and a first step, which loads what is compiled,
 come before the clocks start. One run each: nothing is repeated, and nothing is extrapolated to the paper's budget. With
---log every point is appended as a line of JSON when it is there; --peer takes the recipe's end from such a file.
+--log every point is appended as a line of JSON at once; --peer takes the recipe's result from such a file.
 """
 
 import argparse
@@ -55,16 +55,16 @@ def build(name: str, work: Mapping[str, Any], imported: Callable[[], None]) -> M
     song = load_song(work["song"])
     rack = Rack.console(CHAIN, song.sample_rate)
     console = mixing_console(rack, song.subgroups, CHAIN)
-    course: list[dict[str, Any]] = []
+    history: list[dict[str, Any]] = []
 
     def note(point: dict[str, Any]) -> None:
-        course.append(point)
+        history.append(point)
         append(work["log"], {"contender": name, **point})
 
     run = make(work, Objective(song, rack), console, note)
     facts = {"song": song.name, "tracks": song.num_tracks, "subgroups": len(song.subgroups)}
     facts["processors"] = sum(count_processors(console).values())
-    return {"mine": lambda: facts | run() | {"course": course}}
+    return {"mine": lambda: facts | run() | {"history": history}}
 
 
 def make_peer(work: Mapping[str, Any], objective: Any, console: Any, note: Note) -> Job:
@@ -94,25 +94,25 @@ def make_graphmix(work: Mapping[str, Any], objective: Any, console: Any, note: N
     fit(console, objective.song, objective.rack, replace(settings, steps=1))
 
     def run() -> dict[str, Any]:
-        course = Course(work["target"], note, work["whole"])
+        history = History(work["target"], note, work["whole"])
         try:
             start = start_graph(console, objective, find_baselines(objective, True), settings.seed)
-            Search(objective, settings, SearchState(ScoredGraph(start)), save=course).run()
+            Search(objective, settings, SearchState(ScoredGraph(start)), save=history).run()
         except Reached:
             pass
-        end = course.reached or course.last
-        return {**end, "reached": course.reached is not None, "settings": asdict(settings)}
+        end = history.reached or history.last
+        return {**end, "reached": history.reached is not None, "settings": asdict(settings)}
 
     return run
 
 
-class Course:
-    """Hears of every step and trial of a search, and notes each new best graph.
+class History:
+    """Observer of every step and trial of a search that records each new best graph.
 
     Args:
         target: L_a and pruning ratio.
         note: called with each point.
-        whole: go on after the target is met.
+        whole: continue after the target is met.
     """
 
     def __init__(self, target: Mapping[str, float], note: Note, whole: bool) -> None:
@@ -201,7 +201,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--log", type=Path, help="append points and ends here as JSON lines")
     parser.add_argument("--peer", type=Path, help="a log that holds the recipe's end, instead of running it")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.add_argument("--picture", type=Path, help="the courses as well")
+    parser.add_argument("--picture", type=Path, help="draw the learning curves into this file")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 

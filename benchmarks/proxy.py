@@ -1,4 +1,4 @@
-"""The proxy network against the channel strip: trains it, and measures it on settings and sounds that it never met.
+"""The proxy network against the channel strip: trains it, and measures it on settings and sounds not used in training.
 
     python benchmarks/proxy.py --json proxy.json --save graphmix/models/pretrained/proxy.safetensors
     python benchmarks/proxy.py --network dilated --steps 2000
@@ -6,7 +6,7 @@
 
 It learns from clicks, seven tracks of the demo song and coloured noise, each with settings of its own. It is judged by
 auraloss's multi-resolution STFT error against the true chain, as a share of the error of doing nothing, the mean
-over sounds: on the three tracks of the demo song that it did not hear, played with other seeds, and on real songs where
+over sounds: on the three held-out tracks of the demo song, played with other seeds, and on real songs where
 they are given. Bar: 25 %. The error's floor is that of graphmix's audio loss; auraloss's own, 40 dB lower, stands
 beside it.
 """
@@ -53,7 +53,7 @@ class Progress:
         device = proxy.network.lift.device
         self.sounds, self.settings = (part.to(device) for part in judged_sounds(unseen(), 8, 2.0))
         self.losses: list[float] = []
-        self.course: list[tuple[int, float, float, float | None]] = []
+        self.history: list[tuple[int, float, float, float | None]] = []
         self.begun, self.judging_s = perf_counter(), 0.0
 
     def __call__(self, step: int, loss: float) -> None:
@@ -68,7 +68,7 @@ class Progress:
             share = score_proxy(self.proxy, self.sounds, self.settings).share
             self.judging_s += perf_counter() - begun
         mean = sum(self.losses[-self.every :]) / len(self.losses[-self.every :])
-        self.course.append((step, seconds, mean, share))
+        self.history.append((step, seconds, mean, share))
         shown = "" if share is None else f", share {100 * share:.1f} % of 8 sounds"
         print(f"step {step}: {seconds:.0f} s, loss {mean:.4f}{shown}", flush=True)
 
@@ -115,14 +115,14 @@ def real_sounds(folder: Path, sample_rate: int) -> Sounds:
 
 
 def train(name: str, training: ProxyTraining, device: str) -> tuple[TCNProxy, Row]:
-    """A new proxy, and how its training went."""
+    """A new proxy and the history of its training."""
     torch.manual_seed(training.seed)
     config = NETWORKS[name]
     proxy = TCNProxy(config.sample_rate, config).to(device)
     progress = Progress(proxy, 50, 500)
     pretrain_proxy(proxy, Sounds.of_demo_song(TRAINED_ON, TRAINED_SEEDS), training, progress)
     seconds = perf_counter() - progress.begun - progress.judging_s
-    return proxy, {"network": name, "steps": len(progress.losses), "seconds": seconds, "course": progress.course}
+    return proxy, {"network": name, "steps": len(progress.losses), "seconds": seconds, "history": progress.history}
 
 
 def print_rows(rows: list[Row]) -> None:
@@ -170,8 +170,8 @@ def main() -> None:
             save_proxy(proxy, arguments.save)
     result["weights"] = sum(p.numel() for p in proxy.parameters())
     rows = judge(proxy, "unseen tracks and seeds", unseen(), arguments.sounds, 3.0)
-    heard = Sounds.of_demo_song(TRAINED_ON, TRAINED_SEEDS[:1])
-    rows += judge(proxy, "tracks that it heard", heard, arguments.sounds, 3.0)[:1]
+    known = Sounds.of_demo_song(TRAINED_ON, TRAINED_SEEDS[:1])
+    rows += judge(proxy, "tracks used in training", known, arguments.sounds, 3.0)[:1]
     for name in SONGS if arguments.songs else ():
         if (arguments.songs / name).is_dir():
             real = real_sounds(arguments.songs / name, proxy.sample_rate)

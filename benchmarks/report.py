@@ -32,15 +32,21 @@ COLOURS = {
 
 
 def read_log(path: Path | None) -> list[dict[str, Any]]:
-    """The lines of a log of JSON; none where there is no log, and without one that a kill cut off."""
+    """The lines of a log of JSON: none where there is no log, and without a last line that was cut off by a kill.
+
+    Logs of older versions call a history "course".
+    """
     if path is None or not path.exists():
         return []
     rows = []
     for text in path.read_text().splitlines():
         try:
-            rows.append(json.loads(text))
+            row = json.loads(text)
         except ValueError:
             continue
+        if "course" in row:
+            row["history"] = row.pop("course")
+        rows.append(row)
     return rows
 
 
@@ -129,8 +135,8 @@ def print_trials(result: Row) -> None:
     """Passes and leave-one-out losses, then the rounds beside brute force by full renders."""
     console = Console(width=150)
     size = f"{result['song']} ({result['tracks']}, {result['subgroups']}), {result['processors']} processors"
-    heard = f"{result['segments']} of {result['of_segments']} segments"
-    table = make_table(f"{size}, {heard}", ("work", "s", "full passes as before", "full passes as now"))
+    segments = f"{result['segments']} of {result['of_segments']} segments"
+    table = make_table(f"{size}, {segments}", ("work", "s", "full passes as before", "full passes as now"))
     works = {"fresh": "full pass as before", "pass": "full pass as now", "leave-one-out": "all leave-one-out losses"}
     for job, label in works.items():
         own = result[job]
@@ -186,9 +192,9 @@ def save_mining(result: Row, path: Path) -> None:
     plt = _pyplot()
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True, layout="constrained")
     for name, own in _miners(result):
-        seconds = [point["seconds"] for point in own["course"]]
+        seconds = [point["seconds"] for point in own["history"]]
         for axes, key in ((above, "L_a"), (below, "rho")):
-            axes.step(seconds, [point[key] for point in own["course"]], ".-", where="post", label=name)
+            axes.step(seconds, [point[key] for point in own["history"]], ".-", where="post", label=name)
     for axes, key, label in ((above, "L_a", "L_a over the song"), (below, "rho", "pruning ratio")):
         axes.axhline(result["target"][key], color="#b8b8b8", linestyle=":")
         axes.set_ylabel(label)

@@ -14,7 +14,7 @@ own, so that it has its own allocator and its own peak memory; they work in turn
   filters, one batch for all channels).
 - ``grafx_exact``: its convolution (which is not exact, see docs/peers.md) replaced by an exact one of a length at
   which FFTs are fast, and glibc's allocator set as for graphmix.
-- ``floor``: the FFTs and the memory traffic that nobody can avoid; see floor.py.
+- ``floor``: the unavoidable FFTs and memory traffic; see floor.py.
 """
 
 import argparse

@@ -39,8 +39,8 @@ def fit_chain(folder: Path, chain: str, steps: int, seed: int) -> dict[str, obje
     started = time.perf_counter()
     fitted = fit(graph, song, rack, settings)
     seconds = time.perf_counter() - started
-    course = [[step, round(loss, 4)] for step, loss in fitted.history]
-    return row | {"losses": [round(float(x), 4) for x in fitted.loss], "course": course, "seconds": round(seconds, 1)}
+    history = [[step, round(loss, 4)] for step, loss in fitted.history]
+    return row | {"losses": [round(float(x), 4) for x in fitted.loss], "history": history, "seconds": round(seconds, 1)}
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ The console is the full one of a song, or of the first tracks of a song dealt to
 the fitted console is kept in that file, and taken from it the next time. All is measured on the same fitted console and
 segments, in one process, with glibc's allocator set to keep memory:
 
-- a full evaluation pass as it was: each segment rendered on its own, all responses computed anew;
+- a full evaluation pass as it was: each segment rendered on its own, all responses recomputed;
 - a full evaluation pass as it is: Objective.evaluate, which computes responses once for all segments;
 - exact leave-one-out losses of all processors, render caches included, as a multiple of both;
 - one round by each policy, each from the same console, with the same tolerance; "full renders" renders the graph
-  without its candidates from the sources for each trial. Where trials hear a part of the song, the end of a round puts
-  back what the whole song does not bear, which is part of its seconds. L_a on the trial segments and over the whole
-  song is measured afterwards.
+  without its candidates from the sources for each trial. Where trials use a part of the song, the end of a round
+  restores removals that the whole song does not tolerate, and this counts in its seconds. L_a on the trial segments
+  and over the whole song is measured afterwards.
 
 Passes and losses are medians, rounds are single runs.
 """
@@ -259,7 +259,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stems", type=Path, default=Path("../shared/audio/mauiwowi"), help="of a synthetic mix")
     parser.add_argument("--graph", type=Path, help=".safetensors file of the fitted console; made if it is not there")
     parser.add_argument("--steps", type=int, default=60, help="of the fit")
-    parser.add_argument("--segments", type=int, default=0, help="trials hear so many of the song's; 0 is all")
+    parser.add_argument("--segments", type=int, default=0, help="number of the song's segments for trials; 0 is all")
     parser.add_argument("--tolerance", type=float, default=0.01)
     parser.add_argument("--rounds", nargs="*", choices=list(ROUNDS), default=list(ROUNDS), metavar="ROUND")
     parser.add_argument("--repeats", type=int, default=5, help="of passes and leave-one-out losses")

@@ -1,1 +1,1 @@
-"""What the benchmarks and the parity tests know of graphmix's peers."""
+"""graphmix's peers, for the benchmarks and the parity tests."""

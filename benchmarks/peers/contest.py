@@ -94,7 +94,7 @@ def repeat(
 ) -> dict[str, list[dict]]:
     """Let contenders work in turn, round by round -> for each what it answered after the warm-up.
 
-    The first of several runs says nothing about a job: loops are compiled, libraries loaded, caches filled.
+    The first of several runs is not representative of a job: loops are compiled, libraries loaded, caches filled.
     It is never a result, and only the second decides whether a job is slow.
 
     Args:
@@ -151,7 +151,7 @@ def _status_gb(field: str) -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024 / 1e9
-    raise SystemExit(f"this system does not tell {field}: the benchmark of memory needs Linux.")
+    raise SystemExit(f"this system does not report {field}: the benchmark of memory needs Linux.")
 
 
 def summarize(runs: Sequence[Mapping[str, float]], key: str = "seconds") -> dict[str, float]:

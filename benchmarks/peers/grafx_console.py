@@ -187,7 +187,7 @@ class GrafxConsole(nn.Module):
         self.weight_logits = nn.Parameter(torch.logit(graph.wet[nodes].clamp(1e-6, 1 - 1e-6)))
 
     def forward(self, sources: Tensor, gradients: bool = True) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Sources [tracks, 2, samples] in graphmix's order -> the mix, and what processors say beside their output."""
+        """Sources [tracks, 2, samples] in graphmix's order -> the mix, and what processors return besides."""
         mix, intermediates, _ = render_grafx(
             self.processors,
             sources if self.in_order else sources[self.source_rows],

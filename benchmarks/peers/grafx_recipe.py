@@ -1,9 +1,9 @@
 """The pruning paper's search on GRAFX's processors: the full console, training, rounds of trials and fine-tuning.
 
 What its repository does is done here: raw values start from a normal distribution of deviation 0.01 and every weight at
-a half; AdamW with a constant rate and no decay, anew after each round; a random segment each step, uniform over the
-song; gain-staging, the pull of the delays' radii, and the weights' sum with a growing factor. A trial renders the graph
-that the round began with, the weights of what is removed at zero, over all segments, and computes the loss of
+a half; AdamW with a constant rate and no decay, restarted after each round; a random segment each step, uniform over
+the song; gain-staging, the pull of the delays' radii, and the weights' sum with a growing factor. A trial renders the
+graph that the round began with, the weights of what is removed at zero, over all segments, and computes the loss of
 prediction and target; its threshold is the smallest loss so far, fine-tuned graphs included, plus the tolerance. A
 round's removals are carried out at its end. The last graph is the result.
 
@@ -13,7 +13,7 @@ are gain-staged as well; alpha_p ends at 0.01; a type leaves a round when a sing
 graphmix's policies, which choose and render nothing). Evaluation covers the whole song, each sample once, by
 graphmix's segments, and not from the second second on. Nothing is logged.
 
-Segments and target are the song's, held in memory. The clock stops while graphmix's ruler is held to the result.
+Segments and target are the song's, held in memory. The clock stops while graphmix measures the result.
 """
 
 from collections.abc import Callable, Collection
@@ -104,7 +104,7 @@ class GrafxRecipe:
         objective: the song, its segments, and the ruler.
         console: the full console; only its structure counts.
         settings: of the budget, in the paper's proportions; rates, tolerance, policy and seed.
-        note: called with each point of the course: seconds, L_a by graphmix's ruler, pruning ratio.
+        note: called with each point of the history: seconds, L_a as graphmix measures it, pruning ratio.
     """
 
     def __init__(self, objective: Objective, console: MixGraph, settings: SearchSettings, note: Note) -> None:
@@ -117,7 +117,7 @@ class GrafxRecipe:
         self._begun = perf_counter()
 
     def run(self) -> dict[str, Any]:
-        """From the first step to the last; returns the last point of the course."""
+        """From the first step to the last; returns the last point of the history."""
         self._begun = perf_counter()
         self.train(self.settings.steps)
         point = self.report("console")
@@ -199,7 +199,7 @@ class GrafxRecipe:
         return sum(losses) / sum(segment.weight for segment, _, _ in self.segments)
 
     def report(self, phase: str) -> dict[str, Any]:
-        """Note a point of the course; the time that this takes does not count."""
+        """Record a point of the history; the time that this takes does not count."""
         stopped = perf_counter()
         ratio = pruning_ratio(self.peer.graph, self.counts)["all"]
         point = {"phase": phase, "seconds": stopped - self._begun, "L_a": self.measure(), "rho": ratio}
