@@ -62,7 +62,7 @@ def songbook(
 
     settings = SongbookSettings(
         seed=seed,
-        mode=mode,
+        mode=mode,  # type: ignore[arg-type]  # checked there
         chance=chance,
         style_spread=style_spread,
         min_tracks=min_tracks,
@@ -70,7 +70,7 @@ def songbook(
         seconds=seconds,
         songs_per_artist=songs_per_artist,
         sample_rate=sample_rate,
-        audio_format=audio_format,
+        audio_format=audio_format,  # type: ignore[arg-type]
     )
     run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles)
 

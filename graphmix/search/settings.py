@@ -1,9 +1,7 @@
 """Settings of a search, and the two presets."""
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import wraps
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
@@ -12,39 +10,12 @@ from pydantic.dataclasses import dataclass
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import CONSOLE_CHAIN
 from graphmix.search.policies import POLICIES, Policy
+from graphmix.settings import EXPECTED, raising
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-
-_EXPECTED = {
-    "int_type": "it is a whole number",
-    "int_from_float": "it is a whole number",
-    "float_type": "it is a number",
-    "bool_type": "it is True or False",
-    "string_type": "it is text",
-    "finite_number": "it is a finite number",
-    "greater_than_equal": "it cannot be negative",
-    "greater_than": "it must be above 0",
-    "unexpected_keyword_argument": "there is no such setting",
-}
-"""What a setting should be, by the name of pydantic's error."""
-
-
-def _with_search_errors(cls: type) -> type:
-    """The class, whose instances are refused by one sentence each in place of pydantic's report."""
-    validate: Callable[..., None] = cls.__init__  # type: ignore[misc]
-
-    @wraps(validate)
-    def init(self: Any, *args: Any, **values: Any) -> None:
-        try:
-            validate(self, *args, **values)
-        except ValidationError as error:
-            raise SearchError(_sentence(error)) from None
-
-    cls.__init__ = init  # type: ignore[misc]
-    return cls
 
 
 def _sentence(error: ValidationError) -> str:
@@ -57,10 +28,10 @@ def _sentence(error: ValidationError) -> str:
         return f"{name} is {first['input']!r}; it has to be {limit}."
     if name == "momentum" and first["type"] == "greater_than_equal":
         return f"{name} is {first['input']!r}; it has to be at least 0 and below 1."
-    return f"{name} is {first['input']!r}; {_EXPECTED.get(first['type'], first['msg'])}."
+    return f"{name} is {first['input']!r}; {EXPECTED.get(first['type'], first['msg'])}."
 
 
-@_with_search_errors
+@raising(SearchError, _sentence)
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class SearchSettings:
     """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).

@@ -1,19 +1,37 @@
 """Settings of a songbook: with the index of a song, all of that song follows from them."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal, get_args
+
+from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SongError
+from graphmix.settings import EXPECTED, raising
 
-MODES = ("console", "gain")
-FORMATS = ("flac", "wav")
+Mode = Literal["console", "gain"]
+AudioFormat = Literal["flac", "wav"]
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MIN_SECONDS, MIN_RATE = 2.0, 16000
 STREAMS = ("artist", "form", "topology", "score", "playing", "condition", "chance")
 """What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
 
 
-@dataclass(frozen=True)
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":
+        return f"{first['ctx']['error']}"
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    if first["type"] == "literal_error":
+        allowed = {"mode": MODES, "audio_format": FORMATS}[name]
+        return f"the songbook's {name} is {first['input']!r}; choose {' or '.join(allowed)}."
+    return f"the songbook's {name} is {first['input']!r}; {EXPECTED.get(first['type'], first['msg'])}."
+
+
+@raising(SongError, _sentence)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 class SongbookSettings:
     """Settings of a songbook.
 
@@ -33,7 +51,7 @@ class SongbookSettings:
     """
 
     seed: int = 0
-    mode: str = "console"
+    mode: Mode = "console"
     chance: float = 0.3
     style_spread: float = 0.3
     min_tracks: int = 2
@@ -41,29 +59,30 @@ class SongbookSettings:
     seconds: tuple[float, float] = (10.0, 30.0)
     songs_per_artist: int = 4
     sample_rate: int = 30000
-    audio_format: str = "flac"
+    audio_format: AudioFormat = "flac"
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> "SongbookSettings":
         if self.seed < 0:
-            raise SongError(f"the songbook's seed is {self.seed}; give 0 or a positive whole number.")
-        for name, allowed in (("mode", MODES), ("audio_format", FORMATS)):
-            if getattr(self, name) not in allowed:
-                raise SongError(f"the songbook's {name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
+            raise ValueError(f"the songbook's seed is {self.seed}; give 0 or a positive whole number.")
         for name in ("chance", "style_spread"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SongError(f"the songbook's {name} is {getattr(self, name)}; it lies between 0 and 1.")
+                raise ValueError(f"the songbook's {name} is {getattr(self, name)}; it lies between 0 and 1.")
         if self.min_tracks < 1 or (self.max_tracks is not None and self.max_tracks < self.min_tracks):
-            raise SongError(
+            raise ValueError(
                 f"songs cannot have {self.min_tracks} to {self.max_tracks} tracks; give 1 or more, and no fewer "
                 "at the most than at the least."
             )
         low, high = self.seconds
-        if not (math.isfinite(high) and MIN_SECONDS <= low <= high):
-            raise SongError(f"songs cannot last {low} to {high} seconds; give {MIN_SECONDS:g} or more, shortest first.")
+        if not MIN_SECONDS <= low <= high:
+            raise ValueError(
+                f"songs cannot last {low} to {high} seconds; give {MIN_SECONDS:g} or more, shortest first."
+            )
         if self.songs_per_artist < 1:
-            raise SongError(f"songs_per_artist is {self.songs_per_artist}; give 1 or more.")
+            raise ValueError(f"songs_per_artist is {self.songs_per_artist}; give 1 or more.")
         if self.sample_rate < MIN_RATE:
-            raise SongError(f"the songbook's sample rate is {self.sample_rate} Hz; give {MIN_RATE} or more.")
+            raise ValueError(f"the songbook's sample rate is {self.sample_rate} Hz; give {MIN_RATE} or more.")
+        return self
 
     def stream(self, purpose: str, *numbers: int) -> tuple[int, ...]:
         """Seed of the random numbers for one purpose (of :data:`STREAMS`) of one song, track, …"""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Batch
 from torch_geometric.transforms import BaseTransform, Compose
 
+from graphmix.datasets.merge import AbsorbRedundant, MergeGains
 from graphmix.datasets.positions import AddDagPositions, AddSpectralPositions
 from graphmix.datasets.transforms import AddNodes, DropNodes, PermuteTracks, renumber
 from graphmix.errors import GraphError
@@ -167,3 +168,38 @@ def test_every_transform_has_a_repr_that_says_its_settings() -> None:
         "PermuteTracks()",
         "AddSpectralPositions(k=3, attr_name='a')",
     ]
+
+
+def without_processors() -> MixGraph:
+    graph = MixGraph([], 30000)
+    graph.chain(graph.add("in", name="0.wav"), graph.add("mix"), graph.add("out", name="mix"))
+    return graph
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [DropNodes(1.0), PermuteTracks(), AddNodes(0, wet=1.0), AbsorbRedundant(), MergeGains()],
+    ids=lambda transform: type(transform).__name__,
+)
+@pytest.mark.parametrize("types", ["none", "unused"])
+def test_a_graph_without_a_processor_stays_as_it_is(transform: BaseTransform, types: str) -> None:
+    if types == "none":
+        graph = without_processors()
+        if isinstance(transform, AddNodes):
+            with pytest.raises(GraphError, match="there is no type to add"):
+                transform(graph)
+            return
+    else:
+        graph = small_graph(2)
+        graph = remove_nodes(graph, graph.processors.tolist())
+    result = transform(graph)
+    assert validate(result).num_nodes == graph.num_nodes
+    assert torch.equal(result.edge_index, graph.edge_index) or isinstance(transform, PermuteTracks)
+
+
+@pytest.mark.parametrize("transform", [AddDagPositions(), AddDagPositions(logarithmic=True), AddSpectralPositions(3)])
+def test_positions_of_graphs_without_processors_and_without_nodes_are_finite(transform: BaseTransform) -> None:
+    for graph in (without_processors(), MixGraph([], 30000)):
+        positions = transform(graph)[transform.attr_name]
+        assert positions.shape[0] == graph.node_type.numel()
+        assert bool(positions.isfinite().all())

@@ -1,5 +1,6 @@
 """Decisions follow from what is measured: each fault brings its correction, and chance is all that the oracle lacks."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -287,7 +288,19 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ({"seed": -1}, "seed is -1"),
         ({"sample_rate": 8000}, "8000 Hz"),
         ({"songs_per_artist": 0}, "songs_per_artist is 0"),
+        ({"seed": "one"}, "seed is 'one'; it is a whole number"),
+        ({"chance": float("nan")}, "chance is nan; it is a finite number"),
+        ({"colour": 3}, "colour is 3; there is no such setting"),
     ):
         with pytest.raises(SongError, match=words):
             SongbookSettings(**changes)  # type: ignore[arg-type]
-    assert SongbookSettings.from_dict(SongbookSettings(seed=3).to_dict()) == SongbookSettings(seed=3)
+
+
+def test_settings_are_read_from_json_also_with_their_old_name() -> None:
+    values = json.loads(json.dumps(SongbookSettings(seed=3, seconds=(3, 4)).to_dict()))
+    assert SongbookSettings.from_dict(values) == SongbookSettings(seed=3, seconds=(3.0, 4.0))
+    old = {("habits" if key == "style_spread" else key): value for key, value in values.items()}
+    assert SongbookSettings.from_dict(old) == SongbookSettings.from_dict(values)
+    for change in ({"seconds": None}, {"colour": 3}, {"seed": 0.5}):
+        with pytest.raises(SongError):
+            SongbookSettings.from_dict({**values, **change})
