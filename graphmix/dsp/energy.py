@@ -82,7 +82,7 @@ class _UnitEnergy(torch.autograd.Function):
         return grad_taps, None, None
 
 
-def _by_tensors(taps: Tensor, center: int, length: int) -> Tensor:
+def by_tensors(taps: Tensor, center: int, length: int) -> Tensor:
     """The same by tensor operations, on any device."""
     energy = taps.square().sum(dim=(1, 2), keepdim=True) / 2
     return place(taps * (energy + ENERGY_FLOOR).rsqrt(), center, length)
@@ -107,4 +107,4 @@ def unit_energy(taps: Tensor, center: int = 0, length: int | None = None) -> Ten
         raise ValueError(f"{taps.size(-1)} taps do not fit onto a circle of {length} samples")
     if taps.device.type == "cpu":
         return _UnitEnergy.apply(taps, center, length)
-    return _by_tensors(taps, center, length)
+    return by_tensors(taps, center, length)

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 _BLOCK = 16
 """The mask of frame ``_BLOCK * b + j`` is that of frame ``_BLOCK * b`` times j frames of decay."""
-_NODES = 8
+NODES_AT_ONCE = 8
 """Nodes at a time: bounds the memory for their frames, which are 4 times as long as a response."""
 
 
@@ -143,8 +143,8 @@ class _MaskedNoise(torch.autograd.Function):
         rise, fall = (half.numpy() for half in _halves(window))
         coarse, fine = (table.numpy() for table in _tables(initial, decay, noise.size(1)))
         stereo = initial.new_empty(nodes, 2, samples)
-        spectra = noise.new_empty(min(nodes, _NODES), *noise.shape)
-        for some in (slice(at, at + _NODES) for at in range(0, nodes, _NODES)):
+        spectra = noise.new_empty(min(nodes, NODES_AT_ONCE), *noise.shape)
+        for some in (slice(at, at + NODES_AT_ONCE) for at in range(0, nodes, NODES_AT_ONCE)):
             part = spectra[: len(coarse[some])]
             _mask(_parts(noise), coarse[some], fine[some], _parts(part))
             _overlap_add(torch.fft.irfft(part, n=size).numpy(), rise, fall, stereo[some].numpy())
@@ -158,9 +158,9 @@ class _MaskedNoise(torch.autograd.Function):
         rise, fall = (half.numpy() for half in _halves(window))
         coarse, fine = (table.numpy() for table in _tables(initial, decay, noise.size(1)))
         grad = grads[0].contiguous()
-        frames = grad.new_empty(min(nodes, _NODES), *noise.shape[:2], size)
+        frames = grad.new_empty(min(nodes, NODES_AT_ONCE), *noise.shape[:2], size)
         sums = torch.empty(nodes, 2, 2, 2 * noise.size(2), dtype=torch.float64)
-        for some in (slice(at, at + _NODES) for at in range(0, nodes, _NODES)):
+        for some in (slice(at, at + NODES_AT_ONCE) for at in range(0, nodes, NODES_AT_ONCE)):
             part = frames[: len(coarse[some])]
             _overlap_add_backward(grad[some].numpy(), rise, fall, part.numpy())
             spectra = _parts(torch.fft.rfft(part))
@@ -172,7 +172,7 @@ class _MaskedNoise(torch.autograd.Function):
         return by_initial, by_decay, None, None, None
 
 
-def _by_tensors(initial: Tensor, decay: Tensor, noise: Tensor, window: Tensor, samples: int) -> Tensor:
+def by_tensors(initial: Tensor, decay: Tensor, noise: Tensor, window: Tensor, samples: int) -> Tensor:
     """The same by tensor operations, on any device."""
     frame = torch.arange(noise.size(1), device=initial.device, dtype=initial.dtype)
     mask = torch.addcmul(initial[:, :, None], decay[:, :, None], frame[:, None]).exp()
@@ -201,4 +201,4 @@ def masked_noise(initial: Tensor, decay: Tensor, noise: Tensor, window: Tensor, 
     noise, window = noise.to(initial.dtype.to_complex()).contiguous(), window.to(initial.dtype)
     if initial.device.type == "cpu":
         return _MaskedNoise.apply(initial, decay, noise, window, samples)
-    return _by_tensors(initial, decay, noise, window, samples)
+    return by_tensors(initial, decay, noise, window, samples)

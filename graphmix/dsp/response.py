@@ -211,10 +211,10 @@ def apply_response(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tenso
     weights = _weights(n_fft, wet.dtype, wet.device)
     if u.device.type == "cpu":
         return _ApplyResponse.apply(u, h, wet, weights)
-    return _apply_by_tensors(u, h, wet, weights)
+    return apply_by_tensors(u, h, wet, weights)
 
 
-def _apply_by_tensors(u: Tensor, h: Tensor, wet: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def apply_by_tensors(u: Tensor, h: Tensor, wet: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The same by tensor operations, on any device."""
     v = u * h
     y = torch.lerp(torch.view_as_real(u), torch.view_as_real(v), wet[:, None, None, None])

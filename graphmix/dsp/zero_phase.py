@@ -145,9 +145,9 @@ def zero_phase_response(taps: Tensor, n_fft: int) -> Tensor:
         raise ValueError(f"{taps.size(-1)} taps do not fit into n_fft = {n_fft}")
     if taps.device.type == "cpu":
         return _Response.apply(taps.flatten(0, -2), n_fft).unflatten(0, taps.shape[:-1])
-    return _by_tensors(taps, n_fft)
+    return by_tensors(taps, n_fft)
 
 
-def _by_tensors(taps: Tensor, n_fft: int) -> Tensor:
+def by_tensors(taps: Tensor, n_fft: int) -> Tensor:
     """The same by tensor operations, on any device."""
     return rfft(place(taps, taps.size(-1) // 2, n_fft), n_fft).real

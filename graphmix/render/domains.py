@@ -96,7 +96,7 @@ def choose_domains(graph: MixGraph, rack: Rack, order: Sequence[int]) -> Domains
         order: its nodes, each after its sources.
     """
     segment = round(SEGMENT_SECONDS * graph.sample_rate)
-    choice = _Choice(_read_nodes(graph, rack), segment)
+    choice = DomainChoice(_read_nodes(graph, rack), segment)
     choice.look_ahead(order)
     for node in order:
         choice.place(node)
@@ -130,7 +130,7 @@ def _read_nodes(graph: MixGraph, rack: Rack) -> list[_Node]:
     return nodes
 
 
-class _Choice:
+class DomainChoice:
     """The state of the choice: the nodes, and the components so far."""
 
     def __init__(self, nodes: list[_Node], segment: int) -> None:
@@ -165,7 +165,7 @@ class _Choice:
         from_samples = len(spectral) < len(node.sources)
         if not node.filter_ahead and (from_samples or len(groups) > 1):
             return
-        best = min(range(len(groups), -1, -1), key=lambda count: self._cost(node, spectral, groups, count))
+        best = min(range(len(groups), -1, -1), key=lambda count: self.cost(node, spectral, groups, count))
         joined = {c for group in groups[:best] for c in group}
         self.cuts.update((s, index) for s, c in spectral.items() if c not in joined)
         self._join(index, joined, enters=from_samples or best < len(groups) or not spectral)
@@ -175,7 +175,7 @@ class _Choice:
         previous = [self.nodes[s] for s in node.sources if self.nodes[s].component in joined]
         return max((p.before for p in previous), default=0), max((p.after for p in previous), default=0)
 
-    def _cost(self, node: _Node, spectral: Mapping[int, int], groups: Sequence[Sequence[int]], count: int) -> float:
+    def cost(self, node: _Node, spectral: Mapping[int, int], groups: Sequence[Sequence[int]], count: int) -> float:
         """Rows times length if a node joins the first ``count`` groups of components and cuts the others."""
         joined = [self.components[c] for group in groups[:count] for c in group]
         before, after = self._reach(node, {c for group in groups[:count] for c in group})

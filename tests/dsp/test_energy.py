@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from graphmix.dsp.energy import _by_tensors, unit_energy
+from graphmix.dsp.energy import by_tensors, unit_energy
 
 NODES, TAPS = 3, 11
 
@@ -15,7 +15,7 @@ def test_the_compiled_passes_are_the_tensor_operations(dtype: torch.dtype, cente
     taps = torch.randn(NODES, 2, TAPS, dtype=dtype, requires_grad=True)
     weight = torch.randn(NODES, 2, length, dtype=dtype)
     results = []
-    for circle in (unit_energy(taps, center, length), _by_tensors(taps, center, length)):
+    for circle in (unit_energy(taps, center, length), by_tensors(taps, center, length)):
         results.append([circle, *torch.autograd.grad((circle * weight).sum(), taps)])
     for mine, plain in zip(*results, strict=True):
         assert mine.dtype == dtype

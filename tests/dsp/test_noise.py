@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp import noise as module
-from graphmix.dsp.noise import _by_tensors, masked_noise
+from graphmix.dsp.noise import by_tensors, masked_noise
 
 BANDS = 6
 SAMPLES = 251
@@ -27,7 +27,7 @@ def levels(nodes: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("samples", [SAMPLES, 252, 253, 100, 7])
-@pytest.mark.parametrize("nodes", [1, 3, module._NODES + 1])
+@pytest.mark.parametrize("nodes", [1, 3, module.NODES_AT_ONCE + 1])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
 def test_the_compiled_passes_are_the_tensor_operations(
     nodes: int, samples: int, dtype: torch.dtype, tolerance: float
@@ -35,7 +35,7 @@ def test_the_compiled_passes_are_the_tensor_operations(
     (initial, decay), (noise, window) = levels(nodes, dtype), stft_and_window(samples, dtype)
     weight = torch.randn(nodes, 2, samples, dtype=dtype)
     results = []
-    for function in (masked_noise, _by_tensors):
+    for function in (masked_noise, by_tensors):
         stereo = function(initial, decay, noise, window, samples)
         results.append([stereo, *torch.autograd.grad((stereo * weight).sum(), (initial, decay))])
     for mine, plain in zip(*results, strict=True):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphmix.dsp.zero_phase import _by_tensors, zero_phase_response
+from graphmix.dsp.zero_phase import by_tensors, zero_phase_response
 
 NODES = 3
 
@@ -21,7 +21,7 @@ def test_bins_of_all_residues_are_those_of_one_long_fft(taps: int, n_fft: int) -
     weight = torch.randn(NODES, n_fft // 2 + 1, dtype=torch.float64)
     leaf = symmetric(taps).requires_grad_()
     results = []
-    for function in (zero_phase_response, _by_tensors):
+    for function in (zero_phase_response, by_tensors):
         response = function(leaf, n_fft)
         gradient = torch.autograd.grad((response * weight).sum(), leaf)[0]
         results.append((response, gradient + gradient.flip(-1)))
@@ -34,7 +34,7 @@ def test_a_long_response_keeps_its_precision(dtype: torch.dtype, tolerance: floa
     taps = symmetric(2047)
     response = zero_phase_response(taps.to(dtype), 240000)
     assert response.dtype == dtype
-    error = (response - _by_tensors(taps, 240000)).abs().max() / response.abs().max()
+    error = (response - by_tensors(taps, 240000)).abs().max() / response.abs().max()
     assert float(error) < tolerance
 
 

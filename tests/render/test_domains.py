@@ -127,7 +127,7 @@ def test_pruned_consoles_sound_as_the_reference(seed: int) -> None:
 def test_whatever_is_joined_or_cut_sounds_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The choice is a matter of speed alone: here it is made by lot."""
     rng, graph = random.Random(seed), random_console(RACK, seed, LINEAR, 14)
-    monkeypatch.setattr("graphmix.render.domains._Choice._cost", lambda *_: rng.random())
+    monkeypatch.setattr("graphmix.render.domains.DomainChoice.cost", lambda *_: rng.random())
     plan = schedule(graph, RACK)
     sources = random_sources(seed, SAMPLES)
     expected = torch.from_numpy(render_reference(graph, sources.numpy()))
@@ -166,7 +166,7 @@ def test_gradients_through_cuts_are_those_of_one_long_fft(graph: MixGraph, monke
         return list(torch.autograd.grad(loss, [*leaves.values(), graph.wet, sources]))
 
     cut = gradients()
-    monkeypatch.setattr("graphmix.render.domains._Choice._cost", lambda *arguments: -arguments[-1])
+    monkeypatch.setattr("graphmix.render.domains.DomainChoice.cost", lambda *arguments: -arguments[-1])
     assert not num_cuts(schedule(graph, RACK))
     for name, mine, expected in zip([*leaves, "wet", "sources"], cut, gradients(), strict=True):
         if name == "delay":

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from graphmix.dsp.envelope import one_pole_scan, smooth
 from graphmix.dsp.fft import parseval_weights
-from graphmix.dsp.response import _apply_by_tensors
+from graphmix.dsp.response import apply_by_tensors
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
 from graphmix.processors import Gain, LTIProcessor, MatrixProcessor, Rack
@@ -348,7 +348,7 @@ def test_what_a_gpu_computes_is_what_the_cpu_computes(monkeypatch: pytest.Monkey
     expected = RENDERER.render(graph, sources)
 
     def by_tensors(u: Tensor, h: Tensor, wet: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
-        return _apply_by_tensors(u, h, wet, parseval_weights(n_fft).to(wet))
+        return apply_by_tensors(u, h, wet, parseval_weights(n_fft).to(wet))
 
     def by_scan(energy: Tensor, attack: Tensor, release: Tensor | None = None) -> Tensor:
         return one_pole_scan(energy, attack) if release is None else smooth(energy, attack, release)
