@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from graphmix.errors import GraphmixError, SongError
-from graphmix.io import name_as_text, open_tensors, read_text
+from graphmix.io import check_output, name_as_text, open_tensors, read_json, read_text, read_toml, write_json
 
 TEXT = '{"name": "Söng"}'
 
@@ -64,3 +64,48 @@ def test_tensors_are_read_from_a_path_that_is_not_utf8(tmp_path):
         assert file.metadata() == {"key": "value"}
     with pytest.raises(FileNotFoundError), open_tensors(folder / "y.safetensors"):
         pass
+
+
+def test_json_is_written_whole_or_not_at_all_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "values.json"
+    write_json(path, {"name": "Söng", "loss": 0.5})
+    assert read_json(path) == {"name": "Söng", "loss": 0.5}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"loss": float("nan")})
+    assert read_json(path)["loss"] == 0.5
+    assert [entry.name for entry in tmp_path.iterdir()] == ["values.json"]
+    with pytest.raises(GraphmixError, match="cannot write"):
+        write_json(tmp_path / "nowhere" / "values.json", {})
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1, "a": 2}', "[" * 100_000, '"\\ud800"'])
+def test_text_that_is_no_json_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "values.json"
+    path.write_text(text)
+    with pytest.raises(SongError, match=r"values\.json is not JSON"):
+        read_json(path, error=SongError)
+
+
+def test_toml_is_read_and_a_wrong_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "values.toml"
+    path.write_text("[data]\nsongs = 3\n", encoding="utf-8-sig")
+    assert read_toml(path) == {"data": {"songs": 3}}
+    path.write_text("[data]\nsongs = \n")
+    with pytest.raises(GraphmixError, match=r"values\.toml is no TOML .*line 2"):
+        read_toml(path)
+
+
+def test_an_output_replaces_a_file_only_by_force_and_never_a_folder(tmp_path: Path) -> None:
+    path, other = tmp_path / "mix.wav", tmp_path / "link.wav"
+    check_output(path)
+    path.touch()
+    other.symlink_to(path)
+    with pytest.raises(GraphmixError, match=r"mix\.wav exists already; .*--force"):
+        check_output(path)
+    with pytest.raises(GraphmixError, match=r"link\.wav is a file that this command reads"):
+        check_output(other, inputs=[path])
+    check_output(path, inputs=[path], force=True)
+    with pytest.raises(GraphmixError, match="is a folder"):
+        check_output(tmp_path, force=True)
+    with pytest.raises(GraphmixError, match="there is no folder"):
+        check_output(tmp_path / "nowhere" / "mix.wav")

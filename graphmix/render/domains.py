@@ -131,7 +131,7 @@ def _read_nodes(graph: MixGraph, rack: Rack) -> list[_Node]:
 
 
 class DomainChoice:
-    """The state of the choice: the nodes, and the components so far."""
+    """State of the choice of domains: the nodes, and the components so far."""
 
     def __init__(self, nodes: list[_Node], segment: int) -> None:
         self.nodes, self.segment = nodes, segment

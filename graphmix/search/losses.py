@@ -18,28 +18,23 @@ of a segment that lies more than 30 dB below it fades, signal by signal and reso
 definition to the leakage ``‖Y − Ŷ‖`` relative to the song level, without logarithms. See :class:`MixLoss`.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from auraloss.perceptual import FIRFilter
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from graphmix.dsp.mel import stereo_mels
 from graphmix.errors import SearchError
+from graphmix.search.weighted_spectra import OVERLAP, Stft, SymmetricFilter, a_weighting, banded, mel_filters
 
 FFT_SIZES = (512, 1024, 4096)
 NUM_MELS = 96
 POWER_FLOOR = 1e-4
 
-_OVERLAP = 4  # hop = FFT size / 4
-_NUM_TAPS = 101  # auraloss's A-weighting filter
-_BLOCK = 128  # samples that one row of the filter's matrix product makes; 64 to 256 are equally fast
 _ENERGY_FLOOR = 1e-8  # sum of squares below which a signal counts as silent in equation 5
 SILENT_BELOW = 10 ** (-30 / 20)
 """Share of the song level, -30 dB, below which a segment is on its way to silence."""
@@ -109,76 +104,6 @@ class TargetFeatures:
         return replace(self, sounding=None, denominators=None)
 
 
-class _SymmetricFilter(torch.autograd.Function):
-    """FIR filter with symmetric taps, as ``conv1d`` with "same" padding: it is its own adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, audio: Tensor, banded_taps: Tensor) -> Tensor:
-        ctx.save_for_backward(banded_taps)
-        return _correlate(audio, banded_taps)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (banded_taps,) = ctx.saved_tensors
-        return _correlate(grad, banded_taps), None
-
-
-def _banded(taps: Tensor) -> Tensor:
-    """Taps [K] as the matrix [block + K - 1, block] that turns a row of samples into a block of output."""
-    columns = torch.arange(_BLOCK)
-    matrix = taps.new_zeros(_BLOCK + taps.numel() - 1, _BLOCK)
-    for k, tap in enumerate(taps):
-        matrix[columns + k, columns] = tap
-    return matrix
-
-
-def _correlate(audio: Tensor, banded_taps: Tensor) -> Tensor:
-    """``y[n] = Σ taps[k] x[n + k - K // 2]`` over the last axis, zeros outside.
-
-    Short rows of samples times one banded matrix is work for BLAS: 10 times faster than ``conv1d`` and than
-    FFT at 2 × 84,000 samples and 101 taps, though half of what it multiplies are zeros.
-    """
-    row, num_samples = banded_taps.size(0), audio.size(-1)
-    half = (row - _BLOCK) // 2
-    padded = functional.pad(audio, (half, half + (-num_samples) % _BLOCK))
-    return (padded.unfold(-1, row, _BLOCK) @ banded_taps).flatten(-2)[..., :num_samples]
-
-
-class _Stft(torch.autograd.Function):
-    """Windowed spectra without padding: audio [..., samples], window [n] -> [..., frames, n // 2 + 1]."""
-
-    @staticmethod
-    def forward(ctx: Any, audio: Tensor, window: Tensor) -> Tensor:
-        size = window.numel()
-        ctx.save_for_backward(window)
-        ctx.num_samples = audio.size(-1)
-        return torch.fft.rfft(audio.unfold(-1, size, size // _OVERLAP) * window)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (window,) = ctx.saved_tensors
-        return _transposed_stft(grad.clone(), window, ctx.num_samples), None
-
-
-def _transposed_stft(spectra: Tensor, window: Tensor, num_samples: int) -> Tensor:
-    """The gradient of audio from that of its windowed ``rfft`` frames [..., frames, bins], which it overwrites."""
-    size, frames = window.numel(), spectra.size(-2)
-    hop = size // _OVERLAP
-    # Each inner bin stands for two in the full transform, and irfft counts it twice: halve all in the window,
-    # and double the two that stand alone.
-    spectra[..., 0].mul_(2)
-    spectra[..., -1].mul_(2)
-    pieces = torch.fft.irfft(spectra, size, norm="forward") * (window / 2)
-    pieces = pieces.unflatten(-1, (_OVERLAP, hop))
-    audio = window.new_zeros(*spectra.shape[:-2], frames + _OVERLAP - 1, hop)
-    for part in range(_OVERLAP):
-        audio[..., part : part + frames, :] += pieces[..., part, :]
-    audio = audio.flatten(-2)
-    return functional.pad(audio, (0, num_samples - audio.size(-1)))
-
-
 class MixLoss(nn.Module):
     r"""The audio loss of the pruning paper, equations 3 and 4, differentiable in the prediction.
 
@@ -232,19 +157,19 @@ class MixLoss(nn.Module):
         side_weight: float = 0.25,
     ) -> None:
         super().__init__()
-        wrong = [size for size in fft_sizes if size < _OVERLAP or size % _OVERLAP]
+        wrong = [size for size in fft_sizes if size < OVERLAP or size % OVERLAP]
         if wrong or not fft_sizes:
-            raise SearchError(f"fft_sizes is {tuple(fft_sizes)}: give one or more multiples of {_OVERLAP}.")
+            raise SearchError(f"fft_sizes is {tuple(fft_sizes)}: give one or more multiples of {OVERLAP}.")
         if eps <= 0:
             raise SearchError(f"eps is {eps}: it must be positive, or silence has no logarithm.")
         self.sample_rate = sample_rate
         self.fft_sizes = tuple(fft_sizes)
         self.eps = eps
         self.weights = (left_right_weight, mid_weight, side_weight)
-        self.register_buffer("banded_taps", _banded(_a_weighting(sample_rate)), persistent=False)
+        self.register_buffer("banded_taps", banded(a_weighting(sample_rate)), persistent=False)
         for size in self.fft_sizes:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
-            self.register_buffer(f"mel_{size}", _mel_filters(sample_rate, size, num_mels), persistent=False)
+            self.register_buffer(f"mel_{size}", mel_filters(sample_rate, size, num_mels), persistent=False)
 
     @torch.no_grad()
     def features(self, audio: Tensor, song_level: Tensor | None = None) -> TargetFeatures:
@@ -320,12 +245,12 @@ class MixLoss(nn.Module):
         """Mel magnitudes [batch, 4, frames, bands] for each resolution."""
         self._check(audio)
         audio = audio.reshape(-1, 2, audio.size(-1))
-        weighted = _SymmetricFilter.apply(audio, self.get_buffer("banded_taps"))
+        weighted = SymmetricFilter.apply(audio, self.get_buffer("banded_taps"))
         mels = []
         for size in self.fft_sizes:
             padded = functional.pad(weighted, (size // 2, size // 2), mode="reflect")
-            window, mel_filters = self.get_buffer(f"window_{size}"), self.get_buffer(f"mel_{size}")
-            mels.append(stereo_mels(_Stft.apply(padded, window), mel_filters, self.eps))
+            window, mel_matrix = self.get_buffer(f"window_{size}"), self.get_buffer(f"mel_{size}")
+            mels.append(stereo_mels(Stft.apply(padded, window), mel_matrix, self.eps))
         return mels
 
     def _check(self, audio: Tensor) -> None:
@@ -380,22 +305,6 @@ def _norms(mels: Tensor) -> Tensor:
     """Frobenius norms [batch, 3] of left and right together, mid, side; the gradient at zero is zero."""
     left_right = torch.linalg.vector_norm(mels[:, :2], dim=(1, 2, 3)).unsqueeze(1)
     return torch.cat((left_right, torch.linalg.vector_norm(mels[:, 2:], dim=(2, 3))), 1)
-
-
-def _a_weighting(sample_rate: int) -> Tensor:
-    return FIRFilter(filter_type="aw", fs=sample_rate, ntaps=_NUM_TAPS).fir.weight.detach().flatten().clone()
-
-
-def _mel_filters(sample_rate: int, fft_size: int, num_mels: int) -> Tensor:
-    """Slaney's mel filters [bins, bands], those of librosa, without bands that hold no bin."""
-    from torchaudio.functional import melscale_fbanks  # here: importing graphmix must not load torchaudio
-
-    with warnings.catch_warnings():  # of bands without a bin, which are left out below
-        warnings.simplefilter("ignore", UserWarning)
-        filters = melscale_fbanks(
-            fft_size // 2 + 1, 0.0, sample_rate / 2, num_mels, sample_rate, norm="slaney", mel_scale="slaney"
-        )
-    return filters[:, filters.sum(0) > 0]
 
 
 def gain_staging(wet_energy: Tensor, dry_energy: Tensor) -> Tensor:

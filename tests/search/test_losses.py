@@ -17,16 +17,13 @@ from graphmix.search.losses import (
     LossTerms,
     MixLoss,
     TargetFeatures,
-    _banded,
-    _mel_filters,
-    _Stft,
-    _SymmetricFilter,
     gain_staging,
     gated_level,
     mix_loss,
     sdr,
     si_sdr,
 )
+from graphmix.search.weighted_spectra import Stft, SymmetricFilter, banded, mel_filters
 
 RATE = 30_000
 SEGMENT = 84_000
@@ -105,7 +102,7 @@ def plain_loss(module: MixLoss, prediction: Tensor, target: Tensor) -> Tensor:
         weighted = torch.nn.functional.conv1d(signal[:, None], taps, padding=50)[:, 0]
         window = torch.hann_window(size).double()
         power = torch.stft(weighted, size, size // 4, window=window, return_complex=True).abs().square()
-        return _mel_filters(RATE, size, 96).double().t() @ power.clamp(min=1e-4).sqrt()
+        return mel_filters(RATE, size, 96).double().t() @ power.clamp(min=1e-4).sqrt()
 
     total = torch.zeros(())
     for size in FFT_SIZES:
@@ -183,8 +180,8 @@ def test_filter_equals_conv1d_and_passes_gradcheck() -> None:
     for num_samples in (1, 127, 128, 300):
         audio = torch.randn(1, 2, num_samples, dtype=torch.double, requires_grad=True)
         expected = torch.nn.functional.conv1d(audio[0, :, None], taps[None, None], padding=4)[:, 0]
-        torch.testing.assert_close(_SymmetricFilter.apply(audio, _banded(taps))[0], expected)
-        assert torch.autograd.gradcheck(lambda x: _SymmetricFilter.apply(x, _banded(taps)), audio)
+        torch.testing.assert_close(SymmetricFilter.apply(audio, banded(taps))[0], expected)
+        assert torch.autograd.gradcheck(lambda x: SymmetricFilter.apply(x, banded(taps)), audio)
 
 
 @pytest.mark.parametrize("num_samples", [16, 40, 43])
@@ -194,8 +191,8 @@ def test_windowed_spectra_are_those_of_torch_and_pass_gradcheck(num_samples: int
     expected = torch.stft(audio.flatten(0, 1), 16, 4, window=window, center=False, return_complex=True).mT.unflatten(
         0, (2, 2)
     )
-    torch.testing.assert_close(_Stft.apply(audio, window), expected)
-    assert torch.autograd.gradcheck(lambda x: _Stft.apply(x, window), audio)
+    torch.testing.assert_close(Stft.apply(audio, window), expected)
+    assert torch.autograd.gradcheck(lambda x: Stft.apply(x, window), audio)
 
 
 def test_whole_loss_passes_gradcheck(small_loss: MixLoss) -> None:
@@ -224,7 +221,7 @@ def test_mel_filters_are_librosas() -> None:
     filters = pytest.importorskip("librosa.filters")
     for size in FFT_SIZES:
         expected = torch.from_numpy(filters.mel(sr=RATE, n_fft=size, n_mels=96))
-        torch.testing.assert_close(_mel_filters(RATE, size, 96).t(), expected, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(mel_filters(RATE, size, 96).t(), expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
