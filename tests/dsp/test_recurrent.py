@@ -1,0 +1,86 @@
+"""Compiled recurrent layers against PyTorch's own, by finite differences, and in blocks."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphmix.dsp.recurrent import gru, lstm
+
+ROWS, STEPS, INPUTS = 3, 37, 2
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, dtype=dtype)
+
+
+def by_loops(layer: nn.LSTM | nn.GRU, x: Tensor, h: Tensor, c: Tensor, truncate: int = 0) -> Tensor:
+    if isinstance(layer, nn.LSTM):
+        pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + layer.bias_hh_l0
+        return lstm(pre, layer.weight_hh_l0, (h, c), truncate)[0]
+    width = layer.hidden_size
+    gates_only = torch.cat([layer.bias_hh_l0[: 2 * width], torch.zeros(width, dtype=x.dtype)])
+    pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + gates_only
+    return gru(pre, layer.weight_hh_l0, layer.bias_hh_l0[2 * width :], h, truncate)[0]
+
+
+def by_torch(layer: nn.LSTM | nn.GRU, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
+    state = (h[None], c[None]) if isinstance(layer, nn.LSTM) else h[None]
+    return layer(x, state)[0]
+
+
+@pytest.mark.parametrize("width", [1, 4, 6, 16])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_output_and_gradients_are_those_of_pytorch(kind: type, width: int, dtype: torch.dtype, tolerance: float):
+    layer = kind(INPUTS, width, batch_first=True).to(dtype)
+    results = []
+    x, h, c = noise(ROWS, STEPS, INPUTS), noise(ROWS, width), noise(ROWS, width)
+    weights = noise(ROWS, STEPS, width).to(dtype)
+    for compute in (by_torch, by_loops):
+        leaves = [t.to(dtype).clone().requires_grad_() for t in (x, h, c)]
+        out = compute(layer, *leaves)
+        inputs = [*leaves[:2], *([leaves[2]] if kind is nn.LSTM else []), *layer.parameters()]
+        results.append([out, *torch.autograd.grad((out * weights).sum(), inputs)])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * max(1.0, float(expected.detach().abs().max())))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_gradients_agree_with_finite_differences(kind: type):
+    layer = kind(INPUTS, 3, batch_first=True).double()
+    leaves = [noise(2, 5, INPUTS).requires_grad_(), noise(2, 3).requires_grad_(), noise(2, 3).requires_grad_()]
+    assert torch.autograd.gradcheck(lambda *t: by_loops(layer, *t), leaves)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_truncated_gradients_stop_at_the_beginnings_of_blocks(kind: type):
+    layer = kind(1, 4, batch_first=True).double()
+    x = noise(1, 12, 1).requires_grad_()
+    state = noise(1, 4), noise(1, 4)
+    whole = torch.autograd.grad(by_loops(layer, x, *state)[0, 9].sum(), x)[0].flatten()
+    cut = torch.autograd.grad(by_loops(layer, x, *state, truncate=4)[0, 9].sum(), x)[0].flatten()
+    assert (whole[:10] != 0).all()
+    assert (cut[:8] == 0).all()
+    torch.testing.assert_close(cut[8:], whole[8:])
+
+
+def test_blocks_with_the_state_carried_over_equal_the_whole():
+    layer = nn.LSTM(INPUTS, 5, batch_first=True).double()
+    x, state = noise(ROWS, STEPS, INPUTS), (noise(ROWS, 5), noise(ROWS, 5))
+    pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + layer.bias_hh_l0
+    with torch.no_grad():
+        whole, last = lstm(pre, layer.weight_hh_l0, state)
+        first, state = lstm(pre[:, :11], layer.weight_hh_l0, state)
+        second, state = lstm(pre[:, 11:], layer.weight_hh_l0, state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(state, last)
+
+
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_extreme_inputs_stay_finite(size: float):
+    pre = torch.full((1, 4, 8), size).requires_grad_()
+    out, _ = lstm(pre, torch.randn(8, 2), (torch.zeros(1, 2), torch.zeros(1, 2)))
+    out.sum().backward()
+    assert out.isfinite().all()
+    assert pre.grad is not None
+    assert pre.grad.isfinite().all()
