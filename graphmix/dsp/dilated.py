@@ -50,7 +50,7 @@ def _layer(
     z: np.ndarray,
     y: np.ndarray,
 ) -> None:
-    """``taps`` [kernel, outputs, inputs]; ``condition`` is as long as ``x``."""
+    """``taps`` [kernel, outputs, inputs]."""
     rows, outputs, samples = z.shape
     kernel, inputs = taps.shape[0], x.shape[1]
     reach = (kernel - 1) * dilation
@@ -61,7 +61,7 @@ def _layer(
         for o in range(outputs):
             out = z[row, o, begin:end]
             out[:] = bias[o]
-            _add_scaled(condition[row, :, begin + reach : end + reach], mixer[o], out)
+            _add_scaled(condition[row, :, begin:end], mixer[o], out)
             for k in range(kernel):
                 _add_scaled(x[row, :, begin + k * dilation : end + k * dilation], taps[k, o], out)
             for t in range(out.size):
@@ -149,18 +149,17 @@ class _Layer(torch.autograd.Function):
         adjoint, grad_x = torch.empty_like(z), torch.empty_like(x, memory_format=torch.contiguous_format)
         arrays = [z, taps.detach().permute(2, 1, 0).contiguous(), last.detach().t().contiguous(), grad_z, grad_y]
         _layer_backward(*(a.numpy() for a in arrays), dilation, adjoint.numpy(), grad_x.numpy())
-        reach = (taps.size(-1) - 1) * dilation
         shifted = [x[..., k * dilation : k * dilation + samples] for k in range(taps.size(-1))]
         grad_taps = torch.stack([_outer(adjoint, part) for part in shifted], dim=-1)
         grad_condition = None
         if ctx.needs_input_grad[1]:
-            grad_condition = torch.nn.functional.pad(mixer.detach().t() @ adjoint, (reach, 0))
+            grad_condition = mixer.detach().t() @ adjoint
         return (
             grad_x,
             grad_condition,
             grad_taps,
             adjoint.sum(dim=(0, 2)),
-            _outer(adjoint, condition[..., reach:]),
+            _outer(adjoint, condition),
             _outer(grad_y, z),
             grad_y.sum(dim=(0, 2)),
             None,
@@ -186,7 +185,7 @@ def dilated_layer(
 
     Args:
         x: [rows, channels, samples + reach], with a reach of ``(kernel - 1) * dilation``.
-        condition: what every layer is given beside, [rows, conditions, samples + reach].
+        condition: what every layer is given beside, [rows, conditions, samples].
         taps: [outputs, channels, kernel], the latest tap last, as ``Conv1d`` has them.
         bias: [outputs].
         mixer: [outputs, conditions].

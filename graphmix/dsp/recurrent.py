@@ -237,9 +237,7 @@ class _LSTM(torch.autograd.Function):
 
 class _GRU(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, pre: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, truncate: int, keeps: bool
-    ) -> Tensor:
+    def forward(ctx: Any, pre: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, truncate: int, keeps: bool) -> Tensor:
         gates = pre.detach().clone(memory_format=torch.contiguous_format)
         h0, columns = h0.detach().contiguous(), weight.detach().t().contiguous()
         rows, steps, width = pre.size(0), pre.size(1), h0.size(1)

@@ -11,7 +11,7 @@ from graphmix.dsp.dilated import dilated_layer
 def arguments(rows: int, channels: int, outputs: int, conditions: int, samples: int, kernel: int, dilation: int):
     shapes = [
         (rows, channels, samples + (kernel - 1) * dilation),
-        (rows, conditions, samples + (kernel - 1) * dilation),
+        (rows, conditions, samples),
         (outputs, channels, kernel),
         (outputs,),
         (outputs, conditions),
@@ -23,7 +23,7 @@ def arguments(rows: int, channels: int, outputs: int, conditions: int, samples: 
 
 def by_convolution(x: Tensor, c: Tensor, taps: Tensor, bias: Tensor, mixer: Tensor, last: Tensor, v: Tensor, d: int):
     reach = (taps.size(-1) - 1) * d
-    z = torch.tanh(conv1d(x, taps, bias, dilation=d) + conv1d(c[..., reach:], mixer[..., None]))
+    z = torch.tanh(conv1d(x, taps, bias, dilation=d) + conv1d(c, mixer[..., None]))
     return z, x[..., reach:] + conv1d(z, last[..., None], v)
 
 

@@ -42,7 +42,9 @@ def test_output_and_gradients_are_those_of_pytorch(kind: type, width: int, dtype
         inputs = [*leaves[:2], *([leaves[2]] if kind is nn.LSTM else []), *layer.parameters()]
         results.append([out, *torch.autograd.grad((out * weights).sum(), inputs)])
     for expected, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * max(1.0, float(expected.detach().abs().max())))
+        torch.testing.assert_close(
+            found, expected, rtol=tolerance, atol=tolerance * max(1.0, float(expected.detach().abs().max()))
+        )
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
