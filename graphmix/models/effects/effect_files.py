@@ -1,0 +1,141 @@
+"""Effects on disk: ``.safetensors``, whose header holds the configuration as JSON; or ``.nam`` files of others.
+
+Nothing is unpickled. A digest of the weights tells one capture from another: graphs that use an effect name it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from graphmix.errors import GraphmixError
+from graphmix.io import write_atomically
+from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
+from graphmix.models.effects.effect import EffectConfig, EffectModel
+from graphmix.models.effects.feedback import FeedbackConfig, FeedbackEffect
+from graphmix.models.effects.grey_box import GreyBoxConfig, GreyBoxEffect
+from graphmix.models.effects.nam import load_nam
+from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
+from graphmix.models.effects.wavenet import WaveNetConfig, WaveNetEffect
+
+HEADER = "graphmix_effect"
+EFFECTS: dict[str, tuple[type[EffectConfig], type[EffectModel]]] = {
+    "wavenet": (WaveNetConfig, WaveNetEffect),
+    "lstm": (RecurrentConfig, RecurrentEffect),
+    "gru": (RecurrentConfig, RecurrentEffect),
+    "feedback": (FeedbackConfig, FeedbackEffect),
+    "grey_box": (GreyBoxConfig, GreyBoxEffect),
+    "conv_net": (ConvNetConfig, ConvNetEffect),
+    "linear": (LinearConfig, LinearEffect),
+}
+"""Name of a model -> its configuration and its class."""
+
+
+def build_effect(config: Mapping[str, Any]) -> EffectModel:
+    """A new model, with random weights.
+
+    Args:
+        config: ``model``, one of :data:`EFFECTS`, and what its configuration takes.
+
+    Raises:
+        GraphmixError: an unknown model, key or value.
+    """
+    name = config.get("model")
+    if name not in EFFECTS:
+        raise GraphmixError(f"the model {str(name)[:60]!r} is none of: {', '.join(EFFECTS)}.")
+    table, model = EFFECTS[name]
+    try:
+        return model(table.model_validate(dict(config)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise GraphmixError(f"{name}: {place + ': ' if place else ''}{first['msg']}.") from None
+
+
+def digest_of(model: EffectModel) -> str:
+    """Sixteen digits that tell an effect from others: of its configuration and its weights."""
+    text = json.dumps(model.config.model_dump(mode="json"), sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[str, Any] | None = None) -> Path:
+    """Write an effect as ``.safetensors``, atomically.
+
+    Args:
+        model: to be written.
+        path: of the file.
+        about: JSON values on the device and on how it was captured.
+
+    Raises:
+        GraphmixError: another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise GraphmixError(f"{path}: an effect's file ends in .safetensors, not in {path.suffix!r}.")
+    header = {"version": 1, "config": model.config.model_dump(mode="json"), "about": dict(about or {})}
+    if isinstance(model, WaveNetEffect):
+        header["config"]["head_scale"] = model.head_scale
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    write_atomically(path, save(tensors, {HEADER: json.dumps(header, allow_nan=False)}))
+    return path
+
+
+def load_effect(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]:
+    """Read an effect: what :func:`save_effect` wrote, or a Neural Amp Modeler file.
+
+    Returns:
+        The model, frozen, and what its file says of the device and of its capture.
+
+    Raises:
+        GraphmixError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".nam":
+        return load_nam(path)
+    if not path.is_file():
+        raise GraphmixError(f"cannot load {path}: there is no such file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(HEADER)
+            if header is None:
+                raise GraphmixError("this is no effect of graphmix; the file holds other tensors.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        return _assemble(header, tensors)
+    except GraphmixError as error:
+        raise GraphmixError(f"cannot load {path}: {error}") from None
+    except SafetensorError as error:
+        raise GraphmixError(f"cannot load {path}: the file is damaged or cut off ({error}).") from None
+    except OSError as error:
+        raise GraphmixError(f"cannot load {path}: {error.strerror or error}.") from None
+
+
+def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[EffectModel, dict[str, Any]]:
+    try:
+        plain = json.loads(header)
+        config, about = dict(plain["config"]), dict(plain["about"])
+    except (ValueError, KeyError, TypeError):
+        raise GraphmixError("its header is damaged.") from None
+    with torch.random.fork_rng(devices=[]):
+        model = build_effect(config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = next((name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)), None)
+    if wrong is not None:
+        raise GraphmixError(
+            f"{wrong} has shape {found.get(wrong)}, its config asks for {expected.get(wrong)}; "
+            "the file was put together from two."
+        )
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False), about

@@ -1,0 +1,232 @@
+r"""A network that hears its own output: m samples of input and m - 1 previous outputs make the next output.
+
+After "Training Neural Audio Effects" (yager.io). The network sees no state but its own past outputs, from which it can
+read what a device remembers (the phase of an oscillator, the charge of a capacitor).
+
+.. math:: y[n] = f(x[n-m+1], …, x[n], \; y[n-m+1], …, y[n-1])
+
+In training the previous outputs are the device's own, exact; in use they are the network's, with its errors, and a
+network that has learned to trust them to the last bit may oscillate about the right value. So **noise is injected into
+the feedback path in training** (``noise``): it learns to take what it is fed back for approximate.
+
+*Companding*: levels may be given to the network, and its error measured, on a µ-law scale, where quiet sounds count as
+much as loud ones. With ``output = "one_hot"`` the network names one of 256 µ-law levels, and a residual within it.
+
+Weights are divided by the square root of a layer's width, so that all learn at one rate. Inference is a compiled loop.
+"""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import numba
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphmix.dsp.powers import FASTMATH
+from graphmix.dsp.recurrent import tanh
+from graphmix.models.effects.effect import EffectConfig, EffectModel, State
+
+MU = 255.0
+"""Of the µ-law of telephony (ITU-T G.711)."""
+LEVELS = 256
+"""Levels of the one-hot output: 8 bits."""
+_GELU_A, _GELU_B = math.sqrt(2 / math.pi), 0.044715
+
+
+def mu_law(x: Tensor) -> Tensor:
+    r""":math:`\mathrm{sgn}(x) \ln(1 + \mu |x|) / \ln(1 + \mu)`, for -1 to 1; values beyond go on in the same way."""
+    return x.sign() * torch.log1p(MU * x.abs()) / math.log1p(MU)
+
+
+def mu_law_inverse(y: Tensor) -> Tensor:
+    """The inverse of :func:`mu_law`."""
+    return y.sign() * torch.expm1(y.abs() * math.log1p(MU)) / MU
+
+
+class FeedbackConfig(EffectConfig):
+    """Sizes of a :class:`FeedbackEffect`.
+
+    Args:
+        model: ``"feedback"``.
+        window: samples of input that it sees, and one more than its previous outputs.
+        hidden: units of a layer.
+        layers: hidden layers.
+        noise: standard deviation of what is added to the previous outputs in training, on the scale of ``companding``.
+        companding: scale on which samples enter the network, and leave it: ``"linear"`` or ``"mu_law"``.
+        output: ``"linear"``, one number, or ``"one_hot"``: one of 256 µ-law levels, with a residual.
+    """
+
+    model: Literal["feedback"] = "feedback"
+    window: int = Field(default=128, ge=2, le=4096)
+    hidden: int = Field(default=256, ge=1, le=4096)
+    layers: int = Field(default=4, ge=1, le=16)
+    noise: float = Field(default=0.1, ge=0)
+    companding: Literal["linear", "mu_law"] = "linear"
+    output: Literal["linear", "one_hot"] = "linear"
+
+
+class FeedbackEffect(EffectModel):
+    """An MLP on inputs and previous outputs in the place of a device; see the module."""
+
+    config: FeedbackConfig
+    teacher_forced = True
+    """Trained on the device's previous outputs rather than on its own."""
+
+    def __init__(self, config: FeedbackConfig) -> None:
+        super().__init__(config)
+        inputs = 2 * config.window - 1 + len(config.controls)
+        outputs = 1 if config.output == "linear" else LEVELS + 1
+        sizes = [inputs, *[config.hidden] * config.layers, outputs]
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(after, before)) for before, after in pairwise(sizes)
+        )
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(after)) for after in sizes[1:])
+
+    def compress(self, audio: Tensor) -> Tensor:
+        """Samples on the scale of the network."""
+        return mu_law(audio) if self.config.companding == "mu_law" else audio
+
+    def expand(self, values: Tensor) -> Tensor:
+        """The inverse of :meth:`compress`."""
+        return mu_law_inverse(values) if self.config.companding == "mu_law" else values
+
+    def network(self, windows: Tensor) -> Tensor:
+        """What the network makes of windows [..., inputs + previous outputs + controls] -> [..., outputs]."""
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            windows = functional.linear(windows, weight / math.sqrt(weight.size(1)), bias)
+            if i < len(self.weights) - 1:
+                windows = functional.gelu(windows, approximate="tanh")
+        return windows
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """The next sample on the scale of the network, from what the network returns."""
+        if self.config.output == "linear":
+            return outputs[..., 0]
+        level = outputs[..., :LEVELS].argmax(-1)
+        fine = (level + 0.5 + 0.5 * torch.tanh(outputs[..., LEVELS])) * (2 / LEVELS) - 1
+        return fine if self.config.companding == "mu_law" else mu_law_inverse(fine)
+
+    def windows(self, audio: Tensor, previous: Tensor, controls: Tensor) -> Tensor:
+        """All windows of a signal: compressed audio [rows, samples + window - 1] and outputs -> [rows, samples, …].
+
+        Args:
+            audio: with ``window - 1`` samples before the first output.
+            previous: outputs before each sample, ``window - 1`` before the first one, as long as ``audio`` less one.
+            controls: in units of -1 to 1, [rows, controls].
+        """
+        m = self.config.window
+        inputs = audio.unfold(-1, m, 1)
+        outputs = previous.unfold(-1, m - 1, 1)
+        held = controls[:, None].expand(-1, inputs.size(1), -1)
+        return torch.cat([inputs, outputs, held], dim=-1)
+
+    def teacher_forcing(self, audio: Tensor, target: Tensor, controls: Tensor | None = None) -> Tensor:
+        """What the network returns for each sample if it is fed the device's previous outputs, plus noise.
+
+        Args:
+            audio: [rows, samples].
+            target: the device's output, [rows, samples].
+            controls: physical values, [rows, controls].
+
+        Returns:
+            [rows, samples - window + 1, outputs], on the scale of the network.
+        """
+        previous = self.compress(target)[:, :-1]
+        if self.training and self.config.noise:
+            previous = previous + self.config.noise * torch.randn_like(previous)
+        return self.network(self.windows(self.compress(audio), previous, self.normalized(controls, audio)))
+
+    def rest(self, controls: Tensor) -> State:
+        """Inputs and outputs of silence."""
+        silence = controls.new_zeros(controls.size(0), self.config.window - 1)
+        return silence, silence.clone()
+
+    def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
+        """One block, free running. There are no gradients: a network is trained on the device's outputs."""
+        before, previous = state
+        inputs = self.compress(torch.cat([before, audio], dim=-1)).detach()
+        fed = self.compress(previous).detach()
+        if self.config.output == "linear":
+            values = self._run_compiled(inputs, fed, controls)
+        else:
+            values = self._run_plainly(inputs, fed, controls)
+        out = self.expand(values)
+        after = torch.cat([previous, out], dim=-1)[:, -(self.config.window - 1) :]
+        return out, (torch.cat([before, audio], dim=-1)[:, -(self.config.window - 1) :], after)
+
+    @torch.no_grad()
+    def _run_plainly(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
+        """Sample by sample with PyTorch: slow, and the reference for the compiled loop."""
+        m = self.config.window
+        values = torch.cat([fed, inputs.new_zeros(inputs.size(0), inputs.size(1) - m + 1)], dim=-1)
+        for n in range(m - 1, inputs.size(1)):
+            window = torch.cat([inputs[:, n - m + 1 : n + 1], values[:, n - m + 1 : n], controls], dim=-1)
+            values[:, n] = self.decode(self.network(window))
+        return values[:, m - 1 :]
+
+    @torch.no_grad()
+    def _run_compiled(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
+        m = self.config.window
+        scaled = [(w / math.sqrt(w.size(1))).detach() for w in self.weights]
+        first = scaled[0]
+        pre = functional.conv1d(inputs[:, None], first[:, None, :m])
+        pre = pre + (controls @ first[:, 2 * m - 1 :].t())[:, :, None] + self.biases[0].detach()[:, None]
+        samples, width = pre.size(-1), self.config.hidden
+        values = torch.cat([fed, inputs.new_zeros(inputs.size(0), samples)], dim=-1)
+        inner = torch.stack(scaled[1:-1]) if len(scaled) > 2 else inputs.new_zeros(0, width, width)
+        biases = torch.stack(list(self.biases[1:-1])) if len(scaled) > 2 else inputs.new_zeros(0, width)
+        arrays = [pre.mT, first[:, m : 2 * m - 1].t(), inner.mT, biases, scaled[-1][0], self.biases[-1], values]
+        _free_run(*(a.detach().contiguous().numpy() for a in arrays[:-1]), values.numpy())
+        return values[:, m - 1 :]
+
+
+@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _gelu(values: np.ndarray) -> None:
+    real = values.dtype.type
+    half, one, a, b = real(0.5), real(1), real(_GELU_A), real(_GELU_B)
+    for j in range(values.size):
+        x = values[j]
+        values[j] = half * x * (one + tanh(a * (x + b * x * x * x)))
+
+
+@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+def _free_run(
+    pre: np.ndarray,
+    feedback: np.ndarray,
+    inner: np.ndarray,
+    biases: np.ndarray,
+    last: np.ndarray,
+    last_bias: np.ndarray,
+    values: np.ndarray,
+) -> None:
+    """``pre`` [rows, samples, width]: the first layer's part of the inputs; ``values`` has the previous outputs first.
+
+    Matrices lie with what is summed over first, so that the innermost loop runs along a layer's units.
+    """
+    rows, samples, width = pre.shape
+    past = feedback.shape[0]
+    for row in numba.prange(rows):
+        units, following = np.empty(width, pre.dtype), np.empty(width, pre.dtype)
+        for n in range(samples):
+            units[:] = pre[row, n]
+            for k in range(past):
+                y = values[row, n + k]
+                for j in range(width):
+                    units[j] += y * feedback[k, j]
+            _gelu(units)
+            for layer in range(inner.shape[0]):
+                following[:] = biases[layer]
+                for k in range(width):
+                    u = units[k]
+                    for j in range(width):
+                        following[j] += u * inner[layer, k, j]
+                _gelu(following)
+                units[:] = following
+            total = last_bias[0]
+            for j in range(width):
+                total += units[j] * last[j]
+            values[row, past + n] = total
