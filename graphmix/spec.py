@@ -91,6 +91,8 @@ class NodeType:
         parameters: in the order of the columns of ``params[name]``.
         inlets: names of the inputs; the first one is the dry signal of equation 2.
         outlets: names of the outputs.
+        source: of a type whose sound comes from a file, its name and digest, e.g. ``"amp.safetensors 0f3a…"``: types
+            of the same name with another source are other types.
     """
 
     name: str
@@ -98,6 +100,7 @@ class NodeType:
     parameters: tuple[ParameterSpec, ...] = ()
     inlets: tuple[str, ...] = ("in",)
     outlets: tuple[str, ...] = ("out",)
+    source: str = ""
 
     @property
     def width(self) -> int:

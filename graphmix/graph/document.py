@@ -115,9 +115,11 @@ def info_from_header(head: Mapping[str, Any], names: Sequence[str]) -> GraphInfo
 
 def plain_type(node_type: NodeType) -> dict[str, Any]:
     """One node type as JSON values."""
+    source = {"source": node_type.source} if node_type.source else {}
     return {
         "name": node_type.name,
         "letter": node_type.letter,
+        **source,
         "inlets": list(node_type.inlets),
         "outlets": list(node_type.outlets),
         "parameters": [
@@ -144,7 +146,8 @@ def type_from_plain(entry: Any) -> NodeType:
     ports = {side: tuple(take(entry, side, list)) for side in ("inlets", "outlets")}
     if not all(isinstance(port, str) for names in ports.values() for port in names):
         raise GraphError("its ports need to have strings as names.")
-    return NodeType(take(entry, "name", str), take(entry, "letter", str), tuple(parameters), **ports)
+    source = take(entry, "source", str) if "source" in entry else ""
+    return NodeType(take(entry, "name", str), take(entry, "letter", str), tuple(parameters), source=source, **ports)
 
 
 def _parameter_from_plain(entry: Any) -> ParameterSpec:

@@ -67,18 +67,37 @@ class Rack(nn.Module):
         """All processors that come with graphmix."""
         return cls(kind(sample_rate) for kind in (*CONSOLE_PROCESSORS, *VARIANTS))
 
+    def with_processor(self, processor: Processor) -> "Rack":
+        """This rack with one more processor, e.g. of your own or :func:`graphmix.models.effects.captured_effect`."""
+        return Rack([*self, processor], self.sample_rate)
+
     @classmethod
-    def for_types(cls, types: Iterable[NodeType], sample_rate: int) -> "Rack":
-        """The processors that graphmix has for the node types of a graph, in their order.
+    def for_types(cls, types: Iterable[NodeType], sample_rate: int, extra: Iterable[Processor] = ()) -> "Rack":
+        """The processors for the node types of a graph, in their order.
+
+        Args:
+            types: of the graph.
+            sample_rate: in Hz.
+            extra: processors beside those that graphmix has, e.g. captured effects.
 
         Raises:
-            GraphError: for a type that graphmix does not have, or has with other parameters.
+            GraphError: for a type that neither has, or has with other parameters or from another file.
         """
-        known = {p.node_type.name: p for p in cls.standard(sample_rate)}
+        known = {p.node_type.name: p for p in (*cls.standard(sample_rate), *extra)}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:
                 continue
+            if node_type.name not in known and node_type.source:
+                raise GraphError(
+                    f"the graph uses the captured effect {node_type.name!r}, from {node_type.source}; "
+                    f"give its file: --effect {node_type.letter}=FILE."
+                )
+            if (known[node_type.name].node_type if node_type.name in known else node_type).source != node_type.source:
+                raise GraphError(
+                    f"the graph's {node_type.name!r} is from {node_type.source or 'graphmix'}, and the one given from "
+                    f"{known[node_type.name].node_type.source or 'graphmix'}: another capture sounds otherwise."
+                )
             if node_type.name not in known:
                 raise GraphError(
                     f"the graph uses {node_type.name!r}, which graphmix does not have; render it with a rack "

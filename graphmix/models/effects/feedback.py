@@ -34,6 +34,8 @@ MU = 255.0
 """Of the µ-law of telephony (ITU-T G.711)."""
 LEVELS = 256
 """Levels of the one-hot output: 8 bits."""
+REST_WINDOWS = 8
+"""Silence, in windows, after which the network counts as at rest."""
 _GELU_A, _GELU_B = math.sqrt(2 / math.pi), 0.044715
 
 
@@ -81,9 +83,7 @@ class FeedbackEffect(EffectModel):
         inputs = 2 * config.window - 1 + len(config.controls)
         outputs = 1 if config.output == "linear" else LEVELS + 1
         sizes = [inputs, *[config.hidden] * config.layers, outputs]
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(after, before)) for before, after in pairwise(sizes)
-        )
+        self.weights = nn.ParameterList(nn.Parameter(torch.randn(after, before)) for before, after in pairwise(sizes))
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(after)) for after in sizes[1:])
 
     def compress(self, audio: Tensor) -> Tensor:
@@ -140,10 +140,12 @@ class FeedbackEffect(EffectModel):
             previous = previous + self.config.noise * torch.randn_like(previous)
         return self.network(self.windows(self.compress(audio), previous, self.normalized(controls, audio)))
 
+    @torch.no_grad()
     def rest(self, controls: Tensor) -> State:
-        """Inputs and outputs of silence."""
-        silence = controls.new_zeros(controls.size(0), self.config.window - 1)
-        return silence, silence.clone()
+        """Inputs of silence, and the outputs to which it has led."""
+        silence = controls.new_zeros(controls.size(0), REST_WINDOWS * self.config.window)
+        zeros = silence[:, : self.config.window - 1]
+        return self.run(silence, controls, (zeros, zeros))[1]
 
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
         """One block, free running. There are no gradients: a network is trained on the device's outputs."""

@@ -155,7 +155,6 @@ class WaveNetEffect(EffectModel):
 
     reach: int
 
-    @torch.no_grad()
     def rest(self, controls: Tensor) -> State:
         """What each layer has seen after a long silence: the same at all times."""
         condition = torch.cat([controls.new_zeros(controls.size(0), 1), controls], dim=1)[..., None]

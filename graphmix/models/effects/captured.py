@@ -1,0 +1,122 @@
+"""A captured device as a node type: its controls are the node's parameters, and it renders like any other processor.
+
+A capture is mono: left and right pass through the same network, each for itself. It keeps its own sample rate: in a
+graph at another rate the audio is resampled on its way in and out (a windowed sinc, which is transparent up to 0.45 of
+the lower rate and adds no latency). The weights are fixed; gradients flow to controls and audio.
+"""
+
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graphmix.errors import GraphError, GraphmixError
+from graphmix.models.effects.effect import Control, EffectModel
+from graphmix.models.effects.effect_files import digest_of, load_effect
+from graphmix.models.effects.recurrent_effect import REST_SECONDS
+from graphmix.processors.base import Processor
+from graphmix.spec import NodeType, ParameterSpec
+
+START_WET = 0.01
+"""Dry/wet weight at the beginning of a search: a device has no neutral setting."""
+_ZERO_CROSSINGS = 32
+"""Half width of the resampling filter."""
+_SILENT = 1e-7
+
+
+class CapturedEffect(Processor):
+    """A network of a device as a processor.
+
+    Args:
+        model: the network; it is frozen.
+        name: of the node type, e.g. ``"amp"``.
+        letter: of the node type in chains.
+        sample_rate: of the graph, in Hz.
+        source: file and digest, for graphs that use it; see :func:`captured_effect`.
+
+    Params:
+        one for each control of the device, in its own units and range [nodes, 1].
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+
+    Not for: a device whose channels act on each other, such as a linked stereo compressor.
+    """
+
+    gain_staged = True
+    start_wet = START_WET
+
+    def __init__(self, model: EffectModel, name: str, letter: str, sample_rate: int = 30000, source: str = "") -> None:
+        super().__init__(sample_rate)
+        self.model = model.eval().requires_grad_(False)
+        parameters = tuple(_specification(control) for control in model.config.controls)
+        self.node_type = NodeType(name, letter, parameters, source=source or f"{name} {digest_of(model)}")
+        with torch.no_grad():
+            silence = self.model(torch.zeros(1, 256))
+        self.keeps_silence = bool(silence.abs().max() < _SILENT)
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only. All nodes pass through the network together."""
+        rows = audio.flatten(0, 1).float()
+        controls = params.repeat_interleave(audio.size(1), dim=0).float()
+        rate, own = self.sample_rate, self.model.config.sample_rate
+        out = self.model(_resample(rows, rate, own), controls)
+        out = _resample(out, own, rate)[:, : rows.size(1)]
+        out = functional.pad(out, (0, rows.size(1) - out.size(1)))
+        return out.view(audio.shape).to(audio.dtype)
+
+    def memory(self, params: Tensor) -> tuple[int, int]:
+        """As far as the network and the resampling filters reach; a recurrent network half a second."""
+        rate, own = self.sample_rate, self.model.config.sample_rate
+        reach = self.model.reach
+        own_samples = round(REST_SECONDS * own) if reach is None else reach
+        filters = 0 if rate == own else 2 * (_ZERO_CROSSINGS * max(1, -(-rate // own)) + 1)
+        return -(-own_samples * rate // own) + filters, filters
+
+
+def _specification(control: Control) -> ParameterSpec:
+    return ParameterSpec(control.name, 1, control.unit, control.low, control.high, control.start)
+
+
+def _resample(rows: Tensor, old: int, new: int) -> Tensor:
+    if old == new:
+        return rows
+    from torchaudio.functional import resample
+
+    return resample(rows, old, new, lowpass_filter_width=_ZERO_CROSSINGS)
+
+
+def captured_effect(
+    path: str | PathLike[str], letter: str, sample_rate: int = 30000, name: str | None = None
+) -> CapturedEffect:
+    """A captured device from its file, as a processor.
+
+    Args:
+        path: ``.safetensors`` of graphmix or ``.nam`` of Neural Amp Modeler.
+        letter: of the node type in chains; none that graphmix uses itself.
+        sample_rate: of the graph, in Hz.
+        name: of the node type; the file's name by default.
+
+    Raises:
+        GraphmixError: a file that cannot be read, a letter or name that cannot be used.
+
+    Example:
+        >>> import tempfile, os
+        >>> from graphmix.models.effects import build_effect, save_effect
+        >>> from graphmix.processors import Rack
+        >>> path = os.path.join(tempfile.mkdtemp(), "amp.safetensors")
+        >>> _ = save_effect(build_effect({"model": "lstm", "hidden": 4}), path)
+        >>> Rack.console("eg").with_processor(captured_effect(path, "a")).names
+        ('equalizer', 'gain', 'amp')
+    """
+    path = Path(path)
+    model, _ = load_effect(path)
+    name = "".join(c if c.isalnum() else "_" for c in (name or path.stem)).strip("_").lower() or "effect"
+    try:
+        return CapturedEffect(model, name, letter, sample_rate, f"{path.name} {digest_of(model)}")
+    except GraphmixError:
+        raise
+    except ValueError as error:
+        raise GraphError(f"{path} cannot be the node type {name!r} with letter {letter!r}: {error}.") from None
