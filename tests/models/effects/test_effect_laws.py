@@ -84,14 +84,12 @@ def test_gradients_agree_with_finite_differences(name: str, controls: bool):
     model = a_model(name, controls).double().requires_grad_(False)
     audio = noise(2, 12, torch.float64).requires_grad_()
     knobs = settings(2, torch.float64).requires_grad_() if controls else None
-    if knobs is not None and isinstance(model.reach, type(None)) and name != "grey_box":
-        model.rest(
-            model.normalized(knobs, audio)
-        )  # its state is a constant: what it started from is no function of them
-        assert torch.autograd.gradcheck(lambda x: model(x, knobs), (audio,))
-        return
-    inputs = (audio,) if knobs is None else (audio, knobs)
-    assert torch.autograd.gradcheck(model, inputs)
+    if name in ("lstm", "gru"):  # the state after silence counts as a constant
+        state = model.rest(model.normalized(None if knobs is None else knobs.detach(), audio))
+        inputs = (audio,) if knobs is None else (audio, knobs)
+        assert torch.autograd.gradcheck(lambda x, *k: model.stream(x, k[0] if k else None, state)[0], inputs)
+    else:
+        assert torch.autograd.gradcheck(model, (audio,) if knobs is None else (audio, knobs))
 
 
 @pytest.mark.parametrize(("name", "controls"), CASES)
@@ -104,12 +102,10 @@ def test_what_respond_gives_is_the_end_of_the_whole(name: str, controls: bool):
 
 
 @pytest.mark.parametrize("name", TINY)
-@pytest.mark.parametrize(
-    "audio", [torch.zeros(1, 64), torch.ones(1, 64), -4 * torch.ones(1, 64)], ids=["0", "dc", "hot"]
-)
+@pytest.mark.parametrize("level", [0.0, 1.0, -4.0], ids=["silence", "dc", "overload"])
 @torch.no_grad()
-def test_silence_dc_and_overload_stay_finite(name: str, audio: Tensor):
-    assert a_model(name)(audio).isfinite().all()
+def test_silence_dc_and_overload_stay_finite(name: str, level: float):
+    assert a_model(name)(torch.full((1, 64), level)).isfinite().all()
 
 
 @pytest.mark.parametrize(("name", "controls"), CASES)
@@ -184,9 +180,7 @@ def test_a_graph_names_its_capture_and_refuses_another(tmp_path: Path):
     for path in (tmp_path / "graph.safetensors", tmp_path / "graph.json"):
         types = load_graph(save_graph(graph, path)).types.types
         Rack.for_types(types, 8000, [one])
-        with pytest.raises(
-            GraphmixError, match=r"uses the captured effect 'amp', from amp\.safetensors .*--effect a=FILE"
-        ):
+        with pytest.raises(GraphmixError, match=r"captured effect 'amp', from amp\.safetensors .*--effect a=FILE"):
             Rack.for_types(types, 8000)
         (tmp_path / "other").mkdir(exist_ok=True)
         other = captured_effect(save_effect(a_model("gru"), tmp_path / "other" / "amp.safetensors"), "a", 8000)
