@@ -134,8 +134,8 @@ class _Layer(torch.autograd.Function):
         samples = x.size(-1) - (taps.size(-1) - 1) * dilation
         z = x.new_empty(x.size(0), taps.size(0), samples)
         y = x.new_empty(x.size(0), x.size(1), samples)
-        arrays = [x, condition, taps.permute(2, 0, 1), bias, mixer, last, last_bias]
-        arrays = [a.detach().contiguous().numpy() for a in arrays]
+        tensors = [x, condition, taps.permute(2, 0, 1), bias, mixer, last, last_bias]
+        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
         _layer(*arrays, dilation, z.numpy(), y.numpy())
         ctx.save_for_backward(x, condition, taps, mixer, last, z)
         ctx.dilation = dilation

@@ -4,7 +4,7 @@
 *Linear*: an impulse response, in the order of the samples that it meets (the latest tap last).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -71,7 +71,7 @@ class ConvNetEffect(_FeedForward):
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__(config)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             Block(config.channels if i else 1, config, dilation) for i, dilation in enumerate(config.dilations)
         )
         self.head = nn.Conv1d(config.channels, 1, 1)

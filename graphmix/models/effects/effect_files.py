@@ -84,9 +84,10 @@ def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[st
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise GraphmixError(f"{path}: an effect's file ends in .safetensors, not in {path.suffix!r}.")
-    header = {"version": 1, "config": model.config.model_dump(mode="json"), "about": dict(about or {})}
+    config = model.config.model_dump(mode="json")
     if isinstance(model, WaveNetEffect):
-        header["config"]["head_scale"] = model.head_scale
+        config["head_scale"] = model.head_scale
+    header = {"version": 1, "config": config, "about": dict(about or {})}
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     write_atomically(path, save(tensors, {HEADER: json.dumps(header, allow_nan=False)}))
     return path

@@ -164,6 +164,8 @@ def _conv_net_parts(model: EffectModel) -> Parts:
 
             yield torch.tensor(block.norm.eps), set_eps
     yield _to(model.head.weight)
+    assert model.head.bias is not None, "the head has one"
+    assert model.head.bias is not None, "the head has one"
     yield _to(model.head.bias)
 
 

@@ -6,7 +6,7 @@ The inputs of the first layer are the sample and the controls. With ``skip`` the
 its input. Without it and without controls, an LSTM has a form as Neural Amp Modeler file (:mod:`.nam`).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -41,6 +41,9 @@ class RecurrentEffect(EffectModel):
     """A recurrent network in the place of a device; see the module."""
 
     config: RecurrentConfig
+    cells: Any
+    initial: Tensor
+    """State before the silence that brings the model to rest, [outputs and cells, layers, hidden]."""
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
@@ -55,11 +58,9 @@ class RecurrentEffect(EffectModel):
         self.output = nn.Linear(config.hidden, 1)
         if config.model == "lstm":
             with torch.no_grad():  # a cell that remembers, to begin with (Jozefowicz et al. 2015)
-                for cell in self.cells:
+                cells: Any = list(self.cells)
+                for cell in cells:
                     cell.bias_ih_l0[config.hidden : 2 * config.hidden] += 1
-
-    initial: Tensor
-    """State before the silence that brings the model to rest, [outputs and cells, layers, hidden]."""
 
     @torch.no_grad()
     def rest(self, controls: Tensor) -> State:

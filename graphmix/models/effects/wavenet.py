@@ -11,7 +11,7 @@ convolutions.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -94,9 +94,13 @@ class Layer(nn.Module):
         """A signal that is longer by its reach than the condition -> activations, and the signal for the next layer."""
         config = self.config
         if config.activation == "Tanh" and not config.gated and signal.device.type == "cpu":
-            weights = self.conv.weight, self.conv.bias, self.mixer.weight[..., 0]
+            bias = self.conv.bias
+            assert bias is not None, "these convolutions have a bias"
+            last_bias = self.last.bias
+            assert last_bias is not None, "these convolutions have a bias"
+            weights = self.conv.weight, bias, self.mixer.weight[..., 0]
             condition = condition.contiguous()
-            return dilated_layer(signal, condition, *weights, self.last.weight[..., 0], self.last.bias, self.dilation)
+            return dilated_layer(signal, condition, *weights, self.last.weight[..., 0], last_bias, self.dilation)
         z = self.conv(signal) + self.mixer(condition)
         activate = ACTIVATIONS[config.activation]
         gate = torch.sigmoid(z[:, config.channels :]) if config.gated else 1.0
@@ -110,7 +114,7 @@ class LayerArray(nn.Module):
     def __init__(self, config: ArrayConfig, inputs: int, conditions: int) -> None:
         super().__init__()
         self.rechannel = nn.Conv1d(inputs, config.channels, 1, bias=False)
-        self.layers = nn.ModuleList(Layer(config, conditions, dilation) for dilation in config.dilations)
+        self.layers: Any = nn.ModuleList(Layer(config, conditions, dilation) for dilation in config.dilations)
         self.head = nn.Conv1d(config.channels, config.head, 1, bias=config.head_bias)
 
     @property
@@ -142,6 +146,8 @@ class WaveNetEffect(EffectModel):
     """A WaveNet in the place of a device; see the module."""
 
     config: WaveNetConfig
+    arrays: Any
+    reach: int
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__(config)
@@ -150,10 +156,8 @@ class WaveNetEffect(EffectModel):
         self.arrays = nn.ModuleList(
             LayerArray(array, size, conditions) for array, size in zip(config.arrays, inputs, strict=True)
         )
-        self.reach = sum(array.reach for array in self.arrays)
+        self.reach = sum(sum(a.dilations) * (a.kernel - 1) for a in config.arrays)
         self.head_scale = config.head_scale
-
-    reach: int
 
     def rest(self, controls: Tensor) -> State:
         """What each layer has seen after a long silence: the same at all times."""

@@ -1,0 +1,11 @@
+from .fit import FittedEffect as FittedEffect
+from .fit import fit_effect as fit_effect
+from .recording import CaptureError as CaptureError
+from .recording import Recording as Recording
+from .recording import load_pair as load_pair
+from .run import Captured as Captured
+from .run import Pair as Pair
+from .run import capture as capture
+from .settings import CaptureSettings as CaptureSettings
+from .settings import preset as preset
+from .signal import capture_signal as capture_signal

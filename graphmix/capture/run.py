@@ -1,0 +1,263 @@
+"""Capturing a device: from recordings to a folder with its model, how good it is, and pictures.
+
+When it is done the folder holds ``effect.safetensors`` (a node type for any graph), ``effect.nam`` where the network
+has that form, ``metrics.json`` (written last), ``history.csv`` and ``plots/``; ``run.json`` says from the beginning
+which capture it is, and ``checkpoint.safetensors`` is there while it trains. Run again, a finished folder is left alone
+and an unfinished one is resumed.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor
+
+from graphmix.capture.fit import FitState, FittedEffect, fit_effect, split
+from graphmix.capture.losses import esr, esr_by_level, mean_error_ratio
+from graphmix.capture.recording import CaptureError, Recording, check_controls, load_pair
+from graphmix.capture.settings import CaptureSettings
+from graphmix.errors import GraphmixError
+from graphmix.io import finite, open_tensors, to_json, write_atomically, write_json
+from graphmix.models.effects import EffectModel, load_effect, save_effect, save_nam
+from graphmix.models.effects.nam import describe_for_nam
+from graphmix.progress import Listener, Silent
+from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.search.mine_song import digest_file
+
+RESULT, EFFECT, CHECKPOINT = "metrics.json", "effect.safetensors", "checkpoint.safetensors"
+GOOD_SELF_ESR = 0.01
+"""A device that differs from itself by more was recorded badly, or changes in time."""
+GRADES = ((0.01, "excellent"), (0.035, "good"), (0.1, "usable"), (math.inf, "poor"))
+"""Error-to-signal ratios as Neural Amp Modeler's users read them."""
+_HEADER = "graphmix_capture"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files of one take: dry, wet, and the settings of the device's controls."""
+
+    dry: Path
+    wet: Path
+    controls: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured device: its model, ``metrics.json``, its folder, and whether it was there already."""
+
+    model: EffectModel
+    metrics: dict[str, Any]
+    folder: Path
+    already_done: bool = False
+
+    def __repr__(self) -> str:
+        return f"Captured({self.metrics['model']}, esr={self.metrics['esr']}, {self.folder})"
+
+
+def capture(
+    pairs: Sequence[Pair],
+    out: str | Path,
+    settings: CaptureSettings | None = None,
+    *,
+    gear: Mapping[str, Any] | None = None,
+    latency: int | None = None,
+    listener: Listener | None = None,
+    plots: bool = True,
+) -> Captured:
+    """Capture a device into a folder, or resume it.
+
+    Args:
+        pairs: recordings; with several settings of its controls they make one model with controls.
+        out: output folder.
+        settings: the draft of an LSTM by default; see :func:`graphmix.capture.settings.preset`.
+        gear: metadata for a ``.nam`` file: ``name``, ``gear_make``, ``gear_model``, ``gear_type``, ``tone_type``, …
+        latency: samples by which wet lies behind dry; measured if not given.
+        listener: shown the progress.
+        plots: draw pictures.
+
+    Raises:
+        CaptureError, SongError: bad recordings.
+        RunError: an output folder that holds something else.
+        FolderBusyError: another process is at work in the folder.
+    """
+    settings, listener, folder = settings or CaptureSettings(), listener or Silent(), Path(out)
+    if not pairs:
+        raise CaptureError("there is no pair of recordings; give a dry and a wet file.")
+    run: dict[str, Any] = {"pairs": [_describe(pair) for pair in pairs], "settings": settings.model_dump(mode="json")}
+    if latency is not None:
+        run["latency"] = latency
+    output = RunFolder(folder, run, RESULT, _difference)
+    if output.status() is RunStatus.FINISHED:
+        return _load_finished(folder)
+    listener.phase("reading", None)
+    recordings = [load_pair(pair.dry, pair.wet, pair.controls, latency=latency) for pair in pairs]
+    names = check_controls(recordings)
+    with output.hold():
+        if output.status() is RunStatus.FINISHED:
+            return _load_finished(folder)
+        output.begin()
+        state = _read_checkpoint(folder / CHECKPOINT, run)
+
+        def keep(state: FitState) -> None:
+            _write_checkpoint(folder / CHECKPOINT, run, state)
+
+        fitted = fit_effect(recordings, settings, names, state=state, listener=listener, save=keep)
+        return _finish(folder, recordings, names, settings, fitted, gear or {}, listener, plots)
+
+
+def _describe(pair: Pair) -> dict[str, Any]:
+    try:
+        files = {"dry": digest_file(pair.dry), "wet": digest_file(pair.wet)}
+    except OSError as error:
+        raise CaptureError(f"cannot read {error.filename}: {error.strerror}.") from None
+    return {**files, "controls": dict(pair.controls)}
+
+
+def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    if found["pairs"] != ours["pairs"] or found.get("latency") != ours.get("latency"):
+        return "a capture of other recordings. Choose another --out."
+    different = first_difference(found["settings"], json.loads(to_json(ours["settings"])))
+    if different is None:
+        return None
+    name, theirs, our = different
+    return f"this capture with {name} = {theirs}, not {our}. Choose another --out, or the same settings to resume it."
+
+
+def grade(value: float) -> str:
+    """What an error-to-signal ratio means to a user."""
+    return next(word for limit, word in GRADES if value <= limit)
+
+
+def _finish(
+    folder: Path,
+    recordings: Sequence[Recording],
+    names: Sequence[str],
+    settings: CaptureSettings,
+    fitted: FittedEffect,
+    gear: Mapping[str, Any],
+    listener: Listener,
+    plots: bool,
+) -> Captured:
+    listener.phase("writing", None)
+    model, state = fitted.model, fitted.state
+    dry, wet, out = _unheard(model, recordings, names, settings)
+    metrics: dict[str, Any] = {
+        "model": model.config.model,
+        "esr": round(sum(fitted.esr) / len(fitted.esr), 6),
+        "grade": grade(sum(fitted.esr) / len(fitted.esr)),
+        "esr_by_pair": [round(value, 6) for value in fitted.esr],
+        "esr_pre_emphasized": round(float(esr(prediction=out, target=wet, pre_emphasis=settings.pre_emphasis)), 6),
+        "mean_error_ratio": round(mean_error_ratio(prediction=out, target=wet), 6),
+        "esr_by_level": esr_by_level(prediction=out, target=wet, audio=dry),
+        "self_esr": [recording.self_esr for recording in recordings],
+        "latency": [recording.latency for recording in recordings],
+        "notices": [list(recording.notices) for recording in recordings],
+        "controls": list(names),
+        "weights": sum(value.numel() for value in model.parameters()),
+        "sample_rate": model.config.sample_rate,
+        "steps": state.step,
+        "seconds": round(state.seconds, 2),
+        "settings": settings.model_dump(mode="json"),
+    }
+    about = {"gear": dict(gear), "esr": metrics["esr"], "self_esr": metrics["self_esr"], "steps": state.step}
+    save_effect(model, folder / EFFECT, about)
+    _save_nam(model, folder, wet, out, {**gear}, metrics)
+    _write_history(folder / "history.csv", state)
+    if plots:
+        from graphmix.capture.pictures import draw_plots
+
+        draw_plots(folder / "plots", model, dry, wet, out, state.history)
+    write_json(folder / RESULT, finite(metrics))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return Captured(model, metrics, folder)
+
+
+@torch.no_grad()
+def _unheard(
+    model: EffectModel, recordings: Sequence[Recording], names: Sequence[str], settings: CaptureSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What training did not hear, of all recordings: dry, wet, and the model's output, [1, samples] each."""
+    dry, wet, out = list[Tensor](), list[Tensor](), list[Tensor]()
+    for recording in recordings:
+        part = split(recording, settings.validation, names)[1]
+        dry.append(part.dry[:1])
+        wet.append(part.wet[:1])
+        out.append(model(part.dry[:1], part.controls[None]))
+    return torch.cat(dry, -1), torch.cat(wet, -1), torch.cat(out, -1)
+
+
+def _save_nam(
+    model: EffectModel, folder: Path, wet: Tensor, out: Tensor, gear: dict[str, Any], metrics: dict[str, Any]
+) -> None:
+    try:
+        describe_for_nam(model)
+    except GraphmixError as error:
+        metrics["nam"] = str(error)
+        return
+    loudness = 10 * math.log10(float(out.square().mean()) + 1e-12)
+    training = {"validation_esr": metrics["esr"], "self_esr": metrics["self_esr"], "latency": metrics["latency"]}
+    metadata = {"loudness": round(loudness, 2), "gain": round(_gain(wet), 3), **gear, "training": training}
+    save_nam(model, folder / "effect.nam", finite(metadata))
+    metrics["nam"] = "effect.nam"
+
+
+def _gain(wet: Tensor) -> float:
+    """How dense the output is, 0 to 1: its level relative to its peak, as the format's gain goes."""
+    peak = float(wet.abs().max())
+    return min(1.0, float(wet.abs().mean()) / peak) if peak > 0 else 0.0
+
+
+def _write_history(path: Path, state: FitState) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("step", "seconds", "training_loss", "validation_esr"))
+    rows.writerows(state.history)
+    write_atomically(path, text.getvalue().encode())
+
+
+def _load_finished(folder: Path) -> Captured:
+    try:
+        metrics = json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        raise CaptureError(f"{folder / RESULT} is damaged. Delete it to finish the capture again.") from None
+    return Captured(load_effect(folder / EFFECT)[0], metrics, folder, already_done=True)
+
+
+# --- checkpoints
+
+
+def _write_checkpoint(path: Path, run: Mapping[str, Any], state: FitState) -> None:
+    groups = {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}
+    tensors = {f"{g}.{name}": value.contiguous() for g, values in groups.items() for name, value in values.items()}
+    head = {"run": run, "step": state.step, "seconds": state.seconds, "looks": state.looks, "history": state.history}
+    write_atomically(path, save(tensors, {_HEADER: to_json(finite(head))}))
+
+
+def _read_checkpoint(path: Path, run: Mapping[str, Any]) -> FitState | None:
+    if not path.exists():
+        return None
+    try:
+        with open_tensors(path) as file:
+            head = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no mapping
+        if head["run"] != json.loads(to_json(run)):
+            raise CaptureError(f"{path} belongs to another capture. Delete it, or choose another --out.")
+        state = FitState(head["step"], head["seconds"], [tuple(row) for row in head["history"]], looks=head["looks"])
+        state.history = [tuple(math.inf if x is None else x for x in row) for row in state.history]  # type: ignore[misc]
+    except CaptureError:
+        raise
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise CaptureError(f"{path} is damaged ({error}); delete it to begin again.") from None
+    for name, value in tensors.items():
+        group, key = name.split(".", 1)
+        {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}[group][key] = value
+    state.best = min((row[3] for row in state.history), default=math.inf)
+    return state

@@ -1,0 +1,84 @@
+"""What a capture is asked for: which network, how long it learns, and from which parts.
+
+``draft`` ends within ten minutes on two threads; ``full`` takes as many steps as the networks' authors do.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from graphmix.models.config import Table
+
+Preset = Literal["draft", "full"]
+
+
+class CaptureSettings(Table):
+    """Settings of a capture.
+
+    Args:
+        model: configuration of the network, as :func:`graphmix.models.effects.build_effect` takes it; sample rate and
+            controls come from the recordings.
+        steps: of the optimizer, at most.
+        minutes: of training, at most; the learning rate falls with what is nearer to its end.
+        batch: segments of a step.
+        segment: samples of a segment that count.
+        learning_rate: at the beginning; it falls to a hundredth by half a cosine.
+        pre_emphasis: of the error-to-signal ratio; 0 for none.
+        stft: weight of the multi-resolution STFT distance.
+        dc: weight of the difference of means.
+        validate_every: steps between two looks at what training does not hear.
+        patience: looks without a better one after which training stops; 0 for never.
+        validation: share of each recording that is kept for them.
+        seed: of weights and segments.
+    """
+
+    model: Mapping[str, Any] = {"model": "lstm"}
+    steps: int = Field(default=20000, ge=1)
+    minutes: float = Field(default=9.0, gt=0)
+    batch: int = Field(default=16, ge=1)
+    segment: int = Field(default=4096, ge=16)
+    learning_rate: float = Field(default=4e-3, gt=0)
+    pre_emphasis: float = Field(default=0.85, ge=0, lt=1)
+    stft: float = Field(default=2e-3, ge=0)
+    dc: float = Field(default=0.5, ge=0)
+    validate_every: int = Field(default=200, ge=1)
+    patience: int = Field(default=0, ge=0)
+    validation: float = Field(default=0.1, gt=0, lt=0.5)
+    seed: int = Field(default=0, ge=0)
+
+
+FEATHER = {
+    "model": "wavenet",
+    "arrays": (
+        {"channels": 8, "head": 4, "dilations": (1, 2, 4, 8, 16, 32, 64)},
+        {
+            "channels": 4, "head": 1, "head_bias": True,
+            "dilations": (128, 256, 512, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+        },
+    ),
+}  # fmt: skip
+"""The small WaveNet of Neural Amp Modeler's own choices."""
+
+DRAFTS: dict[str, CaptureSettings] = {
+    "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
+    "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
+    "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
+    "feedback": CaptureSettings(model={"model": "feedback"}, batch=8, segment=512, learning_rate=1e-3),
+    "grey_box": CaptureSettings(model={"model": "grey_box"}, batch=8, segment=8192, learning_rate=2e-3),
+}
+"""By the name of the network; each ends within ten minutes on two threads."""
+
+
+def preset(model: str, name: Preset = "draft") -> CaptureSettings:
+    """Settings of a preset for a network.
+
+    Raises:
+        KeyError: there is none for that network.
+    """
+    draft = DRAFTS[model]
+    if name == "draft":
+        return draft
+    bigger: dict[str, dict[str, Any]] = {"wavenet": {"model": "wavenet"}, "lstm": {"model": "lstm", "hidden": 40}}
+    changes = {"model": bigger.get(model, draft.model), "steps": 100_000, "minutes": 600.0, "patience": 40, "batch": 16}
+    return draft.model_copy(update=changes)
