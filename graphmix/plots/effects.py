@@ -82,9 +82,8 @@ def plot_error_spectrogram(target_db: Samples, error_db: Samples, seconds: float
     images = list[AxesImage]()
     extent = (0.0, max(seconds, 1e-3), 0.0, sample_rate / 2000)
     for axes, values, title in zip(panels, (target_db, error_db), ("device", "error of the model"), strict=True):
-        images.append(
-            axes.imshow(values, origin="lower", aspect="auto", extent=extent, vmin=top - 90, vmax=top, cmap="magma")
-        )
+        scale = {"vmin": top - 90, "vmax": top, "cmap": "magma"}
+        images.append(axes.imshow(values, origin="lower", aspect="auto", extent=extent, **scale))
         axes.set(xlabel="s", title=title)
     panels[0].set_ylabel("kHz")
     figure.colorbar(images[-1], ax=panels, label="dB")

@@ -1,0 +1,133 @@
+"""``graphmix capture``: a model of a device from recordings of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from graphmix.cli.app import app
+from graphmix.cli.progress import ProgressListener
+from graphmix.errors import GraphmixError
+
+MODELS = ("lstm", "gru", "wavenet", "feedback", "grey_box")
+
+
+@app.command(epilog="Example: graphmix capture dry.wav wet.wav --out amp --model wavenet")
+def capture(
+    dry: Annotated[Path | None, typer.Argument(help="What was played into the device.")] = None,
+    wet: Annotated[Path | None, typer.Argument(help="What came out of it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Output folder; an unfinished one is resumed.")
+    ] = None,
+    signal: Annotated[Path | None, typer.Option(help="Write the test signal to this file, and end.")] = None,
+    model: Annotated[str, typer.Option(help=f"Network: {', '.join(MODELS)}.")] = "lstm",
+    preset: Annotated[str, typer.Option(help="draft: ten minutes; full: hours.")] = "draft",
+    control: Annotated[
+        list[str] | None, typer.Option(help="Setting of a control in this recording, name=value; may be repeated.")
+    ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help="Another recording: dry.wav,wet.wav,drive=3,tone=0.5; may be repeated."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time at most.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps at most.")] = None,
+    latency: Annotated[int | None, typer.Option(help="Samples by which wet lies behind dry; else measured.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the device, for the .nam file.")] = None,
+    gear_type: Annotated[str | None, typer.Option(help="amp, pedal, preamp, studio, …, for the .nam file.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    sample_rate: Annotated[int, typer.Option(min=16000, help="Of the test signal, in Hz.")] = 48000,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that --signal names.")] = False,
+) -> None:
+    """Capture a device: its recordings in, a model of it out, as a node type and as a file for plugins."""
+    if signal is not None:
+        _write_signal(signal, sample_rate, force)
+        return
+    pairs = [_pair(",".join([str(dry), str(wet), *(control or [])]))] if dry and wet else []
+    pairs += [_pair(text) for text in pair or []]
+    if not pairs or out is None:
+        raise GraphmixError(
+            "capture needs a dry file, a wet file and --out FOLDER; --signal FILE writes a test signal."
+        )
+    gear = {key: value for key, value in (("name", name), ("gear_type", gear_type)) if value is not None}
+    changes = {"minutes": minutes, "steps": steps}
+    _run(pairs, out, model, preset, {k: v for k, v in changes.items() if v is not None} | {"seed": seed}, gear, latency)
+
+
+def _pair(text: str) -> Any:
+    from graphmix.capture import Pair
+
+    files, controls = list[str](), dict[str, float]()
+    for part in text.split(","):
+        if "=" not in part:
+            files.append(part.strip())
+            continue
+        key, _, value = part.partition("=")
+        try:
+            controls[key.strip()] = float(value)
+        except ValueError:
+            raise GraphmixError(f"control {key.strip()!r} is set to {value!r}; give a number.") from None
+    if len(files) != 2:
+        raise GraphmixError(f"a recording is given as dry.wav,wet.wav,control=value, not as {text!r}.")
+    return Pair(Path(files[0]), Path(files[1]), controls)
+
+
+def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
+    from graphmix.audio import write_audio
+    from graphmix.capture import capture_signal
+    from graphmix.io import check_output
+
+    check_output(path, force=force)
+    samples = capture_signal(sample_rate)
+    write_audio(path, samples[None], sample_rate)
+    console = Console(highlight=False)
+    console.print(f"{path}: {len(samples) / sample_rate:.0f} s at {sample_rate} Hz, mono, peak -1 dB.", markup=False)
+    console.print("Play it through the device and record what comes out, from before its beginning to after its end.")
+
+
+def _run(
+    pairs: Sequence[Any],
+    out: Path,
+    model: str,
+    preset_name: str,
+    changes: dict[str, Any],
+    gear: dict[str, str],
+    latency: int | None,
+) -> None:
+    from graphmix.capture import capture as run_capture
+    from graphmix.capture import preset
+
+    if model not in MODELS:
+        raise GraphmixError(f"--model is {model!r}; the networks are: {', '.join(MODELS)}.")
+    if preset_name not in ("draft", "full"):
+        raise GraphmixError(f"--preset is {preset_name!r}; the presets are: draft, full.")
+    settings = preset(model, "draft" if preset_name == "draft" else "full").model_copy(update=changes)
+    console = Console(highlight=False)
+    with ProgressListener(console) as listener:
+        captured = run_capture(pairs, out, settings, gear=gear, latency=latency, listener=listener)
+    metrics = captured.metrics
+    for number, notices in enumerate(metrics["notices"]):
+        for notice in notices:
+            where = f"recording {number + 1}: " if len(pairs) > 1 else ""
+            console.print(f"note: {where}{notice}", markup=False, soft_wrap=True)
+    if captured.already_done:
+        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
+    console.print(_table(metrics))
+    written = "effect.safetensors, effect.nam" if metrics["nam"] == "effect.nam" else "effect.safetensors"
+    console.print(f"{out}/: {written}, metrics.json, plots/", markup=False, soft_wrap=True)
+    if metrics["nam"] != "effect.nam":
+        console.print(f"no .nam file: {metrics['nam']}", markup=False, soft_wrap=True)
+
+
+def _table(metrics: dict[str, Any]) -> Table:
+    title = f"{metrics['model']}, {metrics['weights']} weights, {metrics['steps']} steps in {metrics['seconds']:.0f} s"
+    table = Table("", "", title=Text(title), title_justify="left", show_header=False)
+    table.add_row("error-to-signal ratio, on audio that training did not hear", f"{metrics['esr']:.5f}")
+    table.add_row("which is", metrics["grade"])
+    known = [value for value in metrics["self_esr"] if value is not None]
+    if known:
+        table.add_row("the device against itself", f"{max(known):.5f}")
+    return table
