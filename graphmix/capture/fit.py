@@ -28,7 +28,7 @@ from graphmix.progress import Listener, Silent
 GUARD_SECONDS = 1.0
 FREE_RUN_SECONDS = 3.0
 """Of validation for a network that runs sample by sample."""
-QUIET_DB = -30.0
+QUIET_DB = -20.0
 """A validation part this far below the recording's level is moved to an earlier time."""
 CLIP_NORM = 1.0
 LAST_RATE = 0.01

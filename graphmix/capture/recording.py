@@ -19,7 +19,13 @@ from scipy import fft
 from torch import Tensor
 
 from graphmix.audio.files import check_audio, read_audio, read_info
-from graphmix.capture.signal import CLICKS_SECONDS, REPEATED_LENGTH_SECONDS, REPEATED_SECONDS, capture_signal
+from graphmix.capture.signal import (
+    CLICKS_SECONDS,
+    LOWEST_RATE,
+    REPEATED_LENGTH_SECONDS,
+    REPEATED_SECONDS,
+    capture_signal,
+)
 from graphmix.errors import GraphmixError
 
 TAIL_SECONDS = 10.0
@@ -234,7 +240,7 @@ def _self_esr(x: Tensor, y: Tensor, rate: int, latency: int) -> float | None:
     length = round(REPEATED_LENGTH_SECONDS * rate)
     cut = max(0, -latency)
     first, second = (round(seconds * rate) - cut for seconds in REPEATED_SECONDS)
-    if second + length > y.size(-1):
+    if second + length > y.size(-1) or rate < LOWEST_RATE:
         return None
     own = torch.from_numpy(capture_signal(rate))[round(CLICKS_SECONDS[0] * rate) : round(REPEATED_SECONDS[0] * rate)]
     at = round(CLICKS_SECONDS[0] * rate) - cut

@@ -4,12 +4,14 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from graphmix.models.config import Table
 
+STFT_SAMPLES = 2400
+"""Of the longest window of the STFT distance."""
 Preset = Literal["draft", "full"]
 
 
@@ -47,6 +49,12 @@ class CaptureSettings(Table):
     validation: float = Field(default=0.1, gt=0, lt=0.5)
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.stft and self.segment < STFT_SAMPLES:
+            raise ValueError(f"segment is {self.segment}; with stft it has {STFT_SAMPLES} samples or more")
+        return self
+
 
 FEATHER = {
     "model": "wavenet",
@@ -64,7 +72,7 @@ DRAFTS: dict[str, CaptureSettings] = {
     "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
     "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
     "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
-    "feedback": CaptureSettings(model={"model": "feedback"}, batch=8, segment=512, learning_rate=1e-3),
+    "feedback": CaptureSettings(model={"model": "feedback"}, batch=8, segment=512, learning_rate=1e-3, stft=0.0),
     "grey_box": CaptureSettings(model={"model": "grey_box"}, batch=8, segment=8192, learning_rate=2e-3),
 }
 """By the name of the network; each ends within ten minutes on two threads."""

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from graphmix.songbook.demo_stems import demo_stems
 
-DEFAULT_RATE = 48000
+DEFAULT_RATE, LOWEST_RATE = 48000, 22050
 SECONDS = 180
 CLICKS_SECONDS = (1.0, 1.5)
 REPEATED_SECONDS = (2.0, 169.0)
@@ -44,7 +44,7 @@ def capture_signal(sample_rate: int = DEFAULT_RATE) -> Samples:
     """The test signal, [samples], at most -1 dB re full scale.
 
     Args:
-        sample_rate: in Hz, 16 kHz or more.
+        sample_rate: in Hz, 22,050 or more.
     """
     rng = np.random.default_rng(_SEED)
     out = np.zeros(SECONDS * sample_rate)

@@ -20,9 +20,7 @@ MODELS = ("lstm", "gru", "wavenet", "feedback", "grey_box")
 def capture(
     dry: Annotated[Path | None, typer.Argument(help="What was played into the device.")] = None,
     wet: Annotated[Path | None, typer.Argument(help="What came out of it.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Output folder; an unfinished one is resumed.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder; resumed if unfinished.")] = None,
     signal: Annotated[Path | None, typer.Option(help="Write the test signal to this file, and end.")] = None,
     model: Annotated[str, typer.Option(help=f"Network: {', '.join(MODELS)}.")] = "lstm",
     preset: Annotated[str, typer.Option(help="draft: ten minutes; full: hours.")] = "draft",
@@ -39,7 +37,7 @@ def capture(
     name: Annotated[str | None, typer.Option(help="Of the device, for the .nam file.")] = None,
     gear_type: Annotated[str | None, typer.Option(help="amp, pedal, preamp, studio, …, for the .nam file.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    sample_rate: Annotated[int, typer.Option(min=16000, help="Of the test signal, in Hz.")] = 48000,
+    sample_rate: Annotated[int, typer.Option(min=22050, help="Of the test signal, in Hz.")] = 48000,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that --signal names.")] = False,
 ) -> None:
     """Capture a device: its recordings in, a model of it out, as a node type and as a file for plugins."""
@@ -49,9 +47,7 @@ def capture(
     pairs = [_pair(",".join([str(dry), str(wet), *(control or [])]))] if dry and wet else []
     pairs += [_pair(text) for text in pair or []]
     if not pairs or out is None:
-        raise GraphmixError(
-            "capture needs a dry file, a wet file and --out FOLDER; --signal FILE writes a test signal."
-        )
+        raise GraphmixError("capture needs a dry file, a wet file and --out FOLDER; --signal FILE writes a signal.")
     gear = {key: value for key, value in (("name", name), ("gear_type", gear_type)) if value is not None}
     changes = {"minutes": minutes, "steps": steps}
     _run(pairs, out, model, preset, {k: v for k, v in changes.items() if v is not None} | {"seed": seed}, gear, latency)
