@@ -189,7 +189,7 @@ class _Fit:
             total, count = total + loss, count + 1
             state.step += 1
             state.seconds = time.perf_counter() - self.began
-            self.listener.progress(state.step, loss=loss, **self._shown())
+            self.listener.progress(state.step, None, loss=loss, **self._shown())
             if state.step % settings.validate_every == 0 or self._is_over():
                 self._look(total / count)
                 total, count = 0.0, 0
@@ -245,7 +245,7 @@ class _Fit:
         if error < state.best or not state.best_weights:
             state.best, state.looks = error, 0
             state.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        self.listener.progress(state.step, **self._shown())
+        self.listener.progress(state.step, None, **self._shown())
 
     def _shown(self) -> dict[str, float]:
         """The last validation error and the best one."""

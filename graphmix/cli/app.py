@@ -80,6 +80,10 @@ Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the 
 Offset = Annotated[
     str | None, typer.Option(help='How far the mix lies behind the tracks: 0.35, "350 ms", "15435 samples".')
 ]
+Effect = Annotated[
+    list[str] | None,
+    typer.Option(help="A captured effect and its letter: a=amp.safetensors; may be repeated."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
 
@@ -113,13 +117,14 @@ def mine(
     mix: Mix = None,
     offset: Offset = None,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of the search and the graph.")] = True,
+    effect: Effect = None,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
-    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots)
+    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [])
 
 
 @app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")
@@ -128,11 +133,12 @@ def render(
     stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Audio file: .wav, .flac or .ogg.")],
     force: Force = False,
+    effect: Effect = None,
 ) -> None:
     """Render a graph from dry tracks; track names must be those of the graph's inputs."""
     from graphmix.cli.render_command import run_render
 
-    run_render(graph, stems, output, force)
+    run_render(graph, stems, output, force, effect or [])
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")

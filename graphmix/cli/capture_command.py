@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from graphmix.cli.app import app
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
 
 MODELS = ("lstm", "gru", "wavenet", "feedback", "grey_box")
@@ -79,9 +79,9 @@ def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
     check_output(path, force=force)
     samples = capture_signal(sample_rate)
     write_audio(path, samples[None], sample_rate)
-    console = Console(highlight=False)
-    console.print(f"{path}: {len(samples) / sample_rate:.0f} s at {sample_rate} Hz, mono, peak -1 dB.", markup=False)
-    console.print("Play it through the device and record what comes out, from before its beginning to after its end.")
+    console = new_console()
+    say(console, f"{path}: {len(samples) / sample_rate:.0f} s at {sample_rate} Hz, mono, peak -1 dB.")
+    say(console, "Play it through the device and record what comes out, from before its beginning to after its end.")
 
 
 def _run(
@@ -101,21 +101,21 @@ def _run(
     if preset_name not in ("draft", "full"):
         raise GraphmixError(f"--preset is {preset_name!r}; the presets are: draft, full.")
     settings = preset(model, "draft" if preset_name == "draft" else "full").model_copy(update=changes)
-    console = Console(highlight=False)
+    console = new_console()
     with ProgressListener(console) as listener:
         captured = run_capture(pairs, out, settings, gear=gear, latency=latency, listener=listener)
     metrics = captured.metrics
     for number, notices in enumerate(metrics["notices"]):
         for notice in notices:
             where = f"recording {number + 1}: " if len(pairs) > 1 else ""
-            console.print(f"note: {where}{notice}", markup=False, soft_wrap=True)
+            say(console, f"note: {where}{notice}")
     if captured.already_done:
-        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
+        say(console, f"{out} is finished already; nothing to do.")
     console.print(_table(metrics))
     written = "effect.safetensors, effect.nam" if metrics["nam"] == "effect.nam" else "effect.safetensors"
-    console.print(f"{out}/: {written}, metrics.json, plots/", markup=False, soft_wrap=True)
+    say(console, f"{out}/: {written}, metrics.json, plots/")
     if metrics["nam"] != "effect.nam":
-        console.print(f"no .nam file: {metrics['nam']}", markup=False, soft_wrap=True)
+        say(console, f"no .nam file: {metrics['nam']}")
 
 
 def _table(metrics: dict[str, Any]) -> Table:

@@ -1,5 +1,6 @@
 """``graphmix mine``: mine one song, show the progress and a summary."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.effects import load_effects
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say, say_notices
 
@@ -23,6 +25,7 @@ def run_mine(
     mix: Path | None = None,
     offset: str | None = None,
     plots: bool = True,
+    effects: Sequence[str] = (),
 ) -> None:
     """``graphmix mine``.
 
@@ -38,6 +41,7 @@ def run_mine(
         mix: mix file, instead of the song's own.
         offset: how far the mix lies behind the tracks, instead of the song's own.
         plots: draw pictures.
+        effects: captured effects, each as ``letter=FILE``.
 
     Raises:
         GraphmixError: bad input.
@@ -48,7 +52,8 @@ def run_mine(
     from graphmix.search.mine_song import USUAL_START
 
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
-    Rack.console(settings.chain or "g", settings.sample_rate)  # a wrong letter is reported before any file is read
+    captured = load_effects(effects, settings.sample_rate)
+    Rack.console(settings.chain or "g", settings.sample_rate, captured)  # a wrong letter is reported before files
     begin = None
     if start != USUAL_START:
         from graphmix.training.estimator_start import parse_start
@@ -58,7 +63,7 @@ def run_mine(
     loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
-        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin, plots=plots)
+        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin, plots=plots, effects=captured)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
     console.print(summary(mined.metrics))

@@ -1,15 +1,17 @@
 """``graphmix render``: the sound of a graph."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from graphmix.cli.effects import load_effects
 from graphmix.cli.files import check_file, find_graph
 from graphmix.cli.terminal import new_console, say, say_notices
 
 ENDINGS = (".wav", ".flac", ".ogg")
 
 
-def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False) -> None:
+def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False, effects: Sequence[str] = ()) -> None:
     """``graphmix render``.
 
     Args:
@@ -17,24 +19,27 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False)
         stems: a folder of dry tracks, or of a song.
         output: audio file to be written.
         force: replace the output file if it exists.
+        effects: captured effects of the graph, each as ``letter=FILE``.
 
     Raises:
         GraphmixError: bad input, or an output file that exists.
     """
     from graphmix.audio import load_stems, write_audio
     from graphmix.graph.storage import load_graph
+    from graphmix.processors.rack import Rack
     from graphmix.render.blocks import render_song
 
     graph_path = find_graph(graph_path)
     check_file(output, ENDINGS, _inputs(graph_path, stems), force)
     graph = load_graph(graph_path)
+    rack = Rack.for_types(graph.types.types, graph.sample_rate, load_effects(effects, graph.sample_rate))
     song = load_stems(stems, graph.sample_rate)
     console = new_console()
     say_notices(console, song.notices)
     started = time.perf_counter()
     # Stems alone do not say how long their effects ring on; the song from which the graph was mined does.
     length = song.num_samples if song.mix else max(song.num_samples, int(graph.provenance.get("num_samples", 0)))
-    mix = render_song(graph, song, num_samples=length)
+    mix = render_song(graph, song, rack, num_samples=length)
     write_audio(output, mix, graph.sample_rate)
     seconds = mix.size(1) / graph.sample_rate
     say(

@@ -52,9 +52,15 @@ class Rack(nn.Module):
         TypeTable(self.types)  # letters must differ
 
     @classmethod
-    def console(cls, chain: str = "ecnsgdr", sample_rate: int = 30000) -> "Rack":
-        """The processors whose letters occur in ``chain``."""
+    def console(cls, chain: str = "ecnsgdr", sample_rate: int = 30000, extra: Iterable[Processor] = ()) -> "Rack":
+        """The processors whose letters occur in ``chain``, of graphmix and of ``extra`` (e.g. captured effects)."""
         by_letter = {p.node_type.letter: p for p in cls.standard(sample_rate)}
+        for processor in extra:
+            letter = processor.node_type.letter
+            if letter in by_letter:
+                taken = by_letter[letter].node_type.name
+                raise GraphError(f"letter {letter!r} of {processor.node_type.name} is that of {taken}; choose another.")
+            by_letter[letter] = processor
         letters = list(dict.fromkeys(chain))
         unknown = next((letter for letter in letters if letter not in by_letter), None)
         if unknown is not None:

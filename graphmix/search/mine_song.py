@@ -9,7 +9,7 @@ the system lets go when the process dies, however it dies.
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
@@ -95,6 +96,7 @@ def mine(
     source: SongSource | None = None,
     start: Start | None = None,
     plots: bool = True,
+    effects: Sequence[Processor] = (),
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -106,6 +108,7 @@ def mine(
         listener: shown the progress.
         source: of the song, for ``metrics.json`` and the graph's provenance; its name alone by default.
         start: sets the console in place of least squares and spectra; see :class:`graphmix.training.EstimatorStart`.
+        effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
         plots: draw pictures and measure the importance of processors, into ``plots/``.
 
     Raises:
@@ -114,7 +117,7 @@ def mine(
     """
     settings = settings or SearchSettings()
     chosen = choose_device(device)
-    rack = Rack.console(settings.chain or "g", settings.sample_rate)
+    rack = Rack.console(settings.chain or "g", settings.sample_rate, effects)
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
@@ -124,6 +127,8 @@ def mine(
     if start is not None:
         start.check(console)
         run["start"] = start.name
+    if effects:
+        run["effects"] = _effects_of(effects)
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -142,6 +147,11 @@ def mine(
         saver.write(state)
         listener.phase("writing", None)
         return write_results(output, objective, settings, state, source or SongSource(song.name), plots=plots)
+
+
+def _effects_of(effects: Sequence[Processor]) -> dict[str, str]:
+    """Letter -> file and digest of each effect."""
+    return {effect.node_type.letter: effect.node_type.source or effect.node_type.name for effect in effects}
 
 
 def fingerprint(song: Song) -> dict[str, Any]:
@@ -191,8 +201,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if their_song != ours["song"]:
         return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
     different = first_difference(
-        {**their_settings, "start": found.get("start", USUAL_START)},
-        {**ours["settings"], "start": ours.get("start", USUAL_START)},
+        {**their_settings, "start": found.get("start", USUAL_START), "effects": found.get("effects")},
+        {**ours["settings"], "start": ours.get("start", USUAL_START), "effects": ours.get("effects")},
     )
     if different is None:
         return None
@@ -256,7 +266,7 @@ def write_results(
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
     graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
-    mix = render_song(graph, song)
+    mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
     save_graph(graph, folder / "graph.safetensors")
     save_graph(graph, folder / "graph.json")
