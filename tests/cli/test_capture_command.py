@@ -96,7 +96,9 @@ def test_a_capture_is_a_letter_of_the_chain(program: Program, song_folder: Path,
     assert outcome.status == 0, outcome.err
     run = json.loads((tmp_path / "mined" / "run.json").read_text())
     assert run["effects"]["a"].startswith("amp.safetensors ")
-    assert json.loads((tmp_path / "mined" / "metrics.json").read_text())["processors_before"] == 8  # two letters on two tracks and two buses
+    assert (
+        json.loads((tmp_path / "mined" / "metrics.json").read_text())["processors_before"] == 8
+    )  # two letters on two tracks and two buses
     other = program("mine", song_folder, "--out", tmp_path / "mined", *chain[2:], "--chain", "g")
     assert "mined with chain = ag, not g" in other.err
 
