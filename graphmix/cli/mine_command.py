@@ -63,7 +63,8 @@ def run_mine(
     loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
-        mined = mine(loaded, out, settings, device=device, listener=listener, start=begin, plots=plots, effects=captured)
+        options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
+        mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
     console.print(summary(mined.metrics))
