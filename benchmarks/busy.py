@@ -34,6 +34,7 @@ POLICIES: dict[str, dict[str, str | None]] = {
     "default": UNSET,
     "passive": UNSET | {"OMP_WAIT_POLICY": "passive"},
     "spin 1000": UNSET | {"GOMP_SPINCOUNT": "1000"},
+    "spin 5000": UNSET | {"GOMP_SPINCOUNT": "5000"},
     "spin 30000": UNSET | {"GOMP_SPINCOUNT": "30000"},
 }
 PACKAGES = ("graphmix", "torch", "numba", "numpy")
