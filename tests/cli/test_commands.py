@@ -136,7 +136,8 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start, plots):
+    def stop(song, out, settings, *, device, listener, start, plots, effects):
+        assert not effects
         seen.update(plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start)
         raise KeyboardInterrupt
 

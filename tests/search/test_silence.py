@@ -119,7 +119,7 @@ def mine_strictly(folder: Path, out: Path, settings: SearchSettings) -> dict[str
     return metrics
 
 
-@pytest.mark.parametrize(("kind", "policy"), zip(SONGS, [*POLICIES, *POLICIES], strict=False))
+@pytest.mark.parametrize(("kind", "policy"), list(zip(SONGS, [*POLICIES, *POLICIES], strict=False)))
 def test_songs_with_silence_are_mined_to_their_end(tmp_path, kind, policy):
     torch.manual_seed(3)
     make, *values = SONGS[kind]
