@@ -1,4 +1,4 @@
-"""Training a network to follow a device: random segments, the best weights on audio that training does not hear.
+"""Training a network to follow a device: random segments, the best weights on audio that training does not use.
 
 Each recording is split in time: the end of what sounds in it, after a second of guard, is kept for validation. Networks
 without a feedback path learn from their own outputs (error-to-signal ratio with pre-emphasis, means, spectra);
@@ -75,7 +75,7 @@ class FittedEffect:
 
     Args:
         model: with the best weights, frozen.
-        esr: on audio that training did not hear, for each recording.
+        esr: on audio that training did not use, for each recording.
         state: of the training, with its history.
     """
 

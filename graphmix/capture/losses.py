@@ -1,8 +1,8 @@
 r"""Measures of how well a model follows a device.
 
 Error-to-signal ratio (Wright et al. 2019), with a first-order pre-emphasis :math:`1 - 0.85 z^{-1}` in training, which
-makes up for how little energy there is at high frequencies; the difference of means; squared error on a µ-law scale;
-and the multi-resolution STFT distance of auraloss (Yamamoto et al. 2020).
+makes up for how little energy there is at high frequencies; the difference of means; and the multi-resolution STFT
+distance of auraloss (Yamamoto et al. 2020).
 
 Conventions: prediction and target by keyword, [rows, samples].
 """
@@ -11,8 +11,6 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
-
-from graphmix.models.effects.feedback import mu_law
 
 PRE_EMPHASIS = 0.85
 FLOOR = 1e-8
@@ -29,11 +27,6 @@ def esr(*, prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Ten
 def dc_error(*, prediction: Tensor, target: Tensor) -> Tensor:
     """Energy of the difference of the rows' means, relative to the target's energy."""
     return (prediction.mean(-1) - target.mean(-1)).square().mean() / (target.square().mean() + FLOOR)
-
-
-def mu_law_error(*, prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error on a µ-law scale, where quiet sounds count as much as loud ones."""
-    return (mu_law(prediction) - mu_law(target)).square().mean()
 
 
 @cache

@@ -148,7 +148,7 @@ def _finish(
 ) -> Captured:
     listener.phase("writing", None)
     model, state = fitted.model, fitted.state
-    dry, wet, out = _unheard(model, recordings, names, settings)
+    dry, wet, out = _unused_parts(model, recordings, names, settings)
     metrics: dict[str, Any] = {
         "model": model.config.model,
         "esr": round(sum(fitted.esr) / len(fitted.esr), 6),
@@ -181,10 +181,10 @@ def _finish(
 
 
 @torch.no_grad()
-def _unheard(
+def _unused_parts(
     model: EffectModel, recordings: Sequence[Recording], names: Sequence[str], settings: CaptureSettings
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What training did not hear, of all recordings: dry, wet, and the model's output, [1, samples] each."""
+    """What training did not use, of all recordings: dry, wet, and the model's output, [1, samples] each."""
     dry, wet, out = list[Tensor](), list[Tensor](), list[Tensor]()
     for recording in recordings:
         part = split(recording, settings.validation, names)[1]

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from graphmix.capture.losses import PRE_EMPHASIS
 from graphmix.models.config import Table
 
 STFT_SAMPLES = 2400
@@ -29,7 +30,7 @@ class CaptureSettings(Table):
         pre_emphasis: of the error-to-signal ratio; 0 for none.
         stft: weight of the multi-resolution STFT distance.
         dc: weight of the difference of means.
-        validate_every: steps between two looks at what training does not hear.
+        validate_every: steps between two validations.
         patience: looks without a better one after which training stops; 0 for never.
         validation: share of each recording that is kept for them.
         seed: of weights and segments.
@@ -41,7 +42,7 @@ class CaptureSettings(Table):
     batch: int = Field(default=16, ge=1)
     segment: int = Field(default=4096, ge=16)
     learning_rate: float = Field(default=4e-3, gt=0)
-    pre_emphasis: float = Field(default=0.85, ge=0, lt=1)
+    pre_emphasis: float = Field(default=PRE_EMPHASIS, ge=0, lt=1)
     stft: float = Field(default=2e-3, ge=0)
     dc: float = Field(default=0.5, ge=0)
     validate_every: int = Field(default=200, ge=1)

@@ -10,13 +10,13 @@ seconds    part
 2 – 12     the *repeated part*: noise bursts, chirps and notes at all levels
 12 – 52    exponential sweeps, 20 Hz to 20 kHz, at -40, -24, -12 and 0 dB
 52 – 82    sines of 110 Hz, 440 Hz and 1.76 kHz that climb from -60 dB to 0 dB in steps of 5 dB
-82 – 112   pink noise, its level drawn anew every 0.3 s between -50 and -3 dB
+82 – 112   pink noise, its level drawn again every 0.3 s between -50 and -3 dB
 112 – 169  music: the ten instruments of the demo song, alone and together, at several levels
 169 – 179  the repeated part again: how well the device agrees with itself
 179 – 180  silence: the tail
 =========  =======================================================================================
 
-The second half of the noise and the music is never the last thing that training hears: see :mod:`graphmix.capture.fit`.
+The second half of the noise and the music is never wholly used in training: see :mod:`graphmix.capture.fit`.
 """
 
 import math

@@ -121,7 +121,7 @@ def _run(
 def _table(metrics: dict[str, Any]) -> Table:
     title = f"{metrics['model']}, {metrics['weights']} weights, {metrics['steps']} steps in {metrics['seconds']:.0f} s"
     table = Table("", "", title=Text(title), title_justify="left", show_header=False)
-    table.add_row("error-to-signal ratio, on audio that training did not hear", f"{metrics['esr']:.5f}")
+    table.add_row("error-to-signal ratio, on audio that training did not use", f"{metrics['esr']:.5f}")
     table.add_row("which is", metrics["grade"])
     known = [value for value in metrics["self_esr"] if value is not None]
     if known:

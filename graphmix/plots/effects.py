@@ -68,7 +68,7 @@ def plot_waveforms(target: Samples, output: Samples, sample_rate: int, seconds: 
     axes.plot(time, a, color=_TARGET, label="device")
     axes.plot(time, b, color=_MODEL, linestyle="--", label="model")
     axes.plot(time, b - a, color=_ERROR, linewidth=0.8, label="error")
-    axes.set(xlabel="ms", title=f"Waveforms from {begin / sample_rate:.2f} s on, which training did not hear")
+    axes.set(xlabel="ms", title=f"Waveforms from {begin / sample_rate:.2f} s on, which training did not use")
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
     return figure
@@ -100,7 +100,7 @@ def plot_learning_curve(history: Sequence[tuple[int, float, float, float]]) -> F
     for value, word in ((0.01, "excellent"), (0.035, "good"), (0.1, "usable")):
         axes.axhline(value, color="#bbbbbb", linewidth=0.8, zorder=0)
         axes.text(1.0, value, f" {word}", transform=axes.get_yaxis_transform(), va="center", fontsize="small")
-    axes.set(xlabel="seconds of training", ylabel="ESR", title="Learning curve, on audio that training does not hear")
+    axes.set(xlabel="seconds of training", ylabel="ESR", title="Learning curve, on audio that training does not use")
     return figure
 
 

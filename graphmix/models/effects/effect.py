@@ -9,7 +9,8 @@ it holds is the model's own business.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Self
 
 import torch
 from pydantic import Field, model_validator
@@ -91,8 +92,6 @@ class EffectModel(nn.Module, ABC):
     config: EffectConfig
     reach: int | None = None
     """Samples of the past on which an output depends; None of a recurrent model, which never quite forgets."""
-    loss: ClassVar[Literal["esr", "mse", "mu_law"]] = "esr"
-    """The measure that its training minimises, beside a share of spectra."""
 
     def __init__(self, config: EffectConfig) -> None:
         super().__init__()
@@ -159,3 +158,20 @@ class EffectModel(nn.Module, ABC):
             out, state = self.run(block, unit, state)
             blocks.append(out)
         return torch.cat(blocks, dim=-1)
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Set all weights of a network that was built from the configuration of their file.
+
+    Raises:
+        GraphmixError: names or shapes differ from those of the network.
+    """
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = next((name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)), None)
+    if wrong is not None:
+        raise GraphmixError(
+            f"{wrong} has shape {found.get(wrong)}, its config asks for {expected.get(wrong)}; "
+            "the file was put together from two."
+        )
+    model.load_state_dict(tensors)

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
+from graphmix.io import open_tensors, to_json, write_atomically
 from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
-from graphmix.models.effects.effect import EffectConfig, EffectModel
+from graphmix.models.effects.effect import EffectConfig, EffectModel, load_weights
 from graphmix.models.effects.feedback import FeedbackConfig, FeedbackEffect
 from graphmix.models.effects.grey_box import GreyBoxConfig, GreyBoxEffect
 from graphmix.models.effects.nam import load_nam
@@ -89,7 +89,7 @@ def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[st
         config["head_scale"] = model.head_scale
     header = {"version": 1, "config": config, "about": dict(about or {})}
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(path, save(tensors, {HEADER: json.dumps(header, allow_nan=False)}))
+    write_atomically(path, save(tensors, {HEADER: to_json(header)}))
     return path
 
 
@@ -108,7 +108,7 @@ def load_effect(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]
     if not path.is_file():
         raise GraphmixError(f"cannot load {path}: there is no such file.")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             header = (file.metadata() or {}).get(HEADER)
             if header is None:
                 raise GraphmixError("this is no effect of graphmix; the file holds other tensors.")
@@ -130,13 +130,5 @@ def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[EffectModel, 
         raise GraphmixError("its header is damaged.") from None
     with torch.random.fork_rng(devices=[]):
         model = build_effect(config)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    wrong = next((name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)), None)
-    if wrong is not None:
-        raise GraphmixError(
-            f"{wrong} has shape {found.get(wrong)}, its config asks for {expected.get(wrong)}; "
-            "the file was put together from two."
-        )
-    model.load_state_dict(tensors)
+    load_weights(model, tensors)
     return model.eval().requires_grad_(False), about

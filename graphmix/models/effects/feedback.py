@@ -1,4 +1,4 @@
-r"""A network that hears its own output: m samples of input and m - 1 previous outputs make the next output.
+r"""A network that is fed its own output: m samples of input and m - 1 previous outputs make the next output.
 
 After "Training Neural Audio Effects" (yager.io). The network sees no state but its own past outputs, from which it can
 read what a device remembers (the phase of an oscillator, the charge of a capacitor).
@@ -75,8 +75,6 @@ class FeedbackEffect(EffectModel):
     """An MLP on inputs and previous outputs in the place of a device; see the module."""
 
     config: FeedbackConfig
-    teacher_forced = True
-    """Trained on the device's previous outputs rather than on its own."""
 
     def __init__(self, config: FeedbackConfig) -> None:
         super().__init__(config)

@@ -15,11 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.dsp.envelope import smooth
 from graphmix.dsp.fft import good_length, irfft, rfft
 from graphmix.models.effects.effect import EffectConfig, EffectModel, State
-
-ENERGY_FLOOR = 1e-8
 
 
 class GreyBoxConfig(EffectConfig):

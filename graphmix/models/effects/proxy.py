@@ -21,6 +21,7 @@ from torch import Tensor
 
 from graphmix.errors import GraphmixError
 from graphmix.io import open_tensors, to_json, write_atomically
+from graphmix.models.effects.effect import load_weights
 from graphmix.models.effects.strip import STRIP_TYPE, unit_settings
 from graphmix.models.effects.tcn import TCN, TCNConfig
 from graphmix.processors.base import Processor
@@ -119,15 +120,10 @@ def load_proxy(path: str | PathLike[str] | None = None) -> TCNProxy:
     config = _config(path, header)
     with torch.random.fork_rng(devices=[]):
         proxy = TCNProxy(config.sample_rate, config)
-    expected = {name: tuple(value.shape) for name, value in proxy.network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    wrong = next((name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)), None)
-    if wrong is not None:
-        raise GraphmixError(
-            f"cannot load {path}: {wrong} has shape {found.get(wrong)}, its config asks for {expected.get(wrong)}; "
-            "the file was put together from two."
-        )
-    proxy.network.load_state_dict(tensors)
+    try:
+        load_weights(proxy.network, tensors)
+    except GraphmixError as error:
+        raise GraphmixError(f"cannot load {path}: {error}") from None
     return proxy.freeze()
 
 
