@@ -173,7 +173,7 @@ class Shard:
             raise GraphError("its node types do not begin with in, mix and out.")
         kinds = {**_REQUIRED, "texts": torch.uint8}
         kinds |= {f"params.{t.name}": torch.float32 for t in self.own_types.types if t.is_processor}
-        for name in {*kinds, *(name for name in self.tensors if not name.startswith("slices."))}:
+        for name in sorted({*kinds, *(name for name in self.tensors if not name.startswith("slices."))}):
             tensor, slices = self.tensors[name], self.tensors[f"slices.{name}"]
             if tensor.dtype != kinds.get(name, tensor.dtype) or slices.dtype != torch.int64:
                 raise GraphError(f"its tensor {name!r} has type {tensor.dtype}.")
