@@ -103,6 +103,11 @@ class NodeType:
     source: str = ""
 
     @property
+    def digest(self) -> str:
+        """What tells the file of :attr:`source` from others, whatever it is called; empty of other types."""
+        return self.source.rpartition(" ")[2]
+
+    @property
     def width(self) -> int:
         """Number of parameter columns."""
         return sum(parameter.size for parameter in self.parameters)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Force, PolicyName, PresetName, app
+from graphmix.cli.app import Effect, Force, PolicyName, PresetName, app
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
 Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
@@ -55,6 +55,10 @@ def songbook(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     loops: Annotated[Path | None, typer.Option(help="Folder of your own loops and stems, for the parts.")] = None,
     roles: Annotated[Path | None, typer.Option(help="JSON file: role to file names, for the loops.")] = None,
+    effect: Effect = None,
+    effect_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the tracks that pass through a captured effect, if any.")
+    ] = 0.5,
 ) -> None:
     """Write songs with known answers: dry tracks, mix, and the true graph of the mix."""
     from graphmix.cli.songbook_command import run_songbook
@@ -71,8 +75,9 @@ def songbook(
         songs_per_artist=songs_per_artist,
         sample_rate=sample_rate,
         audio_format=audio_format,  # type: ignore[arg-type]
+        effect_share=effect_share,
     )
-    run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles)
+    run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles, effects=effect or [])
 
 
 @app.command("mine-all", epilog="Example: graphmix mine-all songs --out mined --workers 2")
@@ -97,6 +102,7 @@ def mine_all(
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
     metadata: Metadata = None,
+    effect: Effect = None,
 ) -> None:
     """Mine every song of a collection; what is done stays done, what fails does not stop the others."""
     from graphmix.cli.mine_all_command import run_mine_all
@@ -110,6 +116,7 @@ def mine_all(
         kind,
         {"tracks": tracks, "subgroups": subgroups, "metadata": metadata},
         {"chain": chain, "policy": policy.value, "tolerance": tolerance, "sample_rate": sample_rate, "seed": seed},
+        effect or [],
         workers=workers,
         threads=threads,
         ray=ray,

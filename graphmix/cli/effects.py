@@ -6,7 +6,30 @@ from typing import TYPE_CHECKING
 from graphmix.errors import GraphmixError
 
 if TYPE_CHECKING:
+    from graphmix.graph.mixgraph import MixGraph
     from graphmix.models.effects import CapturedEffect
+    from graphmix.processors.rack import Rack
+
+
+def rack_for(graph: "MixGraph", given: Sequence[str]) -> "Rack":
+    """The processors of a graph, its captured effects from the files that options name.
+
+    Raises:
+        GraphmixError: an effect that is missing or another, an option that the graph has no use for.
+    """
+    from graphmix.processors.rack import Rack
+
+    effects = load_effects(given, graph.sample_rate)
+    rack = Rack.for_types(graph.types.types, graph.sample_rate, effects)
+    used = {node_type.digest: node_type for node_type in graph.types.types if node_type.source}
+    for effect in effects:
+        own = effect.node_type
+        if own.digest not in used:
+            names = ", ".join(f"{t.name!r} from {t.source}" for t in used.values()) or "none"
+            raise GraphmixError(
+                f"--effect {own.letter}: the graph does not use {own.source}; its captured effects are: {names}."
+            )
+    return rack
 
 
 def load_effects(given: Sequence[str], sample_rate: int) -> "list[CapturedEffect]":

@@ -1,5 +1,6 @@
 """``graphmix mine-all``: mine a collection, and show the progress of the whole and of each worker."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.effects import load_effects
 from graphmix.cli.terminal import new_console, say
 from graphmix.mining.driver import Standing
 from graphmix.mining.mine_collection import mine_all
@@ -33,6 +35,7 @@ def run_mine_all(
     kind: str = AUTO,
     reading: dict[str, Any] | None = None,
     changes: dict[str, Any] | None = None,
+    effects: Sequence[str] = (),
     **options: Any,
 ) -> None:
     """``graphmix mine-all``.
@@ -46,6 +49,7 @@ def run_mine_all(
         kind: layout of the collection.
         reading: other arguments of :func:`graphmix.songs.collection.open_collection`.
         changes: settings that differ from the preset's.
+        effects: captured effects, each as ``letter=FILE``.
         options: other arguments of :func:`graphmix.mining.mine_collection.mine_all`.
 
     Raises:
@@ -53,12 +57,13 @@ def run_mine_all(
     """
     console = new_console()
     settings = replace(PRESETS[preset], **(changes or {})).scaled(steps, rounds)
+    captured = load_effects(effects, settings.sample_rate)
     collection = open_collection(path, kind, **(reading or {}))
     say(console, f"{len(collection)} songs in {path}, layout {collection.kind}")
     display = Display(console)
     try:
         with display:
-            standing = mine_all(collection, out, settings, watcher=display, **options)
+            standing = mine_all(collection, out, settings, effects=captured, watcher=display, **options)
     except KeyboardInterrupt:
         done = display.standing
         say(console, f"stopped: {done.done} of {done.total} songs are done; the same command resumes.")

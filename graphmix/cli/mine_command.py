@@ -47,13 +47,12 @@ def run_mine(
         GraphmixError: bad input.
     """
     from graphmix.audio.song import load_song
-    from graphmix.processors.rack import Rack
     from graphmix.search import PRESETS, mine
-    from graphmix.search.mine_song import USUAL_START
+    from graphmix.search.mine_song import USUAL_START, console_rack
 
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
     captured = load_effects(effects, settings.sample_rate)
-    Rack.console(settings.chain or "g", settings.sample_rate, captured)  # a wrong letter is reported before files
+    console_rack(settings, captured)  # a wrong letter is reported before files
     begin = None
     if start != USUAL_START:
         from graphmix.training.estimator_start import parse_start

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphmix.cli.effects import load_effects
+from graphmix.cli.effects import rack_for
 from graphmix.cli.files import check_file, find_graph
 from graphmix.cli.terminal import new_console, say, say_notices
 
@@ -26,13 +26,12 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False,
     """
     from graphmix.audio import load_stems, write_audio
     from graphmix.graph.storage import load_graph
-    from graphmix.processors.rack import Rack
     from graphmix.render.blocks import render_song
 
     graph_path = find_graph(graph_path)
     check_file(output, ENDINGS, _inputs(graph_path, stems), force)
     graph = load_graph(graph_path)
-    rack = Rack.for_types(graph.types.types, graph.sample_rate, load_effects(effects, graph.sample_rate))
+    rack = rack_for(graph, effects)
     song = load_stems(stems, graph.sample_rate)
     console = new_console()
     say_notices(console, song.notices)

@@ -1,11 +1,13 @@
 """``graphmix songbook``: write songs with known answers, show what came out."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from graphmix.cli.effects import load_effects
 from graphmix.songbook.settings import SongbookSettings
 
 
@@ -17,6 +19,7 @@ def run_songbook(
     workers: int = 1,
     loops: Path | None = None,
     roles: Path | None = None,
+    effects: Sequence[str] = (),
 ) -> None:
     """Write a songbook and say what is in it.
 
@@ -27,6 +30,7 @@ def run_songbook(
         workers: processes.
         loops: folder of audio files in place of the synthesized parts.
         roles: JSON file, role -> names of files in `loops`.
+        effects: captured effects, each as ``letter=FILE``.
 
     Raises:
         SongError: bad settings, a folder that holds something else, loops that cannot be used.
@@ -36,6 +40,7 @@ def run_songbook(
 
     if roles is not None and loops is None:
         raise SongError(f"{roles} maps roles to loops, but no folder of loops is given: add --loops.")
+    captured = load_effects(effects, settings.sample_rate)
     library = None if loops is None else find_loops(loops, roles)
     console = Console(highlight=False)
     columns = TextColumn("songs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
@@ -48,7 +53,7 @@ def run_songbook(
             first.append(done)
             bar.update(task, completed=done, total=wanted)
 
-        folders = write_songbook(out, songs, settings, workers=workers, loops=library, progress=show)
+        folders = write_songbook(out, songs, settings, workers=workers, loops=library, effects=captured, progress=show)
     made, seconds = songs - first[0], time.perf_counter() - started
     if made:
         speed = f"{made} songs in {seconds:.0f} s, {seconds / made:.2f} s each with {workers} workers"

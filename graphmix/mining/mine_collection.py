@@ -6,7 +6,7 @@ Each song has its folder in the output folder, named by its id, as :func:`graphm
 to. Run again, finished songs are left alone, unfinished ones resumed, failed ones skipped until a retry is requested.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from graphmix.mining.driver import Driver, Standing, Watcher
 from graphmix.mining.pool import InProcess, LocalPool, Pool, available_cores, default_workers, find_devices
 from graphmix.mining.song_task import SongTask
 from graphmix.processes import device_name
-from graphmix.processors.rack import Rack
+from graphmix.processors.base import Processor
+from graphmix.processors.rack import sources_of
 from graphmix.progress import Silent
 from graphmix.runs import RUN as SONG_RUN
 from graphmix.runs import RunFolder, RunStatus, first_difference
-from graphmix.search.mine_song import FAILURE, choose_device
+from graphmix.search.mine_song import FAILURE, choose_device, console_rack
 from graphmix.search.settings import SearchSettings
 from graphmix.songs.collection import Collection, open_collection
 
@@ -40,6 +41,7 @@ def mine_all(
     device: str = "auto",
     retry_failed: bool = False,
     plots: bool = True,
+    effects: Sequence[Processor] = (),
     watcher: Watcher | None = None,
 ) -> Standing:
     """Mine every song of a collection into a folder, or resume it.
@@ -58,6 +60,7 @@ def mine_all(
         device: on which to compute; ``"auto"`` assigns the GPUs to the workers in turn.
         retry_failed: try songs again that failed in an earlier run.
         plots: draw the pictures of each song.
+        effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
         watcher: shown the progress.
 
     Raises:
@@ -65,15 +68,15 @@ def mine_all(
             that cannot be mined is no error; see :attr:`Standing.failed`.
     """
     settings = settings or SearchSettings()
-    Rack.console(settings.chain or "g", settings.sample_rate)  # refuses an unknown letter before anything is opened
+    console_rack(settings, effects)  # refuses an unknown letter before anything is opened
     for name, value, least in (("workers", workers, 0), ("threads", threads, 1)):
         if value is not None and value < least:
             raise SearchError(f"{name} is {value}; give {least} or more.")
     if not isinstance(collection, Collection):
         collection = open_collection(collection)
     folder, device = Path(out), device_name(device)
-    _claim(folder, collection, settings)
-    tasks = [SongTask(song, folder / song.id, settings, device, plots) for song in collection]
+    _claim(folder, collection, settings, effects)
+    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects)) for song in collection]
     with closing(Driver(folder, tasks, retry_failed, watcher or Silent())) as driver:
         driver.plan()
         if driver.has_work:
@@ -81,9 +84,11 @@ def mine_all(
         return driver.standing
 
 
-def _claim(folder: Path, collection: Collection, settings: SearchSettings) -> None:
-    """Make the output folder, and check that it is for this collection and these settings."""
-    run = {"collection": name_as_text(collection.name), "settings": settings.to_dict()}
+def _claim(folder: Path, collection: Collection, settings: SearchSettings, effects: Sequence[Processor]) -> None:
+    """Make the output folder, and check that it is for this collection, these settings and these effects."""
+    run: dict[str, Any] = {"collection": name_as_text(collection.name), "settings": settings.to_dict()}
+    if effects:
+        run["effects"] = sources_of(effects)
     output = RunFolder(folder, run, CATALOGUE, _difference, _may_hold, RUN)
     if output.status() is RunStatus.NEW:
         with output.hold():
@@ -96,7 +101,9 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     name, settings = found["collection"], dict(found["settings"])
     if name != ours["collection"]:
         return f"the collection {name!r}, not {ours['collection']!r}. Choose another --out."
-    different = first_difference(settings, ours["settings"])
+    different = first_difference(
+        {**settings, "effects": found.get("effects")}, {**ours["settings"], "effects": ours.get("effects")}
+    )
     if different is None:
         return None
     key, before, now = different

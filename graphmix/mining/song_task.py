@@ -17,6 +17,8 @@ from graphmix import __version__
 from graphmix.errors import FolderBusyError, GraphmixError
 from graphmix.io import decode_text, name_as_text, write_json
 from graphmix.locks import is_locked
+from graphmix.processors.base import Processor
+from graphmix.processors.rack import sources_of
 from graphmix.progress import Listener
 from graphmix.search.metrics import METRICS as METRICS
 from graphmix.search.metrics import SongSource, translate_metrics
@@ -44,6 +46,7 @@ class SongTask:
     settings: SearchSettings
     device: str = "auto"
     plots: bool = True
+    effects: tuple[Processor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     try:
         song = task.song.load(task.settings.sample_rate)
         options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
-        mined = mine(song, task.folder, task.settings, source=source, **options)
+        mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
     except GraphmixError as error:
@@ -95,7 +98,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
 
 
 def is_finished(task: SongTask) -> bool:
-    """Whether the folder holds this song, mined with these settings.
+    """Whether the folder holds this song, mined with these settings and effects.
 
     Names, subgroups and settings are compared, and the content of files that are newer than the metrics.
     """
@@ -105,6 +108,8 @@ def is_finished(task: SongTask) -> bool:
         song, layout = run["song"], task.song.layout
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
         if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
+            return False
+        if (run.get("effects") or {}) != sources_of(task.effects):
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False

@@ -1,6 +1,8 @@
 """A rack: the processors that a graph may use, by name."""
 
+import copy
 from collections.abc import Iterable, Iterator
+from os import PathLike
 
 from torch import nn
 
@@ -17,7 +19,7 @@ from graphmix.processors.dynamics import (
 from graphmix.processors.filters import Crossover, Equalizer
 from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.reverb import Reverb
-from graphmix.spec import NodeType, TypeTable
+from graphmix.spec import STRUCTURAL, NodeType
 
 CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
 """The seven of the pruning paper."""
@@ -49,7 +51,16 @@ class Rack(nn.Module):
         if len(rates) > 1:
             raise GraphError(f"the processors of this rack have sample rates {sorted(rates)}; use one rate.")
         self.sample_rate = rates.pop() if rates else sample_rate
-        TypeTable(self.types)  # letters must differ
+        self._check_letters()
+
+    def _check_letters(self) -> None:
+        """Letters must differ from one another, and from those of inputs, mixes and outputs."""
+        taken = {node_type.letter: node_type.name for node_type in STRUCTURAL}
+        for node_type in self.types:
+            if node_type.letter in taken:
+                name = taken[node_type.letter]
+                raise GraphError(f"letter {node_type.letter!r} of {node_type.name} is that of {name}; choose another.")
+            taken[node_type.letter] = node_type.name
 
     @classmethod
     def console(cls, chain: str = "ecnsgdr", sample_rate: int = 30000, extra: Iterable[Processor] = ()) -> "Rack":
@@ -77,6 +88,21 @@ class Rack(nn.Module):
         """This rack with one more processor, e.g. of your own or :func:`graphmix.models.effects.captured_effect`."""
         return Rack([*self, processor], self.sample_rate)
 
+    def with_effect(self, letter: str, path: str | PathLike[str], name: str | None = None) -> "Rack":
+        """This rack with one more processor: the captured device of a file, at the rack's sample rate.
+
+        Args:
+            letter: of the node type in chains.
+            path: ``.safetensors`` of graphmix or ``.nam`` of Neural Amp Modeler.
+            name: of the node type; the file's name by default.
+
+        Raises:
+            GraphmixError: a file that cannot be read, a letter or name that the rack has already.
+        """
+        from graphmix.models.effects import captured_effect  # models stand above processors
+
+        return self.with_processor(captured_effect(path, letter, self.sample_rate, name))
+
     @classmethod
     def for_types(cls, types: Iterable[NodeType], sample_rate: int, extra: Iterable[Processor] = ()) -> "Rack":
         """The processors for the node types of a graph, in their order.
@@ -89,27 +115,24 @@ class Rack(nn.Module):
         Raises:
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
+        extra = tuple(extra)
         known = {p.node_type.name: p for p in (*cls.standard(sample_rate), *extra)}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:
                 continue
-            if node_type.name not in known and node_type.source:
-                raise GraphError(
-                    f"the graph uses the captured effect {node_type.name!r}, from {node_type.source}; "
-                    f"give its file: --effect {node_type.letter}=FILE."
-                )
-            if (known[node_type.name].node_type if node_type.name in known else node_type).source != node_type.source:
-                raise GraphError(
-                    f"the graph's {node_type.name!r} is from {node_type.source or 'graphmix'}, and the one given from "
-                    f"{known[node_type.name].node_type.source or 'graphmix'}: another capture sounds otherwise."
-                )
+            if node_type.source:
+                chosen.append(_same_file(node_type, extra))
+                continue
             if node_type.name not in known:
                 raise GraphError(
                     f"the graph uses {node_type.name!r}, which graphmix does not have; render it with a rack "
                     "that holds your processor."
                 )
-            if known[node_type.name].node_type != node_type:
+            found = known[node_type.name].node_type
+            if found.source:
+                raise GraphError(f"the graph's {node_type.name!r} is from graphmix, and the one given {found.source}.")
+            if found != node_type:
                 raise GraphError(
                     f"the graph's {node_type.name!r} has other ports or parameters than graphmix's at "
                     f"{sample_rate} Hz; it was made at another rate, by another version or by another rack."
@@ -143,6 +166,42 @@ class Rack(nn.Module):
     def types(self) -> tuple[NodeType, ...]:
         """Node types in order, for building graphs."""
         return tuple(processor.node_type for processor in self)
+
+
+def _same_file(node_type: NodeType, given: Iterable[Processor]) -> Processor:
+    """The captured effect of a graph among those given: that of the same digest, whatever file and letter it has now.
+
+    Raises:
+        GraphError: none of them is it.
+    """
+    other = None
+    for processor in given:
+        own = processor.node_type
+        if own.digest == node_type.digest and own.parameters == node_type.parameters:
+            return processor if own == node_type else _as_type(processor, node_type)
+        if own.source and (own.letter == node_type.letter or own.name == node_type.name):
+            other = own
+    if other is not None:
+        raise GraphError(
+            f"the graph's {node_type.name!r} is from {node_type.source}, and the one given from {other.source}: "
+            "another capture sounds otherwise."
+        )
+    raise GraphError(
+        f"the graph uses the captured effect {node_type.name!r}, from {node_type.source}; "
+        f"give its file: --effect {node_type.letter}=FILE."
+    )
+
+
+def _as_type(processor: Processor, node_type: NodeType) -> Processor:
+    """The same processor, called as a graph calls it."""
+    processor = copy.copy(processor)
+    processor.node_type = node_type
+    return processor
+
+
+def sources_of(processors: Iterable[Processor]) -> dict[str, str]:
+    """Letter -> file and digest of each captured effect, or the name of another processor: what a run depends on."""
+    return {p.node_type.letter: p.node_type.source or p.node_type.name for p in processors}
 
 
 def _check_ports(processor: Processor) -> None:

@@ -19,14 +19,14 @@ import torch
 from graphmix import __version__
 from graphmix.audio.files import write_audio
 from graphmix.audio.song import Song, load_song
-from graphmix.errors import SearchError
+from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
-from graphmix.processors.rack import Rack
+from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
 from graphmix.runs import RunFolder, RunStatus, first_difference
@@ -117,7 +117,7 @@ def mine(
     """
     settings = settings or SearchSettings()
     chosen = choose_device(device)
-    rack = Rack.console(settings.chain or "g", settings.sample_rate, effects)
+    rack = console_rack(settings, effects)
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
@@ -128,7 +128,7 @@ def mine(
         start.check(console)
         run["start"] = start.name
     if effects:
-        run["effects"] = _effects_of(effects)
+        run["effects"] = sources_of(effects)
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -149,9 +149,18 @@ def mine(
         return write_results(output, objective, settings, state, source or SongSource(song.name), plots=plots)
 
 
-def _effects_of(effects: Sequence[Processor]) -> dict[str, str]:
-    """Letter -> file and digest of each effect."""
-    return {effect.node_type.letter: effect.node_type.source or effect.node_type.name for effect in effects}
+def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
+    """The processors of a search's chain.
+
+    Raises:
+        GraphError: a letter that no processor has, an effect whose letter is another's or not in the chain.
+    """
+    rack = Rack.console(settings.chain or "g", settings.sample_rate, effects)
+    for effect in effects:
+        letter, name = effect.node_type.letter, effect.node_type.name
+        if letter not in settings.chain:
+            raise GraphError(f"chain {settings.chain!r} has no letter {letter!r} for {name}; add it to the chain.")
+    return rack
 
 
 def fingerprint(song: Song) -> dict[str, Any]:

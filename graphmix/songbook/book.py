@@ -1,13 +1,15 @@
 """Writing a synthetic dataset: many songs, in parallel, resumed where a run was stopped."""
 
 import multiprocessing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 from graphmix.errors import SongError
 from graphmix.processes import start_worker
+from graphmix.processors.base import Processor
 from graphmix.songbook.book_song import make_song, song_name
 from graphmix.songbook.files import is_written, open_book, write_song
 from graphmix.songbook.loops import LoopLibrary
@@ -28,6 +30,7 @@ def write_songbook(
     *,
     workers: int = 1,
     loops: LoopLibrary | None = None,
+    effects: Sequence[Processor] = (),
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write songs that are not there yet, and return the folders of all that were asked for.
@@ -38,6 +41,7 @@ def write_songbook(
         settings: of all of them; see :class:`SongbookSettings`.
         workers: processes; 1 works in this one.
         loops: files in place of the synthesized parts.
+        effects: captured effects, at the songbook's rate; ``settings.effect_share`` of the tracks pass through one.
         progress: called with the number of songs done.
 
     A song depends on settings and index alone: any number of workers, runs and orders gives the same files. A run that
@@ -51,15 +55,16 @@ def write_songbook(
     if any(index < 0 for index in wanted) or workers < 1:
         raise SongError(f"a songbook needs indices of 0 or more and 1 worker or more, not {workers}.")
     out = Path(out)
-    open_book(out, settings, loops)
+    open_book(out, settings, loops, effects)
     missing = [index for index in wanted if not is_written(out, song_name(index))]
     report = _Report(progress, len(wanted), len(wanted) - len(missing))
+    material = _Material(settings, loops, tuple(effects))
     if workers == 1 or len(missing) < 2:
         for index in missing:
-            _write_one(out, index, settings, loops)
+            _write_one(out, index, material)
             report.one()
     else:
-        _write_parallel(out, missing, settings, loops, min(workers, len(missing)), report)
+        _write_parallel(out, missing, material, min(workers, len(missing)), report)
     return [out / song_name(index) for index in wanted]
 
 
@@ -80,19 +85,27 @@ class _Report:
             self.progress(self.done, self.wanted)
 
 
-def _write_one(out: Path, index: int, settings: SongbookSettings, loops: LoopLibrary | None) -> None:
+@dataclass(frozen=True)
+class _Material:
+    """What all songs of a songbook are made of."""
+
+    settings: SongbookSettings
+    loops: LoopLibrary | None
+    effects: tuple[Processor, ...]
+
+
+def _write_one(out: Path, index: int, material: _Material) -> None:
     if not is_written(out, song_name(index)):
-        write_song(make_song(settings, index, loops), settings, out)
+        song = make_song(material.settings, index, material.loops, material.effects)
+        write_song(song, material.settings, out)
 
 
-def _write_parallel(
-    out: Path, missing: list[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
-) -> None:
+def _write_parallel(out: Path, missing: list[int], material: _Material, workers: int, report: _Report) -> None:
     """Write songs by a pool of fresh processes; a pool that loses a worker is replaced for the songs that are left."""
     left = set(missing)
     for attempt in range(1, _BROKEN_POOLS + 1):
         try:
-            _run_pool(out, left, settings, loops, workers, report)
+            _run_pool(out, left, material, workers, report)
             return
         except BrokenProcessPool:
             for index in [index for index in left if is_written(out, song_name(index))]:
@@ -105,9 +118,7 @@ def _write_parallel(
                 ) from None
 
 
-def _run_pool(
-    out: Path, left: set[int], settings: SongbookSettings, loops: LoopLibrary | None, workers: int, report: _Report
-) -> None:
+def _run_pool(out: Path, left: set[int], material: _Material, workers: int, report: _Report) -> None:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(1,))
     try:
@@ -116,7 +127,7 @@ def _run_pool(
         while waiting or running:
             while waiting and len(running) < workers * _SONGS_AT_ONCE:
                 index = waiting.pop()
-                running[pool.submit(_write_one, out, index, settings, loops)] = index
+                running[pool.submit(_write_one, out, index, material)] = index
             future = next(as_completed(running))
             future.result()
             left.discard(running.pop(future))

@@ -4,7 +4,7 @@ A song depends on the settings and its index alone. Samples of dry tracks are th
 what is measured and mixed is what will be read from the files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.processors.base import Processor
 from graphmix.songbook.condition import at_level, draw_condition, spoil
+from graphmix.songbook.effects import Setting, draw_gear
 from graphmix.songbook.features import frame_levels
 from graphmix.songbook.loops import LoopLibrary, cut_loop
 from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session
@@ -67,13 +69,16 @@ def song_name(index: int) -> str:
     return f"song_{index:05d}"
 
 
-def make_song(settings: SongbookSettings, index: int, loops: LoopLibrary | None = None) -> BookSong:
+def make_song(
+    settings: SongbookSettings, index: int, loops: LoopLibrary | None = None, effects: Sequence[Processor] = ()
+) -> BookSong:
     """Make one song.
 
     Args:
         settings: of the songbook.
         index: of the song, 0 or more; it needs no other songs.
         loops: files in place of the synthesized parts.
+        effects: captured effects; a share of the tracks passes through one of them on its way to the console.
 
     Raises:
         SongError: a loop that cannot be read.
@@ -96,6 +101,8 @@ def make_song(settings: SongbookSettings, index: int, loops: LoopLibrary | None 
         roles={track.name + ending: track.role for track in tracks},
         subgroups={bus: tuple(track.name + ending for track in members) for bus, members in planned.items()},
         sample_rate=settings.sample_rate,
+        gear=_gear(settings, index, [track.name + ending for track in tracks], effects),
+        effects=tuple(effects),
     )
     style = draw_style(settings.stream("artist", artist), settings.style_spread)
     facts: dict[str, Any] = {"seconds": seconds}
@@ -105,6 +112,15 @@ def make_song(settings: SongbookSettings, index: int, loops: LoopLibrary | None 
     )
     mixed = replace(mixed, graph=_with_provenance(mixed, settings, index))
     return BookSong(index, artist, None if loops else genre.name, session, style, mixed, facts)
+
+
+def _gear(
+    settings: SongbookSettings, index: int, tracks: Sequence[str], effects: Sequence[Processor]
+) -> dict[str, Setting]:
+    """The captured effect of each track that has one."""
+    seeds = [settings.stream("effect", index, place) for place in range(len(tracks))]
+    drawn = [draw_gear(np.random.default_rng(seed), effects, settings.effect_share) for seed in seeds]
+    return {track: gear for track, gear in zip(tracks, drawn, strict=True) if gear is not None}
 
 
 def _clean_tracks(

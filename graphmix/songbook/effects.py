@@ -1,11 +1,14 @@
 """Settings of single processors in an engineer's words: low cut and bells, echoes in time, a room of some seconds."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
+from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS, MultitapDelay
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
@@ -20,12 +23,25 @@ SHELF_HZ = 2500.0
 LOW_CUT_FLOOR_DB = -36.0
 SILENT_TAP_DB = -80.0
 ECHO_FALL_DB = 5.0
+GEAR_WET = (0.5, 1.0)
+"""Dry/wet weights of captured effects: at the least half of what is left of a track has passed through its gear."""
 
 
 @lru_cache(maxsize=4)
-def studio(sample_rate: int) -> Renderer:
-    """The console's seven processors at a rate, with a renderer; made once in a process."""
-    return Renderer(Rack.console(CHAIN, sample_rate))
+def studio(sample_rate: int, effects: tuple[Processor, ...] = ()) -> Renderer:
+    """The console's seven processors at a rate and captured effects, with a renderer; made once in a process."""
+    letters = "".join(effect.node_type.letter for effect in effects)
+    return Renderer(Rack.console(letters + CHAIN, sample_rate, effects))
+
+
+def draw_gear(rng: Generator, effects: Sequence[Processor], share: float) -> Setting | None:
+    """The captured effect of a track, its controls anywhere in their ranges; None on tracks without one."""
+    plays, which, wet = rng.random(), int(rng.integers(max(1, len(effects)))), rng.uniform(*GEAR_WET)
+    if not effects or plays >= share:
+        return None
+    node_type = effects[which].node_type
+    drawn = {p.name: rng.uniform(p.low, p.high, p.size).round(4).tolist() for p in node_type.parameters}
+    return node_type.name, round(float(wet), 3), drawn
 
 
 def equalizer_curve(

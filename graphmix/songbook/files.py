@@ -17,7 +17,7 @@ import re
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,10 @@ from graphmix.audio.song import load_song
 from graphmix.errors import GraphmixError, SongError
 from graphmix.graph.storage import save_graph
 from graphmix.io import decode_text, write_json
+from graphmix.processors.base import Processor
+from graphmix.processors.rack import sources_of
 from graphmix.songbook.book_song import BookSong, in_24_bits
+from graphmix.songbook.effects import Setting
 from graphmix.songbook.loops import LoopLibrary
 from graphmix.songbook.session import MixingStyle, Session
 from graphmix.songbook.settings import SongbookSettings
@@ -63,7 +66,9 @@ class StoredSong:
     path: Path
 
 
-def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) -> None:
+def open_book(
+    out: Path, settings: SongbookSettings, loops: LoopLibrary | None, effects: Sequence[Processor] = ()
+) -> None:
     """Make the folder of a songbook, or make sure that it is this one's; clear what killed processes have left.
 
     Raises:
@@ -74,6 +79,8 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
         "settings": settings.to_dict(),
         "loops": loops.names() if loops else None,
     }
+    if effects:
+        content["effects"] = sources_of(effects)
     path = out / BOOK_FILE
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -93,10 +100,15 @@ def open_book(out: Path, settings: SongbookSettings, loops: LoopLibrary | None) 
         raise SongError(f"{out} cannot be used ({error.strerror or error}): choose another folder.") from None
     if not isinstance(found, dict):
         raise SongError(f"{path} is damaged (it holds no object): choose another folder.")
-    if isinstance(theirs := found.get("settings"), dict) and "habits" in theirs:  # its name in older songbooks
-        theirs["style_spread"] = theirs.pop("habits")
+    if isinstance(theirs := found.get("settings"), dict):
+        if "habits" in theirs:  # its name in older songbooks
+            theirs["style_spread"] = theirs.pop("habits")
+        theirs.setdefault("effect_share", settings.effect_share)  # older ones have no captured effects
     if found != content:
-        theirs, ours = (c.get("settings") or {} for c in (found, content))
+        theirs, ours = (
+            {**(c.get("settings") or {}), "effects": c.get("effects"), "loops": c.get("loops")}
+            for c in (found, content)
+        )
         other = next((name for name in ours if theirs.get(name) != ours[name]), "loops")
         raise SongError(
             f"{out} holds a songbook with another {other} ({theirs.get(other)!r}, not {ours.get(other)!r}): choose "
@@ -148,18 +160,34 @@ def _description(song: BookSong, settings: SongbookSettings) -> dict[str, Any]:
             "roles": dict(song.session.roles),
             "style": song.style.to_dict(),
             "facts": dict(song.facts),
+            **_gear_of(song.session),
         },
     }
 
 
-def read_stored(folder: str | Path) -> StoredSong:
+def _gear_of(session: Session) -> dict[str, Any]:
+    """Captured effects and who passes through them; nothing where there are none."""
+    if not session.effects:
+        return {}
+    return {
+        "effects": {effect.node_type.name: effect.node_type.source for effect in session.effects},
+        "gear": {track: list(setting) for track, setting in session.gear.items()},
+    }
+
+
+def read_stored(folder: str | Path, effects: Sequence[Processor] = ()) -> StoredSong:
     """Read a song's folder, audio included.
 
+    Args:
+        folder: of the song.
+        effects: the captured effects that its tracks pass through.
+
     Raises:
-        SongError: it is no song of a songbook, or its audio cannot be read.
+        SongError: it is no song of a songbook, its audio cannot be read, or it has other effects.
     """
     folder = Path(folder)
     values = _stored(folder)
+    gear = _check_gear(folder, values, effects)
     song = load_song(folder, values["sample_rate"])
     stems = song.read(0, song.num_samples).stems
     settings = SongbookSettings(seed=values["seed"])
@@ -169,6 +197,8 @@ def read_stored(folder: str | Path) -> StoredSong:
             roles={track: values["roles"][track] for track in song.track_names},
             subgroups=song.subgroups,
             sample_rate=song.sample_rate,
+            gear=gear,
+            effects=tuple(effects) if gear else (),
         ),
         style=MixingStyle.from_dict(values["style"]),
         chance=float(values["chance"]),
@@ -176,6 +206,20 @@ def read_stored(folder: str | Path) -> StoredSong:
         gain_only=values["mode"] == "gain",
         path=folder,
     )
+
+
+def _check_gear(folder: Path, values: Mapping[str, Any], effects: Sequence[Processor]) -> dict[str, Setting]:
+    """The captured effect of each track that has one, if those given are the song's own."""
+    given = {effect.node_type.name: effect.node_type.source for effect in effects}
+    for name, source in (values.get("effects") or {}).items():
+        if name not in given:
+            raise SongError(f"{folder}: its tracks use the captured effect {name!r}, from {source}; give its file.")
+        if given[name] != source:
+            raise SongError(f"{folder}: its {name!r} is from {source}, not {given[name]}: another capture.")
+    try:
+        return {track: (str(kind), float(wet), dict(s)) for track, (kind, wet, s) in (values.get("gear") or {}).items()}
+    except (TypeError, ValueError, AttributeError):
+        raise SongError(f"{folder / SONG_FILE} is damaged under 'gear': write the song again.") from None
 
 
 def _stored(folder: Path) -> dict[str, Any]:

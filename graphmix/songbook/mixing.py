@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphmix.errors import SongError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.base import Processor
 from graphmix.songbook.effects import Setting, studio
 from graphmix.songbook.engineer import Wish, decide_bus, decide_gain, decide_track
 from graphmix.songbook.features import Features, measure
@@ -49,7 +51,8 @@ def mix_session(
     """
     roles = {track: find_role(role) for track, role in session.roles.items()}
     tracks = list(session.stems)
-    measured = {track: measure(session.stems[track].numpy(), session.sample_rate) for track in tracks}
+    played = _through_gear(session)
+    measured = {track: measure(played[track].numpy(), session.sample_rate) for track in tracks}
     wishes = _wishes(measured, roles, style)
     chains: dict[str, list[Setting]] = {}
     for number, track in enumerate(tracks):
@@ -59,6 +62,8 @@ def mix_session(
         else:
             f, role = measured[track], roles[track]
             chains[track] = decide_track(f, role, wishes[track], style, luck, session.sample_rate)
+        if track in session.gear:
+            chains[track] = [session.gear[track], *chains[track]]
     with torch.no_grad():
         buses = {bus: _render_bus(session, members, chains) for bus, members in session.subgroups.items()}
         bus_chains: dict[str, list[Setting]] = {bus: [] for bus in buses}
@@ -70,7 +75,7 @@ def mix_session(
         mix = _render_mix(buses, bus_chains, session.sample_rate)
     master_db = _master(mix, session.sample_rate)
     chains, bus_chains = _with_master(session.subgroups, chains, bus_chains, master_db)
-    graph = build_console(session.subgroups, chains, bus_chains, session.sample_rate)
+    graph = build_console(session.subgroups, chains, bus_chains, session.sample_rate, session.effects)
     return Mixed(graph, mix * 10 ** (master_db / 20))
 
 
@@ -79,9 +84,10 @@ def build_console(
     chains: Mapping[str, Sequence[Setting]],
     bus_chains: Mapping[str, Sequence[Setting]],
     sample_rate: int,
+    effects: tuple[Processor, ...] = (),
 ) -> MixGraph:
     """Tracks through their chains to their bus, buses through theirs to the output."""
-    graph = MixGraph(studio(sample_rate).rack.types, sample_rate)
+    graph = MixGraph(studio(sample_rate, effects).rack.types, sample_rate)
     inputs = {track: graph.add("in", name=track) for members in subgroups.values() for track in members}
     out = graph.add("out", name="mix")
     for bus, members in subgroups.items():
@@ -94,6 +100,28 @@ def build_console(
 
 def _add(graph: MixGraph, chain: Sequence[Setting]) -> list[int]:
     return [graph.add(kind, wet=wet, **values) for kind, wet, values in chain]
+
+
+def _through_gear(session: Session) -> dict[str, Tensor]:
+    """The tracks as they reach the console, [1 or 2, samples] each.
+
+    Raises:
+        SongError: gear whose processor is not among the session's effects, or has other controls.
+    """
+    known = {effect.node_type.name: effect for effect in session.effects}
+    played = dict(session.stems)
+    for track, (kind, wet, values) in session.gear.items():
+        if kind not in known:
+            raise SongError(f"track {track!r} passes through the captured effect {kind!r}: give its file.")
+        parameters = known[kind].node_type.parameters
+        if {p.name: p.size for p in parameters} != {name: len(given) for name, given in values.items()}:
+            names = ", ".join(p.name for p in parameters) or "none"
+            raise SongError(f"track {track!r} sets {', '.join(values) or 'nothing'} of {kind!r}; it has: {names}.")
+        params = torch.tensor([value for p in parameters for value in values[p.name]]).view(1, -1)
+        with torch.no_grad():
+            audio, _ = known[kind].mix(played[track].expand(2, -1)[None], params, torch.tensor([wet]))
+        played[track] = audio[0] if played[track].size(0) == 2 else audio[0, :1]
+    return played
 
 
 def _wishes(measured: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
@@ -124,9 +152,9 @@ def _place(role: Role, rank: int) -> float:
 
 def _render_bus(session: Session, members: Sequence[str], chains: Mapping[str, Sequence[Setting]]) -> Tensor:
     """The sum of some tracks after their chains, [2, samples]."""
-    graph = build_console({"bus": members}, chains, {"bus": []}, session.sample_rate)
+    graph = build_console({"bus": members}, chains, {"bus": []}, session.sample_rate, session.effects)
     sources = torch.stack([session.stems[track].expand(2, -1) for track in members])
-    return studio(session.sample_rate)(graph, sources)[0]
+    return studio(session.sample_rate, session.effects)(graph, sources)[0]
 
 
 def _render_mix(buses: Mapping[str, Tensor], bus_chains: Mapping[str, Sequence[Setting]], sample_rate: int) -> Tensor:

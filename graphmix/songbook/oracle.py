@@ -6,9 +6,11 @@ between it and the true mix is the loss that remains: the floor of any table of 
 approximation: chance is symmetric about the decision in dB, octaves and logarithms, not in the audio loss.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphmix.processors.base import Processor
 from graphmix.songbook.files import mix_of, read_stored
 from graphmix.songbook.mixing import Mixed, mix_session
 from graphmix.songbook.session import MixingStyle
@@ -29,32 +31,35 @@ class OracleLoss:
     same: float
 
 
-def oracle_mix(folder: str | Path, *, style: bool = False, chance: bool = False) -> Mixed:
+def oracle_mix(
+    folder: str | Path, *, style: bool = False, chance: bool = False, effects: Sequence[Processor] = ()
+) -> Mixed:
     """Mix a song of a songbook again from its written dry tracks.
 
     Args:
         folder: of the song.
         style: with the mixing style of its artist, else the common one.
         chance: with the chance of its mix; with both, the result is the true graph.
+        effects: the captured effects that its tracks pass through. Which does is known to the oracle.
 
     Raises:
         SongError: the folder is no song of a songbook.
     """
-    stored = read_stored(folder)
+    stored = read_stored(folder, effects)
     chosen = stored.style if style else MixingStyle()
     return mix_session(
         stored.session, chosen, stored.chance if chance else 0.0, stored.seed, gain_only=stored.gain_only
     )
 
 
-def oracle_loss(folder: str | Path) -> OracleLoss:
+def oracle_loss(folder: str | Path, effects: Sequence[Processor] = ()) -> OracleLoss:
     """Audio loss that remains where the content is known, and where the artist's mixing style is known too."""
     from graphmix.search.losses import mix_loss  # here: processes that only generate songs load no search
 
-    rate = read_stored(folder).session.sample_rate
+    rate = read_stored(folder, effects).session.sample_rate
     target = mix_of(Path(folder), rate)[None]
-    losses = [
-        float(mix_loss(prediction=oracle_mix(folder, style=s, chance=c).mix[None], target=target, sample_rate=rate)[0])
-        for s, c in ((False, False), (True, False), (True, True))
-    ]
+    losses = []
+    for s, c in ((False, False), (True, False), (True, True)):
+        mix = oracle_mix(folder, style=s, chance=c, effects=effects).mix
+        losses.append(float(mix_loss(prediction=mix[None], target=target, sample_rate=rate)[0]))
     return OracleLoss(*losses)

@@ -8,6 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from graphmix.errors import SongError
+from graphmix.processors.base import Processor
+from graphmix.songbook.effects import Setting
 from graphmix.songbook.roles import FAMILIES
 
 _DICE = (
@@ -27,12 +29,16 @@ class Session:
         roles: track -> what it plays, a name of :data:`graphmix.songbook.roles.ROLES`.
         subgroups: bus -> its tracks.
         sample_rate: in Hz.
+        gear: track -> the captured effect that it passes through before it is mixed; tracks without one are missing.
+        effects: the processors that `gear` names.
     """
 
     stems: Mapping[str, Tensor]
     roles: Mapping[str, str]
     subgroups: Mapping[str, tuple[str, ...]]
     sample_rate: int
+    gear: Mapping[str, Setting] = field(default_factory=dict)
+    effects: tuple[Processor, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ AudioFormat = Literal["flac", "wav"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MIN_SECONDS, MIN_RATE = 2.0, 16000
-STREAMS = ("artist", "form", "topology", "score", "playing", "condition", "chance")
+STREAMS = ("artist", "form", "topology", "score", "playing", "condition", "chance", "effect")
 """What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
 
 
@@ -48,6 +48,7 @@ class SongbookSettings:
         songs_per_artist: successive songs that share an artist.
         sample_rate: in Hz.
         audio_format: ``"flac"``, 24 bits; ``"wav"``, 32-bit floating point (which holds the same 24-bit samples).
+        effect_share: share of the tracks that pass through a captured effect, where the songbook is given any.
     """
 
     seed: int = 0
@@ -60,12 +61,13 @@ class SongbookSettings:
     songs_per_artist: int = 4
     sample_rate: int = 30000
     audio_format: AudioFormat = "flac"
+    effect_share: float = 0.5
 
     @model_validator(mode="after")
     def _check(self) -> "SongbookSettings":
         if self.seed < 0:
             raise ValueError(f"the songbook's seed is {self.seed}; give 0 or a positive whole number.")
-        for name in ("chance", "style_spread"):
+        for name in ("chance", "style_spread", "effect_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"the songbook's {name} is {getattr(self, name)}; it lies between 0 and 1.")
         if self.min_tracks < 1 or (self.max_tracks is not None and self.max_tracks < self.min_tracks):
@@ -98,7 +100,7 @@ class SongbookSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SongbookSettings":
-        """The inverse of :meth:`to_dict`; older settings have `habits` in place of `style_spread`.
+        """The inverse of :meth:`to_dict`; older settings have `habits` in place of `style_spread`, and no effects.
 
         Raises:
             SongError: a value that is missing, unknown or out of range.

@@ -24,6 +24,8 @@ START_WET = 0.01
 _ZERO_CROSSINGS = 32
 """Half width of the resampling filter."""
 _SILENT = 1e-7
+CAPTURED = "effect"
+"""What ``graphmix capture`` calls the file in its folder: of several, the folders tell which is which."""
 
 
 class CapturedEffect(Processor):
@@ -97,7 +99,7 @@ def captured_effect(
         path: ``.safetensors`` of graphmix or ``.nam`` of Neural Amp Modeler.
         letter: of the node type in chains; none that graphmix uses itself.
         sample_rate: of the graph, in Hz.
-        name: of the node type; the file's name by default.
+        name: of the node type; by default the file's name, or its folder's where that is ``effect``.
 
     Raises:
         GraphmixError: a file that cannot be read, a letter or name that cannot be used.
@@ -113,7 +115,8 @@ def captured_effect(
     """
     path = Path(path)
     model, _ = load_effect(path)
-    name = "".join(c if c.isalnum() else "_" for c in (name or path.stem)).strip("_").lower() or "effect"
+    folder = path.absolute().parent.name if path.stem == CAPTURED else ""
+    name = "".join(c if c.isalnum() else "_" for c in (name or folder or path.stem)).strip("_").lower() or "effect"
     try:
         return CapturedEffect(model, name, letter, sample_rate, f"{path.name} {digest_of(model)}")
     except GraphmixError:
