@@ -168,11 +168,12 @@ def check(
     mix: Mix = None,
     offset: Offset = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not compare the sound of mix and tracks.")] = False,
+    effect: Effect = None,
 ) -> None:
     """Validate a song or a graph: what is wrong with it, and how to fix it."""
     from graphmix.cli.check_command import run_check
 
-    run_check(path, sample_rate, mix, offset, quick)
+    run_check(path, sample_rate, mix, offset, quick, effect or [])
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,10 +1,12 @@
 """``graphmix check``: what is wrong with a song or a graph, and what is not used."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from graphmix.cli.effects import rack_for
 from graphmix.cli.files import find_graph
 from graphmix.cli.show_command import headline
 from graphmix.cli.terminal import new_console, say, say_notices
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def run_check(
-    path: Path, sample_rate: int, mix: Path | None = None, offset: str | None = None, quick: bool = False
+    path: Path,
+    sample_rate: int,
+    mix: Path | None = None,
+    offset: str | None = None,
+    quick: bool = False,
+    effects: Sequence[str] = (),
 ) -> None:
     """Validate a song's folder, a graph file or a mined folder, and print what it is.
 
@@ -25,6 +32,7 @@ def run_check(
         mix: a song's mix, in place of its own.
         offset: how far the mix lies behind the tracks, in place of what the song says.
         quick: do without the comparison of mix and tracks.
+        effects: captured effects of a graph, each as ``letter=FILE``.
 
     Raises:
         GraphmixError: it cannot be used.
@@ -41,8 +49,7 @@ def run_check(
         _print_song(console, song, warnings)
         found = {"warning": len(warnings), "note": len(song.notices)}
     else:
-        _check_graph(console, find_graph(path))
-        found = {}
+        found = {"note": _check_graph(console, find_graph(path), effects)}
     counts = [f"{count} {what}{'s' * (count > 1)}" for what, count in found.items() if count]
     say(console, "; ".join(["no errors", *counts]))
 
@@ -66,14 +73,22 @@ def _print_song(console: Console, song: "Song", warnings: list[str]) -> None:
     say(console, f"{song.name}: {song.num_tracks} tracks, {seconds:.1f} s, mix: {name}, subgroups: {buses}")
 
 
-def _check_graph(console: Console, path: Path) -> None:
-    """Load a graph, schedule it, and print what it is."""
+def _check_graph(console: Console, path: Path, effects: Sequence[str]) -> int:
+    """Load a graph, schedule it, and print what it is; the number of notes on what could not be checked.
+
+    A captured effect whose file is not given is none of the graph's faults: it is noted, and the rest is checked.
+    """
     from graphmix.graph.storage import load_graph
-    from graphmix.processors.rack import Rack
     from graphmix.render.schedule import schedule
 
     graph = load_graph(path)
-    plan = schedule(graph, Rack.for_types(graph.types.types, graph.sample_rate))
-    say(console, f"{len(plan.stages)} rendering stages")
+    captured = [t for t in graph.types.types if t.source]
+    if captured and not effects:
+        for t in captured:
+            say(console, f"note: {t.name!r} is the captured effect {t.source}; check it with --effect {t.letter}=FILE.")
+    else:
+        plan = schedule(graph, rack_for(graph, effects))
+        say(console, f"{len(plan.stages)} rendering stages")
     for line in headline(graph):
         say(console, line)
+    return 0 if effects else len(captured)

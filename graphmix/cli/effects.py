@@ -42,6 +42,15 @@ def load_effects(given: Sequence[str], sample_rate: int) -> "list[CapturedEffect
         return []
     from graphmix.models.effects import captured_effect
 
+    return [captured_effect(path, letter, sample_rate) for letter, path in files_of(given).items()]
+
+
+def files_of(given: Sequence[str]) -> dict[str, str]:
+    """Letter -> file of each option.
+
+    Raises:
+        GraphmixError: a text of another form, a letter twice.
+    """
     files: dict[str, str] = {}
     for text in given:
         letter, equals, path = text.partition("=")
@@ -50,4 +59,4 @@ def load_effects(given: Sequence[str], sample_rate: int) -> "list[CapturedEffect
         if letter in files:
             raise GraphmixError(f"--effect: letter {letter!r} stands for {files[letter]} and {path}; choose another.")
         files[letter] = path
-    return [captured_effect(path, letter, sample_rate) for letter, path in files.items()]
+    return files

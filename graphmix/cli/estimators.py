@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Force, app
+from graphmix.cli.app import Effect, Force, app
 
 _MODELS = "folders that train wrote, files, or names"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
@@ -23,11 +23,14 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, each on its device, trained by DDP.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+    chain: Annotated[str | None, typer.Option(help="Processors of the model, by letter.")] = None,
+    effect: Effect = None,
 ) -> None:
     """Train a model on songs whose graphs are known; an unfinished training is resumed."""
     from graphmix.cli.train_command import run_train
 
-    run_train(config, out, songs or (), steps=steps, seed=seed, device=device, devices=devices, precision=precision)
+    options = {"steps": steps, "seed": seed, "device": device, "devices": devices, "precision": precision}
+    run_train(config, out, songs or (), chain=chain, effects=effect or (), **options)  # type: ignore[arg-type]
 
 
 @app.command(epilog="Example: graphmix predict songs/NewSong/dry -o mixed")

@@ -23,6 +23,8 @@ def run_show(graph_path: Path) -> None:
     console = new_console()
     if graph.provenance:
         say(console, provenance_line(graph))
+    for line in captured_lines(graph):
+        say(console, line)
     console.print(as_table(graph))
 
 
@@ -31,7 +33,13 @@ def headline(graph: MixGraph) -> list[str]:
     counts = {t.name: int(graph.nodes_of(t.name).numel()) for t in graph.types.types}
     used = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     lines = [f"{graph.num_nodes} nodes ({used}), {graph.num_edges} edges, {graph.sample_rate} Hz"]
+    lines += captured_lines(graph)
     return [*lines, provenance_line(graph)] if graph.provenance else lines
+
+
+def captured_lines(graph: MixGraph) -> list[str]:
+    """Which files its captured effects are from, with their digests."""
+    return [f"{t.letter} {t.name}: captured effect, {t.source}" for t in graph.types.types if t.source]
 
 
 def provenance_line(graph: MixGraph) -> str:

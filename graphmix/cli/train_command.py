@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import TaskID
 
+from graphmix.cli.effects import files_of
 from graphmix.cli.progress import ProgressListener
 
 
@@ -41,6 +42,8 @@ def run_train(
     device: str | None = None,
     devices: int | None = None,
     precision: str | None = None,
+    chain: str | None = None,
+    effects: Sequence[str] = (),
 ) -> None:
     """``graphmix train``.
 
@@ -48,7 +51,8 @@ def run_train(
         config: a TOML file, or the name of a configuration that comes with graphmix.
         out: output folder; an unfinished training in it is continued.
         songs: folders of songs, instead of the configuration's.
-        steps, seed, device, devices, precision: instead of the configuration's.
+        steps, seed, device, devices, precision, chain: instead of the configuration's.
+        effects: captured effects, each as ``letter=FILE``, instead of the configuration's.
 
     Raises:
         GraphmixError: bad input.
@@ -57,6 +61,7 @@ def run_train(
     from graphmix.training.trainer import train
 
     settings = load_config(config).changed(
+        model={"chain": chain, "effects": files_of(effects) or None},
         data={"songs": [str(folder) for folder in songs] or None},
         training={"steps": steps, "seed": seed},
         device={"accelerator": device, "devices": devices, "precision": precision},

@@ -120,9 +120,13 @@ def score_song(
     numbers["seconds"] = sum(proposal.seconds.values())
     if true is None or proposal.graph is None:
         return numbers, None
-    letters = {t.letter for t in true.types.types}
-    chain = "".join(letter for letter in chain if letter in letters)
-    rack = Rack.for_types((t for t in true.types.types if t.letter in chain), true.sample_rate)
+    captured = [p for p in model.rack if p.node_type.source]
+    digests = {p.node_type.digest for p in captured}
+    types = [t for t in true.types.types if (t.digest in digests if t.source else t.letter in chain)]
+    shared = "".join(t.letter for t in types if t.source)  # a capture that the model lacks has no place in the console
+    letters = {t.letter for t in types}
+    chain = shared + "".join(letter for letter in chain if letter in letters and letter not in shared)
+    rack = Rack.for_types(types, true.sample_rate, captured)
     agreement = agree(proposal.graph, true, song.subgroups, rack, chain)
     return numbers | {name: getattr(agreement, name) for name in OF_GRAPHS}, agreement
 

@@ -29,11 +29,13 @@ class ModelConfig(Table):
         name: name of the model.
         chain: letters of the processors on each track (and bus, where there are any).
         sample_rate: rate of the proposed graphs in Hz; stems of other rates are resampled.
+        effects: letter -> file of a captured effect, for letters of the chain that graphmix does not have.
     """
 
     name: str
     chain: str = CONSOLE_CHAIN
     sample_rate: int = Field(default=30000, ge=8000, le=192000)
+    effects: dict[str, str] = Field(default_factory=dict, exclude_if=lambda effects: not effects)
 
     @field_validator("name", mode="before")
     @classmethod

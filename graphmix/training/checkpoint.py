@@ -22,10 +22,13 @@ from torch import Tensor
 
 import graphmix.models
 from graphmix.errors import GraphmixError
-from graphmix.graph.document import plain_type
+from graphmix.graph.document import plain_type, type_from_plain
 from graphmix.io import decode_text, open_tensors, write_atomically, write_json
-from graphmix.models.config import model_config
+from graphmix.models.config import ModelConfig, model_config
+from graphmix.models.effects.captured import CapturedEffect
+from graphmix.models.effects.effect_files import config_of, restore_effect
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
+from graphmix.processors.rack import Rack
 
 FORMAT, SCHEMA_VERSION = "graphmix-estimator", 1
 PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"
@@ -46,13 +49,13 @@ def save_estimator(estimator: Estimator, path: str | Path, training: Mapping[str
         GraphmixError: the folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
-    config = estimator.config.model_dump(mode="json")
+    config = plain_config(estimator.config, estimator.rack)
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in estimator.state_dict().items()}
     description = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "model": config,
-        "rack": {"sample_rate": estimator.sample_rate, "types": _types(estimator)},
+        "rack": {"sample_rate": estimator.sample_rate, "types": _types(estimator), **_effects(path, estimator)},
         "training": None if training is None else dict(training),
         "versions": {name: _version(name) for name in _VERSIONS},
     }
@@ -60,6 +63,13 @@ def save_estimator(estimator: Estimator, path: str | Path, training: Mapping[str
     described = _with_ending(path, ".json")
     write_json(described, description)
     return described
+
+
+def plain_config(config: ModelConfig, rack: Rack) -> dict[str, Any]:
+    """A model's configuration as JSON values, its captured effects by file name and digest instead of their paths."""
+    plain = config.model_dump(mode="json")
+    captured = {t.letter: t.source for t in rack.types if t.source}
+    return {**plain, "effects": captured} if captured else plain
 
 
 def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Estimator:
@@ -78,9 +88,10 @@ def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Es
     if path is None:
         return build_estimator(model_config({"name": str(source)})).to(device).eval()
     description = read_description(path)
-    estimator = _built(path, description)
+    weights = _read_weights(path.with_suffix(".safetensors"), description["model"])
+    estimator = _built(path, description, weights)
     _check_rack(path, description, estimator)
-    _load_weights(path.with_suffix(".safetensors"), estimator, description["model"])
+    _load_weights(path.with_suffix(".safetensors"), estimator, weights)
     return estimator.to(device).eval()
 
 
@@ -154,13 +165,50 @@ def read_description(path: str | Path) -> dict[str, Any]:
     return text
 
 
-def _built(path: Path, description: Mapping[str, Any]) -> Estimator:
+def _built(path: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Estimator:
     """The model with random weights, drawn without touching the caller's random numbers."""
     try:
+        config = model_config(description["model"])
+        rack = _captured_rack(config, description["rack"], weights) if config.effects else None
         with torch.random.fork_rng(devices=[]):
-            return build_estimator(model_config(description["model"]))
+            return build_estimator(config, rack)
     except GraphmixError as error:
         raise GraphmixError(f"{path}: {error}") from None
+
+
+# --- captured effects: their weights are among the tensors of the model, whose rack holds them
+
+
+def _effects(path: Path, estimator: Estimator) -> dict[str, Any]:
+    """Letter -> configuration of each captured effect; nothing where there are none."""
+    effects = {}
+    for processor in estimator.rack:
+        node_type = processor.node_type
+        if isinstance(processor, CapturedEffect):
+            effects[node_type.letter] = config_of(processor.model)
+        elif node_type.source:
+            raise GraphmixError(f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored.")
+    return {"effects": effects} if effects else {}
+
+
+def _captured_rack(config: ModelConfig, described: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Rack:
+    """The rack of a model with captured effects, from what its checkpoint holds."""
+    try:
+        types = {t.letter: t for t in map(type_from_plain, described["types"]) if t.source}
+        configs = {letter: described["effects"][letter] for letter in config.effects}
+        effects = []
+        for letter, plain in configs.items():
+            own = types[letter]
+            begin = f"rack._processors.{own.name}.model."
+            tensors = {name.removeprefix(begin): value for name, value in weights.items() if name.startswith(begin)}
+            effects.append(
+                CapturedEffect(restore_effect(plain, tensors), own.name, letter, config.sample_rate, own.source)
+            )
+    except (KeyError, TypeError, AttributeError):
+        raise GraphmixError(
+            f"its captured effects ({', '.join(config.effects.values())[:200]}) are missing or damaged; train it again."
+        ) from None
+    return Rack.console(config.chain, config.sample_rate, effects)
 
 
 def _types(estimator: Estimator) -> list[dict[str, Any]]:
@@ -196,7 +244,7 @@ def _width(plain: Mapping[str, Any] | None) -> str:
         return "unknown"
 
 
-def _load_weights(path: Path, estimator: Estimator, config: Mapping[str, Any]) -> None:
+def _read_weights(path: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
     if not path.is_file():
         raise GraphmixError(f"the weights {path} are missing; they belong beside {path.with_suffix('.json').name}.")
     try:
@@ -212,6 +260,10 @@ def _load_weights(path: Path, estimator: Estimator, config: Mapping[str, Any]) -
             f"{path} was made with another configuration than {path.with_suffix('.json').name} has; restore the pair "
             "that belongs together."
         )
+    return weights
+
+
+def _load_weights(path: Path, estimator: Estimator, weights: Mapping[str, Tensor]) -> None:
     try:
         estimator.load_state_dict(weights)
     except RuntimeError as error:

@@ -127,7 +127,7 @@ def _coefficient_term(
     errors = []
     for index, name in enumerate(basis.sizes, start=len(STRUCTURAL)):
         kept = keep[node_type == index]
-        if not bool(kept.any()):
+        if not bool(kept.any()) or not basis.sizes[name]:  # a captured effect without controls has nothing to set
             continue
         params = torch.cat([target.params[name] for target in targets]).to(kept.device)[kept]
         if outputs.offsets is not None:

@@ -8,14 +8,17 @@ no place in a console and corresponds to nothing.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from graphmix.audio.subgroups import DEFAULT_BUS, UNGROUPED_BUS
+from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import Strips, find_strips
 from graphmix.graph.topology import Neighbours, neighbours
+from graphmix.processors.rack import Rack
 
 LEAST_OVERLAP = 0.5
 """Share of common tracks from which two buses of different names are the same bus."""
@@ -45,9 +48,24 @@ def match_nodes(source: MixGraph, target: MixGraph) -> Tensor:
     return match
 
 
+def check_effects(true: MixGraph, rack: Rack, path: Path) -> None:
+    """Refuse a true graph whose captured effects are not those that a model has under the same name.
+
+    Raises:
+        GraphError: another capture.
+    """
+    for node_type in true.types.types:
+        own = rack.get(node_type.name)
+        if own is not None and own.node_type.digest != node_type.digest:
+            raise GraphError(
+                f"the {node_type.name!r} of {path} is from {node_type.source or 'graphmix'}, and the model's from "
+                f"{own.node_type.source or 'graphmix'}: another capture sounds otherwise."
+            )
+
+
 def kinds_of(graph: MixGraph) -> list[str]:
-    """Name of the type of each node."""
-    names = graph.types.names
+    """Name of the type of each node, of a captured effect with its digest: another capture is another type."""
+    names = [f"{t.name} {t.digest}".rstrip() for t in graph.types.types]
     return [names[index] for index in graph.node_type.tolist()]
 
 

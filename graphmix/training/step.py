@@ -20,7 +20,7 @@ from graphmix.training.config import LossConfig
 from graphmix.training.data import Batch, Example, SongSegments
 from graphmix.training.features import FeatureStore, SongFeatures, Ticker
 from graphmix.training.losses import audio_loss, class_weights, parameter_terms, song_level_of, sparsity_term
-from graphmix.training.matching import ConsoleTarget, console_target
+from graphmix.training.matching import ConsoleTarget, check_effects, console_target
 
 
 class TrainingStep(nn.Module):
@@ -75,7 +75,8 @@ class TrainingStep(nn.Module):
             progress: called with the number of graphs read.
         """
         for index in range(len(songs)):
-            songs.truth(index)
+            graph, _ = songs.truth(index)
+            check_effects(graph, self.estimator.rack, songs.records[index].graph_path)
             progress(index + 1)
         if self.active.get("keep"):
             config = self.estimator.config

@@ -22,7 +22,9 @@ from torch.utils.data import DataLoader
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
 from graphmix.io import write_json
+from graphmix.models.effects.captured import captured_effect
 from graphmix.models.mixing.estimator import Estimator, build_estimator
+from graphmix.processors.rack import sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.runs import RunStatus
 from graphmix.training.checkpoint import load_estimator, save_estimator
@@ -76,7 +78,7 @@ def train(
     folder, data = Path(out), config.data
     records = songs_in(data.songs, data.max_tracks)
     parts = split_songs(records, data.validation, data.test, data.split_seed)
-    run = describe_run(config.model_dump(mode="json"), parts)
+    run = describe_run(_plain(config), parts)
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return Trained(load_estimator(folder), read_result(folder), folder, already_done=True)
@@ -87,6 +89,15 @@ def train(
         watching = listener if alone else None  # a listener does not travel to other processes
         fabric.launch(_run, config, folder, run, parts, state, watching, features if alone else None)
     return Trained(load_estimator(folder), read_result(folder), folder, is_first=bool(fabric.is_global_zero))
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as JSON values; it names captured effects by their digests, wherever their files are."""
+    plain = config.model_dump(mode="json")
+    effects = [captured_effect(file, letter) for letter, file in config.model.effects.items()]
+    if effects:
+        plain["model"]["effects"] = sources_of(effects)
+    return plain
 
 
 def _run(

@@ -70,6 +70,26 @@ def digest_of(model: EffectModel) -> str:
     return digest.hexdigest()[:16]
 
 
+def config_of(model: EffectModel) -> dict[str, Any]:
+    """JSON values from which :func:`restore_effect` builds a model again."""
+    config = model.config.model_dump(mode="json")
+    if isinstance(model, WaveNetEffect):
+        config["head_scale"] = model.head_scale
+    return config
+
+
+def restore_effect(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> EffectModel:
+    """A frozen model from its configuration and its weights, without touching the caller's random numbers.
+
+    Raises:
+        GraphmixError: an unknown configuration, or weights that do not fit it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = build_effect(config)
+    load_weights(model, tensors)
+    return model.eval().requires_grad_(False)
+
+
 def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[str, Any] | None = None) -> Path:
     """Write an effect as ``.safetensors``, atomically.
 
@@ -84,10 +104,7 @@ def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[st
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise GraphmixError(f"{path}: an effect's file ends in .safetensors, not in {path.suffix!r}.")
-    config = model.config.model_dump(mode="json")
-    if isinstance(model, WaveNetEffect):
-        config["head_scale"] = model.head_scale
-    header = {"version": 1, "config": config, "about": dict(about or {})}
+    header = {"version": 1, "config": config_of(model), "about": dict(about or {})}
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     write_atomically(path, save(tensors, {HEADER: to_json(header)}))
     return path
@@ -128,7 +145,4 @@ def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[EffectModel, 
         config, about = dict(plain["config"]), dict(plain["about"])
     except (ValueError, KeyError, TypeError):
         raise GraphmixError("its header is damaged.") from None
-    with torch.random.fork_rng(devices=[]):
-        model = build_effect(config)
-    load_weights(model, tensors)
-    return model.eval().requires_grad_(False), about
+    return restore_effect(config, tensors), about

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import ModelConfig
+from graphmix.models.effects.captured import captured_effect
 from graphmix.models.mixing.basis import RawBasis
 from graphmix.models.mixing.canonical import (
     CanonicalSong,
@@ -67,15 +68,20 @@ def register(model: type[Model]) -> type[Model]:
     return model
 
 
-def build_estimator(config: ModelConfig) -> "Estimator":
+def build_estimator(config: ModelConfig, rack: Rack | None = None) -> "Estimator":
     """An untrained model; PyTorch's random numbers make its weights.
+
+    Args:
+        config: its size.
+        rack: processors of your own for the letters of the chain; by default graphmix's, and the configuration's
+            effects.
 
     Raises:
         GraphmixError: a name that is unknown (the known ones are listed), or a chain that cannot be built.
     """
     if config.name not in MODELS:
         raise GraphmixError(f"there is no model {config.name!r}; give one of: {', '.join(sorted(MODELS))}.")
-    return MODELS[config.name](config)
+    return MODELS[config.name](config, rack)
 
 
 class Estimator(nn.Module):
@@ -117,8 +123,13 @@ class Estimator(nn.Module):
         self.register_buffer("_anchor", torch.zeros(0), persistent=False)
 
     def make_rack(self) -> Rack:
-        """The processors of the graphs that are proposed."""
-        return Rack.console(self.config.chain, self.config.sample_rate)
+        """The processors of the graphs that are proposed, captured effects from their files."""
+        config = self.config
+        effects = [captured_effect(file, letter, config.sample_rate) for letter, file in config.effects.items()]
+        unused = next((letter for letter in config.effects if letter not in config.chain), None)
+        if unused is not None:
+            raise GraphmixError(f"chain {config.chain!r} has no letter {unused!r} for its effect; add it to the chain.")
+        return Rack.console(config.chain, config.sample_rate, effects)
 
     @property
     def sample_rate(self) -> int:
