@@ -82,7 +82,9 @@ Offset = Annotated[
 ]
 Effect = Annotated[
     list[str] | None,
-    typer.Option(help="A captured effect and its letter: a=amp.safetensors; may be repeated."),
+    typer.Option(
+        help="A captured effect or plugin and its letter: a=amp.safetensors, k=plugin:Compressor; may be repeated."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 

@@ -1,4 +1,4 @@
-"""Captured effects on the command line: ``--effect a=amp.safetensors``."""
+"""Effects on the command line: captured ones, ``--effect a=amp.safetensors``, and plugins, ``k=plugin:Compressor``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from graphmix.errors import GraphmixError
 
 if TYPE_CHECKING:
     from graphmix.graph.mixgraph import MixGraph
-    from graphmix.models.effects import CapturedEffect
+    from graphmix.processors.base import Processor
     from graphmix.processors.rack import Rack
 
 
@@ -32,8 +32,8 @@ def rack_for(graph: "MixGraph", given: Sequence[str]) -> "Rack":
     return rack
 
 
-def load_effects(given: Sequence[str], sample_rate: int) -> "list[CapturedEffect]":
-    """The effects that options name, each as ``letter=FILE``.
+def load_effects(given: Sequence[str], sample_rate: int) -> "list[Processor]":
+    """The effects that options name, each as ``letter=FILE`` or ``letter=plugin:NAME``.
 
     Raises:
         GraphmixError: a text of another form, a letter twice, a file that cannot be read.
@@ -41,12 +41,16 @@ def load_effects(given: Sequence[str], sample_rate: int) -> "list[CapturedEffect
     if not given:
         return []
     from graphmix.models.effects import captured_effect
+    from graphmix.processors.plugin import is_plugin, plugin_from_text
 
-    return [captured_effect(path, letter, sample_rate) for letter, path in files_of(given).items()]
+    return [
+        (plugin_from_text if is_plugin(path) else captured_effect)(path, letter, sample_rate)
+        for letter, path in files_of(given).items()
+    ]
 
 
 def files_of(given: Sequence[str]) -> dict[str, str]:
-    """Letter -> file of each option.
+    """Letter -> file or plugin of each option.
 
     Raises:
         GraphmixError: a text of another form, a letter twice.
@@ -55,7 +59,9 @@ def files_of(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         letter, equals, path = text.partition("=")
         if not equals or len(letter) != 1 or not path:
-            raise GraphmixError(f"--effect {text}: write a letter and a file, as in --effect a=amp.safetensors.")
+            raise GraphmixError(
+                f"--effect {text}: write a letter and a file or plugin, as in --effect a=amp.safetensors."
+            )
         if letter in files:
             raise GraphmixError(f"--effect: letter {letter!r} stands for {files[letter]} and {path}; choose another.")
         files[letter] = path

@@ -11,6 +11,7 @@ from graphmix.processors.dynamics import (
 )
 from graphmix.processors.filters import Crossover, Equalizer
 from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.plugin import PluginEffect, plugin_effect
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
 
@@ -26,8 +27,10 @@ __all__ = [
     "MatrixProcessor",
     "MultitapDelay",
     "NoiseGate",
+    "PluginEffect",
     "Processor",
     "Rack",
     "Reverb",
     "SidechainCompressor",
+    "plugin_effect",
 ]

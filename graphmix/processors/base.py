@@ -10,6 +10,7 @@ parameters live in the graph. What makes rendering fast is declared by the class
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class Processor(nn.Module, ABC):
     """True if the energy of output and input should agree (equation 5); for one outlet, and for no matrix."""
     keeps_silence = True
     """Silence in is silence out, with no gradient; False for a generator, which has to be rendered all the same."""
+    passes_gradients = True
+    """False: parameters and audio get no gradient, so that a search can bypass a node and not fit its parameters."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
     wet_rate = 1.0
@@ -126,6 +129,21 @@ class Processor(nn.Module, ABC):
     def lead_in(self, state: Tensor, params: Tensor) -> Tensor:
         """Samples that bring a processor at rest into a state, [nodes * inlets, channels, samples]."""
         raise TypeError(f"{type(self).__name__} is not resumable")
+
+    @property
+    def streams(self) -> bool:
+        """True if rendering in blocks feeds each node through a :meth:`stream`, as nothing else holds its state."""
+        return False
+
+    def stream(self, params: Tensor) -> Callable[[Tensor], Tensor]:
+        """A function that is given one node's audio, block by block [channels, samples], and goes on where it stopped.
+
+        What it returns lags by the samples ahead of :meth:`memory`: so many fewer of them come out in the beginning.
+
+        Args:
+            params: physical values of the node, [width].
+        """
+        raise TypeError(f"{type(self).__name__} has no streams")
 
     @torch.no_grad()
     def project(self, raw: Tensor) -> None:

@@ -188,7 +188,7 @@ def _same_file(node_type: NodeType, given: Iterable[Processor]) -> Processor:
         )
     raise GraphError(
         f"the graph uses the captured effect {node_type.name!r}, from {node_type.source}; "
-        f"give its file: --effect {node_type.letter}=FILE."
+        f"give its file: --effect {node_type.letter}={_option(node_type)}."
     )
 
 
@@ -200,8 +200,17 @@ def _as_type(processor: Processor, node_type: NodeType) -> Processor:
 
 
 def sources_of(processors: Iterable[Processor]) -> dict[str, str]:
-    """Letter -> file and digest of each captured effect, or the name of another processor: what a run depends on."""
-    return {p.node_type.letter: p.node_type.source or p.node_type.name for p in processors}
+    """Letter -> file and digest of each captured effect, or the name of another processor: what a run depends on.
+
+    Of a plugin also how its gradients are estimated.
+    """
+    return {p.node_type.letter: p.extra_repr() or p.node_type.source or p.node_type.name for p in processors}
+
+
+def _option(node_type: NodeType) -> str:
+    """What stands for an effect on the command line: all but the versions of a plugin, or a file."""
+    plugin, versions, _ = node_type.source.partition(" (")
+    return plugin if versions else "FILE"
 
 
 def _check_ports(processor: Processor) -> None:

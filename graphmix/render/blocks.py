@@ -4,17 +4,23 @@ What a processor remembers reaches a block in one of two ways. Filters, delays, 
 declare a :meth:`~graphmix.processors.base.Processor.memory`, get a *warm-up*: the block is rendered together with as
 much of the song before it as the longest path of the graph remembers. Compressors and gates, whose time constants may
 be seconds, get none: the state of their detectors is *carried* from block to block
-(:attr:`~graphmix.processors.base.Processor.resumable`). So memory does not depend on time constants, and the result
-differs from a rendering in one piece by rounding alone.
+(:attr:`~graphmix.processors.base.Processor.resumable`). Nor do plugins, whose state cannot be read: each node has one
+of its own, which is fed every sample once (:attr:`~graphmix.processors.base.Processor.streams`). So memory does not
+depend on time constants, and the result differs from a rendering in one piece by rounding alone.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from graphmix.audio.song import Song
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.render.schedule import Stage
@@ -57,6 +63,21 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
     return mix
 
 
+@dataclass
+class _Streams:
+    """The nodes of a stage that are fed every sample once.
+
+    Args:
+        feeds: one for each node.
+        fed: place in the song of the first sample that they have not been given.
+        known: what they made of the samples before it, from the start of the next block on, [nodes, 2, samples].
+    """
+
+    feeds: list[Callable[[Tensor], Tensor]]
+    fed: int
+    known: Tensor
+
+
 class BlockRenderer(Renderer):
     """Renders blocks of one song in order, and carries the states of resumable processors from one to the next.
 
@@ -72,9 +93,12 @@ class BlockRenderer(Renderer):
     def __init__(self, rack: Rack, graph: MixGraph) -> None:
         super().__init__(rack)
         self.graph = graph
-        self.warmup, self.ahead, self._settled = self._measure()
+        self._settled: dict[int, int] = {}
+        self._awaited: dict[int, int] = {}
+        self.warmup, self.ahead = self._measure()
         self._states: dict[int, Tensor] = {}
-        self._resumes, self._next = False, 0
+        self._streams: dict[int, _Streams] = {}
+        self._start, self._next = 0, 0
 
     def render_block(self, stems: Tensor, start: int, next_start: int) -> Tensor:
         """Signals of the output nodes, [outputs, 2, samples]; the warm-up is only there to be cut off.
@@ -84,7 +108,7 @@ class BlockRenderer(Renderer):
             start: place of the first sample in the song; a block that begins at 0 needs no warm-up.
             next_start: the same of the next block.
         """
-        self._resumes, self._next = start > 0, next_start - start
+        self._start, self._next = start, next_start - start
         return self(self.graph, stems)
 
     def process(
@@ -92,12 +116,15 @@ class BlockRenderer(Renderer):
     ) -> tuple[Tensor, Tensor | None]:
         """As the renderer's, but resumable processors begin in the state in which the block before left them."""
         processor = self.rack.get(stage.kind)
+        if processor is not None and processor.streams:
+            return self._stream(processor, stage, signal, graph)
         if processor is None or not processor.resumable:
             return super().process(stage, signal, graph, response)
         key = int(stage.nodes[0])
         params = graph.params[stage.kind].index_select(0, stage.rows)
-        settled = self._settled[key] if self._resumes else 0
-        lead = processor.lead_in(self._states[key], params) if self._resumes else signal[..., :0]
+        resumes = self._start > 0
+        settled = self._settled[key] if resumes else 0
+        lead = processor.lead_in(self._states[key], params) if resumes else signal[..., :0]
         resumed = torch.cat([lead, signal[..., settled:]], dim=-1)
         if self._next > 0:  # where the next block resumes, in samples of this one
             last = lead.size(-1) + self._next + self._settled[key] - settled
@@ -107,14 +134,35 @@ class BlockRenderer(Renderer):
         unsettled = leaves.new_zeros(*leaves.shape[:-1], settled)
         return torch.cat([unsettled, leaves[..., lead.size(-1) :]], dim=-1), energy
 
-    def _measure(self) -> tuple[int, int, dict[int, int]]:
-        """Warm-up and look-ahead of the graph, and for each resumable stage when its inputs have settled.
+    def _stream(
+        self, processor: Processor, stage: Stage, signal: Tensor, graph: MixGraph
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is known from the block before, and what the nodes make of the samples since; silence beyond these.
 
-        A stage resumes all of its nodes where the last of them has settled.
+        They are given no sample that is to change yet: none that depends on what lies behind the block.
+        """
+        key = int(stage.nodes[0])
+        streams = self._streams.get(key)
+        if streams is None:
+            feeds = [processor.stream(values) for values in graph.params[stage.kind].index_select(0, stage.rows)]
+            streams = self._streams[key] = _Streams(feeds, self._start, signal[..., :0])
+        complete = signal.size(-1) - self._awaited[key]
+        new = signal[..., streams.fed - self._start : complete]
+        made = torch.stack([feed(audio) for feed, audio in zip(streams.feeds, new, strict=True)])
+        known = torch.cat([streams.known, made], dim=-1)
+        processed = pad(known, (0, signal.size(-1) - known.size(-1)))
+        streams.fed, streams.known = self._start + complete, known[..., self._next :]
+        wet = graph.wet.index_select(0, stage.nodes)[:, None, None]
+        return torch.lerp(signal, processed, wet.to(signal.dtype)), None
+
+    def _measure(self) -> tuple[int, int]:
+        """Warm-up and look-ahead of the graph; for each resumable stage when its inputs have settled, and for each that
+        streams how far before a block's end they are complete.
+
+        A stage resumes all of its nodes where the last of them has settled, and streams none further than all.
         """
         into, _ = neighbours(self.graph.node_type.numel(), self.graph.edges())
         reach: dict[int, tuple[int, int]] = {}
-        settled: dict[int, int] = {}
         for stage in self.plan(self.graph).stages:
             processor, nodes = self.rack.get(stage.kind), stage.nodes.tolist()
             resumable = processor is not None and processor.resumable
@@ -126,10 +174,15 @@ class BlockRenderer(Renderer):
                 before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
                 reach[node] = before + own[0], after + own[1]
             if resumable:
-                settled[nodes[0]] = max(reach[node][0] for node in nodes)
-                reach |= {node: (settled[nodes[0]], reach[node][1]) for node in nodes}
+                last = self._settled[nodes[0]] = max(reach[node][0] for node in nodes)
+                reach |= {node: (last, reach[node][1]) for node in nodes}
+            if processor is not None and processor.streams:
+                ahead = max(reach[node][1] for node in nodes)
+                lag = processor.memory(self.graph.params[stage.kind][:1])[1]
+                self._awaited[nodes[0]] = ahead - lag
+                reach |= {node: (reach[node][0], ahead) for node in nodes}
         ends = [reach[node] for node in self.graph.nodes_of("out").tolist()]
-        return max(before for before, _ in ends), max(after for _, after in ends), settled
+        return max(before for before, _ in ends), max(after for _, after in ends)
 
 
 def _rows(graph: MixGraph, song: Song) -> list[int]:

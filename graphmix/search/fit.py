@@ -33,6 +33,21 @@ LOOK_EVERY = 10
 """Steps between two looks at the loss and the number of skipped steps: at each look the host waits for the device."""
 
 
+def check_gradients(graph: MixGraph, rack: Rack) -> None:
+    """See that gradients reach all parameters of a graph.
+
+    Raises:
+        SearchError: a node whose processor passes no gradients has parameters.
+    """
+    for name, values in graph.params.items():
+        if values.numel() and not rack[name].passes_gradients:
+            names = ", ".join(p.name for p in rack[name].node_type.parameters)
+            raise SearchError(
+                f"{name!r} has the parameters {names} and passes no gradients, so that they cannot be fitted: give it "
+                "gradient=spsa, or fix each of them (name=value); or search without training steps."
+            )
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A fitted graph, its loss over the song, and the learning curve: step and loss at each evaluation."""
@@ -56,6 +71,9 @@ class Training:
         first_step: number of the first step in the whole search.
         num_steps: how many steps.
         loss: of ``graph`` over the song, if it is known.
+
+    Raises:
+        SearchError: there are steps to be made, and parameters that no gradients reach.
     """
 
     def __init__(
@@ -67,6 +85,8 @@ class Training:
         num_steps: int,
         loss: LossTerms | None = None,
     ) -> None:
+        if num_steps > 0:
+            check_gradients(graph, objective.rack)
         self.objective, self.settings = objective, settings
         self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
         self.raw = RawGraph(graph.clone().to(objective.device), objective.rack, settings.own_rates)

@@ -30,6 +30,7 @@ from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
 from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.search.fit import check_gradients
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import (
@@ -122,6 +123,8 @@ def mine(
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
     console = mixing_console(rack, song.subgroups, settings.chain)
+    if settings.steps or (settings.rounds and settings.round_steps):
+        check_gradients(console, rack)
     folder = Path(out)
     run: dict[str, Any] = {"song": fingerprint(song), "settings": settings.to_dict()}
     if start is not None:
