@@ -16,6 +16,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import pytest
 import torch
 
+ROOT = Path(__file__).resolve().parent.parent
+LONG_FILES = (
+    "tests/test_tutorials.py",
+)
+"""Files that take longest, in that order: they start first, so that no worker is left alone with one at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are handed out in the order of the collection, not with the smallest last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {ROOT / name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 def _shared() -> Path | None:
     root = Path(__file__).resolve().parent.parent

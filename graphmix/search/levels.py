@@ -12,7 +12,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from graphmix.graph.mixgraph import MixGraph
@@ -84,6 +83,8 @@ def _solve(objective: Objective, feature: Callable[[Tensor, int], Tensor], balan
 
 def _nonnegative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
     """argmin over x >= 0 of x' G x - 2 r' x, by a square root of G."""
+    from scipy.optimize import nnls  # here: it takes long to import
+
     values, vectors = np.linalg.eigh(gram)
     kept = values > max(values.max(), 1e-12) * 1e-13
     if not kept.any():  # this channel of every track is silent; scipy would return memory that it never wrote

@@ -49,7 +49,7 @@ def named_song(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 def test_commands_print_in_any_encoding(named_song: Path, graph_file: Path, tmp_path: Path, encoding: str) -> None:
     graph = load_graph(graph_file)
     graph.info = replace(graph.info, provenance={"song": NAMES})

@@ -17,7 +17,9 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.processors.rack import Rack
 from graphmix.search import POLICIES, Objective, SearchSettings, prune
+from graphmix.search.initialization import Start
 from graphmix.search.levels import waveform_gains, with_levels
+from graphmix.training.estimator_start import parse_start
 from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 from tests.small_song import mine_without_plots as mine
 
@@ -103,12 +105,12 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def mine_strictly(folder: Path, out: Path, settings: SearchSettings) -> dict[str, Any]:
+def mine_strictly(folder: Path, out: Path, settings: SearchSettings, start: Start | None = None) -> dict[str, Any]:
     """Mine without a warning -> metrics, which are checked."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        mined = mine(folder, out, settings, device="cpu")
+        mined = mine(folder, out, settings, device="cpu", start=start)
     validate(mined.graph)
     metrics = strict_json((out / "metrics.json").read_text())
     trace = [strict_json(line) for line in (out / "trace.jsonl").read_text().splitlines()]
@@ -132,6 +134,18 @@ def test_songs_with_silence_are_mined_to_their_end(tmp_path, kind, policy):
         assert metrics["audio_loss_paper"] == pytest.approx(metrics["audio_loss"], rel=0.2)
     if kind.startswith("mix muted"):
         assert metrics["audio_loss_paper"] > 5 * metrics["audio_loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["levels", "estimator"])
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("kind", SONGS)
+def test_every_policy_and_start_ends_well_on_songs_with_silence(tmp_path, kind, policy, start):
+    torch.manual_seed(3)
+    make, *values = SONGS[kind]
+    tracks, mix = make(*values)
+    folder = write_song(tmp_path / "song", tracks, mix)
+    mine_strictly(folder, tmp_path / "out", replace(BRIEF, policy=policy), parse_start(start))
 
 
 def test_without_silence_the_loss_is_the_papers(song, tmp_path):
