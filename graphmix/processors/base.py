@@ -138,7 +138,7 @@ class Processor(nn.Module, ABC):
     def stream(self, params: Tensor) -> Callable[[Tensor], Tensor]:
         """A function that is given one node's audio, block by block [channels, samples], and goes on where it stopped.
 
-        What it returns lags by the samples ahead of :meth:`memory`: so many fewer of them come out in the beginning.
+        What it has returned is behind what it was given by up to the samples ahead of :meth:`memory`.
 
         Args:
             params: physical values of the node, [width].

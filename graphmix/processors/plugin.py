@@ -5,7 +5,7 @@ whatever is given by keyword. It is rendered node by node on the CPU, from rest,
 
 Nothing can be differentiated inside of a plugin. With ``gradient="none"`` its parameters and what comes in get no
 gradient; that of the dry/wet weight is exact all the same, so that a search can prune it. With ``gradient="spsa"`` they
-are estimated from further renders, see :mod:`graphmix.dsp.perturbation`.
+are estimated from further renders, see :mod:`graphmix.processors.perturbation`.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.dsp.perturbation import Perturbation, Perturbed
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.processors.base import Processor
+from graphmix.processors.perturbation import Perturbation, Perturbed
 from graphmix.processors.plugin_host import PREFIX, Audio, BuiltInHost, PluginHost, VST3Host
 from graphmix.spec import NodeType, ParameterSpec
 
@@ -86,8 +86,8 @@ class PluginEffect(Processor):
         return self._perturbed(audio, self._unit(params), lambda: self._render_all(audio, params))
 
     def memory(self, params: Tensor) -> tuple[int, int]:
-        """Nothing before, as rendering in blocks carries the plugin on; ahead, the latency that is made up for."""
-        return 0, self.host.latency
+        """Nothing before, as rendering in blocks carries the plugin on; ahead, what its stream lags."""
+        return 0, self.host.lag
 
     @property
     def streams(self) -> bool:

@@ -24,7 +24,8 @@ Feed = Callable[[Audio], Audio]
 PREFIX = "plugin:"
 """Before the name of one of pedalboard's own effects, where a file could be meant."""
 BUFFER = 512
-"""Samples that a plugin is given at a time. A longer buffer than the last would make pedalboard reset a plugin."""
+"""Samples that a plugin is given at a time, always the same: some sound otherwise in other portions, and a longer one
+than the last would make pedalboard reset a plugin."""
 SHORTEST = 3
 """pedalboard takes the shorter axis of an array for the channels."""
 _DIGITS = 16
@@ -76,8 +77,13 @@ class PluginHost(ABC):
     def render(self, audio: Audio, values: Sequence[float]) -> Audio:
         """A whole signal, from rest."""
 
+    @property
+    def lag(self) -> int:
+        """Most samples by which what a stream returns is behind what it was given."""
+        return self.latency + BUFFER - 1
+
     def stream(self, values: Sequence[float]) -> Feed:
-        """A function of one block after the other; what it returns lags behind by the latency."""
+        """A function of one block after the other; what it returns lags behind."""
         if self.mono:
             left, right = (_Feed(self.instance(values), self.sample_rate) for _ in range(2))
             return lambda audio: np.concatenate([left(audio[:1]), right(audio[1:])])
@@ -89,7 +95,7 @@ class PluginHost(ABC):
         Raises:
             GraphmixError: it takes neither two channels nor one, or reports a latency beyond 2 s.
         """
-        silence = np.zeros((2, round(_LATENCY_SECONDS * self.sample_rate)), np.float32)
+        silence = np.zeros((2, BUFFER * -(-round(_LATENCY_SECONDS * self.sample_rate) // BUFFER)), np.float32)
         for self.mono in (False, True):
             try:
                 self.render(silence[:, :BUFFER], values)
@@ -99,8 +105,9 @@ class PluginHost(ABC):
                 break
         else:
             raise GraphmixError(f"{self.identity} processes neither two channels nor one: {refusal}.")
-        self.latency = silence.shape[1] - self.stream(values)(silence).shape[1]
-        if self.latency == silence.shape[1]:
+        made = self.stream(values)(silence).shape[1]
+        self.latency = silence.shape[1] - made
+        if not made:
             raise GraphmixError(f"{self.identity} has a latency beyond {_LATENCY_SECONDS:g} s, which no graph can use.")
 
     def _whole(self, plugin: Any, audio: Audio) -> Audio:
@@ -114,21 +121,20 @@ class PluginHost(ABC):
 
 
 class _Feed:
-    """One instance that goes on where it stopped."""
+    """One instance that goes on where it stopped, from buffer to buffer: what does not fill one waits for the next."""
 
     def __init__(self, plugin: Any, sample_rate: int) -> None:
         self._plugin, self._sample_rate = plugin, sample_rate
-        self._ended = False
+        self._waiting: Audio | None = None
 
     def __call__(self, audio: Audio) -> Audio:
-        assert not self._ended, "a block of fewer than three samples is the last one"
-        samples = audio.shape[1]
-        if samples < SHORTEST:
-            self._ended = True
-            audio = np.pad(audio, ((0, 0), (0, SHORTEST - samples)))
-        out = self._plugin.process(audio, self._sample_rate, buffer_size=BUFFER, reset=False)
-        out = out if out.size else audio[:, :0]
-        return out[:, : out.shape[1] - (audio.shape[1] - samples)]
+        whole = audio if self._waiting is None else np.concatenate([self._waiting, audio], axis=1)
+        ready = whole.shape[1] // BUFFER * BUFFER
+        self._waiting = whole[:, ready:]
+        if not ready:
+            return whole[:, :0]
+        out = self._plugin.process(whole[:, :ready], self._sample_rate, buffer_size=BUFFER, reset=False)
+        return out if out.size else whole[:, :0]
 
 
 class BuiltInHost(PluginHost):
@@ -211,19 +217,21 @@ class VST3Host(PluginHost):
         found = self._plugin.parameters
         scales = {key: scale for key, p in found.items() if (scale := _Scale.of(p)) is not None}
         self._scales = {key: scale for key, scale in scales.items() if key not in settings}
-        self.parameters = tuple(
-            specification(
-                key, str(found[key].units or "").strip(), scale.low, scale.high, scale.value(found[key].raw_value)
-            )
-            for key, scale in self._scales.items()
-        )
-        self.start = tuple(
-            _inside(scale, p.neutral) for scale, p in zip(self._scales.values(), self.parameters, strict=True)
-        )
+        self.parameters = tuple(self._specification(key, found[key]) for key in self._scales)
+        self.start = tuple(self._inside(p) for p in self.parameters)
         maker = " ".join(filter(None, (self._plugin.name, self._plugin.version, "by", self._plugin.manufacturer_name)))
         about = f"{maker}, pedalboard {pedalboard().__version__}"
         self.identity = _identity(f"{path.name}{f'#{plugin_name}' if plugin_name else ''}", settings, about)
         self.measure(self.start)
+
+    def _specification(self, key: str, parameter: Any) -> ParameterSpec:
+        scale, unit = self._scales[key], str(parameter.units or "").strip()
+        return specification(key, unit, scale.low, scale.high, scale.value(parameter.raw_value), self.sample_rate)
+
+    def _inside(self, p: ParameterSpec) -> float:
+        """A plugin's own value, away from the ends of the range, where it may do nothing at all."""
+        scale = self._scales[p.name]
+        return min(scale.value(min(max(scale.raw(p.neutral), _EDGE), 1 - _EDGE)), p.high)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "VST3Host":
         return self  # a plugin cannot be copied; whoever has the lock sets it
@@ -295,11 +303,6 @@ class _Scale:
 
     def raw(self, value: float) -> float:
         return float(np.interp(value, *self._sorted))
-
-
-def _inside(scale: _Scale, value: float) -> float:
-    """A plugin's own value, away from the ends of the range, where it may do nothing at all."""
-    return scale.value(min(max(scale.raw(value), _EDGE), 1 - _EDGE))
 
 
 def _identity(plugin: str, settings: Mapping[str, Any], about: str) -> str:

@@ -1,7 +1,7 @@
 """Parameters of plugins: those of pedalboard's own effects, and what a VST3 file says of its own.
 
 pedalboard's effects declare no ranges, so they are given here. Whatever mixes dry and wet inside of a plugin is set to
-wet: a node of a graph has a weight for that. The frequencies of filters end at 0.45 of the sample rate.
+wet: a node of a graph has a weight for that. Frequencies end at 0.45 of the sample rate.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,9 @@ from graphmix.spec import DB_PER_NEPER, Exponential, Linear, ParameterSpec
 HIGHEST = 20000.0
 """Highest corner frequency in Hz, where the sample rate allows it."""
 _NYQUIST_SHARE = 0.45
+_HERTZ = {"Hz": 1.0, "kHz": 1000.0}
+_LEAST = 1e-3
+"""Share that is left of a range of frequencies which the sample rate does not allow."""
 _MANY_FOLD = 20.0
 """A range whose end is so many times its positive beginning is one of factors, not of differences."""
 
@@ -39,8 +42,7 @@ class BuiltInParameter:
 
     def specification(self, name: str, sample_rate: int) -> ParameterSpec:
         """The same for a graph at a sample rate."""
-        high = min(self.high, HIGHEST, _NYQUIST_SHARE * sample_rate) if self.unit == "Hz" else self.high
-        return specification(name, self.unit, self.low, high, min(self.neutral, high))
+        return specification(name, self.unit, self.low, min(self.high, HIGHEST), self.neutral, sample_rate)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,14 @@ BUILT_IN: Mapping[str, BuiltInEffect] = {
 what takes a file."""
 
 
-def specification(name: str, unit: str, low: float, high: float, neutral: float) -> ParameterSpec:
-    """A parameter with the curve that suits its range: factors, decibels, or shares of the range."""
+def specification(name: str, unit: str, low: float, high: float, neutral: float, sample_rate: int) -> ParameterSpec:
+    """A parameter with the curve that suits its range: factors, decibels, or shares of the range.
+
+    A range of frequencies ends below half of the sample rate.
+    """
+    if unit in _HERTZ:
+        high = max(min(high, _NYQUIST_SHARE * sample_rate / _HERTZ[unit]), low + _LEAST * (high - low))
+        neutral = min(neutral, high)
     if low > 0 and high >= _MANY_FOLD * low:
         return ParameterSpec(name, 1, unit, low, high, neutral, Exponential())
     return ParameterSpec(name, 1, unit, low, high, neutral, Linear(DB_PER_NEPER if unit == "dB" else high - low))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphmix.dsp.perturbation import Perturbation, Perturbed, RenderRow, directions
 from graphmix.errors import GraphmixError
+from graphmix.processors.perturbation import Perturbation, Perturbed, RenderRow, directions
 
 SAMPLES = 400
 
