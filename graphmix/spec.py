@@ -6,7 +6,7 @@ kind of parameter. Ranges are closed. Nothing here knows how a processor sounds.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -81,6 +81,10 @@ class ParameterSpec:
             raise ValueError(f"{self.name}: neutral {self.neutral} lies outside [{self.low}, {self.high}]")
 
 
+_DIGEST = re.compile(r"[0-9a-f]{16}")
+"""Ends the source of a captured effect."""
+
+
 @dataclass(frozen=True)
 class NodeType:
     """A node type as a graph knows it.
@@ -104,8 +108,15 @@ class NodeType:
 
     @property
     def digest(self) -> str:
-        """What tells the file of :attr:`source` from others, whatever it is called; empty of other types."""
-        return self.source.rpartition(" ")[2]
+        """What tells the file of :attr:`source` from others, whatever it is called; all of a source without one."""
+        last = self.source.rpartition(" ")[2]
+        return last if _DIGEST.fullmatch(last) else self.source
+
+    def is_same(self, other: "NodeType") -> bool:
+        """Whether nodes of one may become nodes of the other: equal, but for file name and letter of one capture."""
+        if self.digest and self.digest == other.digest:
+            return replace(self, letter=other.letter, source=other.source) == other
+        return self == other
 
     @property
     def width(self) -> int:

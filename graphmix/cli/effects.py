@@ -35,6 +35,8 @@ def rack_for(graph: "MixGraph", given: Sequence[str]) -> "Rack":
 def load_effects(given: Sequence[str], sample_rate: int) -> "list[Processor]":
     """The effects that options name, each as ``letter=FILE`` or ``letter=plugin:NAME``.
 
+    A captured effect whose name is taken has its letter added to it.
+
     Raises:
         GraphmixError: a text of another form, a letter twice, a file that cannot be read.
     """
@@ -42,11 +44,21 @@ def load_effects(given: Sequence[str], sample_rate: int) -> "list[Processor]":
         return []
     from graphmix.models.effects import captured_effect
     from graphmix.processors.plugin import is_plugin, plugin_from_text
+    from graphmix.processors.rack import Rack
 
-    return [
-        (plugin_from_text if is_plugin(path) else captured_effect)(path, letter, sample_rate)
-        for letter, path in files_of(given).items()
-    ]
+    taken = set(Rack.standard(sample_rate).names)
+    effects: list[Processor] = []
+    for letter, path in files_of(given).items():
+        effect: Processor
+        if is_plugin(path):
+            effect = plugin_from_text(path, letter, sample_rate)
+        else:
+            effect = captured_effect(path, letter, sample_rate)
+            if effect.node_type.name in taken:
+                effect = captured_effect(path, letter, sample_rate, f"{effect.node_type.name}_{letter}")
+        taken.add(effect.node_type.name)
+        effects.append(effect)
+    return effects
 
 
 def files_of(given: Sequence[str]) -> dict[str, str]:

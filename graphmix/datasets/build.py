@@ -321,7 +321,12 @@ def join(table: TypeTable, other: TypeTable, path: Path) -> TypeTable:
         return table
     known = {t.name: t for t in table.types}
     for t in other.types:
-        if known.setdefault(t.name, t) != t:
+        if known.setdefault(t.name, t).digest != t.digest:
+            raise GraphError(
+                f"the {t.name!r} of {path} is from {t.source or 'graphmix'}, and that of graphs before it from "
+                f"{known[t.name].source or 'graphmix'}: another capture. Select one of them by pre_filter."
+            )
+        if not t.is_same(known[t.name]):
             raise GraphError(
                 f"the {t.name!r} of {path} has other ports or parameters than that of graphs before it; the graphs of "
                 "a dataset share their node types. Select them by pre_filter."

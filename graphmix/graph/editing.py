@@ -120,7 +120,12 @@ def retype(graph: MixGraph, types: TypeTable) -> MixGraph:
     for name, node_type in used.items():
         if name not in known:
             raise GraphError(f"the graph has a {name!r}, which is none of the types {', '.join(types.names)}.")
-        if known[name] != node_type:
+        if node_type.digest != known[name].digest:
+            raise GraphError(
+                f"the graph's {name!r} is from {node_type.source or 'graphmix'}, and the {name!r} that it is to become "
+                f"from {known[name].source or 'graphmix'}: another capture sounds otherwise."
+            )
+        if not node_type.is_same(known[name]):
             raise GraphError(
                 f"the graph's {name!r} has other parameters or ports than the {name!r} that it is to become; "
                 "make both at one sample rate."
