@@ -6,6 +6,7 @@ kind of parameter. Ranges are closed. Nothing here knows how a processor sounds.
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
