@@ -48,9 +48,23 @@ def test_threads_wait_asleep_unless_the_user_decides(monkeypatch: pytest.MonkeyP
     assert os.environ.get("OMP_WAIT_POLICY") == {"": "passive", "OMP_WAIT_POLICY": "7"}.get(own)
 
 
-def test_the_command_line_sets_threads_before_torch_is_loaded() -> None:
-    code = "import sys, graphmix.cli; from graphmix.processes import prepare_program; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+COMMAND = """
+import os, sys
+from graphmix.cli import main
+loaded = "torch" in sys.modules
+sys.argv = ["graphmix", "--version"]
+try:
+    main()
+except SystemExit:
+    print(loaded, os.environ.get("OMP_WAIT_POLICY"))
+"""
+
+
+def test_the_command_line_lets_threads_sleep_and_does_so_before_torch_is_loaded() -> None:
+    waiting = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+    environment = {name: value for name, value in os.environ.items() if name not in waiting}
+    done = subprocess.run([sys.executable, "-c", COMMAND], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "False passive"
 
 
 @pytest.mark.parametrize(("name", "device"), [("gpu", "cuda"), ("GPU:1", "cuda:1"), ("cpu", "cpu"), ("auto", "auto")])

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from graphmix import __version__
 from graphmix.audio import load_stems, read_audio
 from graphmix.cli.app import app
+from graphmix.cli.mine_command import si_sdr
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.render.blocks import render_song
 from graphmix.search import Search
@@ -68,7 +70,7 @@ def test_show_prints_tracks_and_settings_in_physical_units(program, graph_file):
     assert (outcome.status, outcome.err) == (0, "")
     for text in (*TRACKS[1:], "dB", "gain", "compressor"):
         assert text in outcome.out
-    assert outcome.out.count("5 edges") == 1, "one headline"
+    assert outcome.out.count("6 nodes") == 1, "one headline"
 
 
 @pytest.mark.parametrize("name", ["graph.svg", "graph.png", "graph.pdf"])
@@ -150,6 +152,58 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     assert (settings.sample_rate, settings.seed, settings.steps, settings.rounds) == (44100, 3, 40, 2)
     assert settings.round_steps == 20
     assert (seen["device"], seen["rate"], seen["start"], seen["plots"]) == ("cpu", 44100, None, True)
+
+
+def test_mine_takes_another_mix_and_an_offset(program, song_folder, tmp_path, monkeypatch):
+    seen = []
+
+    def stop(song, *_, **__):
+        seen.append(song)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("graphmix.search.mine", stop)
+    other = tmp_path / "radio edit.wav"
+    (song_folder / "mix.wav").rename(other)
+    outcome = program("mine", song_folder, "--out", tmp_path / "out", "--mix", other, "--offset", "-100 ms")
+    assert outcome.status == 130, outcome.err
+    assert (seen[0].mix.path, seen[0].offset) == (other, -RATE // 10)
+    assert "0.1000 s" in outcome.out, "the offset is stated"
+
+
+def test_a_song_whose_names_are_no_utf8_is_mined_and_its_graph_read(program, song_folder, tmp_path):
+    (song_folder / "song.json").unlink()
+    strange, out = tmp_path / os.fsdecode(b"S\xe9ance"), tmp_path / os.fsdecode(b"out \xff")
+    try:
+        (song_folder / "dry" / TRACKS[1]).rename(song_folder / "dry" / os.fsdecode(b"caf\xe9.wav"))
+        song_folder.rename(strange)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    outcome = program("mine", strange, "--out", out, *TINY[:4], "--steps", 0, "--rounds", 0, "--no-plots")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert json.loads((out / "metrics.json").read_text())["song"] == r"S\xe9ance"
+    shown = program("show", out)
+    assert shown.status == 0, shown.err
+    assert r"caf\xe9.wav" in shown.out
+
+
+def test_a_gpu_is_asked_for_by_the_name_gpu(program, song_folder, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, which would mine the song")
+    outcome = program("mine", song_folder, "--out", tmp_path / "out", "--device", "gpu")
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert "Expected one of" not in outcome.err, "torch knows no device of this name, and lists those that it knows"
+    assert "--device cpu" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("si_sdr_db", "exact", "text"),
+    [(12.34, False, "12.3 dB"), (None, True, "infinite (an exact match)"), (None, False, "no match")],
+)
+def test_the_summary_of_a_complete_mismatch_calls_it_no_match(si_sdr_db, exact, text):
+    metrics = {"si_sdr_db": si_sdr_db, "exact_match": exact, "audio_loss": 0.0 if exact else 20.0}
+    assert text in si_sdr(metrics)
+    assert text in si_sdr({name: metrics[name] for name in ("si_sdr_db", "audio_loss")}), "of an older version"
 
 
 def test_mine_without_pictures_draws_none(program, song_folder, tmp_path):

@@ -55,6 +55,10 @@ def files_in(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 
+def no_json(constant: str) -> None:
+    pytest.fail(f"{constant} is no JSON")
+
+
 # --- what is written
 
 
@@ -120,9 +124,11 @@ def test_mining_comes_nearer_to_the_mix_than_any_baseline(mined):
 
 
 def test_the_trace_holds_every_decision(mined):
-    records = [json.loads(line) for line in (mined.folder / "trace.jsonl").read_text().splitlines()]
+    lines = (mined.folder / "trace.jsonl").read_text().splitlines()
+    records = [json.loads(line, parse_constant=no_json) for line in lines]
     events = [record["event"] for record in records]
     assert events.count("round") == 2
+    assert any(record["event"] == "train" and 0 < record["step"] < 4 for record in records), "no loss was read by then"
     assert events.index("evaluate") < events.index("trial")
     assert all({"seconds", "segments"} <= record.keys() for record in records if record["event"] == "trial")
     assert [record["step"] for record in records] == sorted(record["step"] for record in records)

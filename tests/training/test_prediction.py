@@ -129,3 +129,17 @@ def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> 
     with pytest.raises(GraphmixError, match="takes the mix as well"):
         predict(song_folder / "dry", build_estimator(model_config(reverse)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("hiss", [0.0, 1e-4], ids=["silence", "-80 dBFS"])
+def test_a_track_that_hisses_between_its_parts_comes_as_loud_as_where_it_plays(tmp_path: Path, hiss: float) -> None:
+    """Two tracks of noise, of which one plays for 8 of 66 seconds: at equal loudness they need equal gains."""
+    beat, voice = 0.1 * torch.randn(2, 2, 66 * RATE, generator=torch.Generator().manual_seed(5))
+    voice[:, 8 * RATE :] *= 10 * hiss
+    (tmp_path / "dry").mkdir()
+    for name, track in (("1_beat.wav", beat), ("2_voice.wav", voice)):
+        write_audio(tmp_path / "dry" / name, track, RATE)
+    graph = predict(tmp_path / "dry", "loudness_sum", tmp_path / "out", plots=False).proposal.graph
+    assert graph is not None
+    of_beat, of_voice = graph.params["gain"].mean(1).tolist()
+    assert of_voice == pytest.approx(of_beat, abs=1.0)
