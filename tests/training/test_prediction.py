@@ -131,11 +131,10 @@ def test_a_reverse_model_asks_for_the_mix(song_folder: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("hiss", [0.0, 1e-4], ids=["silence", "-80 dBFS"])
-def test_a_track_that_hisses_between_its_parts_comes_as_loud_as_where_it_plays(tmp_path: Path, hiss: float) -> None:
-    """Two tracks of noise, of which one plays for 8 of 66 seconds: at equal loudness they need equal gains."""
-    beat, voice = 0.1 * torch.randn(2, 2, 66 * RATE, generator=torch.Generator().manual_seed(5))
-    voice[:, 8 * RATE :] *= 10 * hiss
+def test_a_track_that_hisses_between_its_parts_comes_as_loud_as_where_it_plays(tmp_path: Path) -> None:
+    """Two tracks of noise, of which one plays for 4 of 46 seconds and is at -80 dBFS in the others."""
+    beat, voice = 0.1 * torch.randn(2, 2, 46 * RATE, generator=torch.Generator().manual_seed(5))
+    voice[:, 4 * RATE :] *= 1e-3
     (tmp_path / "dry").mkdir()
     for name, track in (("1_beat.wav", beat), ("2_voice.wav", voice)):
         write_audio(tmp_path / "dry" / name, track, RATE)
