@@ -6,9 +6,12 @@ names the likely one.
 """
 
 import codecs
+import gc
 import json
 import math
 import os
+import stat
+import struct
 import tomllib
 import uuid
 from collections.abc import Iterable, Iterator
@@ -105,6 +108,53 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield file
 
 
+def regular_file_size(path: Path, most: int, error: type[GraphmixError] = FileError) -> int:
+    """Size in bytes of a file that may be read: a regular one, neither a pipe nor a device, and not too large.
+
+    Args:
+        path: the file.
+        most: the largest number of bytes that is read.
+        error: what is raised.
+
+    Raises:
+        GraphmixError: of type `error`; the message does not name the file.
+        OSError: it is missing, or its folder cannot be read.
+    """
+    try:
+        status = path.stat()
+    except ValueError:  # a zero in its name
+        raise FileNotFoundError from None
+    if not stat.S_ISREG(status.st_mode):
+        raise error("it is no regular file.")
+    if status.st_size > most:
+        raise error(f"the file has {status.st_size} bytes; one of this kind has up to {most}.")
+    return status.st_size
+
+
+def check_tensor_file(path: Path, most: int, most_header: int, error: type[GraphmixError] = FileError) -> None:
+    """Hold the sizes that a ``.safetensors`` file claims against limits, before anything of that size is made.
+
+    Args:
+        path: the file.
+        most: the largest number of bytes of the file.
+        most_header: of its header.
+        error: what is raised.
+
+    Raises:
+        GraphmixError, OSError: as :func:`regular_file_size`.
+    """
+    size = regular_file_size(path, most, error)
+    with open(path, "rb") as file:
+        start = file.read(8)
+    if len(start) < 8:
+        raise error(f"the file is damaged or cut off: it has {size} bytes.")
+    (header_size,) = struct.unpack("<Q", start)
+    if header_size > size - 8:
+        raise error(f"the file is damaged or cut off: its header should have {header_size} bytes, of {size}.")
+    if header_size > most_header:
+        raise error(f"its header has {header_size} bytes; that of such a file has up to {most_header}.")
+
+
 def part_files(folder: Path) -> list[Path]:
     """Files in a folder that :func:`write_atomically` was writing when its process was killed."""
     return list(folder.glob(".*.part"))
@@ -195,19 +245,44 @@ def _likely_encoding(content: bytes) -> str:
     return "; it may be Latin-1 or Windows-1252" if not zeros else "; it may be no text at all"
 
 
-def read_json(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError] = FileError) -> Any:
+def read_json(
+    path: Path,
+    most: int = MAX_TEXT_BYTES,
+    error: type[GraphmixError] = FileError,
+    fix: str = "correct it, or remove it",
+) -> Any:
     """Read a JSON file as :func:`read_text` reads text.
+
+    Args:
+        path: the file.
+        most: the largest number of bytes that is read.
+        error: what is raised.
+        fix: what to do if it is not JSON.
 
     Raises:
         GraphmixError: of type `error`: as :func:`read_text`, or the text is not JSON, or an object has a key twice.
     """
     text = read_text(path, most, error)
     try:
-        content = json.loads(text, object_pairs_hook=_unique)
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair can be written in JSON, not in a file
+        content = parse_json(text, object_pairs_hook=_unique)
+        if "\\ud" in text.lower():  # half a surrogate pair can be written in JSON, not in a file
+            json.dumps(content, ensure_ascii=False).encode()
         return content
     except (ValueError, RecursionError) as problem:
-        raise error(f"{path} is not JSON ({str(problem)[:200]}): correct it, or remove it.") from None
+        raise error(f"{path} is not JSON ({str(problem)[:200]}): {fix}.") from None
+
+
+def parse_json(text: str, **options: Any) -> Any:
+    """As :func:`json.loads`, also where there are millions of small lists, which the garbage collector would go through
+    again and again.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text, **options)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ spectra over the whole recording; it has a clear peak even if the device is not 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,12 @@ UNRELATED = 20.0
 BEGINS_AT = 0.1
 """The response begins where it first exceeds this share of its peak, within 20 ms before that."""
 _BEFORE_SECONDS = 0.02
-LATENCY_SECONDS = 2.0
-IDENTICAL_DB = -80.0
+LATENCY_SECONDS = TAIL_SECONDS
+"""A recording that was started so much before the signal is aligned."""
+IDENTICAL_DB = -60.0
+"""Error of the wet against the dry file below which there is no effect: rounding to 16 bits stays below."""
+_RECOGNIZED_SECONDS = 1.0
+"""So much of the repeated part is compared to recognise our test signal: clicks alone may be those of another."""
 CLIPPED_RUN, CLIPPED_AT = 4, 0.98
 DROPOUT_SECONDS = 0.002
 
@@ -102,7 +107,7 @@ def load_pair(
     notices: list[str] = []
     x, y = (read_audio(info, 0, info.num_samples, rate) for info in infos)
     x, y = _channels(x, y, dry, wet, notices)
-    x, y = _lengths(x, y, rate, dry, wet, notices)
+    longer = _compare_lengths(x, y, rate, dry, wet)
     begin, related, inverted = find_latency(x.mean(0).numpy(), y.mean(0).numpy(), rate)
     if related < UNRELATED and latency is None:
         raise CaptureError(
@@ -113,12 +118,18 @@ def load_pair(
         raise CaptureError(
             f"{wet} begins {-begin / rate:.3f} s before {dry}: dry comes first, then wet; are they in the wrong order?"
         )
+    if _is_our_signal(y, rate, 0) and not _is_our_signal(x, rate, max(0, -begin)):
+        raise CaptureError(f"{wet} is the test signal itself: dry comes first, then wet; are they in the wrong order?")
     shift = begin if latency is None else latency
-    x, y = _shifted(x, y, shift)
+    x, y = _aligned(x, y, shift, rate, dry, wet)
     if shift:
-        late = f"{shift} samples ({1000 * shift / rate:.1f} ms)"
-        notices.append(f"the wet recording lies {late} behind; they are aligned.")
-    if inverted:
+        late = f"{abs(shift)} samples ({1000 * abs(shift) / rate:.1f} ms)"
+        notices.append(f"the wet recording lies {late} {'behind' if shift > 0 else 'ahead'}; they are aligned.")
+    if longer - shift / rate > 1 / rate:
+        notices.append(f"the wet recording is {longer:.3f} s longer; its tail is left out.")
+    elif longer < -1 / rate:
+        notices.append(f"the wet recording is {-longer:.3f} s shorter; the end of the dry one is left out.")
+    if inverted and related >= UNRELATED:
         notices.append("the device inverts the polarity; so does its model.")
     notices += _defects(x, y, rate, dry, wet)
     error = float((x - y).square().sum() / y.square().sum()) if x.shape == y.shape else 1.0
@@ -146,7 +157,8 @@ def _are_equal(audio: Tensor) -> bool:
     return bool((audio[0] - audio[1]).abs().max() <= 1e-4 * audio.abs().max())
 
 
-def _lengths(x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path, notices: list[str]) -> tuple[Tensor, Tensor]:
+def _compare_lengths(x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path) -> float:
+    """By how many seconds the wet recording is longer."""
     longer = (y.size(-1) - x.size(-1)) / rate
     if min(x.size(-1), y.size(-1)) < SHORTEST_SECONDS * rate:
         short = dry if x.size(-1) < y.size(-1) else wet
@@ -156,12 +168,7 @@ def _lengths(x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path, notices: lis
             f"{wet} is {abs(longer):.1f} s {'longer' if longer > 0 else 'shorter'} than {dry}: a tail of up to "
             f"{TAIL_SECONDS:.0f} s is cut, more is not. Are they recordings of one take?"
         )
-    if longer > 1 / rate:
-        notices.append(f"the wet recording is {longer:.3f} s longer; its tail is left out.")
-    elif longer < -1 / rate:
-        notices.append(f"the wet recording is {-longer:.3f} s shorter; the end of the dry one is left out.")
-    length = min(x.size(-1), y.size(-1))
-    return x[:, :length], y[:, :length]
+    return longer
 
 
 def find_latency(dry: NDArray[np.float32], wet: NDArray[np.float32], sample_rate: int) -> tuple[int, float, bool]:
@@ -186,10 +193,16 @@ def find_latency(dry: NDArray[np.float32], wet: NDArray[np.float32], sample_rate
     return begin - reach, related, peak < 0
 
 
-def _shifted(x: Tensor, y: Tensor, latency: int) -> tuple[Tensor, Tensor]:
-    if latency >= 0:
-        return x[:, : x.size(-1) - latency], y[:, latency:]
-    return x[:, -latency:], y[:, : y.size(-1) + latency]
+def _aligned(x: Tensor, y: Tensor, latency: int, rate: int, dry: Path, wet: Path) -> tuple[Tensor, Tensor]:
+    """What both recordings have, from the same moment on."""
+    x, y = x[:, max(0, -latency) :], y[:, max(0, latency) :]
+    length = min(x.size(-1), y.size(-1))
+    if length < SHORTEST_SECONDS * rate:
+        raise CaptureError(
+            f"at a latency of {latency} samples {dry} and {wet} have {length / rate:.2f} s in common; "
+            f"give --latency in samples, and record more than {SHORTEST_SECONDS} s."
+        )
+    return x[:, :length], y[:, :length]
 
 
 def _defects(x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path) -> list[str]:
@@ -235,17 +248,27 @@ def _runs(mask: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= shortest]
 
 
+def _is_our_signal(audio: Tensor, rate: int, cut: int) -> bool:
+    """Whether the clicks of the test signal are where they are in it, ``cut`` samples left out at its beginning."""
+    if rate < LOWEST_RATE or audio.size(-1) < REPEATED_SECONDS[1] * rate:
+        return False
+    begin, end = (round(seconds * rate) for seconds in (CLICKS_SECONDS[0], REPEATED_SECONDS[0] + _RECOGNIZED_SECONDS))
+    own = torch.from_numpy(_signal(rate))[begin:end]
+    played = audio[0, max(0, begin - cut) : max(0, end - cut)]
+    if played.shape != own.shape:
+        return False
+    return float((played - own).square().sum()) <= 1e-2 * float(own.square().sum())
+
+
+_signal = lru_cache(maxsize=1)(capture_signal)
+
+
 def _self_esr(x: Tensor, y: Tensor, rate: int, latency: int) -> float | None:
     """Error of the second against the first recording of the repeated part, if this is a recording of our signal."""
     length = round(REPEATED_LENGTH_SECONDS * rate)
     cut = max(0, -latency)
     first, second = (round(seconds * rate) - cut for seconds in REPEATED_SECONDS)
-    if second + length > y.size(-1) or rate < LOWEST_RATE:
-        return None
-    own = torch.from_numpy(capture_signal(rate))[round(CLICKS_SECONDS[0] * rate) : round(REPEATED_SECONDS[0] * rate)]
-    at = round(CLICKS_SECONDS[0] * rate) - cut
-    played = x[0, at : at + own.numel()]
-    if float((played - own).square().sum()) > 1e-2 * float(own.square().sum()):
+    if second + length > y.size(-1) or first < 0 or not _is_our_signal(x, rate, cut):
         return None
     a, b = y[:, first : first + length], y[:, second : second + length]
     return float((a - b).square().sum() / a.square().sum().clamp(min=1e-20))

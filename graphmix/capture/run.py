@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from graphmix.capture.losses import esr, esr_by_level, mean_error_ratio
 from graphmix.capture.recording import CaptureError, Recording, check_controls, load_pair
 from graphmix.capture.settings import CaptureSettings
 from graphmix.errors import GraphmixError
-from graphmix.io import finite, open_tensors, to_json, write_atomically, write_json
+from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
 from graphmix.models.effects import EffectModel, load_effect, save_effect, save_nam
-from graphmix.models.effects.nam import describe_for_nam
+from graphmix.models.effects.nam import check_metadata, describe_for_nam
 from graphmix.progress import Listener, Silent
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
@@ -38,6 +38,7 @@ GOOD_SELF_ESR = 0.01
 GRADES = ((0.01, "excellent"), (0.035, "good"), (0.1, "usable"), (math.inf, "poor"))
 """Error-to-signal ratios as Neural Amp Modeler's users read them."""
 _HEADER = "graphmix_capture"
+_NEEDED = frozenset({"model", "esr", "grade", "self_esr", "notices", "weights", "steps", "seconds", "nam"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def capture(
     gear: Mapping[str, Any] | None = None,
     latency: int | None = None,
     listener: Listener | None = None,
+    on_notice: Callable[[str], None] | None = None,
     plots: bool = True,
 ) -> Captured:
     """Capture a device into a folder, or resume it.
@@ -81,16 +83,19 @@ def capture(
         gear: metadata for a ``.nam`` file: ``name``, ``gear_make``, ``gear_model``, ``gear_type``, ``tone_type``, …
         latency: samples by which wet lies behind dry; measured if not given.
         listener: shown the progress.
+        on_notice: given each sentence on the recordings, before the training begins.
         plots: draw pictures.
 
     Raises:
         CaptureError, SongError: bad recordings.
+        GraphmixError: metadata that the format does not know.
         RunError: an output folder that holds something else.
         FolderBusyError: another process is at work in the folder.
     """
     settings, listener, folder = settings or CaptureSettings(), listener or Silent(), Path(out)
     if not pairs:
         raise CaptureError("there is no pair of recordings; give a dry and a wet file.")
+    check_metadata(gear or {})
     run: dict[str, Any] = {"pairs": [_describe(pair) for pair in pairs], "settings": settings.model_dump(mode="json")}
     if latency is not None:
         run["latency"] = latency
@@ -100,6 +105,8 @@ def capture(
     listener.phase("reading", None)
     recordings = [load_pair(pair.dry, pair.wet, pair.controls, latency=latency) for pair in pairs]
     names = check_controls(recordings)
+    for notice in _notices(recordings) if on_notice is not None else ():
+        on_notice(notice)
     with output.hold():
         if output.status() is RunStatus.FINISHED:
             return _load_finished(folder)
@@ -111,6 +118,13 @@ def capture(
 
         fitted = fit_effect(recordings, settings, names, state=state, listener=listener, save=keep)
         return _finish(folder, recordings, names, settings, fitted, gear or {}, listener, plots)
+
+
+def _notices(recordings: Sequence[Recording]) -> list[str]:
+    """What was found in the recordings, in sentences that say in which, if there are several."""
+    number = len(recordings)
+    where = [f"recording {i}: " if number > 1 else "" for i in range(1, number + 1)]
+    return [place + text for place, recording in zip(where, recordings, strict=True) for text in recording.notices]
 
 
 def _describe(pair: Pair) -> dict[str, Any]:
@@ -159,7 +173,7 @@ def _finish(
         "esr_by_level": esr_by_level(prediction=out, target=wet, audio=dry),
         "self_esr": [recording.self_esr for recording in recordings],
         "latency": [recording.latency for recording in recordings],
-        "notices": [list(recording.notices) for recording in recordings],
+        "notices": _notices(recordings),
         "controls": list(names),
         "weights": sum(value.numel() for value in model.parameters()),
         "sample_rate": model.config.sample_rate,
@@ -224,10 +238,9 @@ def _write_history(path: Path, state: FitState) -> None:
 
 
 def _load_finished(folder: Path) -> Captured:
-    try:
-        metrics = json.loads((folder / RESULT).read_bytes())
-    except (OSError, ValueError):
-        raise CaptureError(f"{folder / RESULT} is damaged. Delete it to finish the capture again.") from None
+    metrics = read_json(folder / RESULT, error=CaptureError, fix="delete it to finish the capture again")
+    if not isinstance(metrics, dict) or not metrics.keys() >= _NEEDED:
+        raise CaptureError(f"{folder / RESULT} is damaged. Delete it to finish the capture again.")
     return Captured(load_effect(folder / EFFECT)[0], metrics, folder, already_done=True)
 
 
@@ -252,12 +265,12 @@ def _read_checkpoint(path: Path, run: Mapping[str, Any]) -> FitState | None:
             raise CaptureError(f"{path} belongs to another capture. Delete it, or choose another --out.")
         state = FitState(head["step"], head["seconds"], [tuple(row) for row in head["history"]], looks=head["looks"])
         state.history = [tuple(math.inf if x is None else x for x in row) for row in state.history]  # type: ignore[misc]
+        for name, value in tensors.items():
+            group, key = name.split(".", 1)
+            {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}[group][key] = value
     except CaptureError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise CaptureError(f"{path} is damaged ({error}); delete it to begin again.") from None
-    for name, value in tensors.items():
-        group, key = name.split(".", 1)
-        {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}[group][key] = value
     state.best = min((row[3] for row in state.history), default=math.inf)
     return state

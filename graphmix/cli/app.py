@@ -18,7 +18,7 @@ from graphmix.errors import GraphmixError
 from graphmix.processes import prepare_program
 from graphmix.text import name_as_text
 
-RESUMED = ("demo", "mine", "mine-all", "songbook", "train")
+RESUMED = ("capture", "demo", "mine", "mine-all", "songbook", "train")
 """Commands that continue what an interrupted one left."""
 
 

@@ -1,8 +1,9 @@
 """``graphmix capture``: a model of a device from recordings of it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -12,6 +13,9 @@ from graphmix.cli.app import app
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
+
+if TYPE_CHECKING:
+    from graphmix.capture import Pair
 
 MODELS = ("lstm", "gru", "wavenet", "feedback", "grey_box")
 
@@ -44,7 +48,9 @@ def capture(
     if signal is not None:
         _write_signal(signal, sample_rate, force)
         return
-    pairs = [_pair(",".join([str(dry), str(wet), *(control or [])]))] if dry and wet else []
+    if (dry is None) != (wet is None) or (control and wet is None):
+        raise GraphmixError("a recording is a dry and a wet file; --control is a setting of it.")
+    pairs = [_described(str(dry), str(wet), control or [])] if dry and wet else []
     pairs += [_pair(text) for text in pair or []]
     if not pairs or out is None:
         raise GraphmixError("capture needs a dry file, a wet file and --out FOLDER; --signal FILE writes a signal.")
@@ -53,22 +59,32 @@ def capture(
     _run(pairs, out, model, preset, {k: v for k, v in changes.items() if v is not None} | {"seed": seed}, gear, latency)
 
 
-def _pair(text: str) -> Any:
+def _pair(text: str) -> "Pair":
+    dry, _, rest = text.partition(",")
+    wet, *settings = rest.split(",")
+    if not dry.strip() or not wet.strip() or "=" in dry + wet:
+        raise GraphmixError(f"a recording is given as dry.wav,wet.wav,control=value, not as {text!r}.")
+    return _described(dry.strip(), wet.strip(), settings)
+
+
+def _described(dry: str, wet: str, settings: Sequence[str]) -> "Pair":
+    """A recording with the settings of the device's controls, each as ``name=value``."""
     from graphmix.capture import Pair
 
-    files, controls = list[str](), dict[str, float]()
-    for part in text.split(","):
-        if "=" not in part:
-            files.append(part.strip())
-            continue
-        key, _, value = part.partition("=")
+    controls = dict[str, float]()
+    for text in settings:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise GraphmixError(f"a setting of a control is given as name=value, not as {text!r}.")
+        if key in controls:
+            raise GraphmixError(f"control {key!r} is set twice for {wet}; give it one value.")
         try:
-            controls[key.strip()] = float(value)
+            controls[key] = float(value)
         except ValueError:
-            raise GraphmixError(f"control {key.strip()!r} is set to {value!r}; give a number.") from None
-    if len(files) != 2:
-        raise GraphmixError(f"a recording is given as dry.wav,wet.wav,control=value, not as {text!r}.")
-    return Pair(Path(files[0]), Path(files[1]), controls)
+            controls[key] = math.nan
+        if not math.isfinite(controls[key]):
+            raise GraphmixError(f"control {key!r} is set to {value!r}; give a number.")
+    return Pair(Path(dry), Path(wet), controls)
 
 
 def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
@@ -85,7 +101,7 @@ def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
 
 
 def _run(
-    pairs: Sequence[Any],
+    pairs: "Sequence[Pair]",
     out: Path,
     model: str,
     preset_name: str,
@@ -103,13 +119,14 @@ def _run(
     settings = preset(model, "draft" if preset_name == "draft" else "full").model_copy(update=changes)
     console = new_console()
     with ProgressListener(console) as listener:
-        captured = run_capture(pairs, out, settings, gear=gear, latency=latency, listener=listener)
+        captured = run_capture(
+            pairs, out, settings, gear=gear, latency=latency, listener=listener,
+            on_notice=lambda notice: say(console, f"note: {notice}"),
+        )  # fmt: skip
     metrics = captured.metrics
-    for number, notices in enumerate(metrics["notices"]):
-        for notice in notices:
-            where = f"recording {number + 1}: " if len(pairs) > 1 else ""
-            say(console, f"note: {where}{notice}")
     if captured.already_done:
+        for notice in metrics["notices"]:
+            say(console, f"note: {notice}")
         say(console, f"{out} is finished already; nothing to do.")
     console.print(_table(metrics))
     written = "effect.safetensors, effect.nam" if metrics["nam"] == "effect.nam" else "effect.safetensors"
@@ -118,10 +135,15 @@ def _run(
         say(console, f"no .nam file: {metrics['nam']}")
 
 
+def _number(ratio: float | None) -> str:
+    """An error-to-signal ratio; it is None in ``metrics.json`` if it is not finite."""
+    return "not finite" if ratio is None or not math.isfinite(ratio) else f"{ratio:.5f}"
+
+
 def _table(metrics: dict[str, Any]) -> Table:
     title = f"{metrics['model']}, {metrics['weights']} weights, {metrics['steps']} steps in {metrics['seconds']:.0f} s"
     table = Table("", "", title=Text(title), title_justify="left", show_header=False)
-    table.add_row("error-to-signal ratio, on audio that training did not use", f"{metrics['esr']:.5f}")
+    table.add_row("error-to-signal ratio, on audio that training did not use", _number(metrics["esr"]))
     table.add_row("which is", metrics["grade"])
     known = [value for value in metrics["self_esr"] if value is not None]
     if known:

@@ -6,7 +6,6 @@ audio, the skipped graphs with reasons, and a digest of the files that the graph
 """
 
 import hashlib
-import json
 import os
 import re
 import warnings
@@ -28,11 +27,13 @@ from graphmix.graph.document import plain_type, type_from_plain
 from graphmix.graph.editing import retype
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
-from graphmix.io import to_json, write_atomically
+from graphmix.io import read_json, to_json, write_atomically
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix dataset", 1
 INDEX = "dataset.json"
+MAX_INDEX_BYTES = 1 << 28
+"""Largest index that is read; one of a million graphs has half of it."""
 SHARD_BYTES, SHARD_GRAPHS = 64 << 20, 4096
 """A shard ends with the graph that makes it larger than this."""
 _SHOWN = 3
@@ -77,8 +78,8 @@ class Index:
             GraphError: there is none, or it is damaged or of another version.
         """
         path = folder / INDEX
+        values = read_json(path, MAX_INDEX_BYTES, GraphError)
         try:
-            values = json.loads(path.read_bytes())
             if (values.pop("format"), values.pop("version")) != (FORMAT, VERSION):
                 raise ValueError("another version of graphmix wrote it")
             types = TypeTable(tuple(type_from_plain(entry) for entry in values.pop("types")))
@@ -86,10 +87,8 @@ class Index:
             index = cls(**{**values, **lists}, types=types)
             index._check()
             return index
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise GraphError(f"{path} is damaged ({str(error)[:200]}).") from None
-        except OSError as error:
-            raise GraphError(f"cannot read {path}: {error.strerror or error}.") from None
 
     def _check(self) -> None:
         if not len(self.songs) == len(self.artists) == len(self.collections) == sum(self.graphs_of_shard):

@@ -17,11 +17,8 @@ A file may come from anybody. Before anything is read, its size, and before anyt
 claims are held against limits, so that no file takes more than a few seconds or about a gigabyte to load or to refuse.
 """
 
-import gc
 import json
 import os
-import stat
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +32,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.document import FORMAT, check_size, graph_from_plain, header, info_from_header, plain_graph, take
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
-from graphmix.io import decode_text, open_tensors, write_atomically
+from graphmix.io import check_tensor_file, decode_text, open_tensors, parse_json, regular_file_size, write_atomically
 
 _DTYPES = {
     "node_type": torch.int64,
@@ -105,7 +102,7 @@ def read_header(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """
     path = Path(path)
     try:
-        _check_tensor_file(path)
+        check_tensor_file(path, MAX_TENSOR_BYTES, MAX_HEADER_BYTES, GraphError)
         with open_tensors(path) as file:
             return _header_of(file)
     except GraphError as error:
@@ -159,32 +156,6 @@ def _encode_tensors(graph: MixGraph) -> bytes:
     return to_safetensors(tensors, {FORMAT: _dumps(head)})
 
 
-def _check_file(path: Path, limit: int) -> int:
-    """Size of a file that may be read."""
-    try:
-        status = path.stat()
-    except ValueError:  # a zero in its name
-        raise FileNotFoundError from None
-    if not stat.S_ISREG(status.st_mode):
-        raise GraphError("it is no regular file.")
-    if status.st_size > limit:
-        raise GraphError(f"the file has {status.st_size} bytes; a graph file of this kind has up to {limit}.")
-    return status.st_size
-
-
-def _check_tensor_file(path: Path) -> None:
-    size = _check_file(path, MAX_TENSOR_BYTES)
-    with open(path, "rb") as file:
-        start = file.read(8)
-    if len(start) < 8:
-        raise GraphError(f"the file is damaged or cut off: it has {size} bytes.")
-    (header_size,) = struct.unpack("<Q", start)
-    if header_size > size - 8:
-        raise GraphError(f"the file is damaged or cut off: its header should have {header_size} bytes, of {size}.")
-    if header_size > MAX_HEADER_BYTES:
-        raise GraphError(f"its header has {header_size} bytes; that of a graph file has up to {MAX_HEADER_BYTES}.")
-
-
 def _header_of(file: Any) -> Mapping[str, Any]:
     metadata = file.metadata() or {}
     if FORMAT not in metadata:
@@ -193,7 +164,7 @@ def _header_of(file: Any) -> Mapping[str, Any]:
 
 
 def _decode_tensors(path: Path) -> MixGraph:
-    _check_tensor_file(path)
+    check_tensor_file(path, MAX_TENSOR_BYTES, MAX_HEADER_BYTES, GraphError)
     try:
         with open_tensors(path) as file:
             head = _header_of(file)
@@ -243,22 +214,17 @@ def _encode_json(graph: MixGraph) -> bytes:
 
 
 def _decode_json(path: Path) -> MixGraph:
-    _check_file(path, MAX_JSON_BYTES)
+    regular_file_size(path, MAX_JSON_BYTES, GraphError)
     with open(path, "rb") as file:
         content = file.read(MAX_JSON_BYTES)
     return graph_from_plain(_loads(decode_text(content, "the file is damaged or in another encoding: it", GraphError)))
 
 
 def _loads(text: str) -> Mapping[str, Any]:
-    collects = gc.isenabled()
-    gc.disable()  # it would go through millions of small lists again and again
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise GraphError(f"the file is damaged or cut off: it is no JSON ({_brief(error)}).") from None
-    finally:
-        if collects:
-            gc.enable()
     if not isinstance(value, dict):
         raise GraphError("this is no graphmix graph: it is no JSON object.")
     return value

@@ -32,6 +32,21 @@ def test_after_alignment_the_device_is_itself(tmp_path: Path):
     assert np.allclose(saturate(recording.dry.numpy()), recording.wet.numpy(), atol=1e-6)
 
 
+def test_a_recording_that_began_long_before_the_signal_is_aligned_and_keeps_all_of_it(tmp_path: Path):
+    early = np.zeros(3 * RATE, np.float32)
+    dry = music()
+    recording = load_pair(*write_pair(tmp_path, lambda x: np.concatenate([early, saturate(x), early[:RATE]]), dry))
+    assert recording.latency == 3 * RATE
+    assert recording.dry.shape[-1] == len(dry)
+    assert "48000 samples (3000.0 ms) behind" in " ".join(recording.notices)
+
+
+def test_a_linear_phase_device_lies_ahead(tmp_path: Path):
+    ahead = load_pair(*write_pair(tmp_path, lambda x: np.concatenate([saturate(x)[5:], np.zeros(5, np.float32)])))
+    assert ahead.latency == -5
+    assert "lies 5 samples (0.3 ms) ahead" in " ".join(ahead.notices)
+
+
 def test_inverted_polarity_is_a_fact_about_the_device(tmp_path: Path):
     recording = load_pair(*write_pair(tmp_path, lambda x: -saturate(x)))
     assert recording.inverted
@@ -62,7 +77,22 @@ def test_clipping_and_dropouts_are_found(tmp_path: Path):
 
 
 def test_no_effect_at_all_is_said(tmp_path: Path):
-    assert "there is no effect in it" in notices_of(tmp_path, lambda x: x)
+    assert "there is no effect in it" in notices_of(tmp_path / "a", lambda x: x)
+    rounded = notices_of(tmp_path / "b", lambda x: np.round(x * 32768).astype(np.float32) / 32768)
+    assert "there is no effect in it" in rounded
+
+
+@pytest.mark.parametrize("latency", [10**7, -(10**7), 6 * RATE - 100])
+def test_a_latency_beyond_the_recordings_is_refused(tmp_path: Path, latency: int):
+    with pytest.raises(CaptureError, match=rf"at a latency of {latency} samples .* s in common; give --latency"):
+        load_pair(*write_pair(tmp_path, saturate), latency=latency)
+
+
+def test_a_given_latency_is_taken_for_what_it_is(tmp_path: Path):
+    """Nothing is said of a polarity that recordings without anything in common cannot show."""
+    recording = load_pair(*write_pair(tmp_path, unrelated), latency=0)
+    assert recording.latency == 0
+    assert not any("polarity" in notice for notice in recording.notices)
 
 
 def unrelated(x: np.ndarray) -> np.ndarray:
@@ -98,6 +128,12 @@ def test_unequal_rates_and_short_files_are_refused(tmp_path: Path):
         load_pair(dry, wet)
     with pytest.raises(CaptureError, match=r"is shorter than 0\.5 s"):
         load_pair(*write_pair(tmp_path / "c", saturate, music(0.4)))
+
+
+def test_our_signal_in_the_place_of_the_wet_file_is_in_the_wrong_order(tmp_path: Path):
+    wet, dry = write_pair(tmp_path, saturate, capture_signal(22050), 22050)
+    with pytest.raises(CaptureError, match=r"dry\.wav is the test signal itself: dry comes first, then wet"):
+        load_pair(dry, wet)
 
 
 def test_the_device_against_itself_is_measured_where_our_signal_was_played(tmp_path: Path):

@@ -369,7 +369,7 @@ def _spoil_the_index(root: Path) -> None:
         (_remove_one, 5, "is built again: the graphs that it was built from have changed"),
         (_cut_a_shard, 6, "is built again: graphs-.* is missing or cut off"),
         (_lose_a_shard, 6, "is built again: graphs-.* is missing or cut off"),
-        (_spoil_the_index, 6, r"is built again: .*dataset\.json is damaged"),
+        (_spoil_the_index, 6, r"is built again: .*dataset\.json is not JSON"),
     ],
 )
 def test_what_is_stale_is_built_again_with_a_warning(

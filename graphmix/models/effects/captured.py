@@ -5,6 +5,7 @@ graph at another rate the audio is resampled on its way in and out (a windowed s
 the lower rate and adds no latency). The weights are fixed; gradients flow to controls and audio.
 """
 
+import math
 from os import PathLike
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _ZERO_CROSSINGS = 32
 _SILENT = 1e-7
 CAPTURED = "effect"
 """What ``graphmix capture`` calls the file in its folder: of several, the folders tell which is which."""
+_LARGEST_BANK = 1 << 22
+"""Coefficients of a resampler's filters; 44.1 kHz to 48 kHz takes 34,000."""
 
 
 class CapturedEffect(Processor):
@@ -52,6 +55,7 @@ class CapturedEffect(Processor):
 
     def __init__(self, model: EffectModel, name: str, letter: str, sample_rate: int = 30000, source: str = "") -> None:
         super().__init__(sample_rate)
+        _check_rates(model.config.sample_rate, sample_rate)
         self.model = model.eval().requires_grad_(False)
         parameters = tuple(_specification(control) for control in model.config.controls)
         self.node_type = NodeType(name, letter, parameters, source=source or f"{name} {digest_of(model)}")
@@ -80,6 +84,18 @@ class CapturedEffect(Processor):
 
 def _specification(control: Control) -> ParameterSpec:
     return ParameterSpec(control.name, 1, control.unit, control.low, control.high, control.start)
+
+
+def _check_rates(own: int, rate: int) -> None:
+    """The filter bank of a resampler has as many filters as the ratio of the rates asks for."""
+    for old, new in ((own, rate), (rate, own)):
+        common = math.gcd(old, new)
+        taps = 2 * -(-_ZERO_CROSSINGS * old // min(old, new)) + old // common
+        if old != new and new // common * taps > _LARGEST_BANK:
+            raise GraphError(
+                f"the effect was captured at {own} Hz and the graph has {rate} Hz: no resampler connects two rates "
+                "with so little in common. Choose another sample rate for the graph."
+            )
 
 
 def _resample(rows: Tensor, old: int, new: int) -> Tensor:

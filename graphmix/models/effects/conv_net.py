@@ -4,14 +4,14 @@
 *Linear*: an impulse response, in the order of the samples that it meets (the latest tap last).
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from graphmix.models.effects.effect import EffectConfig, EffectModel, State
-from graphmix.models.effects.wavenet import ACTIVATIONS
+from graphmix.models.effects.wavenet import ACTIVATIONS, MOST_KEPT, Activation, Dilation
 
 _KERNEL = 2
 
@@ -29,9 +29,16 @@ class ConvNetConfig(EffectConfig):
 
     model: Literal["conv_net"] = "conv_net"
     channels: int = Field(default=16, ge=1, le=512)
-    dilations: tuple[int, ...] = Field(default=tuple(2**k for k in range(12)), min_length=1, max_length=64)
-    activation: str = "Tanh"
+    dilations: tuple[Dilation, ...] = Field(default=tuple(2**k for k in range(12)), min_length=1, max_length=64)
+    activation: Activation = "Tanh"
     batchnorm: bool = True
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        kept = self.channels * sum(self.dilations)
+        if kept > MOST_KEPT:
+            raise ValueError(f"it keeps {kept} values of the past; at most {MOST_KEPT}. Its dilations are too long")
+        return self
 
 
 class Block(nn.Module):

@@ -9,14 +9,17 @@ it holds is the model's own business.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from pydantic import Field, model_validator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from graphmix.errors import GraphmixError
+from graphmix.errors import FileError, GraphmixError
 from graphmix.models.config import Table
 
 State = tuple[Tensor, ...]
@@ -24,6 +27,10 @@ WARM_UP = 2048
 """Samples after which a recurrent model counts as settled in training."""
 BLOCK = 16384
 """Samples of a block where whole signals are rendered without gradients: what is kept of it fits into a cache."""
+
+_SHOWN = 60
+LARGEST_RATE = 768000
+"""In Hz; converters go no higher."""
 
 
 class Control(Table):
@@ -38,8 +45,8 @@ class Control(Table):
     """
 
     name: str = Field(min_length=1)
-    low: float = 0.0
-    high: float = 1.0
+    low: float = Field(default=0.0, allow_inf_nan=False)
+    high: float = Field(default=1.0, allow_inf_nan=False)
     neutral: float | None = None
     unit: str = ""
 
@@ -67,7 +74,7 @@ class EffectConfig(Table):
     """
 
     model: str
-    sample_rate: int = Field(default=48000, ge=1)
+    sample_rate: int = Field(default=48000, ge=1, le=LARGEST_RATE)
     controls: tuple[Control, ...] = ()
 
     @model_validator(mode="after")
@@ -160,18 +167,65 @@ class EffectModel(nn.Module, ABC):
         return torch.cat(blocks, dim=-1)
 
 
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while an effect's file is read into one sentence that names the file.
+
+    Raises:
+        GraphmixError: for each error that a file can cause.
+    """
+    try:
+        yield
+    except FileError:  # names the file
+        raise
+    except GraphmixError as error:
+        raise GraphmixError(f"cannot load {path}: {error}") from None
+    except SafetensorError as error:
+        raise GraphmixError(f"cannot load {path}: the file is damaged or cut off ({str(error)[:200]}).") from None
+    except FileNotFoundError:
+        raise GraphmixError(f"cannot load {path}: there is no such file.") from None
+    except MemoryError:
+        raise GraphmixError(f"cannot load {path}: it does not fit into memory.") from None
+    except OSError as error:
+        raise GraphmixError(f"cannot load {path}: {error.strerror or error}.") from None
+
+
+def outline(model: Callable[[Any], EffectModel], config: EffectConfig) -> EffectModel:
+    """A network with the shapes of its weights and without their memory, to be held against a file first."""
+    with torch.device("meta"):
+        return model(config)
+
+
+def check_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Hold the weights of a file against the network that its configuration describes.
+
+    Raises:
+        GraphmixError: one is missing or too many, of another shape or type, or not finite.
+    """
+    expected = model.state_dict()
+    for name in sorted({*expected, *tensors}):
+        wanted, found = expected.get(name), tensors.get(name)
+        shown = name[:_SHOWN]
+        if found is None or wanted is None:
+            what = "is missing" if found is None else "is in the file, but its config has no such weights"
+            raise GraphmixError(f"{shown} {what}; the file is damaged, or was put together from two.")
+        if found.shape != wanted.shape:
+            raise GraphmixError(
+                f"{shown} has shape {list(found.shape)}, its config asks for {list(wanted.shape)}; "
+                "the file was put together from two."
+            )
+        if found.dtype != wanted.dtype:
+            types = (str(dtype).removeprefix("torch.") for dtype in (found.dtype, wanted.dtype))
+            raise GraphmixError("{} has type {}, expected {}.".format(shown, *types))
+        if not bool(found.isfinite().all()):
+            raise GraphmixError(f"{shown} is not finite: the training failed, or the file is damaged.")
+
+
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Set all weights of a network that was built from the configuration of their file.
 
     Raises:
-        GraphmixError: names or shapes differ from those of the network.
+        GraphmixError: as :func:`check_weights`.
     """
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    wrong = next((name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)), None)
-    if wrong is not None:
-        raise GraphmixError(
-            f"{wrong} has shape {found.get(wrong)}, its config asks for {expected.get(wrong)}; "
-            "the file was put together from two."
-        )
+    check_weights(model, tensors)
     model.load_state_dict(tensors)

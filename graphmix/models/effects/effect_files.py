@@ -5,21 +5,21 @@ Nothing is unpickled. A digest of the weights tells one capture from another: gr
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import open_tensors, to_json, write_atomically
+from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
+from graphmix.models.config import describe_error
 from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
-from graphmix.models.effects.effect import EffectConfig, EffectModel, load_weights
+from graphmix.models.effects.effect import EffectConfig, EffectModel, check_weights, load_weights, loading, outline
 from graphmix.models.effects.feedback import FeedbackConfig, FeedbackEffect
 from graphmix.models.effects.grey_box import GreyBoxConfig, GreyBoxEffect
 from graphmix.models.effects.nam import load_nam
@@ -27,6 +27,9 @@ from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentE
 from graphmix.models.effects.wavenet import WaveNetConfig, WaveNetEffect
 
 HEADER = "graphmix_effect"
+VERSION = 1
+MAX_BYTES, MAX_HEADER_BYTES = 1 << 28, 1 << 22
+"""Largest file that is read, and its header: a network of 67 million weights."""
 EFFECTS: dict[str, tuple[type[EffectConfig], type[EffectModel]]] = {
     "wavenet": (WaveNetConfig, WaveNetEffect),
     "lstm": (RecurrentConfig, RecurrentEffect),
@@ -48,16 +51,20 @@ def build_effect(config: Mapping[str, Any]) -> EffectModel:
     Raises:
         GraphmixError: an unknown model, key or value.
     """
+    model, table = _configured(config)
+    return model(table)
+
+
+def _configured(config: Mapping[str, Any]) -> tuple[Callable[[Any], EffectModel], EffectConfig]:
+    """The class of a model, and its configuration."""
     name = config.get("model")
-    if name not in EFFECTS:
+    if not isinstance(name, str) or name not in EFFECTS:
         raise GraphmixError(f"the model {str(name)[:60]!r} is none of: {', '.join(EFFECTS)}.")
     table, model = EFFECTS[name]
     try:
-        return model(table.model_validate(dict(config)))
+        return model, table.model_validate(dict(config))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise GraphmixError(f"{name}: {place + ': ' if place else ''}{first['msg']}.") from None
+        raise GraphmixError(f"{name}: {describe_error(error)}.") from None
 
 
 def digest_of(model: EffectModel) -> str:
@@ -84,8 +91,10 @@ def restore_effect(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     Raises:
         GraphmixError: an unknown configuration, or weights that do not fit it.
     """
+    build, table = _configured(config)
+    check_weights(outline(build, table), tensors)  # before memory is taken for what a damaged file claims
     with torch.random.fork_rng(devices=[]):
-        model = build_effect(config)
+        model = build(table)
     load_weights(model, tensors)
     return model.eval().requires_grad_(False)
 
@@ -99,14 +108,17 @@ def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[st
         about: JSON values on the device and on how it was captured.
 
     Raises:
-        GraphmixError: another ending, or the file cannot be written.
+        GraphmixError: another ending, more than a file holds, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise GraphmixError(f"{path}: an effect's file ends in .safetensors, not in {path.suffix!r}.")
-    header = {"version": 1, "config": config_of(model), "about": dict(about or {})}
+    header = {"version": VERSION, "config": config_of(model), "about": dict(about or {})}
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(path, save(tensors, {HEADER: to_json(header)}))
+    content = save(tensors, {HEADER: to_json(header)})
+    if len(content) > MAX_BYTES:
+        raise GraphmixError(f"{path}: the effect takes {len(content)} bytes; a file of one has up to {MAX_BYTES}.")
+    write_atomically(path, content)
     return path
 
 
@@ -122,27 +134,22 @@ def load_effect(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]
     path = Path(path)
     if path.suffix.lower() == ".nam":
         return load_nam(path)
-    if not path.is_file():
-        raise GraphmixError(f"cannot load {path}: there is no such file.")
-    try:
+    with loading(path):
+        check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
         with open_tensors(path) as file:
             header = (file.metadata() or {}).get(HEADER)
             if header is None:
                 raise GraphmixError("this is no effect of graphmix; the file holds other tensors.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         return _assemble(header, tensors)
-    except GraphmixError as error:
-        raise GraphmixError(f"cannot load {path}: {error}") from None
-    except SafetensorError as error:
-        raise GraphmixError(f"cannot load {path}: the file is damaged or cut off ({error}).") from None
-    except OSError as error:
-        raise GraphmixError(f"cannot load {path}: {error.strerror or error}.") from None
 
 
 def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[EffectModel, dict[str, Any]]:
     try:
         plain = json.loads(header)
-        config, about = dict(plain["config"]), dict(plain["about"])
-    except (ValueError, KeyError, TypeError):
+        version, config, about = plain["version"], dict(plain["config"]), dict(plain["about"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise GraphmixError("its header is damaged.") from None
+    if version != VERSION:
+        raise GraphmixError(f"its version is {str(version)[:60]}, this graphmix reads {VERSION}; update graphmix.")
     return restore_effect(config, tensors), about

@@ -9,7 +9,6 @@ Order of the weights: see :func:`_wavenet_parts` and its siblings, which list th
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
@@ -21,16 +20,18 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import write_atomically
+from graphmix.io import read_json, regular_file_size, write_atomically
+from graphmix.models.config import describe_error
 from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
-from graphmix.models.effects.effect import EffectModel
+from graphmix.models.effects.effect import LARGEST_RATE, EffectConfig, EffectModel, loading, outline
 from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
 from graphmix.models.effects.wavenet import ACTIVATIONS, ArrayConfig, WaveNetConfig, WaveNetEffect
 
 VERSION = "0.5.4"
 DEFAULT_RATE = 48000
-MAX_BYTES = 1 << 27
-"""Largest file that is read; a standard WaveNet takes 0.3 MB."""
+MAX_BYTES = 1 << 25
+"""Largest file that is read or written, 32 MiB; a standard WaveNet takes 0.3 MB."""
+_LARGEST = float(torch.finfo(torch.float32).max)
 GEAR_TYPES = ("amp", "pedal", "pedal_amp", "amp_cab", "amp_pedal_cab", "preamp", "studio")
 TONE_TYPES = ("clean", "overdrive", "crunch", "hi_gain", "fuzz")
 _ARRAY_KEYS = {
@@ -49,57 +50,72 @@ def load_nam(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]:
         GraphmixError: names the file and what is wrong with it.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise GraphmixError(f"{path} has {path.stat().st_size} bytes; a .nam file has up to {MAX_BYTES}.")
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise GraphmixError(f"cannot load {path}: there is no such file.") from None
-    except OSError as error:
-        raise GraphmixError(f"cannot load {path}: {error.strerror or error}.") from None
-    except (ValueError, RecursionError):
-        raise GraphmixError(f"cannot load {path}: it is no JSON; the file is damaged or cut off.") from None
-    try:
-        return _decode(content)
-    except GraphmixError as error:
-        raise GraphmixError(f"cannot load {path}: {error}") from None
+    with loading(path):
+        regular_file_size(path, MAX_BYTES, GraphmixError)
+        return _decode(read_json(path, MAX_BYTES, fix="the file is damaged or cut off; get it again"))
 
 
 def _decode(content: Any) -> tuple[EffectModel, dict[str, Any]]:
     if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
         raise GraphmixError("this is no .nam file: it has no config.")
-    architecture, weights = content.get("architecture"), content.get("weights")
-    if architecture not in _READERS:
+    architecture = content.get("architecture")
+    if not isinstance(architecture, str) or architecture not in _READERS:
         raise GraphmixError(f"architecture {str(architecture)[:60]!r} is none of: {', '.join(_READERS)}.")
-    if not isinstance(weights, list) or not all(type(w) in (int, float) and math.isfinite(w) for w in weights):
-        raise GraphmixError("its weights are no list of finite numbers.")
-    rate = content.get("sample_rate", DEFAULT_RATE) or DEFAULT_RATE
-    if type(rate) not in (int, float) or not 1 <= rate <= 768000 or rate != int(rate):
-        raise GraphmixError(f"sample_rate is {str(rate)[:60]}; expected a whole number of Hz.")
+    weights = _finite_weights(content.get("weights"))
+    rate = content.get("sample_rate")
+    rate = DEFAULT_RATE if rate is None else rate
+    if type(rate) not in (int, float) or not 1 <= rate <= LARGEST_RATE or rate != int(rate):
+        raise GraphmixError(f"sample_rate is {str(rate)[:60]}; expected a whole number of Hz, up to {LARGEST_RATE}.")
+    build, read = _READERS[architecture]
     try:
-        model = _READERS[architecture](content["config"], int(rate), len(weights))
+        config = read(content["config"], int(rate), len(weights))
     except GraphmixError:
         raise
-    except (KeyError, TypeError, ValueError, ValidationError, OverflowError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
-        raise GraphmixError(f"the config of this {architecture}: {reason}.") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise GraphmixError(f"the config of this {architecture}: {_reason(error)}.") from None
+    if isinstance(config, WaveNetConfig) and weights:
+        config = config.model_copy(update={"head_scale": weights[-1]})
+    _check_count(outline(build, config), len(weights))
+    with torch.random.fork_rng(devices=[]):
+        model = build(config)
     _set_weights(model, weights)
     metadata = content.get("metadata")
     return model.eval().requires_grad_(False), metadata if isinstance(metadata, dict) else {}
 
 
+def _reason(error: Exception) -> str:
+    """Why a config cannot be read, in one sentence without a full stop."""
+    if isinstance(error, ValidationError):
+        return describe_error(error)
+    return f"lacks {str(error)[:60]}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+
+
+def _finite_weights(values: Any) -> list[float]:
+    if not isinstance(values, list):
+        raise GraphmixError("its weights are no list of finite numbers.")
+    for place, value in enumerate(values):
+        if type(value) not in (int, float) or not -_LARGEST <= value <= _LARGEST:
+            raise GraphmixError(
+                f"its weights are no list of finite numbers: number {place} of {len(values)} is {str(value)[:60]}."
+            )
+    return values
+
+
+def _check_count(model: EffectModel, found: int) -> None:
+    """Before the memory for the weights is taken."""
+    expected = sum(part.numel() for part, _ in _PARTS[type(model)](model)) + isinstance(model, WaveNetEffect)
+    if found != expected:
+        raise GraphmixError(
+            f"the file has {found} weights, its config asks for {expected}; it was cut off, or put together from two."
+        )
+
+
 def _set_weights(model: EffectModel, weights: list[float]) -> None:
-    parts = list(_PARTS[type(model)](model))
-    expected = sum(part.numel() for part, _ in parts) + isinstance(model, WaveNetEffect)
-    if len(weights) != expected:
-        raise GraphmixError(f"the file has {len(weights)} weights, its config asks for {expected}.")
     flat, place = torch.tensor(weights, dtype=torch.float64), 0
     with torch.no_grad():
-        for part, assign in parts:
+        for part, assign in _PARTS[type(model)](model):
             assign(flat[place : place + part.numel()].view(part.shape).to(torch.float32))
             place += part.numel()
-    if isinstance(model, WaveNetEffect):
-        model.head_scale = float(flat[-1])
 
 
 def _to(parameter: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
@@ -160,11 +176,12 @@ def _conv_net_parts(model: EffectModel) -> Parts:
                 yield _to(part)
 
             def set_eps(value: Tensor, norm: Any = block.norm) -> None:
-                norm.eps = float(value)
+                norm.running_var += value - norm.eps  # ours stays what it is, so that it need not be kept
+                if not bool((norm.running_var > -norm.eps).all()):
+                    raise GraphmixError("a batch normalization has a negative variance; the file is damaged.")
 
             yield torch.tensor(block.norm.eps), set_eps
     yield _to(model.head.weight)
-    assert model.head.bias is not None, "the head has one"
     assert model.head.bias is not None, "the head has one"
     yield _to(model.head.bias)
 
@@ -189,7 +206,7 @@ def _activation(value: Any) -> str:
     name = value.get("type") if isinstance(value, dict) else value
     if isinstance(value, dict) and set(value) != {"type"}:
         raise GraphmixError(f"activation {str(value)[:80]} has settings of its own, which are not read.")
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise GraphmixError(f"activation {str(name)[:60]!r} is none of: {', '.join(ACTIVATIONS)}.")
     return name
 
@@ -201,7 +218,7 @@ def _check_size(config: Mapping[str, Any], largest: int, *keys: str) -> None:
             raise GraphmixError(f"{key} is {str(config[key])[:60]} in a file of {largest} weights.")
 
 
-def _read_wavenet(config: Mapping[str, Any], rate: int, count: int) -> EffectModel:
+def _read_wavenet(config: Mapping[str, Any], rate: int, count: int) -> EffectConfig:
     if config.get("head") is not None or config.get("condition_dsp") is not None:
         raise GraphmixError("it has a head or a conditioning network, of a later version than 0.5, which is not read.")
     arrays, channels = [], 1
@@ -221,13 +238,7 @@ def _read_wavenet(config: Mapping[str, Any], rate: int, count: int) -> EffectMod
                 gated=layer.get("gated", False), head_bias=layer["head_bias"],
             )
         )  # fmt: skip
-    for i, (array, after) in enumerate(zip(arrays, [*arrays[1:], None], strict=True)):
-        expected = 1 if after is None else after.channels
-        if array.head != expected:
-            raise GraphmixError(f"layer array {i} has a head of {array.head} channels, expected {expected}.")
-        if any(not 1 <= d <= 1 << 16 for d in array.dilations):
-            raise GraphmixError(f"layer array {i} has dilations up to {max(array.dilations)}; at most 65,536.")
-    return WaveNetEffect(WaveNetConfig(sample_rate=rate, arrays=tuple(arrays), head_scale=config["head_scale"]))
+    return WaveNetConfig(sample_rate=rate, arrays=tuple(arrays), head_scale=config["head_scale"])
 
 
 def _in_first_form(layer: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -261,35 +272,35 @@ def _in_first_form(layer: Mapping[str, Any], number: int) -> dict[str, Any]:
     return layer
 
 
-def _read_lstm(config: Mapping[str, Any], rate: int, count: int) -> EffectModel:
+def _read_lstm(config: Mapping[str, Any], rate: int, count: int) -> EffectConfig:
     if config.get("input_size", 1) != 1:
-        raise GraphmixError(f"it has {config['input_size']} inputs; expected 1.")
+        raise GraphmixError(f"it has {str(config['input_size'])[:60]} inputs; expected 1.")
     _check_size(config, count, "hidden_size", "num_layers")
     sizes = {"hidden": config["hidden_size"], "layers": config["num_layers"]}
-    return RecurrentEffect(RecurrentConfig(model="lstm", sample_rate=rate, **sizes))
+    return RecurrentConfig(model="lstm", sample_rate=rate, **sizes)
 
 
-def _read_conv_net(config: Mapping[str, Any], rate: int, count: int) -> EffectModel:
+def _read_conv_net(config: Mapping[str, Any], rate: int, count: int) -> EffectConfig:
     _check_size(config, count, "channels")
-    return ConvNetEffect(
-        ConvNetConfig(
-            sample_rate=rate, channels=config["channels"], dilations=tuple(config["dilations"]),
-            activation=_activation(config["activation"]), batchnorm=config["batchnorm"],
-        )
+    return ConvNetConfig(
+        sample_rate=rate, channels=config["channels"], dilations=tuple(config["dilations"]),
+        activation=_activation(config["activation"]), batchnorm=config["batchnorm"],
     )  # fmt: skip
 
 
-def _read_linear(config: Mapping[str, Any], rate: int, count: int) -> EffectModel:
+def _read_linear(config: Mapping[str, Any], rate: int, count: int) -> EffectConfig:
     _check_size(config, count, "receptive_field")
-    return LinearEffect(LinearConfig(sample_rate=rate, taps=config["receptive_field"], bias=config.get("bias", False)))
+    return LinearConfig(sample_rate=rate, taps=config["receptive_field"], bias=config.get("bias", False))
 
 
-_READERS: dict[str, Callable[[Mapping[str, Any], int, int], EffectModel]] = {
-    "WaveNet": _read_wavenet,
-    "LSTM": _read_lstm,
-    "ConvNet": _read_conv_net,
-    "Linear": _read_linear,
+Reader = Callable[[Mapping[str, Any], int, int], EffectConfig]
+_READERS: dict[str, tuple[Callable[[Any], EffectModel], Reader]] = {
+    "WaveNet": (WaveNetEffect, _read_wavenet),
+    "LSTM": (RecurrentEffect, _read_lstm),
+    "ConvNet": (ConvNetEffect, _read_conv_net),
+    "Linear": (LinearEffect, _read_linear),
 }
+"""The model of an architecture, and what reads its configuration, given the sample rate and the number of weights."""
 
 
 # --- writing
@@ -305,8 +316,8 @@ def save_nam(model: EffectModel, path: str | PathLike[str], metadata: Mapping[st
             (dB), ``gain`` (0 to 1), ``input_level_dbu``, ``output_level_dbu``, ``training``, …
 
     Raises:
-        GraphmixError: a model that has no such form, metadata that the format does not know, a file that cannot be
-            written.
+        GraphmixError: a model that has no such form or is too large, metadata that the format does not know, a file
+            that cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".nam":
@@ -319,17 +330,25 @@ def save_nam(model: EffectModel, path: str | PathLike[str], metadata: Mapping[st
     date = dict(zip(("year", "month", "day", "hour", "minute", "second"), now[:6], strict=True))
     content = {
         "version": VERSION,
-        "metadata": {"date": date, **_checked(metadata or {})},
+        "metadata": {"date": date, **check_metadata(metadata or {})},
         "architecture": architecture,
         "config": config,
         "weights": weights.tolist(),
         "sample_rate": model.config.sample_rate,
     }
-    write_atomically(path, json.dumps(content, allow_nan=False).encode())
+    text = json.dumps(content, allow_nan=False).encode()
+    if len(text) > MAX_BYTES:
+        raise GraphmixError(f"{path}: the model takes {len(text)} bytes; a .nam file has up to {MAX_BYTES}.")
+    write_atomically(path, text)
     return path
 
 
-def _checked(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+def check_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata themselves.
+
+    Raises:
+        GraphmixError: a type of gear or of tone that the format does not know.
+    """
     for key, known in (("gear_type", GEAR_TYPES), ("tone_type", TONE_TYPES)):
         if metadata.get(key) not in (None, *known):
             raise GraphmixError(f"{key} is {metadata[key]!r}; the format knows: {', '.join(known)}.")

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphmix.dsp.recurrent import gru, lstm
-from graphmix.models.effects.effect import EffectConfig, EffectModel, State
+from graphmix.models.effects.effect import BLOCK, EffectConfig, EffectModel, State
 
 REST_SECONDS = 0.5
 """Silence after which a recurrent model counts as at rest."""
@@ -67,12 +67,18 @@ class RecurrentEffect(EffectModel):
         """The state after half a second of silence, from the initial one."""
         rows = controls.size(0)
         state = tuple(self.initial[:, :, None].expand(-1, -1, rows, -1).flatten(0, 1).to(controls.dtype))
-        silence = controls.new_zeros(1, 1).expand(rows, round(REST_SECONDS * self.config.sample_rate))
+        silence = controls.new_zeros(1, 1).expand(rows, max(1, round(REST_SECONDS * self.config.sample_rate)))
         if not self.config.controls:  # all rows are alike
             state = tuple(part[:1] for part in state)
-            _, state = self.run(silence[:1], controls[:1], state)
+            state = self._settled(silence[:1], controls[:1], state)
             return tuple(part.expand(rows, -1).contiguous() for part in state)
-        return self.run(silence, controls, state)[1]
+        return self._settled(silence, controls, state)
+
+    def _settled(self, silence: Tensor, controls: Tensor, state: State) -> State:
+        """The state after a silence, however long, in little memory."""
+        for block in silence.split(BLOCK, dim=1):
+            _, state = self.run(block, controls, state)
+        return state
 
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
         """One block."""

@@ -11,10 +11,10 @@ convolutions.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,6 +35,22 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """By the names of the file format; each at PyTorch's own slope."""
 
 
+MOST_KEPT = 1 << 24
+"""Samples of the past, times channels, that a model of convolutions may keep: a standard network keeps 57,000."""
+
+
+def _known(name: str) -> str:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation {name[:60]!r} is none of: {', '.join(ACTIVATIONS)}")
+    return name
+
+
+Activation = Annotated[str, AfterValidator(_known)]
+"""One of :data:`ACTIVATIONS`."""
+Dilation = Annotated[int, Field(ge=1, le=1 << 16)]
+"""Samples between two taps."""
+
+
 class ArrayConfig(Table):
     """One array of layers.
 
@@ -51,8 +67,8 @@ class ArrayConfig(Table):
     channels: int = Field(ge=1, le=512)
     head: int = Field(ge=1, le=512)
     kernel: int = Field(default=3, ge=1, le=64)
-    dilations: tuple[int, ...] = Field(default=tuple(2**k for k in range(10)), min_length=1, max_length=64)
-    activation: str = "Tanh"
+    dilations: tuple[Dilation, ...] = Field(default=tuple(2**k for k in range(10)), min_length=1, max_length=64)
+    activation: Activation = "Tanh"
     gated: bool = False
     head_bias: bool = False
 
@@ -71,7 +87,18 @@ class WaveNetConfig(EffectConfig):
 
     model: Literal["wavenet"] = "wavenet"
     arrays: tuple[ArrayConfig, ...] = Field(default=STANDARD, min_length=1, max_length=16)
-    head_scale: float = 0.02
+    head_scale: float = Field(default=0.02, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        for i, (array, after) in enumerate(zip(self.arrays, [*self.arrays[1:], None], strict=True)):
+            expected = 1 if after is None else after.channels
+            if array.head != expected:
+                raise ValueError(f"layer array {i} has a head of {array.head} channels, expected {expected}")
+        kept = sum(sum(a.dilations) * (a.kernel - 1) * a.channels for a in self.arrays)
+        if kept > MOST_KEPT:
+            raise ValueError(f"it keeps {kept} values of the past; at most {MOST_KEPT}. Its dilations are too long")
+        return self
 
 
 class Layer(nn.Module):
