@@ -105,8 +105,9 @@ def capture(
     listener.phase("reading", None)
     recordings = [load_pair(pair.dry, pair.wet, pair.controls, latency=latency) for pair in pairs]
     names = check_controls(recordings)
-    for notice in _notices(recordings) if on_notice is not None else ():
-        on_notice(notice)
+    if on_notice is not None:
+        for notice in _notices(recordings):
+            on_notice(notice)
     with output.hold():
         if output.status() is RunStatus.FINISHED:
             return _load_finished(folder)
