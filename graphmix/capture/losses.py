@@ -49,7 +49,10 @@ def mean_error_ratio(*, prediction: Tensor, target: Tensor) -> float:
 
 
 def esr_by_level(*, prediction: Tensor, target: Tensor, audio: Tensor, frame: int = 2048) -> list[tuple[float, float]]:
-    """Error-to-signal ratio of frames, grouped by the level of the input in steps of 6 dB: (level in dB, ESR)."""
+    """Error-to-signal ratio of frames, grouped by the level of the input in steps of 6 dB: (level in dB, ESR).
+
+    Levels at which the device is silent are left out.
+    """
     frames = [t[..., : t.size(-1) // frame * frame].unflatten(-1, (-1, frame)) for t in (audio, prediction, target)]
     level = 10 * torch.log10(frames[0].square().mean(-1) + 1e-10).flatten()
     error = (frames[1] - frames[2]).square().mean(-1).flatten()
@@ -57,6 +60,6 @@ def esr_by_level(*, prediction: Tensor, target: Tensor, audio: Tensor, frame: in
     table = []
     for edge in range(-90, 6, 6):
         inside = (level >= edge) & (level < edge + 6)
-        if inside.any():
-            table.append((edge + 3.0, float(error[inside].mean() / (energy[inside].mean() + 1e-12))))
+        if inside.any() and float(energy[inside].mean()) > FLOOR:
+            table.append((edge + 3.0, float(error[inside].mean() / energy[inside].mean())))
     return table

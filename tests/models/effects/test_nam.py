@@ -13,6 +13,7 @@ import torch
 from graphmix.errors import GraphmixError
 from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
 from graphmix.models.effects.effect import Control, EffectModel
+from graphmix.models.effects.effect_files import load_effect, save_effect
 from graphmix.models.effects.nam import load_nam, save_nam
 from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
 from graphmix.models.effects.wavenet import ArrayConfig, WaveNetConfig, WaveNetEffect
@@ -133,10 +134,18 @@ def test_a_model_with_controls_or_skip_has_no_such_form(tmp_path: Path):
 WRONG: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda c: c.update(architecture="Banjo"), "architecture 'Banjo' is none of: WaveNet, LSTM, ConvNet, Linear"),
     (lambda c: c["weights"].pop(), r"the file has \d+ weights, its config asks for \d+"),
-    (lambda c: c["weights"].append(float("nan")), "its weights are no list of finite numbers"),
+    (lambda c: c["weights"].append(1.0), r"the file has \d+ weights, its config asks for \d+; it was cut off"),
+    (lambda c: c["weights"].append(float("nan")), r"no list of finite numbers: number \d+ of \d+ is nan"),
+    (lambda c: c["weights"].__setitem__(0, 10**400), r"no list of finite numbers: number 0 of \d+ is 1000"),
+    (lambda c: c["weights"].__setitem__(0, 1e39), r"no list of finite numbers: number 0 of \d+ is 1e\+39"),
+    (lambda c: c.update(weights="AAAA"), r"no list of finite numbers\."),
     (lambda c: c.pop("config"), "this is no .nam file: it has no config"),
     (lambda c: c["config"].pop("layers"), "lacks 'layers'"),
     (lambda c: c["config"]["layers"][0].update(channels=10**9), "channels is 1000000000 in a file of"),
+    (lambda c: c["config"]["layers"][0].update(head_size=2), "layer array 0 has a head of 2 channels, expected 3"),
+    (lambda c: c["config"]["layers"][0].update(dilations=[1, 2, 0]), "dilations.2 is 0: input should be greater"),
+    (lambda c: c["config"]["layers"][0].update(dilations=[65536] * 64), r"values of the past; at most \d+"),
+    (lambda c: c.update(architecture=["WaveNet"]), "is none of: WaveNet, LSTM, ConvNet, Linear"),
     (lambda c: c["config"]["layers"][0].update(activation="Wobble"), "activation 'Wobble' is none of: Tanh"),
     (
         lambda c: c["config"]["layers"][0].update(film={"active": True}),
@@ -159,6 +168,80 @@ def test_a_damaged_file_is_refused_in_one_sentence(
         load_nam(path)
     assert str(path) in str(error.value)
     assert len(str(error.value)) < 500
+
+
+SPOILED: dict[str, tuple[Callable[[str], bytes], str]] = {
+    "cut off": (lambda text: text[: len(text) // 2].encode(), "is not JSON .*: the file is damaged or cut off"),
+    "empty": (lambda text: b"", "is not JSON .*: the file is damaged or cut off"),
+    "a web page": (lambda text: b"<html>", "is not JSON"),
+    "deep": (lambda text: b"[" * 100_000, "is not JSON .*recursion"),
+    "UTF-16 without a mark": (lambda text: text.encode("utf-16-le"), "it looks like UTF-16 without a byte order mark"),
+    "Latin-1": (lambda text: text.replace("x", "\xe4").encode("latin-1"), "may be Latin-1 or Windows-1252"),
+    "a key twice": (lambda text: b'{"weights": [],' + text[1:].encode(), "has the key 'weights' twice"),
+    "a list": (lambda text: b"[]", "this is no .nam file: it has no config"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_what_is_no_such_json_is_refused_in_one_sentence(case: str, tmp_path: Path):
+    spoil, message = SPOILED[case]
+    path = save_nam(shaken("small"), tmp_path / "a.nam", {"name": "x"})
+    path.write_bytes(spoil(path.read_text()))
+    with pytest.raises(GraphmixError, match=message) as error:
+        load_nam(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_files_with_a_byte_order_mark_are_read(encoding: str, tmp_path: Path):
+    path = save_nam(shaken("small"), tmp_path / "a.nam")
+    path.write_bytes(path.read_text().encode(encoding))
+    assert isinstance(load_nam(path)[0], WaveNetEffect)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path):
+    path = tmp_path / "a.nam"
+    with open(path, "wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(GraphmixError, match=r"the file has 1000000000000 bytes; one of this kind has up to"):
+        load_nam(path)
+
+
+def test_what_is_too_large_to_be_read_is_not_written_either(tmp_path: Path):
+    large = RecurrentEffect(RecurrentConfig(hidden=700))
+    with pytest.raises(GraphmixError, match=r"the model takes \d+ bytes; a \.nam file has up to \d+"):
+        save_nam(large, tmp_path / "a.nam")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_variance_is_refused(tmp_path: Path):
+    model = shaken("conv_net")
+    path = save_nam(model, tmp_path / "a.nam")
+    content = json.loads(path.read_text())
+    first = 2 * 3 + 3  # taps of the first block, then its means
+    content["weights"][first] = -1.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(GraphmixError, match="a batch normalization has a negative variance"):
+        load_nam(path)
+
+
+def test_another_epsilon_of_batch_normalization_is_kept_by_our_own_file(tmp_path: Path):
+    model = shaken("conv_net")
+    model.blocks[0].norm.eps = 0.1
+    read, _ = load_nam(save_nam(model, tmp_path / "a.nam"))
+    again, _ = load_effect(save_effect(read, tmp_path / "a.safetensors"))
+    with torch.no_grad():
+        torch.testing.assert_close(again(noise()), model(noise()), rtol=0, atol=3e-6)
+
+
+def test_reading_a_file_leaves_the_random_numbers_alone(tmp_path: Path):
+    path = save_nam(shaken("lstm"), tmp_path / "a.nam")
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    load_nam(path)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_cut_or_changed_files_never_end_in_another_error(tmp_path: Path):
