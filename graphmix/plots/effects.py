@@ -120,6 +120,7 @@ def plot_learning_curve(history: Sequence[tuple[int, float, float, float]]) -> F
         best = min(points, key=lambda point: point[1])
         axes.plot(*best, color=_ERROR, marker="o", ms=5, ls="", label=f"best: {best[1]:.2g}")
         axes.legend(fontsize=7.5, frameon=False, loc="upper right")
+        axes.set_xlim(left=0)
         _show_grades(axes, [error for _, error in points])
     else:
         note(axes, "no validation error is finite")
