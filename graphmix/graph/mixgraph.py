@@ -80,7 +80,7 @@ class MixGraph(Data):
         """Nodes, edges, sample rate and the attributes that were added, in a line."""
         if "node_type" not in self or "info" not in self:
             return f"{type(self).__name__}()"
-        added = sorted(key for key in self.keys() if key not in _FIELDS)  # noqa: SIM118, a method of Data, in no order
+        added = sorted(key for key in self.keys() if key not in _FIELDS)
         parts = [f"{self.node_type.numel()} nodes", f"{self.edge_index.size(1)} edges", f"{self.sample_rate} Hz"]
         parts += [f"{key}={list(self[key].shape) if isinstance(self[key], Tensor) else '...'}" for key in added]
         return f"{type(self).__name__}({', '.join(parts)})"
