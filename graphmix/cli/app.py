@@ -83,7 +83,7 @@ Offset = Annotated[
 Effect = Annotated[
     list[str] | None,
     typer.Option(
-        help="A captured effect or plugin and its letter: a=amp.safetensors, k=plugin:Compressor; may be repeated."
+        help="A captured effect or plugin and its letter: a=amp.safetensors, p=plugin:Compressor; may be repeated."
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]

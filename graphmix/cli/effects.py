@@ -1,4 +1,4 @@
-"""Effects on the command line: captured ones, ``--effect a=amp.safetensors``, and plugins, ``k=plugin:Compressor``."""
+"""Effects on the command line: captured ones, ``--effect a=amp.safetensors``, and plugins, ``p=plugin:Compressor``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

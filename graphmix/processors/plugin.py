@@ -191,7 +191,7 @@ def plugin_effect(
 
     Example:
         >>> from graphmix.processors import Rack
-        >>> squeeze = plugin_effect("Compressor", "k", 48000, attack_ms=5, release_ms=80)  # doctest: +SKIP
+        >>> squeeze = plugin_effect("Compressor", "p", 48000, attack_ms=5, release_ms=80)  # doctest: +SKIP
         >>> Rack.console("eg", 48000).with_processor(squeeze).names  # doctest: +SKIP
         ('equalizer', 'gain', 'plugin_compressor')
     """

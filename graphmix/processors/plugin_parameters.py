@@ -146,6 +146,7 @@ def specification(name: str, unit: str, low: float, high: float, neutral: float,
 
     A range of frequencies ends below half of the sample rate.
     """
+    low, high, neutral = float(low), float(high), float(neutral)
     if unit in _HERTZ:
         high = max(min(high, _NYQUIST_SHARE * sample_rate / _HERTZ[unit]), low + _LEAST * (high - low))
         neutral = min(neutral, high)

@@ -267,6 +267,14 @@ def test_a_graph_names_plugin_settings_and_versions_and_refuses_others(tmp_path:
             Rack.for_types(types, RATE, [plugin_effect("LadderFilter", "k", RATE, mode="HPF24", drive=3)])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_neutral_values_are_floating_point_and_in_range(name: str):
+    node_type = plugin_effect(name, "k", RATE).node_type
+    low, high = node_type.bounds()
+    assert node_type.neutral().dtype == low.dtype == high.dtype == torch.float32
+    assert all(p.low < p.high for p in node_type.parameters)
+
+
 def test_what_is_fixed_is_no_parameter():
     effect = plugin_effect("Compressor", "k", RATE, ratio=4, attack_ms=5)
     assert [p.name for p in effect.node_type.parameters] == ["threshold_db", "release_ms"]
