@@ -22,7 +22,7 @@ from graphmix.capture.recording import CaptureError, Recording
 from graphmix.capture.settings import CaptureSettings
 from graphmix.capture.signal import REPEATED_SECONDS
 from graphmix.models.effects import Control, EffectModel, build_effect
-from graphmix.models.effects.feedback import LEVELS, FeedbackEffect
+from graphmix.models.effects.feedback import FeedbackEffect
 from graphmix.progress import Listener, Silent
 
 GUARD_SECONDS = 1.0
@@ -228,7 +228,7 @@ class _Fit:
     def _loss(self, audio: Tensor, target: Tensor, controls: Tensor, context: int) -> Tensor:
         settings, model = self.settings, self.model
         if isinstance(model, FeedbackEffect):
-            return _feedback_loss(model, audio, target, controls)
+            return model.loss(audio, target, controls)
         out, target = model.respond(audio, controls), target[:, context:]
         loss = esr(prediction=out, target=target, pre_emphasis=settings.pre_emphasis)
         if settings.dc:
@@ -293,19 +293,6 @@ def _segments(
             found.append(functional.pad(piece, (context + segment - piece.numel(), 0)))
         controls.append(part.controls)
     return torch.stack(dry), torch.stack(wet), torch.stack(controls)
-
-
-def _feedback_loss(model: FeedbackEffect, audio: Tensor, target: Tensor, controls: Tensor) -> Tensor:
-    """Squared error on the network's scale; for a one-hot output cross entropy and the residual's error."""
-    outputs = model.teacher_forcing(audio, target, controls)
-    wanted = model.compress(target)[:, model.config.window - 1 :]
-    if model.config.output == "linear":
-        return functional.mse_loss(outputs[..., 0], wanted)
-    place = (wanted.clamp(-1, 1) + 1) * (LEVELS / 2)
-    level = place.floor().clamp(0, LEVELS - 1).long()
-    fine = 0.5 + 0.5 * torch.tanh(outputs[..., LEVELS])
-    named = functional.cross_entropy(outputs[..., :LEVELS].flatten(0, 1), level.flatten())
-    return named + functional.mse_loss(fine, place - level)
 
 
 @torch.no_grad()

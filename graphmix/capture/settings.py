@@ -40,7 +40,7 @@ class CaptureSettings(Table):
     steps: int = Field(default=20000, ge=1)
     minutes: float = Field(default=9.0, gt=0)
     batch: int = Field(default=16, ge=1)
-    segment: int = Field(default=4096, ge=16)
+    segment: int = Field(default=4096, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     pre_emphasis: float = Field(default=PRE_EMPHASIS, ge=0, lt=1)
     stft: float = Field(default=2e-3, ge=0)
@@ -73,7 +73,7 @@ DRAFTS: dict[str, CaptureSettings] = {
     "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
     "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
     "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
-    "feedback": CaptureSettings(model={"model": "feedback"}, batch=8, segment=512, learning_rate=1e-3, stft=0.0),
+    "feedback": CaptureSettings(model={"model": "feedback"}, batch=64, segment=16, learning_rate=0.02, stft=0.0),
     "grey_box": CaptureSettings(model={"model": "grey_box"}, batch=8, segment=8192, learning_rate=2e-3),
 }
 """By the name of the network; each ends within ten minutes on two threads."""

@@ -4,7 +4,7 @@ What is drawn is measured in :mod:`graphmix.capture.measures` and :mod:`graphmix
 device is blue, its model green and the error red.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -146,3 +146,18 @@ def _show_grades(axes: Axes, errors: Sequence[float]) -> None:
     for value, word in _GRADES:
         axes.axhline(value, color=FAINT, lw=0.8, ls=":", zorder=0)
         axes.text(1.01, value, word, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=FAINT)
+
+
+def plot_free_runs(moments: Mapping[str, tuple[Samples, Samples]], sample_rate: int) -> Figure:
+    """Moments of free runs of a network that is fed its own output: by title, the device's output and the network's."""
+    figure = new_figure(3.6 * max(1, len(moments)), 3.0)
+    panels = figure.subplots(1, max(1, len(moments)), squeeze=False)[0]
+    for axes, (title, (target, output)) in zip(panels, moments.items(), strict=False):
+        prepare(axes)
+        time = 1000 * np.arange(len(target)) / sample_rate
+        axes.plot(time, target, color=_DEVICE, lw=2.0, label="device")
+        axes.plot(time, output, color=_MODEL, lw=0.9, label="model")
+        axes.set_xlabel("time / ms", fontsize=8)
+        axes.set_title(title, fontsize=8)
+    panels[0].legend(fontsize=7.5, frameon=False)
+    return finish(figure)

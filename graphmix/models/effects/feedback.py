@@ -36,6 +36,7 @@ LEVELS = 256
 """Levels of the one-hot output: 8 bits."""
 REST_WINDOWS = 8
 """Silence, in windows, after which the network counts as at rest."""
+_LOG_MU = math.log1p(MU)
 _GELU_A, _GELU_B = math.sqrt(2 / math.pi), 0.044715
 
 
@@ -65,7 +66,7 @@ class FeedbackConfig(EffectConfig):
     model: Literal["feedback"] = "feedback"
     window: int = Field(default=128, ge=2, le=4096)
     hidden: int = Field(default=256, ge=1, le=4096)
-    layers: int = Field(default=4, ge=1, le=16)
+    layers: int = Field(default=5, ge=1, le=16)
     noise: float = Field(default=0.1, ge=0)
     companding: Literal["linear", "mu_law"] = "linear"
     output: Literal["linear", "one_hot"] = "linear"
@@ -138,6 +139,23 @@ class FeedbackEffect(EffectModel):
             previous = previous + self.config.noise * torch.randn_like(previous)
         return self.network(self.windows(self.compress(audio), previous, self.normalized(controls, audio)))
 
+    def loss(self, audio: Tensor, target: Tensor, controls: Tensor | None = None) -> Tensor:
+        """Mean squared error of :meth:`teacher_forcing`, on the scale of the network.
+
+        For a one-hot output it is the cross entropy of the right level, and the squared error of the place within it.
+        """
+        outputs = self.teacher_forcing(audio, target, controls)
+        wanted = self.compress(target)[:, self.config.window - 1 :]
+        if self.config.output == "linear":
+            return functional.mse_loss(outputs[..., 0], wanted)
+        if self.config.companding == "linear":
+            wanted = mu_law(wanted)
+        place = (wanted.clamp(-1, 1) + 1) * (LEVELS / 2)
+        level = place.floor().clamp(0, LEVELS - 1).long()
+        within = 0.5 + 0.5 * torch.tanh(outputs[..., LEVELS])
+        named = functional.cross_entropy(outputs[..., :LEVELS].flatten(0, 1), level.flatten())
+        return named + functional.mse_loss(within, place - level)
+
     @torch.no_grad()
     def rest(self, controls: Tensor) -> State:
         """Inputs of silence, and the outputs to which it has led."""
@@ -145,43 +163,29 @@ class FeedbackEffect(EffectModel):
         zeros = silence[:, : self.config.window - 1]
         return self.run(silence, controls, (zeros, zeros))[1]
 
+    @torch.no_grad()
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
         """One block, free running. There are no gradients: a network is trained on the device's outputs."""
         before, previous = state
-        inputs = self.compress(torch.cat([before, audio], dim=-1)).detach()
-        fed = self.compress(previous).detach()
-        if self.config.output == "linear":
-            values = self._run_compiled(inputs, fed, controls)
-        else:
-            values = self._run_plainly(inputs, fed, controls)
-        out = self.expand(values)
-        after = torch.cat([previous, out], dim=-1)[:, -(self.config.window - 1) :]
-        return out, (torch.cat([before, audio], dim=-1)[:, -(self.config.window - 1) :], after)
+        signal = torch.cat([before, audio], dim=-1)
+        out = self.expand(self._run_freely(self.compress(signal), self.compress(previous), controls))
+        reach = self.config.window - 1
+        return out, (signal[:, -reach:], torch.cat([previous, out], dim=-1)[:, -reach:])
 
-    @torch.no_grad()
-    def _run_plainly(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
-        """Sample by sample with PyTorch: slow, and the reference for the compiled loop."""
-        m = self.config.window
-        values = torch.cat([fed, inputs.new_zeros(inputs.size(0), inputs.size(1) - m + 1)], dim=-1)
-        for n in range(m - 1, inputs.size(1)):
-            window = torch.cat([inputs[:, n - m + 1 : n + 1], values[:, n - m + 1 : n], controls], dim=-1)
-            values[:, n] = self.decode(self.network(window))
-        return values[:, m - 1 :]
-
-    @torch.no_grad()
-    def _run_compiled(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
-        m = self.config.window
-        scaled = [(w / math.sqrt(w.size(1))).detach() for w in self.weights]
+    def _run_freely(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
+        """Outputs on the scale of the network, from inputs and what is fed back before the first of them."""
+        m, width = self.config.window, self.config.hidden
+        scaled = [w / math.sqrt(w.size(1)) for w in self.weights]
         first = scaled[0]
         pre = functional.conv1d(inputs[:, None], first[:, None, :m])
-        pre = pre + (controls @ first[:, 2 * m - 1 :].t())[:, :, None] + self.biases[0].detach()[:, None]
-        samples, width = pre.size(-1), self.config.hidden
-        values = torch.cat([fed, inputs.new_zeros(inputs.size(0), samples)], dim=-1)
-        inner = torch.stack(scaled[1:-1]) if len(scaled) > 2 else inputs.new_zeros(0, width, width)
-        biases = torch.stack(list(self.biases[1:-1])) if len(scaled) > 2 else inputs.new_zeros(0, width)
-        arrays = [pre.mT, first[:, m : 2 * m - 1].t(), inner.mT, biases, scaled[-1][0], self.biases[-1], values]
-        _free_run(*(a.detach().contiguous().numpy() for a in arrays[:-1]), values.numpy())
-        return values[:, m - 1 :]
+        pre = pre + (controls @ first[:, 2 * m - 1 :].t())[:, :, None] + self.biases[0][:, None]
+        inner = torch.stack([w.t() for w in scaled[1:-1]]) if len(scaled) > 2 else first.new_zeros(0, width, width)
+        biases = torch.stack(list(self.biases[1:-1])) if len(scaled) > 2 else first.new_zeros(0, width)
+        arrays = (pre.mT, first[:, m : 2 * m - 1].t(), inner, biases, scaled[-1].t(), self.biases[-1])
+        values = torch.cat([fed, inputs.new_zeros(inputs.size(0), pre.size(-1))], dim=-1).cpu().numpy()
+        expands = self.config.output == "one_hot" and self.config.companding == "linear"
+        _free_run(*(a.detach().cpu().contiguous().numpy() for a in arrays), values, expands)
+        return torch.from_numpy(values[:, m - 1 :]).to(inputs.device)
 
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
@@ -193,6 +197,39 @@ def _gelu(values: np.ndarray) -> None:
         values[j] = half * x * (one + tanh(a * (x + b * x * x * x)))
 
 
+@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _add_product(state: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+    """Add ``state @ weight`` to ``out``, eight rows of the weight at a time: fewer passes over ``out``."""
+    whole = state.size // 8 * 8
+    for k in range(0, whole, 8):
+        a, b, c, d = state[k], state[k + 1], state[k + 2], state[k + 3]
+        e, f, g, h = state[k + 4], state[k + 5], state[k + 6], state[k + 7]
+        for j in range(out.size):
+            first = a * weight[k, j] + b * weight[k + 1, j] + c * weight[k + 2, j] + d * weight[k + 3, j]
+            second = e * weight[k + 4, j] + f * weight[k + 5, j] + g * weight[k + 6, j] + h * weight[k + 7, j]
+            out[j] += first + second
+    for k in range(whole, state.size):
+        a = state[k]
+        for j in range(out.size):
+            out[j] += a * weight[k, j]
+
+
+@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _named_sample(outputs: np.ndarray, expands: bool) -> float:
+    """:meth:`FeedbackEffect.decode` of a one-hot output."""
+    real = outputs.dtype.type
+    level = 0
+    for j in range(1, LEVELS):
+        if outputs[j] > outputs[level]:
+            level = j
+    half = real(0.5)
+    fine = (real(level) + half + half * tanh(outputs[LEVELS])) * real(2 / LEVELS) - real(1)
+    if not expands:
+        return fine
+    size = real(math.expm1(abs(fine) * real(_LOG_MU)) / real(MU))
+    return size if fine > 0 else -size
+
+
 @numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
 def _free_run(
     pre: np.ndarray,
@@ -202,31 +239,28 @@ def _free_run(
     last: np.ndarray,
     last_bias: np.ndarray,
     values: np.ndarray,
+    expands: bool,
 ) -> None:
     """``pre`` [rows, samples, width]: the first layer's part of the inputs; ``values`` has the previous outputs first.
 
-    Matrices lie with what is summed over first, so that the innermost loop runs along a layer's units.
+    Matrices lie with what is summed over first, so that the innermost loop runs along a layer's units. What takes
+    time is reading all weights for each sample: they have to fit into a core's own cache. With one output it is the
+    next sample, with more it is named, and expanded from the µ-law if ``expands``.
     """
     rows, samples, width = pre.shape
     past = feedback.shape[0]
     for row in numba.prange(rows):
         units, following = np.empty(width, pre.dtype), np.empty(width, pre.dtype)
+        outputs = np.empty(last_bias.size, pre.dtype)
         for n in range(samples):
             units[:] = pre[row, n]
-            for k in range(past):
-                y = values[row, n + k]
-                for j in range(width):
-                    units[j] += y * feedback[k, j]
+            _add_product(values[row, n : n + past], feedback, units)
             _gelu(units)
             for layer in range(inner.shape[0]):
                 following[:] = biases[layer]
-                for k in range(width):
-                    u = units[k]
-                    for j in range(width):
-                        following[j] += u * inner[layer, k, j]
+                _add_product(units, inner[layer], following)
                 _gelu(following)
                 units[:] = following
-            total = last_bias[0]
-            for j in range(width):
-                total += units[j] * last[j]
-            values[row, past + n] = total
+            outputs[:] = last_bias
+            _add_product(units, last, outputs)
+            values[row, past + n] = outputs[0] if outputs.size == 1 else _named_sample(outputs, expands)
