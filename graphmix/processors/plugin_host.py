@@ -166,7 +166,7 @@ class BuiltInHost(PluginHost):
         self._settings = {**effect.settings, **{k: self._value(name, k, v) for k, v in settings.items()}}
         free = {key: p for key, p in effect.parameters.items() if key not in settings}
         self.parameters = tuple(p.specification(key, sample_rate) for key, p in free.items())
-        self.start = tuple(min(p.start, s.high) for p, s in zip(free.values(), self.parameters, strict=True))
+        self.start = tuple(min(float(p.start), s.high) for p, s in zip(free.values(), self.parameters, strict=True))
         self.identity = _identity(f"{PREFIX}{name}", settings, f"pedalboard {package.__version__}")
         self.measure(self.start)
 
