@@ -17,6 +17,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.render.schedule import Stage
+from graphmix.search.effect_start import captured_in, find_effects
 from graphmix.search.levels import power_gains, waveform_gains, with_levels
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
@@ -52,6 +53,8 @@ class Baseline:
     graph: MixGraph
     gains: Tensor | None
     loss: LossTerms
+    played: Tensor | None = None
+    """Tracks that pass through a captured effect, bool [tracks]."""
 
 
 def find_baselines(objective: Objective, with_gains: bool) -> list[Baseline]:
@@ -75,6 +78,7 @@ def start_graph(console: MixGraph, objective: Objective, baselines: list[Baselin
     best = min(baselines, key=lambda baseline: float(baseline.loss.total))
     if best.gains is not None:
         graph = with_levels(graph, best.gains, objective.song.track_names)
+    graph, best = _with_effects(graph, objective, best)
     graph = _with_equalizers(graph, objective, best)
     return with_fitted_thresholds(graph.to(objective.device), objective).cpu()
 
@@ -105,11 +109,32 @@ def start_from_levels(console: MixGraph, song: Song, rack: Rack, *, seed: int = 
     return start_graph(console, objective, find_baselines(objective, with_gains), seed)
 
 
+def _with_effects(graph: MixGraph, objective: Objective, baseline: Baseline) -> tuple[MixGraph, Baseline]:
+    """The captured effects on the tracks where least squares finds them, if the loss over the song confirms them."""
+    found = find_effects(objective) if baseline.gains is not None else None
+    if found is None:
+        return graph, baseline
+    tracks = objective.song.track_names
+    alone = with_levels(_tracks_through(objective, *found.weights, "gain"), found.gains, tracks)
+    alone.wet[torch.cat([alone.nodes_of(name) for name in found.weights])] = 0.0
+    alone = found.on(alone, tracks)
+    loss = objective.evaluate(alone)
+    if loss.total >= baseline.loss.total:
+        return graph, baseline
+    graph = with_levels(found.on(graph, tracks), found.gains, tracks)
+    return graph, Baseline("levels through effects", alone, found.gains, loss, found.played)
+
+
 def _with_equalizers(graph: MixGraph, objective: Objective, baseline: Baseline) -> MixGraph:
     """The tracks' equalizers from spectra, if the loss over the song confirms them."""
     if not graph.params.get("equalizer", torch.zeros(0)).numel():
         return graph
     tracks, gain_db = objective.song.track_names, equalizer_gains(objective, baseline.gains)
+    if captured_in(objective):  # what they add at their least looks like a boost, and is boosted by it
+        if baseline.played is not None:
+            gain_db[baseline.played] = 0.0
+        equalized = with_equalizers(graph, gain_db, tracks)
+        return equalized if objective.evaluate(equalized).total < objective.evaluate(graph).total else graph
     alone = _tracks_through(objective, "equalizer")
     if baseline.gains is not None:
         alone = with_levels(_tracks_through(objective, "equalizer", "gain"), baseline.gains, tracks)

@@ -25,14 +25,19 @@ _POWER_FFT = 2048
 _POWER_BANDS = 48
 
 
-def waveform_gains(objective: Objective) -> Tensor:
-    """Gains [tracks, 2] that minimise the squared error of the sum, per channel, not negative."""
+def waveform_gains(objective: Objective, sources: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """Gains [tracks, 2] that minimise the squared error of the sum, per channel, not negative.
+
+    Args:
+        objective: the song.
+        sources: what is summed, [sources, 2, samples], given the tracks; by default they themselves.
+    """
 
     def samples(audio: Tensor, begin: int) -> Tensor:
         sounding = objective.mutes.sounding(begin, audio.size(-1))
         return (audio if sounding is None else audio[..., sounding.to(audio.device)]).double()
 
-    return _solve(objective, samples)
+    return _solve(objective, samples, sources=sources)
 
 
 def power_gains(objective: Objective) -> Tensor:
@@ -52,24 +57,32 @@ def power_gains(objective: Objective) -> Tensor:
     return _solve(objective, bands, balance=True).sqrt()
 
 
-def _solve(objective: Objective, feature: Callable[[Tensor, int], Tensor], balance: bool = False) -> Tensor:
+def _solve(
+    objective: Objective,
+    feature: Callable[[Tensor, int], Tensor],
+    balance: bool = False,
+    sources: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Non-negative least squares of the mix's features on the tracks', by channel: [tracks, 2].
 
     Args:
         objective: the song.
         feature: of audio [..., samples] that begins at a sample of the song.
         balance: whether every feature counts by its relative error.
+        sources: what is made of the tracks before.
     """
     song = objective.song
-    gram = torch.zeros(2, song.num_tracks, song.num_tracks, dtype=torch.float64)
-    right = torch.zeros(2, song.num_tracks, dtype=torch.float64)
+    count = song.num_tracks if sources is None else sources(torch.zeros(song.num_tracks, 2, 1)).size(0)
+    gram = torch.zeros(2, count, count, dtype=torch.float64)
+    right = torch.zeros(2, count, dtype=torch.float64)
     for segment in objective.segments:
         begin = segment.start + segment.score_to - segment.weight
         audio = song.read(begin, segment.weight)
         assert audio.mix is not None, "an objective has a mix"
         if segment.weight < _POWER_FFT or (balance and objective.mutes.is_silent(audio.mix)):
             continue
-        stems, mix = feature(audio.stems, begin), feature(audio.mix, begin)
+        tracks = audio.stems if sources is None else sources(audio.stems)
+        stems, mix = feature(tracks, begin), feature(audio.mix, begin)
         if not mix.numel():
             continue
         if balance:
