@@ -101,7 +101,7 @@ class Training:
         self.best_loss = objective.evaluate(self.raw.snapshot()) if loss is None else loss
         self.last_train_loss = float("nan")
         self._skipped = torch.zeros((), device=objective.device)
-        if not self.raw.params:  # an empty chain: there is nothing to train
+        if not self.raw.params and not self.raw.weights.numel():  # an empty chain: there is nothing to train
             self.last_step = first_step
 
     @property
@@ -168,7 +168,7 @@ class Training:
         return {
             t.name: round(float(graph.wet[graph.nodes_of(t.name)].mean()), 4)
             for t in graph.types.types
-            if t.can_be_bypassed and graph.params[t.name].numel()
+            if t.can_be_bypassed and graph.params[t.name].size(0)
         }
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -89,7 +89,7 @@ def with_start_values(console: MixGraph, rack: Rack, seed: int) -> MixGraph:
     generator = torch.Generator().manual_seed(seed)
     for processor in rack:
         name = processor.node_type.name
-        if graph.params[name].numel():
+        if graph.params[name].size(0):  # not numel: a capture without controls has a width of 0
             graph.params[name] = processor.start(graph.params[name], generator)
             graph.wet[graph.nodes_of(name)] = processor.start_wet
     return graph
@@ -130,7 +130,7 @@ def _with_equalizers(graph: MixGraph, objective: Objective, baseline: Baseline) 
     if not graph.params.get("equalizer", torch.zeros(0)).numel():
         return graph
     tracks, gain_db = objective.song.track_names, equalizer_gains(objective, baseline.gains)
-    if captured_in(objective):  # what they add at their least looks like a boost, and is boosted by it
+    if captured_in(objective):  # spectra of dry tracks do not know what effects add: the console itself decides
         if baseline.played is not None:
             gain_db[baseline.played] = 0.0
         equalized = with_equalizers(graph, gain_db, tracks)

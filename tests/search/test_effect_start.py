@@ -12,7 +12,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.search.effect_start import find_effects
-from graphmix.search.initialization import find_baselines, start_graph
+from graphmix.search.initialization import find_baselines, start_graph, with_start_values
 from graphmix.search.objective import Objective
 from tests.small_effects import write_amp, write_pedal
 from tests.small_song import GAINS_DB, RATE, SUBGROUPS, TRACKS, dry_tracks, write_song
@@ -50,6 +50,12 @@ def test_nothing_is_found_where_nothing_is_or_the_rack_has_no_effect(tmp_path: P
     song = a_song(tmp_path, rack, (0.0, 0.0, 0.0))
     assert find_effects(Objective(song, rack)) is None
     assert find_effects(Objective(song, Rack.console("eg", RATE))) is None
+
+
+def test_effects_with_and_without_controls_start_almost_dry(rack: Rack):
+    start = with_start_values(mixing_console(rack, SUBGROUPS, "apg"), rack, 0)
+    for name in ("amp", "pedal"):
+        assert start.wet[start.nodes_of(name)].tolist() == pytest.approx([0.01] * 5)
 
 
 def test_a_search_starts_from_what_was_found(tmp_path: Path, rack: Rack):
