@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphmix.capture.recording import CaptureError, check_controls, load_pair
-from graphmix.capture.signal import capture_signal
+from graphmix.capture.signal import LOWEST_RATE, capture_signal
 from tests.capture.devices import RATE, lowpass, music, saturate, write_pair
 
 
@@ -130,16 +130,21 @@ def test_unequal_rates_and_short_files_are_refused(tmp_path: Path):
         load_pair(*write_pair(tmp_path / "c", saturate, music(0.4)))
 
 
-def test_our_signal_in_the_place_of_the_wet_file_is_in_the_wrong_order(tmp_path: Path):
-    wet, dry = write_pair(tmp_path, saturate, capture_signal(22050), 22050)
+@pytest.fixture(scope="module")
+def signal() -> np.ndarray:
+    """The test signal at the lowest rate that it has."""
+    return capture_signal(LOWEST_RATE)
+
+
+def test_our_signal_in_the_place_of_the_wet_file_is_in_the_wrong_order(tmp_path: Path, signal: np.ndarray):
+    wet, dry = write_pair(tmp_path, saturate, signal, LOWEST_RATE)
     with pytest.raises(CaptureError, match=r"dry\.wav is the test signal itself: dry comes first, then wet"):
         load_pair(dry, wet)
 
 
-def test_the_device_against_itself_is_measured_where_our_signal_was_played(tmp_path: Path):
+def test_the_device_against_itself_is_measured_where_our_signal_was_played(tmp_path: Path, signal: np.ndarray):
     rng = np.random.default_rng(1)
-    rate = 8000
-    dry = capture_signal(rate)
+    rate, dry = LOWEST_RATE, signal
     noise = 0.003 * rng.standard_normal(len(dry)).astype(np.float32)
     noisy = load_pair(*write_pair(tmp_path, lambda x: x + noise, dry, rate))
     power = float(np.mean(np.square(dry[2 * rate : 12 * rate])))
