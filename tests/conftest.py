@@ -17,9 +17,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG_FILES = (
-    "tests/test_tutorials.py",
-)
+LONG_FILES = ("tests/test_tutorials.py",)
 """Files that take longest, in that order: they start first, so that no worker is left alone with one at the end."""
 
 
