@@ -197,13 +197,25 @@ def print_tables(rows: list[Row], console: Console) -> None:
         grey = found.get(Run("devices", device, "grey box", 0))
         table.add_row(device, f"{bar}", *(f"{row['error']:.5f}" if row else "" for row in (feedback, grey)))
     console.print(table)
-    columns = ["training", "runs", "unstable", "after", "error", "teacher forcing", "worst window", "radius at rest"]
+    columns = [
+        "training",
+        "runs",
+        "unstable",
+        "after",
+        "share of windows",
+        "error",
+        "teacher forcing",
+        "worst window",
+        "radius at rest",
+    ]
     table = make_table("tanh, by seeds: median, smallest to largest", columns)
     for part, variant in dict.fromkeys((run.part, run.variant) for run in found if run.part in ("small", "seeds")):
         of_it = [row for run, row in found.items() if (run.part, run.variant) == (part, variant)]
         unstable = [row for row in of_it if row["unstable"]]
         after = [row["unstable_from_s"] for row in unstable if row["unstable_from_s"] is not None]
-        numbers = [_spread([row[key] for row in of_it]) for key in ("error", "forced", "worst", "radius")]
+        numbers = [
+            _spread([row[key] for row in of_it]) for key in ("unstable_share", "error", "forced", "worst", "radius")
+        ]
         began = f"{min(after):.1f} to {max(after):.1f} s" if after else ""
         name = f"{'small' if part == 'small' else 'full size'}, {variant}"
         table.add_row(name, str(len(of_it)), str(len(unstable)), began, *numbers)
@@ -232,19 +244,22 @@ def _spread(values: list[float]) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """The worst moment of the least stable run without noise, of that seed with it, and of the modulator."""
+    """The worst moment of the least stable run without noise, of that seed with it, and of the modulator.
+
+    What has not been measured is left out.
+    """
     from graphmix.plots import effects, saving
 
     found = {Run(*row["key"]): row for row in rows}
     part = "seeds" if any(run.part == "seeds" and found[run].get("unstable") for run in found) else "small"
     without = [run for run in found if run.part == part and run.variant == "without noise"]
     worst = max(without, key=lambda run: found[run]["worst"])
-    with_noise = worst._replace(variant="with noise")
-    shown = {
-        f"tanh, without noise, seed {worst.seed}": found[worst],
-        f"tanh, with noise, seed {worst.seed}": found[with_noise],
-        "amplitude modulation": found[Run("modulation", "modulation", "with noise", 0)],
+    wanted = {
+        f"tanh, without noise, seed {worst.seed}": worst,
+        f"tanh, with noise, seed {worst.seed}": worst._replace(variant="with noise"),
+        "amplitude modulation": Run("modulation", "modulation", "with noise", 0),
     }
+    shown = {name: found[run] for name, run in wanted.items() if run in found}
     moments = {
         f"{name}: from {row['worst_s']:.1f} s on": (np.array(row["target"]), np.array(row["output"]))
         for name, row in shown.items()

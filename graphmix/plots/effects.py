@@ -150,7 +150,7 @@ def _show_grades(axes: Axes, errors: Sequence[float]) -> None:
 
 def plot_free_runs(moments: Mapping[str, tuple[Samples, Samples]], sample_rate: int) -> Figure:
     """Moments of free runs of a network that is fed its own output: by title, the device's output and the network's."""
-    figure = new_figure(3.6 * max(1, len(moments)), 3.0)
+    figure = new_figure(2.8 * max(1, len(moments)), 2.3)
     panels = figure.subplots(1, max(1, len(moments)), squeeze=False)[0]
     for axes, (title, (target, output)) in zip(panels, moments.items(), strict=False):
         prepare(axes)
