@@ -50,7 +50,7 @@ LEVELS_DB = (0.0, -20.0, 0.0, -40.0, 0.0, -math.inf)
 """Of equal parts of what it is judged on."""
 FREE_SECONDS = 30.0
 FORCED_EVERY = 10
-SNIPPET_SECONDS = 0.012
+SNIPPET_SECONDS = 0.006
 PACKAGES = ("torch", "numba", "numpy", "scipy")
 BARS = {"tanh": 0.072, "low-pass": 0.036, "pass-through": 0.035}
 """Of the article; the best of graphmix's networks has to reach a tenth."""
