@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphmix.capture.losses import dc_error, esr, stft_error
+from graphmix.capture.initial import initialize
+from graphmix.capture.losses import dc_error, esr, level_error, mu_law_error, stft_error
 from graphmix.capture.recording import CaptureError, Recording
 from graphmix.capture.settings import CaptureSettings
 from graphmix.capture.signal import REPEATED_SECONDS
 from graphmix.models.effects import Control, EffectModel, build_effect
+from graphmix.models.effects.conv_net import LinearEffect
 from graphmix.models.effects.feedback import FeedbackEffect
 from graphmix.progress import Listener, Silent
 
@@ -145,11 +147,20 @@ def fit_effect(
         }
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    if not state.weights:
+        listener.phase("starting point", None)
+        initialize(model, [(part.dry, part.wet) for part in training])
     _restore(model, optimizer, state)
     _Fit(model, optimizer, settings, training, validation, state, listener, save).run()
     model.load_state_dict(state.best_weights)
     model.eval().requires_grad_(False)
     return FittedEffect(model, tuple(_validate(model, [part]) for part in validation), state)
+
+
+def _energy(parts: Sequence[Part], pre_emphasis: float) -> float:
+    """Mean energy of what came out of the device, after pre-emphasis."""
+    emphasized = [part.wet[:, 1:] - pre_emphasis * part.wet[:, :-1] for part in parts]
+    return sum(float(t.square().sum()) for t in emphasized) / max(1, sum(t.numel() for t in emphasized))
 
 
 def _ranges(recordings: Sequence[Recording], names: Sequence[str]) -> list[Control]:
@@ -176,12 +187,16 @@ class _Fit:
     ) -> None:
         self.model, self.optimizer, self.settings, self.state = model, optimizer, settings, state
         self.training, self.validation, self.listener, self.save = training, validation, listener, save
+        self.energy = _energy(training, settings.pre_emphasis)
         self.began = time.perf_counter() - state.seconds
         self.saved = time.monotonic()
 
     def run(self) -> None:
         """To the end of the steps, of the time, or of patience."""
         settings, state = self.settings, self.state
+        if isinstance(self.model, LinearEffect):  # solved in closed form
+            self._look(math.nan)
+            return
         self.listener.phase("training", settings.steps, state.step)
         total, count = 0.0, 0
         while not self._is_over():
@@ -230,7 +245,13 @@ class _Fit:
         if isinstance(model, FeedbackEffect):
             return model.loss(audio, target, controls)
         out, target = model.respond(audio, controls), target[:, context:]
-        loss = esr(prediction=out, target=target, pre_emphasis=settings.pre_emphasis)
+        if settings.loss == "mu_law":
+            loss = mu_law_error(prediction=out, target=target)
+        elif settings.loss == "level":
+            emphasis = settings.pre_emphasis
+            loss = level_error(prediction=out, target=target, energy=self.energy, pre_emphasis=emphasis)
+        else:
+            loss = esr(prediction=out, target=target, pre_emphasis=settings.pre_emphasis)
         if settings.dc:
             loss = loss + settings.dc * dc_error(prediction=out, target=target)
         if settings.stft:

@@ -1,18 +1,21 @@
 r"""Measures of how well a model follows a device.
 
 Error-to-signal ratio (Wright et al. 2019), with a first-order pre-emphasis :math:`1 - 0.85 z^{-1}` in training, which
-makes up for how little energy there is at high frequencies; the difference of means; and the multi-resolution STFT
-distance of auraloss (Yamamoto et al. 2020).
+makes up for how little energy there is at high frequencies; squared error relative to a device's usual level, which
+does not take the quiet segment of a batch for more than it is; squared error after mu-law companding, which does; the
+difference of means; and the multi-resolution STFT distance of auraloss (Yamamoto et al. 2020).
 
 Conventions: prediction and target by keyword, [rows, samples].
 """
 
+import math
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 PRE_EMPHASIS = 0.85
+MU = 255.0
 FLOOR = 1e-8
 """Mean energy of a target below which an error counts as if against it: -80 dB."""
 
@@ -21,6 +24,25 @@ def esr(*, prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Ten
     """Energy of the error relative to the target's, over all rows."""
     if pre_emphasis:
         prediction, target = (t[..., 1:] - pre_emphasis * t[..., :-1] for t in (prediction, target))
+    return (prediction - target).square().mean() / (target.square().mean() + FLOOR)
+
+
+def level_error(*, prediction: Tensor, target: Tensor, energy: float, pre_emphasis: float = 0.0) -> Tensor:
+    """Energy of the error relative to a given one, over all rows."""
+    difference = prediction - target
+    if pre_emphasis:
+        difference = difference[..., 1:] - pre_emphasis * difference[..., :-1]
+    return difference.square().mean() / (energy + FLOOR)
+
+
+def mu_law(audio: Tensor) -> Tensor:
+    """Audio of -1 to 1, its quiet parts enlarged: sign(x) log(1 + 255 |x|) / log 256."""
+    return audio.sign() * torch.log1p(MU * audio.abs()) / math.log1p(MU)
+
+
+def mu_law_error(*, prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error after mu-law companding, relative to the target's."""
+    prediction, target = mu_law(prediction), mu_law(target)
     return (prediction - target).square().mean() / (target.square().mean() + FLOOR)
 
 

@@ -41,6 +41,9 @@ BEGINS_AT = 0.1
 _BEFORE_SECONDS = 0.02
 LATENCY_SECONDS = TAIL_SECONDS
 """A recording that was started so much before the signal is aligned."""
+UNCERTAIN_SAMPLES = 8
+CLICK_BEGINS_AT = 3e-3
+"""The response to a click begins where it first exceeds this share of its peak and twice the noise before it."""
 IDENTICAL_DB = -60.0
 """Error of the wet against the dry file below which there is no effect: rounding to 16 bits stays below."""
 _RECOGNIZED_SECONDS = 1.0
@@ -79,7 +82,12 @@ class Recording:
 
 
 def load_pair(
-    dry: str | Path, wet: str | Path, controls: Mapping[str, float] | None = None, *, latency: int | None = None
+    dry: str | Path,
+    wet: str | Path,
+    controls: Mapping[str, float] | None = None,
+    *,
+    latency: int | None = None,
+    channel: int | None = None,
 ) -> Recording:
     """Read, align and check a pair.
 
@@ -88,6 +96,7 @@ def load_pair(
         wet: what came out.
         controls: settings of the device.
         latency: samples by which the wet file lies behind; measured if not given.
+        channel: the one that is learned of recordings with two, 1 or 2.
 
     Raises:
         CaptureError, SongError: names the file, what is wrong with it and what to do.
@@ -106,7 +115,7 @@ def load_pair(
             raise CaptureError(f"{path} is silent (peak {peak:.1g}): was the device switched on and recorded?")
     notices: list[str] = []
     x, y = (read_audio(info, 0, info.num_samples, rate) for info in infos)
-    x, y = _channels(x, y, dry, wet, notices)
+    x, y = _channels(x, y, rate, dry, wet, channel, notices)
     longer = _compare_lengths(x, y, rate, dry, wet)
     begin, related, inverted = find_latency(x.mean(0).numpy(), y.mean(0).numpy(), rate)
     if related < UNRELATED and latency is None:
@@ -120,7 +129,7 @@ def load_pair(
         )
     if _is_our_signal(y, rate, 0) and not _is_our_signal(x, rate, max(0, -begin)):
         raise CaptureError(f"{wet} is the test signal itself: dry comes first, then wet; are they in the wrong order?")
-    shift = begin if latency is None else latency
+    shift = _latency_by_click(x, y, rate, begin) if latency is None else latency
     x, y = _aligned(x, y, shift, rate, dry, wet)
     if shift:
         late = f"{abs(shift)} samples ({1000 * abs(shift) / rate:.1f} ms)"
@@ -138,19 +147,47 @@ def load_pair(
     return Recording(x, y, rate, dict(controls or {}), shift, inverted, _self_esr(x, y, rate, shift), tuple(notices))
 
 
-def _channels(x: Tensor, y: Tensor, dry: Path, wet: Path, notices: list[str]) -> tuple[Tensor, Tensor]:
-    """Two channels that are equal are one; a mono signal that comes out in stereo is no mono device."""
-    x, y = (t[:1] if t.size(0) > 1 and _are_equal(t) else t for t in (x, y))
+def _channels(
+    x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path, channel: int | None, notices: list[str]
+) -> tuple[Tensor, Tensor]:
+    """Two channels are two examples of one mono device, unless the device makes them differ."""
+    if channel is not None:
+        x, y = (_channel(t, channel, path) for t, path in ((x, dry), (y, wet)))
+    x = x[:1] if x.size(0) > 1 and _are_equal(x) else x
     if x.size(0) < y.size(0):
-        raise CaptureError(
-            f"{wet} has two different channels and {dry} one: a model has one channel in and one out. "
-            "Record one output of the device, or give the channels one by one."
-        )
+        y = _without_stereo_effect(x, y, rate, dry, wet, notices)
     if x.size(0) > y.size(0):
         raise CaptureError(f"{dry} has two different channels and {wet} one: play a mono signal into the device.")
     if x.size(0) == 2:
         notices.append("both channels are learned by one mono model.")
     return x, y
+
+
+def _channel(audio: Tensor, channel: int, path: Path) -> Tensor:
+    if audio.size(0) == 1:
+        return audio
+    if not 1 <= channel <= audio.size(0):
+        raise CaptureError(f"channel is {channel}; {path} has the channels 1 to {audio.size(0)}.")
+    return audio[channel - 1 : channel]
+
+
+def _without_stereo_effect(x: Tensor, y: Tensor, rate: int, dry: Path, wet: Path, notices: list[str]) -> Tensor:
+    """The first of two channels that came from one, if they differ by no more than the device from itself."""
+    if _are_equal(y):
+        return y[:1]
+    difference = float(2 * (y[0] - y[1]).square().sum() / y.square().sum().clamp(min=1e-20))
+    own = _self_esr(x, y[:1], rate, 0)
+    if own is None or difference > own:
+        itself = "" if own is None else f", from itself by {own:.2g}"
+        raise CaptureError(
+            f"{wet} has two channels that differ (by an error-to-signal ratio of {difference:.2g}{itself}) and {dry} "
+            "one: a stereo effect, and a model has one channel in and one out. Choose one by --channel 1 or 2."
+        )
+    notices.append(
+        f"the channels of {wet} differ by an error-to-signal ratio of {difference:.2g}, the device from itself by "
+        f"{own:.2g}: the first is learned."
+    )
+    return y[:1]
 
 
 def _are_equal(audio: Tensor) -> bool:
@@ -191,6 +228,24 @@ def find_latency(dry: NDArray[np.float32], wet: NDArray[np.float32], sample_rate
     first = max(0, place - round(_BEFORE_SECONDS * sample_rate))
     begin = first + int(np.argmax(np.abs(near[first : place + 1]) >= BEGINS_AT * abs(peak)))
     return begin - reach, related, peak < 0
+
+
+def _latency_by_click(x: Tensor, y: Tensor, rate: int, about: int) -> int:
+    """Where the response to our own signal's first click begins; ``about`` if another signal was played.
+
+    A device that resamples rings before its peak, and what a model cannot foresee it cannot follow.
+    """
+    if -UNCERTAIN_SAMPLES <= about < 0:  # the response between the two is known through a band limit: it rings ahead
+        about = 0
+    if about < 0 or not _is_our_signal(x, rate, 0):
+        return about
+    margin = round(_BEFORE_SECONDS * rate)
+    response = y.abs().amax(0)
+    first = round(CLICKS_SECONDS[0] * rate) + about - margin
+    around = response[first : first + 2 * margin]
+    noise = float(response[first - rate // 4 : first].max())
+    loud = (around > max(2 * noise, CLICK_BEGINS_AT * float(around.max()))).nonzero()
+    return max(0, about - margin + int(loud[0])) if len(loud) else about
 
 
 def _aligned(x: Tensor, y: Tensor, latency: int, rate: int, dry: Path, wet: Path) -> tuple[Tensor, Tensor]:

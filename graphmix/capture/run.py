@@ -70,6 +70,7 @@ def capture(
     *,
     gear: Mapping[str, Any] | None = None,
     latency: int | None = None,
+    channel: int | None = None,
     listener: Listener | None = None,
     on_notice: Callable[[str], None] | None = None,
     plots: bool = True,
@@ -82,6 +83,7 @@ def capture(
         settings: the draft of an LSTM by default; see :func:`graphmix.capture.settings.preset`.
         gear: metadata for a ``.nam`` file: ``name``, ``gear_make``, ``gear_model``, ``gear_type``, ``tone_type``, …
         latency: samples by which wet lies behind dry; measured if not given.
+        channel: the one that is learned of recordings with two, 1 or 2.
         listener: shown the progress.
         on_notice: given each sentence on the recordings, before the training begins.
         plots: draw pictures.
@@ -99,11 +101,13 @@ def capture(
     run: dict[str, Any] = {"pairs": [_describe(pair) for pair in pairs], "settings": settings.model_dump(mode="json")}
     if latency is not None:
         run["latency"] = latency
+    if channel is not None:
+        run["channel"] = channel
     output = RunFolder(folder, run, RESULT, _difference)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
     listener.phase("reading", None)
-    recordings = [load_pair(pair.dry, pair.wet, pair.controls, latency=latency) for pair in pairs]
+    recordings = [load_pair(pair.dry, pair.wet, pair.controls, latency=latency, channel=channel) for pair in pairs]
     names = check_controls(recordings)
     if on_notice is not None:
         for notice in _notices(recordings):
@@ -137,7 +141,7 @@ def _describe(pair: Pair) -> dict[str, Any]:
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    if found["pairs"] != ours["pairs"] or found.get("latency") != ours.get("latency"):
+    if found["pairs"] != ours["pairs"] or any(found.get(key) != ours.get(key) for key in ("latency", "channel")):
         return "a capture of other recordings. Choose another --out."
     different = first_difference(found["settings"], json.loads(to_json(ours["settings"])))
     if different is None:

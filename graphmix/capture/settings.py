@@ -27,7 +27,9 @@ class CaptureSettings(Table):
         batch: segments of a step.
         segment: samples of a segment that count.
         learning_rate: at the beginning; it falls to a hundredth by half a cosine.
-        pre_emphasis: of the error-to-signal ratio; 0 for none.
+        loss: what is made small: ``esr``, the error of each batch relative to its own energy; ``level``, relative to
+            the energy of all recordings; ``mu_law``, the error after mu-law companding.
+        pre_emphasis: of the first two; 0 for none.
         stft: weight of the multi-resolution STFT distance.
         dc: weight of the difference of means.
         validate_every: steps between two validations.
@@ -42,6 +44,7 @@ class CaptureSettings(Table):
     batch: int = Field(default=16, ge=1)
     segment: int = Field(default=4096, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
+    loss: Literal["esr", "level", "mu_law"] = "esr"
     pre_emphasis: float = Field(default=PRE_EMPHASIS, ge=0, lt=1)
     stft: float = Field(default=2e-3, ge=0)
     dc: float = Field(default=0.5, ge=0)
@@ -74,7 +77,19 @@ DRAFTS: dict[str, CaptureSettings] = {
     "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
     "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
     "feedback": CaptureSettings(model={"model": "feedback"}, batch=64, segment=16, learning_rate=0.02, stft=0.0),
-    "grey_box": CaptureSettings(model={"model": "grey_box"}, batch=8, segment=8192, learning_rate=2e-3),
+    "grey_box": CaptureSettings(
+        model={"model": "grey_box", "shapers": 2},
+        batch=4,
+        segment=32768,
+        learning_rate=2e-3,
+        steps=6000,
+        loss="level",
+        pre_emphasis=0.0,
+        stft=0.0,
+        dc=0.0,
+    ),
+    "tcn": CaptureSettings(model={"model": "tcn"}, batch=8, segment=16384, learning_rate=4e-3),
+    "linear": CaptureSettings(model={"model": "linear"}, steps=1, stft=0.0),
 }
 """By the name of the network; each ends within ten minutes on two threads."""
 

@@ -17,7 +17,7 @@ from graphmix.errors import GraphmixError
 if TYPE_CHECKING:
     from graphmix.capture import Pair
 
-MODELS = ("lstm", "gru", "wavenet", "feedback", "grey_box")
+MODELS = ("lstm", "gru", "tcn", "wavenet", "feedback", "grey_box", "linear")
 
 
 @app.command(epilog="Example: graphmix capture dry.wav wet.wav --out amp --model wavenet")
@@ -38,6 +38,9 @@ def capture(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Training time at most.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps at most.")] = None,
     latency: Annotated[int | None, typer.Option(help="Samples by which wet lies behind dry; else measured.")] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=1, max=2, help="The one that is learned of stereo recordings; else both.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the device, for the .nam file.")] = None,
     gear_type: Annotated[str | None, typer.Option(help="amp, pedal, preamp, studio, …, for the .nam file.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
@@ -56,7 +59,8 @@ def capture(
         raise GraphmixError("capture needs a dry file, a wet file and --out FOLDER; --signal FILE writes a signal.")
     gear = {key: value for key, value in (("name", name), ("gear_type", gear_type)) if value is not None}
     changes = {"minutes": minutes, "steps": steps}
-    _run(pairs, out, model, preset, {k: v for k, v in changes.items() if v is not None} | {"seed": seed}, gear, latency)
+    given = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
+    _run(pairs, out, model, preset, given, gear, {"latency": latency, "channel": channel})
 
 
 def _pair(text: str) -> "Pair":
@@ -107,7 +111,7 @@ def _run(
     preset_name: str,
     changes: dict[str, Any],
     gear: dict[str, str],
-    latency: int | None,
+    alignment: dict[str, int | None],
 ) -> None:
     from graphmix.capture import capture as run_capture
     from graphmix.capture import preset
@@ -120,7 +124,7 @@ def _run(
     console = new_console()
     with ProgressListener(console) as listener:
         captured = run_capture(
-            pairs, out, settings, gear=gear, latency=latency, listener=listener,
+            pairs, out, settings, gear=gear, listener=listener, **alignment,
             on_notice=lambda notice: say(console, f"note: {notice}"),
         )  # fmt: skip
     metrics = captured.metrics

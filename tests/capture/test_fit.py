@@ -40,18 +40,32 @@ def test_a_network_learns_a_device():
     assert not any(p.requires_grad for p in fitted.model.parameters())
 
 
-@pytest.mark.parametrize("name", DRAFTS)
+@pytest.mark.parametrize("name", [name for name in DRAFTS if name != "linear"])
 def test_every_network_trains(name: str):
     tiny = {
         "wavenet": {"model": "wavenet", "arrays": ({"channels": 4, "head": 1, "dilations": (1, 2, 4)},)},
         "feedback": {"model": "feedback", "window": 8, "hidden": 16, "layers": 1},
         "grey_box": {"model": "grey_box", "taps": 16, "points": 17},
+        "tcn": {"model": "tcn", "width": 2, "channels": 2, "taps": 3, "dilations": (1, 4)},
     }.get(name, {"model": name, "hidden": 4})
     few = {"model": tiny, "steps": 15, "validate_every": 5, "segment": 256, "batch": 4, "stft": 0.0}
     settings = DRAFTS[name].model_copy(update=few)
     fitted = fit_effect([recording(seconds=2.0)], settings)
     assert len(fitted.state.history) == 3
     assert all(math.isfinite(row[2]) and math.isfinite(row[3]) for row in fitted.state.history)
+
+
+@pytest.mark.parametrize("loss", ["esr", "level", "mu_law"])
+def test_every_loss_makes_the_error_smaller(loss: str):
+    fitted = fit_effect([recording()], SHORT.model_copy(update={"loss": loss, "stft": 1e-3, "segment": 2400}))
+    assert fitted.esr[0] < 0.9
+
+
+def test_a_filter_is_solved_without_a_step():
+    settings = DRAFTS["linear"].model_copy(update={"model": {"model": "linear", "taps": 512}})
+    fitted = fit_effect([recording(lowpass)], settings)
+    assert fitted.state.step == 0
+    assert fitted.esr[0] < 1e-5
 
 
 def test_a_one_hot_output_trains_and_runs():

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "another take": (unrelated, "have nothing in common at any latency"),
     "wrong order": (cut_ahead, "are they in the wrong"),
     "much longer": (lambda x: np.concatenate([x, np.zeros(11 * RATE, np.float32)]), r"is 11\.0 s longer than"),
-    "stereo": (lambda x: np.stack([saturate(x), lowpass(x)]), "has two different channels and"),
+    "stereo": (lambda x: np.stack([saturate(x), lowpass(x)]), "two channels that differ .* one by --channel"),
 }
 
 
@@ -119,6 +119,22 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(case: str, tmp_path: Pat
     with pytest.raises(CaptureError, match=message) as error:
         load_pair(*paths)
     assert str(tmp_path) in str(error.value)
+
+
+def test_one_channel_of_a_stereo_effect_is_chosen(tmp_path: Path):
+    paths = write_pair(tmp_path, lambda x: np.stack([saturate(x), lowpass(x)]))
+    first, second = (load_pair(*paths, channel=channel).wet.numpy() for channel in (1, 2))
+    assert np.allclose(first[0], saturate(music()), atol=1e-6)
+    assert np.allclose(second[0, -1000:], lowpass(music())[-1000:], atol=1e-6)
+    with pytest.raises(CaptureError, match=r"channel is 3; .*wet\.wav has the channels 1 to 2"):
+        load_pair(*paths, channel=3)
+
+
+def test_ringing_ahead_of_a_click_belongs_to_the_device(tmp_path: Path):
+    rate = 22050
+    ringing = np.sinc(np.arange(-40, 41) / 2.0) * np.hanning(81)
+    late = load_pair(*write_pair(tmp_path, lambda x: np.convolve(x, ringing)[: len(x)], capture_signal(rate), rate))
+    assert late.latency < 32  # the peak lies 40 samples behind
 
 
 def test_unequal_rates_and_short_files_are_refused(tmp_path: Path):

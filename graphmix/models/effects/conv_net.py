@@ -56,7 +56,7 @@ class Block(nn.Module):
         return self.activate(signal if self.norm is None else self.norm(signal))
 
 
-class _FeedForward(EffectModel):
+class FeedForward(EffectModel):
     """A model whose state is the audio that it has seen."""
 
     def rest(self, controls: Tensor) -> State:
@@ -68,10 +68,14 @@ class _FeedForward(EffectModel):
         """One block; the state is the audio before it."""
         audio = torch.cat([state[0], audio], dim=-1)
         assert self.reach is not None, "it sees so far and no further"
-        return self.respond(audio), (audio[:, audio.size(-1) - self.reach :],)
+        return self.respond_unit(audio, controls), (audio[:, audio.size(-1) - self.reach :],)
+
+    def respond_unit(self, audio: Tensor, controls: Tensor) -> Tensor:
+        """As :meth:`respond`, for controls in units of -1 to 1; without controls there is no difference."""
+        return self.respond(audio)
 
 
-class ConvNetEffect(_FeedForward):
+class ConvNetEffect(FeedForward):
     """Dilated convolutions in the place of a device; see the module."""
 
     config: ConvNetConfig
@@ -106,7 +110,7 @@ class LinearConfig(EffectConfig):
     bias: bool = False
 
 
-class LinearEffect(_FeedForward):
+class LinearEffect(FeedForward):
     """An impulse response in the place of a device."""
 
     config: LinearConfig

@@ -24,6 +24,7 @@ from graphmix.models.effects.feedback import FeedbackConfig, FeedbackEffect
 from graphmix.models.effects.grey_box import GreyBoxConfig, GreyBoxEffect
 from graphmix.models.effects.nam import load_nam
 from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
+from graphmix.models.effects.tcn_effect import TCNEffect, TCNEffectConfig
 from graphmix.models.effects.wavenet import WaveNetConfig, WaveNetEffect
 
 HEADER = "graphmix_effect"
@@ -34,6 +35,7 @@ EFFECTS: dict[str, tuple[type[EffectConfig], type[EffectModel]]] = {
     "wavenet": (WaveNetConfig, WaveNetEffect),
     "lstm": (RecurrentConfig, RecurrentEffect),
     "gru": (RecurrentConfig, RecurrentEffect),
+    "tcn": (TCNEffectConfig, TCNEffect),
     "feedback": (FeedbackConfig, FeedbackEffect),
     "grey_box": (GreyBoxConfig, GreyBoxEffect),
     "conv_net": (ConvNetConfig, ConvNetEffect),

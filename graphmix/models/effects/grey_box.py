@@ -1,24 +1,37 @@
-r"""A grey box: filter, waveshaper, filter and gain computer in series, whose parameters can be read.
+r"""A grey box: filters and waveshapers in turn, and a gain computer, whose parameters can be read.
 
-.. math:: y = G \cdot h_2 * s(h_1 * x), \qquad G = \exp(\text{slope} \cdot \max(0, L - \text{threshold}))
+.. math:: y = G(L) \cdot h_S * s_S(\dots s_2(h_1 * s_1(h_0 * x)))
 
-with :math:`h_1, h_2` impulse responses (what an engineer would call tone before and after the drive), :math:`s` a curve
-through equally spaced points, and :math:`L` the smoothed level of the input in nepers: a Wiener-Hammerstein model
-(Eichas & Zölzer 2016) with an envelope follower. A saturator, a clipper, an equalizer or a compressor is such a thing;
-a plot of the two responses, the curve and the gain says what the device does.
+with impulse responses :math:`h` (what an engineer would call tone before and after the drive), curves :math:`s`, and a
+gain :math:`G` that depends on the smoothed level :math:`L` of the input: a Wiener-Hammerstein model (Eichas & Zölzer
+2016) with the static curve of a compressor. An equalizer, a saturator, a clipper, a tape machine or a compressor is
+such a thing; a plot of responses, curves and gain says what the device does.
+
+Filters are combinations of few functions, which resolve frequency as an ear does (:mod:`graphmix.dsp.kautz`). Curves go
+through points that lie closer together near zero, where a drive bends them, and are smooth between them.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphmix.dsp.dynamics import ENERGY_FLOOR
+from graphmix.dsp.curve import through_points
 from graphmix.dsp.envelope import smooth
 from graphmix.dsp.fft import good_length, irfft, rfft
+from graphmix.dsp.kautz import filter_basis
 from graphmix.models.effects.effect import EffectConfig, EffectModel, State
+
+DENSITY = 30.0
+"""How much closer together the points of a waveshaper's curve are at zero than linear: asinh(30 x)."""
+LOWEST_DB, STEP_DB, LEVEL_POINTS = -72.0, 3.0, 27
+"""Levels at which the gain computer's curve has its points."""
+LEVEL_FLOOR = 1e-8
+"""Added to the energy: -80 dB."""
+TIMES_MS = (10.0, 100.0)
+"""Attack and release at the beginning."""
 
 
 class GreyBoxConfig(EffectConfig):
@@ -26,89 +39,121 @@ class GreyBoxConfig(EffectConfig):
 
     Args:
         model: ``"grey_box"``.
-        taps: of each filter.
-        points: of the waveshaper's curve over -1 to 1.
+        taps: samples of a filter's response.
+        direct: of which so many first ones are free.
+        resonances: what is after them is a combination of so many.
+        shapers: waveshapers; 0 for a filter.
+        points: of a waveshaper's curve.
+        dynamics: it has a gain computer.
         hidden: units of the MLP by which controls move the parameters.
     """
 
     model: Literal["grey_box"] = "grey_box"
-    taps: int = Field(default=512, ge=1, le=1 << 16)
-    points: int = Field(default=65, ge=3, le=1025)
-    hidden: int = Field(default=16, ge=1, le=512)
+    taps: int = Field(default=4096, ge=1, le=1 << 16)
+    direct: int = Field(default=32, ge=1, le=1024)
+    resonances: int = Field(default=24, ge=0, le=256)
+    shapers: int = Field(default=1, ge=0, le=8)
+    points: int = Field(default=41, ge=3, le=1025)
+    dynamics: bool = True
+    hidden: int = Field(default=24, ge=1, le=512)
 
 
 class GreyBoxEffect(EffectModel):
     """Interpretable blocks in the place of a device; see the module."""
 
     config: GreyBoxConfig
+    basis: Tensor
+    axis: Tensor
 
     def __init__(self, config: GreyBoxConfig) -> None:
         super().__init__(config)
-        taps = torch.zeros(2, config.taps)
-        taps[:, 0] = 1
-        self.filters = nn.Parameter(taps)
-        """Before and after the waveshaper, [2, taps]; the earliest tap first."""
-        self.curve = nn.Parameter(torch.linspace(-1, 1, config.points))
-        """Outputs of the waveshaper at equally spaced inputs from -1 to 1; beyond, it goes on along its last piece."""
-        self.drive = nn.Parameter(torch.zeros(()))
-        """Gain before the waveshaper, in nepers."""
-        self.dynamics = nn.Parameter(torch.tensor([0.0, -2.0, math.log(20.0), math.log(100.0)]))
-        """Slope, threshold (nepers), logarithms of attack and release in ms."""
-        inputs = len(config.controls)
-        self.moves = (
-            nn.Sequential(nn.Linear(inputs, config.hidden), nn.GELU(), nn.Linear(config.hidden, 5)) if inputs else None
-        )
-        """By which controls move the drive and the dynamics."""
-        self.reach = None
+        basis = torch.from_numpy(filter_basis(config.taps, config.direct, config.resonances, config.sample_rate))
+        self.register_buffer("basis", basis.float(), persistent=False)
+        axis = torch.linspace(-1, 1, config.points, dtype=torch.float64) * math.asinh(DENSITY)
+        self.register_buffer("axis", (torch.sinh(axis) / DENSITY).float(), persistent=False)
+        identity = torch.linalg.lstsq(basis.t(), torch.eye(config.taps, 1, dtype=torch.float64)).solution[:, 0]
+        filters = config.shapers + 1
+        self.filters = nn.Parameter(identity.float().repeat(filters, 1))
+        """Coefficients of each filter, [filters, functions]."""
+        self.gains = nn.Parameter(torch.zeros(filters))
+        """Of each filter, in nepers."""
+        self.curves = nn.Parameter(self.axis.repeat(config.shapers, 1))
+        """Outputs of each waveshaper at the inputs of :attr:`axis`, [shapers, points]."""
+        self.level_curve = nn.Parameter(torch.zeros(LEVEL_POINTS if config.dynamics else 0))
+        """Gains in nepers at levels from :data:`LOWEST_DB` on, :data:`STEP_DB` apart."""
+        self.times = nn.Parameter(torch.tensor(TIMES_MS if config.dynamics else ()).log())
+        """Logarithms of attack and release in ms."""
+        self.moves: nn.Sequential | None = None
+        if config.controls:
+            values = sum(value.numel() for value in self._values())
+            last = nn.Linear(config.hidden, values)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.moves = nn.Sequential(nn.Linear(len(config.controls), config.hidden), nn.Tanh(), last)
+            """By which controls move all parameters."""
 
-    def settings(self, controls: Tensor) -> Tensor:
-        """Drive, slope, threshold, attack, release of each row, [rows, 5]."""
-        values = torch.cat([self.drive[None], self.dynamics])[None].expand(controls.size(0), -1)
-        return values if self.moves is None else values + self.moves(controls)
+    def _values(self) -> tuple[Tensor, ...]:
+        return self.filters, self.gains, self.curves, self.level_curve, self.times
+
+    def settings(self, controls: Tensor) -> tuple[Tensor, ...]:
+        """Parameters of each row, or of all in one; [rows or 1, ...] each, filters as responses [.., filters, taps]."""
+        values: Any = [value[None] for value in self._values()]
+        if self.moves is not None:
+            parts = self.moves(controls).split([value.numel() for value in values], dim=-1)
+            values = [value + part.view(-1, *value.shape[1:]) for value, part in zip(values, parts, strict=True)]
+        filters, gains, curves, level_curve, times = values
+        return (filters @ self.basis) * gains.exp()[..., None], curves, level_curve, times
 
     def rest(self, controls: Tensor) -> State:
-        """Silence before both filters, and an envelope of zero."""
-        silence = controls.new_zeros(controls.size(0), self.config.taps - 1)
-        shaped = self.shape(silence[:, :1]).expand_as(silence) if self.config.taps > 1 else silence
-        return silence, shaped.detach().clone(), controls.new_zeros(controls.size(0), 1)
+        """What a long silence leaves before each filter, and an envelope of zero."""
+        responses, curves, _, _ = self.settings(controls)
+        constant = controls.new_zeros(controls.size(0), 1)
+        state = []
+        for i in range(self.config.shapers + 1):
+            state.append(constant.expand(-1, self.config.taps - 1))
+            constant = constant * responses[:, i].sum(-1, keepdim=True)
+            if i < self.config.shapers:
+                constant = self.shape(constant, curves[:, i])
+        return (*state, controls.new_zeros(controls.size(0), 1))
 
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
         """One block; the state is what came into each filter before, and the envelope."""
-        before, shaped_before, envelope = state
-        drive, slope, threshold, attack, release = self.settings(controls).unbind(1)
-        gains, envelope = self._gains(audio, envelope, slope, threshold, attack, release)
-        filtered, before = self._filter(audio, before, 0)
-        shaped = self.shape(filtered * drive.exp()[:, None])
-        out, shaped_before = self._filter(shaped, shaped_before, 1)
-        return out * gains, (before, shaped_before, envelope)
+        responses, curves, level_curve, times = self.settings(controls)
+        after = list(state)
+        gains: Tensor | float = 1.0
+        if self.config.dynamics:
+            gains, after[-1] = self._gains(audio, state[-1], level_curve, times)
+        signal = audio
+        for i in range(self.config.shapers + 1):
+            signal = torch.cat([state[i], signal], dim=-1)
+            after[i] = signal[:, signal.size(-1) - self.config.taps + 1 :]
+            signal = self._filter(signal, responses[:, i])
+            if i < self.config.shapers:
+                signal = self.shape(signal, curves[:, i])
+        return signal * gains, tuple(after)
 
-    def shape(self, audio: Tensor) -> Tensor:
-        """The waveshaper: a piecewise linear curve."""
-        steps = self.config.points - 1
-        place = (audio + 1) * (steps / 2)
-        piece = place.detach().floor().clamp(0, steps - 1)
-        below, above = self.curve[piece.long()], self.curve[piece.long() + 1]
-        return below + (place - piece) * (above - below)
+    def shape(self, audio: Tensor, curve: Tensor) -> Tensor:
+        """A waveshaper, [rows, samples] by a curve [rows or 1, points]."""
+        return through_points(curve, (torch.asinh(audio * DENSITY) / math.asinh(DENSITY) + 1) * (curve.size(1) - 1) / 2)
 
-    def _filter(self, audio: Tensor, before: Tensor, number: int) -> tuple[Tensor, Tensor]:
-        signal = torch.cat([before, audio], dim=-1)
-        n_fft = good_length(signal.size(-1))
-        out = irfft(rfft(signal, n_fft) * rfft(self.filters[number], n_fft), n_fft, signal.size(-1))
-        reach = self.config.taps - 1
-        return out[:, reach:], signal[:, signal.size(-1) - reach :]
+    def level(self, envelope: Tensor) -> Tensor:
+        """Places of smoothed energies among the points of the gain computer's curve."""
+        return (10 * torch.log10(envelope + LEVEL_FLOOR) - LOWEST_DB) / STEP_DB
 
-    def _gains(
-        self, audio: Tensor, envelope: Tensor, slope: Tensor, threshold: Tensor, attack: Tensor, release: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _filter(self, signal: Tensor, response: Tensor) -> Tensor:
+        """What has all its past of a signal [rows, samples], by responses [rows or 1, taps]."""
+        n_fft = good_length(signal.size(-1))  # what wraps around falls into the past
+        out = irfft(rfft(signal, n_fft) * rfft(response, n_fft), n_fft, signal.size(-1))
+        return out[:, self.config.taps - 1 :]
+
+    def _gains(self, audio: Tensor, before: Tensor, curve: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """Gains [rows, samples], and the envelope after the last sample.
 
         The recursion starts from silence; from another state it starts by a sample that brings it there.
         """
-        rate = self.config.sample_rate / 1000
-        attack, release = (torch.exp(-1 / (t.clamp(-3, 8).exp().double() * rate)) for t in (attack, release))
-        energy = audio.square()
-        first = envelope / (1 - attack[:, None]).to(envelope.dtype)  # rises from zero to the envelope in one sample
-        smoothed = smooth(torch.cat([first, energy], dim=-1), attack, release)[:, 1:]
-        level = 0.5 * (smoothed + ENERGY_FLOOR).log()
-        over = torch.nn.functional.softplus((level - threshold[:, None]) * 4) / 4
-        return torch.exp(slope[:, None] * over), smoothed[:, -1:].detach()
+        per_ms = self.config.sample_rate / 1000
+        both = torch.exp(-1 / (times.clamp(-4, 9).exp().double() * per_ms)).expand(audio.size(0), -1)
+        attack, release = both.unbind(1)
+        first = before / (1 - attack[:, None]).to(before.dtype)  # rises from zero to the envelope in one sample
+        envelope = smooth(torch.cat([first, audio.square()], dim=-1), attack, release)[:, 1:]
+        return through_points(curve, self.level(envelope)).exp(), envelope[:, -1:].detach()

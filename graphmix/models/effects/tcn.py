@@ -332,7 +332,7 @@ def _convolve_directly(stream: Tensor, kernel: Tensor, lookahead: int, dilation:
     padded, weight = functional.pad(stream, (before, after)), kernel.flip(-1)
     if sides == 1:
         result = functional.conv1d(padded.flatten(0, 1), weight[0], dilation=dilation)
-        return result.unflatten(0, (stream.size(0), 2))
+        return result.unflatten(0, stream.shape[:2])
     result = functional.conv1d(padded.flatten(1, 2), weight.flatten(0, 1), dilation=dilation, groups=sides)
     return result.unflatten(1, (sides, channels))
 

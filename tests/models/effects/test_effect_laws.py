@@ -21,11 +21,12 @@ TINY = {
     "lstm": {"hidden": 4, "layers": 2},
     "gru": {"hidden": 5, "skip": True},
     "feedback": {"window": 8, "hidden": 6, "layers": 2},
-    "grey_box": {"taps": 9, "points": 5, "hidden": 3},
+    "grey_box": {"taps": 15, "direct": 3, "resonances": 2, "points": 5, "hidden": 3, "shapers": 2},
     "conv_net": {"channels": 3, "dilations": (1, 2), "batchnorm": False},
     "linear": {"taps": 7},
+    "tcn": {"width": 2, "channels": 3, "taps": 3, "dilations": (1, 4), "hidden": 3},
 }
-WITH_CONTROLS = ("wavenet", "lstm", "gru", "feedback", "grey_box")
+WITH_CONTROLS = ("wavenet", "lstm", "gru", "feedback", "grey_box", "tcn")
 
 
 def a_model(name: str, controls: bool = False) -> EffectModel:
