@@ -41,7 +41,6 @@ BEGINS_AT = 0.1
 _BEFORE_SECONDS = 0.02
 LATENCY_SECONDS = TAIL_SECONDS
 """A recording that was started so much before the signal is aligned."""
-UNCERTAIN_SAMPLES = 8
 CLICK_BEGINS_AT = 3e-3
 """The response to a click begins where it first exceeds this share of its peak and twice the noise before it."""
 IDENTICAL_DB = -60.0
@@ -233,11 +232,10 @@ def find_latency(dry: NDArray[np.float32], wet: NDArray[np.float32], sample_rate
 def _latency_by_click(x: Tensor, y: Tensor, rate: int, about: int) -> int:
     """Where the response to our own signal's first click begins; ``about`` if another signal was played.
 
-    A device that resamples rings before its peak, and what a model cannot foresee it cannot follow.
+    The response between whole recordings is known through a band limit and rings ahead of itself; and a device that
+    resamples rings before its peak, which a model follows only if it is not cut off.
     """
-    if -UNCERTAIN_SAMPLES <= about < 0:  # the response between the two is known through a band limit: it rings ahead
-        about = 0
-    if about < 0 or not _is_our_signal(x, rate, 0):
+    if not _is_our_signal(x, rate, 0):
         return about
     margin = round(_BEFORE_SECONDS * rate)
     response = y.abs().amax(0)
@@ -245,7 +243,7 @@ def _latency_by_click(x: Tensor, y: Tensor, rate: int, about: int) -> int:
     around = response[first : first + 2 * margin]
     noise = float(response[first - rate // 4 : first].max())
     loud = (around > max(2 * noise, CLICK_BEGINS_AT * float(around.max()))).nonzero()
-    return max(0, about - margin + int(loud[0])) if len(loud) else about
+    return about - margin + int(loud[0]) if len(loud) else about
 
 
 def _aligned(x: Tensor, y: Tensor, latency: int, rate: int, dry: Path, wet: Path) -> tuple[Tensor, Tensor]:
