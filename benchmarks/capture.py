@@ -158,7 +158,7 @@ def _controls(arguments: argparse.Namespace) -> Iterable[Row]:
     for name in arguments.models:
         pairs = [Pair(dry, _two_controls_file(folder, settings), settings) for settings in SEEN]
         model, row = _capture(pairs, name, arguments)
-        errors = {}
+        errors = dict[str, list[float]]()
         for kind, group in (("seen", SEEN), ("unseen", UNSEEN)):
             errors[kind] = []
             for settings in group:

@@ -124,7 +124,8 @@ def _run(
     console = new_console()
     with ProgressListener(console) as listener:
         captured = run_capture(
-            pairs, out, settings, gear=gear, listener=listener, **alignment,
+            pairs, out, settings, gear=gear, listener=listener,
+            latency=alignment["latency"], channel=alignment["channel"],
             on_notice=lambda notice: say(console, f"note: {notice}"),
         )  # fmt: skip
     metrics = captured.metrics

@@ -126,7 +126,7 @@ def test_one_channel_of_a_stereo_effect_is_chosen(tmp_path: Path):
     first, second = (load_pair(*paths, channel=channel).wet.numpy() for channel in (1, 2))
     assert np.allclose(first[0], saturate(music()), atol=1e-6)
     assert np.allclose(second[0, -1000:], lowpass(music())[-1000:], atol=1e-6)
-    with pytest.raises(CaptureError, match=r"channel is 3; .*wet\.wav has the channels 1 to 2"):
+    with pytest.raises(CaptureError, match=r"channel is 3; .*dry\.wav has the channels 1 to 2"):
         load_pair(*paths, channel=3)
 
 
