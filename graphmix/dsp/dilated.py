@@ -1,199 +1,85 @@
-r"""One layer of a WaveNet in a compiled pass forward and one backward: dilated convolution, tanh, 1×1, residual.
+r"""A WaveNet of audio effects as one compiled pass forward and one backward.
+
+Arrays of layers; in each layer a dilated convolution, tanh, a 1×1 convolution and a residual connection:
 
 .. math::
-    z[n] = \tanh\Big(b + M c[n] + \sum_k W_k\, x[n - (K - 1 - k)\, d]\Big), \qquad y[n] = x[n] + V z[n] + v
+    z_l[n] = \tanh\Big(b_l + m_l c[n] + \sum_k W_{l,k}\, x_l[n - (K - 1 - k)\, d_l]\Big), \quad
+    x_{l+1}[n] = x_l[n] + V_l z_l[n] + v_l
 
-Such layers have few channels (8 or 16) and many samples. Convolutions of a framework are made for many channels; here
-the innermost loops run along the samples, over tiles that stay in the nearest cache. Nothing is padded: what comes in
-is longer by the layer's reach than what goes out, as in :mod:`graphmix.models.effects.wavenet`, which see.
+:math:`c` is the input. An array begins with :math:`x_0 = R\,s`, where s is the input or the last signal of the array
+before, and ends with :math:`H (\sum_l z_l + h) + b_h`, h being what the array before ended with.
+
+Such networks have few channels (8 or 16) and many samples. All layers are computed for one tile of samples, which
+stays in the nearest caches with the past that each layer needs, then for the next tile (products:
+:mod:`graphmix.dsp.tiles`). Backward, tiles are taken from the last to the first, and what stays is each layer's future.
+Kept in between are the z alone; the x follow from them by the 1×1 convolutions.
+
+Conventions: rows are independent signals, [rows, samples]. The network has a *reach*, the sum of (K - 1) d over all
+layers. *Cold*, the first ``reach`` samples are there for the others' sake: they give no output, and of each layer only
+what is needed of them is computed. *Warm*, each layer's past is given, and all samples give an output.
 """
 
 from typing import Any
 
-import numba
-import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.dsp.powers import FASTMATH
-from graphmix.dsp.recurrent import tanh
+from graphmix.dsp.dilated_backward import backward, turn
+from graphmix.dsp.dilated_forward import forward
+from graphmix.dsp.dilated_layout import TILE, ArraySizes, Layout, layout
 
-_TILE = 256
-"""Samples at a time: sixteen channels of them take 16 KiB."""
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _add_scaled(rows: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """Add the rows [rows, samples], each times its weight, to ``out`` [samples], four rows at a time."""
-    whole = weights.size // 4 * 4
-    for i in range(0, whole, 4):
-        p, q, r, s = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        a, b, c, d = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        for t in range(out.size):
-            out[t] += p * a[t] + q * b[t] + r * c[t] + s * d[t]
-    for i in range(whole, weights.size):
-        p, a = weights[i], rows[i]
-        for t in range(out.size):
-            out[t] += p * a[t]
+__all__ = ["ArraySizes", "Layout", "cold", "layout", "warm"]
 
 
-@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _layer(
-    x: np.ndarray,
-    condition: np.ndarray,
-    taps: np.ndarray,
-    bias: np.ndarray,
-    mixer: np.ndarray,
-    last: np.ndarray,
-    last_bias: np.ndarray,
-    dilation: int,
-    z: np.ndarray,
-    y: np.ndarray,
-) -> None:
-    """``taps`` [kernel, outputs, inputs]."""
-    rows, outputs, samples = z.shape
-    kernel, inputs = taps.shape[0], x.shape[1]
-    reach = (kernel - 1) * dilation
-    tiles = (samples + _TILE - 1) // _TILE
-    for index in numba.prange(rows * tiles):
-        row, begin = index // tiles, index % tiles * _TILE
-        end = min(begin + _TILE, samples)
-        for o in range(outputs):
-            out = z[row, o, begin:end]
-            out[:] = bias[o]
-            _add_scaled(condition[row, :, begin:end], mixer[o], out)
-            for k in range(kernel):
-                _add_scaled(x[row, :, begin + k * dilation : end + k * dilation], taps[k, o], out)
-            for t in range(out.size):
-                out[t] = tanh(out[t])
-        for i in range(inputs):
-            out = y[row, i, begin:end]
-            out[:] = x[row, i, begin + reach : end + reach]
-            for t in range(out.size):
-                out[t] += last_bias[i]
-            _add_scaled(z[row, :, begin:end], last[i], out)
-
-
-@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _layer_backward(
-    z: np.ndarray,
-    taps_t: np.ndarray,
-    last_t: np.ndarray,
-    grad_z: np.ndarray,
-    grad_y: np.ndarray,
-    dilation: int,
-    adjoint: np.ndarray,
-    grad_x: np.ndarray,
-) -> None:
-    """Adjoints of what enters tanh and of ``x``; ``taps_t`` [kernel, inputs, outputs], ``last_t`` [outputs, inputs]."""
-    rows, outputs, samples = z.shape
-    kernel, inputs = taps_t.shape[0], grad_x.shape[1]
-    reach = (kernel - 1) * dilation
-    tiles = (samples + _TILE - 1) // _TILE
-    one = z.dtype.type(1)
-    for index in numba.prange(rows * tiles):
-        row, begin = index // tiles, index % tiles * _TILE
-        end = min(begin + _TILE, samples)
-        for o in range(outputs):
-            out, value = adjoint[row, o, begin:end], z[row, o, begin:end]
-            out[:] = grad_z[row, o, begin:end]
-            _add_scaled(grad_y[row, :, begin:end], last_t[o], out)
-            for t in range(out.size):
-                out[t] *= one - value[t] * value[t]
-    length = samples + reach
-    tiles = (length + _TILE - 1) // _TILE
-    for index in numba.prange(rows * tiles):
-        row, begin = index // tiles, index % tiles * _TILE
-        end = min(begin + _TILE, length)
-        for i in range(inputs):
-            out = grad_x[row, i, begin:end]
-            out[:] = 0
-            if end > reach:
-                first = max(begin, reach)
-                out[first - begin :] = grad_y[row, i, first - reach : end - reach]
-            for k in range(kernel):
-                first, stop = max(begin, k * dilation), min(end, k * dilation + samples)
-                if first < stop:
-                    rows_of = adjoint[row, :, first - k * dilation : stop - k * dilation]
-                    _add_scaled(rows_of, taps_t[k, i], out[first - begin : stop - begin])
-
-
-class _Layer(torch.autograd.Function):
+class _Network(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        condition: Tensor,
-        taps: Tensor,
-        bias: Tensor,
-        mixer: Tensor,
-        last: Tensor,
-        last_bias: Tensor,
-        dilation: int,
-    ) -> tuple[Tensor, Tensor]:
-        samples = x.size(-1) - (taps.size(-1) - 1) * dilation
-        z = x.new_empty(x.size(0), taps.size(0), samples)
-        y = x.new_empty(x.size(0), x.size(1), samples)
-        tensors = [x, condition, taps.permute(2, 0, 1), bias, mixer, last, last_bias]
-        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
-        _layer(*arrays, dilation, z.numpy(), y.numpy())
-        ctx.save_for_backward(x, condition, taps, mixer, last, z)
-        ctx.dilation = dilation
-        return z, y
+        ctx: Any, audio: Tensor, held: Tensor, weights: Tensor, net: Layout, history: Tensor, keeps: bool
+    ) -> Tensor:
+        audio, held, weights = (t.detach().contiguous() for t in (audio, held, weights))
+        samples = audio.size(1)
+        out = audio.new_empty(audio.size(0), samples - net.reach)
+        tiles = -(-samples // TILE) if keeps else 0
+        kept = audio.new_empty(audio.size(0), tiles, int(net.sizes[1]), TILE)
+        forward(net, *(t.numpy() for t in (audio, held, weights, history)), False, out.numpy(), kept.numpy())
+        ctx.save_for_backward(audio, weights, kept)
+        ctx.net = net
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, condition, taps, mixer, last, z = ctx.saved_tensors
-        dilation, samples = ctx.dilation, z.size(-1)
-        grad_z, grad_y = (grad.contiguous() for grad in grads)
-        adjoint, grad_x = torch.empty_like(z), torch.empty_like(x, memory_format=torch.contiguous_format)
-        arrays = [z, taps.detach().permute(2, 1, 0).contiguous(), last.detach().t().contiguous(), grad_z, grad_y]
-        _layer_backward(*(a.numpy() for a in arrays), dilation, adjoint.numpy(), grad_x.numpy())
-        shifted = [x[..., k * dilation : k * dilation + samples] for k in range(taps.size(-1))]
-        grad_taps = torch.stack([_outer(adjoint, part) for part in shifted], dim=-1)
-        grad_condition = None
-        if ctx.needs_input_grad[1]:
-            grad_condition = mixer.detach().t() @ adjoint
-        return (
-            grad_x,
-            grad_condition,
-            grad_taps,
-            adjoint.sum(dim=(0, 2)),
-            _outer(adjoint, condition),
-            _outer(grad_y, z),
-            grad_y.sum(dim=(0, 2)),
-            None,
-        )
+        audio, weights, kept = ctx.saved_tensors
+        net, rows = ctx.net, audio.size(0)
+        grad_audio = torch.empty_like(audio)
+        grad_held, grad_weights = audio.new_zeros(rows, int(net.sizes[1])), audio.new_zeros(rows, weights.numel())
+        turned = torch.from_numpy(turn(net, weights.numpy()))
+        arrays = [audio, weights, turned, kept, grads[0].contiguous(), grad_audio, grad_held, grad_weights]
+        backward(net, *(t.numpy() for t in arrays))
+        return grad_audio, grad_held, grad_weights.sum(0), None, None, None
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
-    """Sum over rows and samples of the products of channels, [left channels, right channels]."""
-    return (left @ right.mT).sum(dim=0)
-
-
-def dilated_layer(
-    x: Tensor,
-    condition: Tensor,
-    taps: Tensor,
-    bias: Tensor,
-    mixer: Tensor,
-    last: Tensor,
-    last_bias: Tensor,
-    dilation: int,
-) -> tuple[Tensor, Tensor]:
-    """One layer, on the CPU.
+def cold(net: Layout, audio: Tensor, held: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs from the sample on that has ``reach`` samples before it, differentiable; on the CPU.
 
     Args:
-        x: [rows, channels, samples + reach], with a reach of ``(kernel - 1) * dilation``.
-        condition: what every layer is given beside, [rows, conditions, samples].
-        taps: [outputs, channels, kernel], the latest tap last, as ``Conv1d`` has them.
-        bias: [outputs].
-        mixer: [outputs, conditions].
-        last: the 1×1 convolution, [channels, outputs].
-        last_bias: [channels].
-        dilation: samples between taps.
+        net: sizes and places.
+        audio: [rows, reach + samples].
+        held: biases of all layers' convolutions, with what does not change over a row, [rows, channels of all layers].
+        weights: see :func:`layout`, [weights].
 
     Returns:
-        z [rows, outputs, samples] and y [rows, channels, samples].
+        [rows, samples], and the past of all layers after the last sample for :func:`warm`, without gradients.
     """
-    return _Layer.apply(x, condition, taps, bias, mixer, last, last_bias, dilation)
+    keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (audio, held, weights))
+    history = audio.new_zeros(audio.size(0), net.history_size)
+    return _Network.apply(audio, held, weights, net, history, keeps), history
+
+
+@torch.no_grad()
+def warm(net: Layout, audio: Tensor, held: Tensor, weights: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs for all samples, from the past of all layers [rows, history]; without gradients, on the CPU."""
+    history = history.clone(memory_format=torch.contiguous_format)
+    audio, held, weights = (t.detach().contiguous() for t in (audio, held, weights))
+    out, kept = torch.empty_like(audio), audio.new_empty(audio.size(0), 0, 0, TILE)
+    forward(net, *(t.numpy() for t in (audio, held, weights, history)), True, out.numpy(), kept.numpy())
+    return out, history

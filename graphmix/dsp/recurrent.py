@@ -1,4 +1,4 @@
-r"""Recurrent layers over samples: LSTM and GRU as compiled loops, forward and backward.
+r"""A GRU layer over samples as a compiled loop, forward and backward (an LSTM: :mod:`graphmix.dsp.lstm`).
 
 A recurrent network of audio takes one small step for each sample; a framework that launches an operation for each
 step spends its time on launching. Here a whole signal is one call. What comes from the inputs (``pre``, the product
@@ -6,13 +6,11 @@ with the input weights and the biases) is a matrix product over all samples at o
 have what depends on the previous step:
 
 .. math::
-    i, f, o = \sigma(\cdot),\; g = \tanh(\cdot),\; c[n] = f c[n-1] + i g,\; h[n] = o \tanh(c[n])
-
     r, z = \sigma(\cdot),\; q = \tanh(p_q + r \odot (W_q h[n-1] + b_q)),\; h[n] = (1 - z) q + z h[n-1]
 
-Gates are in PyTorch's order: i, f, g, o and r, z, n. Rows are independent. Gradients may be truncated: they then do
-not pass the beginnings of blocks of ``truncate`` steps (truncated backpropagation through time, Williams & Peng 1990),
-which keeps them bounded over thousands of steps.
+Gates are in PyTorch's order: r, z, n. Rows are independent. Gradients may be truncated: they then do not pass the
+beginnings of blocks of ``truncate`` steps (truncated backpropagation through time, Williams & Peng 1990), which keeps
+them bounded over thousands of steps.
 """
 
 import math
@@ -74,71 +72,6 @@ def _sigmoids(values: np.ndarray, begin: int, end: int) -> None:
 def _tanhs(values: np.ndarray, begin: int, end: int) -> None:
     for j in range(begin, end):
         values[j] = tanh(values[j])
-
-
-@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _lstm(
-    pre: np.ndarray, weight: np.ndarray, h0: np.ndarray, c0: np.ndarray, out: np.ndarray, cells: np.ndarray
-) -> None:
-    """``pre`` becomes the gates; ``cells`` is filled where it has room for all steps, else holds the last."""
-    rows, steps, width = pre.shape[0], pre.shape[1], h0.shape[1]
-    keeps = cells.shape[1] == steps
-    for row in numba.prange(rows):
-        h, c = h0[row].copy(), c0[row].copy()
-        for n in range(steps):
-            gates = pre[row, n]
-            _add_product(h, weight, gates)
-            _sigmoids(gates, 0, 2 * width)
-            _tanhs(gates, 2 * width, 3 * width)
-            _sigmoids(gates, 3 * width, 4 * width)
-            for j in range(width):
-                c[j] = gates[width + j] * c[j] + gates[j] * gates[2 * width + j]
-            for j in range(width):
-                h[j] = gates[3 * width + j] * tanh(c[j])
-                out[row, n, j] = h[j]
-            if keeps:
-                cells[row, n] = c
-        if not keeps:
-            cells[row, 0] = c
-
-
-@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
-def _lstm_backward(
-    gates: np.ndarray,
-    cells: np.ndarray,
-    c0: np.ndarray,
-    weight_t: np.ndarray,
-    grad_out: np.ndarray,
-    grad_h: np.ndarray,
-    grad_c: np.ndarray,
-    grad_pre: np.ndarray,
-    truncate: int,
-) -> None:
-    """``grad_h`` and ``grad_c`` hold the adjoints of the last state and become those of the first."""
-    rows, steps, width = grad_out.shape
-    one = gates.dtype.type(1)
-    for row in numba.prange(rows):
-        dh, dc = grad_h[row], grad_c[row]
-        for n in range(steps - 1, -1, -1):
-            for j in range(width):
-                dh[j] += grad_out[row, n, j]
-            before = cells[row, n - 1] if n > 0 else c0[row]
-            d = grad_pre[row, n]
-            for j in range(width):
-                i, f = gates[row, n, j], gates[row, n, width + j]
-                g, o = gates[row, n, 2 * width + j], gates[row, n, 3 * width + j]
-                t = tanh(cells[row, n, j])
-                dcell = dc[j] + dh[j] * o * (one - t * t)
-                d[j] = dcell * g * i * (one - i)
-                d[width + j] = dcell * before[j] * f * (one - f)
-                d[2 * width + j] = dcell * i * (one - g * g)
-                d[3 * width + j] = dh[j] * t * o * (one - o)
-                dc[j] = dcell * f
-                dh[j] = 0
-            if truncate > 0 and n % truncate == 0:
-                dc[:] = 0
-            else:
-                _add_product(d, weight_t, dh)
 
 
 @numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
@@ -209,32 +142,6 @@ def _gru_backward(
                 _add_product(e, weight_t, dh)
 
 
-class _LSTM(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, pre: Tensor, weight: Tensor, h0: Tensor, c0: Tensor, truncate: int, keeps: bool
-    ) -> tuple[Tensor, Tensor]:
-        gates = pre.detach().clone(memory_format=torch.contiguous_format)
-        h0, c0, columns = h0.detach().contiguous(), c0.detach().contiguous(), weight.detach().t().contiguous()
-        rows, steps, width = pre.size(0), pre.size(1), h0.size(1)
-        out = pre.new_empty(rows, steps, width)
-        cells = pre.new_empty(rows, steps if keeps else 1, width)
-        _lstm(gates.numpy(), columns.numpy(), h0.numpy(), c0.numpy(), out.numpy(), cells.numpy())
-        ctx.save_for_backward(gates, cells, out, weight, h0, c0)
-        ctx.truncate = truncate
-        return out, cells[:, -1].clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        gates, cells, out, weight, h0, c0 = ctx.saved_tensors
-        grad_pre = torch.empty_like(gates)
-        grad_h, grad_c = torch.zeros_like(h0), grads[1].clone(memory_format=torch.contiguous_format)
-        arrays = [gates, cells, c0, weight.detach().contiguous(), grads[0].contiguous(), grad_h, grad_c, grad_pre]
-        _lstm_backward(*(a.numpy() for a in arrays), ctx.truncate)
-        before = torch.cat([h0[:, None], out[:, :-1]], dim=1)
-        return grad_pre, _weight_gradient(grad_pre, before), grad_h, grad_c, None, None
-
-
 class _GRU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pre: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, truncate: int, keeps: bool) -> Tensor:
@@ -265,27 +172,6 @@ def _weight_gradient(adjoint: Tensor, state: Tensor) -> Tensor:
     return adjoint.flatten(0, 1).t() @ state.flatten(0, 1)
 
 
-def lstm(
-    pre: Tensor, weight: Tensor, state: tuple[Tensor, Tensor], truncate: int = 0
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """One LSTM layer over whole signals.
-
-    Args:
-        pre: products with the input weights plus all biases, [rows, samples, 4 * width].
-        weight: of the previous output, [4 * width, width], as PyTorch's ``weight_hh``.
-        state: output and cell before the first sample, [rows, width] each.
-        truncate: gradients do not pass the beginnings of blocks of so many samples; 0 for no limit.
-
-    Returns:
-        Outputs [rows, samples, width], and the state after the last sample.
-    """
-    keeps = torch.is_grad_enabled() and any(t.requires_grad for t in (pre, weight, *state))
-    on_host = [t.cpu() for t in (pre, weight, *state)]  # where there is no loop, on a GPU, the host computes it
-    out, cell = _LSTM.apply(*on_host, truncate, keeps)
-    out, cell = out.to(pre.device), cell.to(pre.device)
-    return out, (out[:, -1], cell)
-
-
 def gru(pre: Tensor, weight: Tensor, bias: Tensor, state: Tensor, truncate: int = 0) -> tuple[Tensor, Tensor]:
     """One GRU layer over whole signals.
 
@@ -295,7 +181,7 @@ def gru(pre: Tensor, weight: Tensor, bias: Tensor, state: Tensor, truncate: int 
         weight: of the previous output, [3 * width, width], as PyTorch's ``weight_hh``.
         bias: the candidate's recurrent bias, [width].
         state: output before the first sample, [rows, width].
-        truncate: as for :func:`lstm`.
+        truncate: gradients do not pass the beginnings of blocks of so many samples; 0 for no limit.
 
     Returns:
         Outputs [rows, samples, width], and the state after the last sample.

@@ -20,6 +20,9 @@ from graphmix.dsp.matrix import multiply
 from graphmix.processors.signals import as_signal
 from graphmix.spec import NodeType
 
+State = tuple[Tensor, ...]
+"""What a processor remembers, tensors whose first axis is nodes or signals; their content is its own business."""
+
 
 class Processor(nn.Module, ABC):
     """A node type and its signal processing.
@@ -111,23 +114,26 @@ class Processor(nn.Module, ABC):
 
     @property
     def resumable(self) -> bool:
-        """True if :meth:`state_after` and :meth:`lead_in` carry all that it remembers from one block to the next.
+        """True if :meth:`resume` carries all that it remembers from one block to the next.
 
         Rendering in blocks then needs no warm-up, however long the memory.
         """
         return False
 
-    def state_after(self, audio: Tensor, params: Tensor) -> Tensor:
-        """The state after the last sample, [nodes, ...]; of a resumable processor.
+    @property
+    def period(self) -> int:
+        """Parts of a signal for a resumable processor begin at multiples of so many samples."""
+        return 1
+
+    def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """One part of a longer signal, wet only, and the state with which the next part begins.
 
         Args:
-            audio: as for :meth:`forward`, from silence on or with a :meth:`lead_in` before it.
+            audio: as for :meth:`forward`.
             params: physical values, [nodes, width].
+            state: that of the part's first sample; None where the signal begins.
+            mark: the sample of this part at which the next one begins.
         """
-        raise TypeError(f"{type(self).__name__} is not resumable")
-
-    def lead_in(self, state: Tensor, params: Tensor) -> Tensor:
-        """Samples that bring a processor at rest into a state, [nodes * inlets, channels, samples]."""
         raise TypeError(f"{type(self).__name__} is not resumable")
 
     @property

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from graphmix.dsp.dynamics import ENERGY_FLOOR, GainComputer, apply_gain_computer
 from graphmix.dsp.envelope import coefficient, smooth
-from graphmix.processors.base import Processor
+from graphmix.processors.base import Processor, State
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 FORGOTTEN_AFTER = 20.0
@@ -99,17 +99,22 @@ class Dynamics(Processor):
         own = type(self)
         return own.gain is Dynamics.gain and own.forward in (Dynamics.forward, KneeDynamics.forward)
 
-    def state_after(self, audio: Tensor, params: Tensor) -> Tensor:
-        """Smoothed energy after the last sample, [nodes]."""
-        return self._energy(_inlets(audio)[:, -1], params)[:, -1]
+    def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """One part of a longer signal; the state is the smoothed energy, [nodes]."""
+        lead = 0
+        if state is not None:
+            audio, lead = torch.cat([self._lead_in(state[0], params).view(*audio.shape[:-1], 1), audio], dim=-1), 1
+        energy = self._energy(_inlets(audio)[:, -1, :, : lead + mark], params)
+        after = energy[:, -1] if energy.size(1) else energy.new_zeros(len(energy))
+        return self(audio, params)[..., lead:], (after,)
 
-    def lead_in(self, state: Tensor, params: Tensor) -> Tensor:
-        """One sample, in the last inlet, after which the smoothed energy is the state's."""
+    def _lead_in(self, state: Tensor, params: Tensor) -> Tensor:
+        """One sample, in the last inlet, after which the smoothed energy is the state's, [nodes, inlets, 2, 1]."""
         attack, _ = self.coefficients(params)
         amplitude = (state.double() / (1 - attack)).sqrt().to(state.dtype)
         lead = amplitude.new_zeros(len(state), len(self.node_type.inlets), 2, 1)
         lead[:, -1] = amplitude[:, None, None]
-        return lead.flatten(0, 1)
+        return lead
 
     def _energy(self, detector: Tensor, params: Tensor) -> Tensor:
         """Smoothed energy of the mid channel, [nodes, 2, samples] -> [nodes, samples]."""

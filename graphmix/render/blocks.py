@@ -3,12 +3,13 @@
 What a processor remembers reaches a block in one of two ways. Filters, delays, reverbs, and processors of your own that
 declare a :meth:`~graphmix.processors.base.Processor.memory`, get a *warm-up*: the block is rendered together with as
 much of the song before it as the longest path of the graph remembers. Compressors and gates, whose time constants may
-be seconds, get none: the state of their detectors is *carried* from block to block
+be seconds, and captured effects get none: the state of their detectors or networks is *carried* from block to block
 (:attr:`~graphmix.processors.base.Processor.resumable`). Nor do plugins, whose state cannot be read: each node has one
 of its own, which is fed every sample once (:attr:`~graphmix.processors.base.Processor.streams`). So memory does not
 depend on time constants, and the result differs from a rendering in one piece by rounding alone.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from graphmix.audio.song import Song
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours
-from graphmix.processors.base import Processor
+from graphmix.processors.base import Processor, State
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.render.schedule import Stage
@@ -51,7 +52,7 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
     rack = rack or Rack.for_types(graph.types.types, graph.sample_rate)
     renderer = BlockRenderer(rack.to(graph.wet.device), graph)
     warmup, ahead = renderer.warmup, renderer.ahead
-    block = max(round(BLOCK_SECONDS * song.sample_rate), warmup)
+    block = _round_up(max(round(BLOCK_SECONDS * song.sample_rate), warmup), renderer.period)
     length = song.num_samples if num_samples is None else num_samples
     mix = torch.zeros(2, length)
     for begin in range(0, length, block):
@@ -88,6 +89,7 @@ class BlockRenderer(Renderer):
     Attributes:
         warmup: samples before a block that have to be rendered with it.
         ahead: samples behind it.
+        period: blocks begin at multiples of so many samples.
     """
 
     def __init__(self, rack: Rack, graph: MixGraph) -> None:
@@ -95,8 +97,10 @@ class BlockRenderer(Renderer):
         self.graph = graph
         self._settled: dict[int, int] = {}
         self._awaited: dict[int, int] = {}
+        kinds = {stage.kind for stage in self.plan(graph).stages}
+        self.period = math.lcm(*(processor.period for processor in rack if processor.node_type.name in kinds))
         self.warmup, self.ahead = self._measure()
-        self._states: dict[int, Tensor] = {}
+        self._states: dict[int, State] = {}
         self._streams: dict[int, _Streams] = {}
         self._start, self._next = 0, 0
 
@@ -120,19 +124,18 @@ class BlockRenderer(Renderer):
             return self._stream(processor, stage, signal, graph)
         if processor is None or not processor.resumable:
             return super().process(stage, signal, graph, response)
-        key = int(stage.nodes[0])
-        params = graph.params[stage.kind].index_select(0, stage.rows)
-        resumes = self._start > 0
-        settled = self._settled[key] if resumes else 0
-        lead = processor.lead_in(self._states[key], params) if resumes else signal[..., :0]
-        resumed = torch.cat([lead, signal[..., settled:]], dim=-1)
-        if self._next > 0:  # where the next block resumes, in samples of this one
-            last = lead.size(-1) + self._next + self._settled[key] - settled
-            ports = resumed.unflatten(0, (-1, stage.inlets)) if stage.inlets > 1 else resumed
-            self._states[key] = processor.state_after(ports[..., :last], params)
-        leaves, energy = super().process(stage, resumed, graph, response)
-        unsettled = leaves.new_zeros(*leaves.shape[:-1], settled)
-        return torch.cat([unsettled, leaves[..., lead.size(-1) :]], dim=-1), energy
+        key, resumes = int(stage.nodes[0]), self._start > 0
+        params, wet = graph.params[stage.kind].index_select(0, stage.rows), graph.wet.index_select(0, stage.nodes)
+        settled, state = (self._settled[key], self._states[key]) if resumes else (0, None)
+        mark = self._next + self._settled[key] - settled  # where the next block resumes, in samples of this one
+        ports = (signal.unflatten(0, (-1, stage.inlets)) if stage.inlets > 1 else signal)[..., settled:]
+        leaves, self._states[key] = processor.resume(ports, params, state, max(0, mark))
+        if stage.outlets > 1:
+            leaves = leaves.flatten(0, 1)
+        else:
+            dry = ports[:, 0] if stage.inlets > 1 else ports
+            leaves = torch.lerp(dry, leaves, wet[:, None, None].to(dry.dtype))
+        return pad(leaves, (settled, 0)), None
 
     def _stream(
         self, processor: Processor, stage: Stage, signal: Tensor, graph: MixGraph
@@ -168,13 +171,14 @@ class BlockRenderer(Renderer):
             resumable = processor is not None and processor.resumable
             for node, row in zip(nodes, stage.rows.tolist(), strict=True):
                 own = (0, 0)
-                if processor is not None and not resumable:
+                if processor is not None:
                     own = processor.memory(self.graph.params[stage.kind][row : row + 1])
+                    own = (0, own[1]) if resumable else own
                 sources = [reach[source] for source in into[node]]
                 before, after = (max((s[side] for s in sources), default=0) for side in (0, 1))
                 reach[node] = before + own[0], after + own[1]
             if resumable:
-                last = self._settled[nodes[0]] = max(reach[node][0] for node in nodes)
+                last = self._settled[nodes[0]] = _round_up(max(reach[node][0] for node in nodes), self.period)
                 reach |= {node: (last, reach[node][1]) for node in nodes}
             if processor is not None and processor.streams:
                 ahead = max(reach[node][1] for node in nodes)
@@ -182,7 +186,11 @@ class BlockRenderer(Renderer):
                 self._awaited[nodes[0]] = ahead - lag
                 reach |= {node: (reach[node][0], ahead) for node in nodes}
         ends = [reach[node] for node in self.graph.nodes_of("out").tolist()]
-        return max(before for before, _ in ends), max(after for _, after in ends)
+        return _round_up(max(before for before, _ in ends), self.period), max(after for _, after in ends)
+
+
+def _round_up(samples: int, period: int) -> int:
+    return -(-samples // period) * period
 
 
 def _rows(graph: MixGraph, song: Song) -> list[int]:

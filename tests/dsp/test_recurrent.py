@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphmix.dsp.recurrent import gru, lstm
+from graphmix.dsp.lstm import lstm
+from graphmix.dsp.recurrent import gru
 
 ROWS, STEPS, INPUTS = 3, 37, 2
 
@@ -15,8 +16,8 @@ def noise(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 def by_loops(layer: nn.LSTM | nn.GRU, x: Tensor, h: Tensor, c: Tensor, truncate: int = 0) -> Tensor:
     if isinstance(layer, nn.LSTM):
-        pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + layer.bias_hh_l0
-        return lstm(pre, layer.weight_hh_l0, (h, c), truncate)[0]
+        held = (layer.bias_ih_l0 + layer.bias_hh_l0).expand(len(x), -1)
+        return lstm(x, held, layer.weight_ih_l0, layer.weight_hh_l0, (h, c), truncate)[0]
     width = layer.hidden_size
     gates_only = torch.cat([layer.bias_hh_l0[: 2 * width], torch.zeros(width, dtype=x.dtype)])
     pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + gates_only
@@ -69,20 +70,39 @@ def test_truncated_gradients_stop_at_the_beginnings_of_blocks(kind: type):
 def test_blocks_with_the_state_carried_over_equal_the_whole():
     layer = nn.LSTM(INPUTS, 5, batch_first=True).double()
     x, state = noise(ROWS, STEPS, INPUTS), (noise(ROWS, 5), noise(ROWS, 5))
-    pre = x @ layer.weight_ih_l0.t() + layer.bias_ih_l0 + layer.bias_hh_l0
+    weights = (layer.bias_ih_l0 + layer.bias_hh_l0).expand(ROWS, -1), layer.weight_ih_l0, layer.weight_hh_l0
     with torch.no_grad():
-        whole, last = lstm(pre, layer.weight_hh_l0, state)
-        first, state = lstm(pre[:, :11], layer.weight_hh_l0, state)
-        second, state = lstm(pre[:, 11:], layer.weight_hh_l0, state)
+        whole, last = lstm(x, *weights, state)
+        first, state = lstm(x[:, :11], *weights, state)
+        second, state = lstm(x[:, 11:], *weights, state)
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     torch.testing.assert_close(state, last)
 
 
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_extreme_inputs_stay_finite(size: float):
-    pre = torch.full((1, 4, 8), size).requires_grad_()
-    out, _ = lstm(pre, torch.randn(8, 2), (torch.zeros(1, 2), torch.zeros(1, 2)))
+    x = torch.full((1, 4, 1), size).requires_grad_()
+    out, _ = lstm(x, torch.zeros(1, 8), torch.ones(8, 1), torch.randn(8, 2), (torch.zeros(1, 2), torch.zeros(1, 2)))
     out.sum().backward()
     assert out.isfinite().all()
-    assert pre.grad is not None
-    assert pre.grad.isfinite().all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 9])
+def test_an_lstm_of_any_number_of_rows_is_its_rows_one_by_one(rows: int):
+    """They go through a step in groups, the last of which may be smaller."""
+    torch.manual_seed(0)
+    x, held, inward, weight = noise(rows, 70, 3), noise(rows, 20), noise(20, 3), noise(20, 5)
+    state = noise(rows, 5), noise(rows, 5)
+    leaves = [t.requires_grad_() for t in (x, held, inward, weight)]
+    out = lstm(*leaves, state)[0]
+    alone = [lstm(x[i : i + 1], held[i : i + 1], inward, weight, (state[0][i : i + 1], state[1][i : i + 1]))[0]
+             for i in range(rows)]  # fmt: skip
+    torch.testing.assert_close(torch.cat(alone), out)
+    for one, other in zip(
+        torch.autograd.grad(out.square().sum(), leaves),
+        torch.autograd.grad(torch.cat(alone).square().sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)

@@ -5,19 +5,19 @@ graph at another rate the audio is resampled on its way in and out (a windowed s
 the lower rate and adds no latency). The weights are fixed; gradients flow to controls and audio.
 """
 
+import copy
 import math
 from os import PathLike
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.models.effects.effect import Control, EffectModel
 from graphmix.models.effects.effect_files import digest_of, load_effect
 from graphmix.models.effects.recurrent_effect import REST_SECONDS
-from graphmix.processors.base import Processor
+from graphmix.processors.base import Processor, State
 from graphmix.spec import NodeType, ParameterSpec
 
 START_WET = 0.01
@@ -59,19 +59,24 @@ class CapturedEffect(Processor):
         self.model = model.eval().requires_grad_(False)
         parameters = tuple(_specification(control) for control in model.config.controls)
         self.node_type = NodeType(name, letter, parameters, source=source or f"{name} {digest_of(model)}")
+        self._double: list[EffectModel] = []
         with torch.no_grad():
             silence = self.model(torch.zeros(1, 256))
         self.keeps_silence = bool(silence.abs().max() < _SILENT)
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only. All nodes pass through the network together."""
-        rows = audio.flatten(0, 1).float()
-        controls = params.repeat_interleave(audio.size(1), dim=0).float()
-        rate, own = self.sample_rate, self.model.config.sample_rate
-        out = self.model(_resample(rows, rate, own), controls)
-        out = _resample(out, own, rate)[:, : rows.size(1)]
-        out = functional.pad(out, (0, rows.size(1) - out.size(1)))
-        return out.view(audio.shape).to(audio.dtype)
+        return self.resume(audio, params, None, 0)[0]
+
+    @property
+    def resumable(self) -> bool:
+        """True: the state of the network is carried, and what the resampling filters reach back to."""
+        return True
+
+    @property
+    def period(self) -> int:
+        """Samples of the graph after which a sample of the network lies at the same time again."""
+        return self.sample_rate // math.gcd(self.sample_rate, self.model.config.sample_rate)
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """As far as the network and the resampling filters reach; a recurrent network half a second."""
@@ -80,6 +85,67 @@ class CapturedEffect(Processor):
         own_samples = round(REST_SECONDS * own) if reach is None else reach
         filters = 0 if rate == own else 2 * (_ZERO_CROSSINGS * max(1, -(-rate // own)) + 1)
         return -(-own_samples * rate // own) + filters, filters
+
+    def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """One part of a longer signal; the state is of signals, [channels in all, ...].
+
+        Where left and right are one signal it passes through the network once, unless gradients of both are asked for.
+        Whether they are is decided by the whole part, and states are kept for both channels.
+        """
+        single = audio.size(1) == 2 and not audio.requires_grad and torch.equal(audio[:, 0], audio[:, 1])
+        single = single and (state is None or all(torch.equal(part[::2], part[1::2]) for part in state))
+        channels = 1 if single else audio.size(1)
+        dtype = torch.float64 if audio.dtype == torch.float64 else torch.float32
+        rows = audio[:, :channels].flatten(0, 1).to(dtype)
+        controls = params.repeat_interleave(channels, dim=0).to(dtype)
+        if state is not None and single:
+            state = tuple(part[::2] for part in state)
+        out, after = self._resume_rows(rows, controls, state, mark)
+        if single:
+            after = tuple(part.repeat_interleave(2, dim=0) for part in after)
+        return out.unflatten(0, (-1, channels)).expand(audio.shape).to(audio.dtype), after
+
+    def _resume_rows(self, rows: Tensor, controls: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """The same for signals [rows, samples], in the graph's rate."""
+        rate, own, model = self.sample_rate, self.model.config.sample_rate, self._model(rows.dtype)
+        unit = model.normalized(controls, rows)
+        if rate == own:
+            inner = model.rest(unit) if state is None else state
+            return _in_two(model, rows, unit, inner, mark)
+        periods, own_period = -(-self._reach // self.period), own * self.period // rate
+        length, own_length = periods * self.period, periods * own_period  # of what is kept of the past
+        if state is None:
+            zeros = rows.new_zeros(len(rows), 1)
+            state = zeros.expand(-1, length), zeros.expand(-1, own_length), *model.rest(unit)
+        silence = rows.new_zeros(len(rows), length)  # what the filters need of the time after the last sample
+        before = torch.cat([state[0], rows, silence], dim=-1)
+        inner, own_mark = state[2:], mark // self.period * own_period
+        made, inner = _in_two(model, _resample(before, rate, own)[:, own_length:], unit, inner, own_mark)
+        made = torch.cat([state[1], made], dim=-1)
+        out = _resample(made, own, rate)[:, length : length + rows.size(1)]
+        return out, (before[:, mark : mark + length], made[:, own_mark : own_mark + own_length], *inner)
+
+    @property
+    def _reach(self) -> int:
+        """Samples of the graph that a resampling filter reaches to either side, and one period."""
+        return self.memory(torch.zeros(1, 0))[1] + self.period
+
+    def _model(self, dtype: torch.dtype) -> EffectModel:
+        """The network in the precision of the signals."""
+        if dtype == torch.float32:
+            return self.model
+        if not self._double:
+            self._double.append(copy.deepcopy(self.model).double())
+        return self._double[0]
+
+
+def _in_two(model: EffectModel, audio: Tensor, unit: Tensor, state: State, mark: int) -> tuple[Tensor, State]:
+    """A whole signal, and the state after ``mark`` samples of it."""
+    if mark == 0:
+        return model.follow(audio, unit, state)[0], state
+    first, state = model.follow(audio[:, :mark], unit, state)
+    rest, _ = model.follow(audio[:, mark:], unit, state)
+    return torch.cat([first, rest], dim=-1), state
 
 
 def _specification(control: Control) -> ParameterSpec:

@@ -113,6 +113,11 @@ class EffectModel(nn.Module, ABC):
         """One block: audio [rows, samples], controls as for :meth:`rest`, and the state after the block before."""
 
     @property
+    def block(self) -> int:
+        """Samples at a time where a whole signal is rendered without gradients."""
+        return BLOCK
+
+    @property
     def context(self) -> int:
         """Samples before the first one that counts in training: what an output depends on, or time to settle."""
         return WARM_UP if self.reach is None else self.reach
@@ -157,14 +162,19 @@ class EffectModel(nn.Module, ABC):
     def forward(self, audio: Tensor, controls: Tensor | None = None) -> Tensor:
         """A whole signal, from rest."""
         unit = self.normalized(controls, audio)
-        state = self.rest(unit)
-        if torch.is_grad_enabled() or audio.size(-1) <= BLOCK:
-            return self.run(audio, unit, state)[0]
-        blocks = []
-        for block in audio.split(BLOCK, dim=-1):
-            out, state = self.run(block, unit, state)
-            blocks.append(out)
-        return torch.cat(blocks, dim=-1)
+        return self.follow(audio, unit, self.rest(unit))[0]
+
+    def follow(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
+        """As :meth:`run`, for a signal of any length: without gradients in blocks, so that it takes little memory."""
+        if audio.size(-1) == 0:
+            return audio, state
+        if torch.is_grad_enabled() or audio.size(-1) <= self.block:
+            return self.run(audio, controls, state)
+        out = torch.empty_like(audio, memory_format=torch.contiguous_format)
+        for begin in range(0, audio.size(-1), self.block):
+            block = audio[..., begin : begin + self.block]
+            out[..., begin : begin + self.block], state = self.run(block, controls, state)
+        return out, state
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphmix.dsp.recurrent import gru, lstm
+from graphmix.dsp.lstm import lstm
+from graphmix.dsp.recurrent import gru
 from graphmix.models.effects.effect import BLOCK, EffectConfig, EffectModel, State
 
 REST_SECONDS = 0.5
@@ -85,19 +86,19 @@ class RecurrentEffect(EffectModel):
         layers, after = self.config.layers, list(state)
         signal = audio[..., None]
         for i, cell in enumerate(self.cells):
-            weight, held = cell.weight_ih_l0, 0
+            weight, held = cell.weight_ih_l0, audio.new_zeros(audio.size(0), 1)
             if i == 0:  # controls do not move: their part of the product is a bias of each row
-                held = (controls @ weight[:, 1:].t())[:, None]
+                held = controls @ weight[:, 1:].t()
                 weight = weight[:, :1]
             if self.config.model == "lstm":
-                pre = signal @ weight.t() + (cell.bias_ih_l0 + cell.bias_hh_l0) + held
+                bias = (cell.bias_ih_l0 + cell.bias_hh_l0).expand(audio.size(0), -1) + held
                 signal, (after[i], after[layers + i]) = lstm(
-                    pre, cell.weight_hh_l0, (state[i], state[layers + i]), self.config.truncate
+                    signal, bias, weight, cell.weight_hh_l0, (state[i], state[layers + i]), self.config.truncate
                 )
             else:
                 width = self.config.hidden
                 bias = torch.cat([cell.bias_hh_l0[: 2 * width], torch.zeros_like(cell.bias_hh_l0[:width])])
-                pre = signal @ weight.t() + (cell.bias_ih_l0 + bias) + held
+                pre = signal @ weight.t() + (cell.bias_ih_l0 + bias + held)[:, None]
                 signal, after[i] = gru(
                     pre, cell.weight_hh_l0, cell.bias_hh_l0[2 * width :], state[i], self.config.truncate
                 )
