@@ -53,7 +53,8 @@ def test_blocks_equal_the_whole(name: str, rate: int):
     stems[1, 1] = stems[1, 0]  # mono
     followed = torch.nn.functional.pad(stems, (0, BlockRenderer(rack, graph).ahead))  # blocks look on into silence
     whole = Renderer(rack)(graph, followed)[..., : stems.size(-1)]
-    torch.testing.assert_close(in_blocks(rack, graph, stems, 0.4), whole, rtol=1e-5, atol=1e-5)
+    peak = max(1.0, float(whole.abs().max()))
+    torch.testing.assert_close(in_blocks(rack, graph, stems, 0.4), whole, rtol=1e-4, atol=1e-5 * peak)
 
 
 def test_the_state_of_a_network_needs_no_warmup():
