@@ -51,7 +51,8 @@ Row = dict[str, Any]
 
 def overdrive(path: Path) -> Path:
     """A device with a closed form: one-pole high-pass, hyperbolic tangent with a bias, one-pole low-pass."""
-    model = build_effect({"model": "grey_box", "sample_rate": RATE, "taps": TAPS, "points": 1025})
+    sizes = {"taps": TAPS, "direct": TAPS, "resonances": 0, "points": 1025, "dynamics": False}
+    model = build_effect({"model": "grey_box", "sample_rate": RATE, **sizes})
     assert isinstance(model, GreyBoxEffect), "as it was asked for"
     times = torch.arange(TAPS)
     low = math.exp(-2 * math.pi * LOW_PASS_HZ / RATE)
@@ -59,13 +60,12 @@ def overdrive(path: Path) -> Path:
     high_pass = -(1 - slow) * slow**times
     high_pass[0] += 1
     with torch.no_grad():
-        model.filters[0] = high_pass
-        model.filters[1] = (1 - low) * low**times
+        responses = torch.stack([high_pass, (1 - low) * low**times])
+        model.filters.copy_(torch.linalg.lstsq(model.basis.t().double(), responses.t().double()).solution.t())
         drive = DRIVE_DB / 20 * math.log(10)
         scale, bias = 4.0, 0.2
-        levels = scale * torch.linspace(-1, 1, 1025)
-        model.curve.copy_(0.35 * (torch.tanh(levels + bias) - math.tanh(bias)))
-        model.drive.fill_(drive - math.log(scale))
+        model.curves[0] = 0.35 * (torch.tanh(scale * model.axis + bias) - math.tanh(bias))
+        model.gains[0] = drive - math.log(scale)
     return save_effect(model, path)
 
 

@@ -5,15 +5,17 @@ from pathlib import Path
 import torch
 
 from graphmix.models.effects import build_effect, save_effect
+from graphmix.models.effects.grey_box import GreyBoxEffect
 from tests.small_song import RATE
 
 
 def write_amp(folder: Path, name: str = "amp", drive: float = 2.0, rate: int = RATE) -> Path:
     """A waveshaper, in closed form: tanh(4 x) / 2 after some drive in nepers."""
-    model = build_effect({"model": "grey_box", "sample_rate": rate, "taps": 4, "points": 257})
+    model = build_effect({"model": "grey_box", "sample_rate": rate, "taps": 4, "points": 257, "dynamics": False})
+    assert isinstance(model, GreyBoxEffect), "as it was asked for"
     with torch.no_grad():
-        model.get_parameter("curve").copy_(torch.tanh(4 * torch.linspace(-1, 1, 257)) / 2)
-        model.get_parameter("drive").fill_(drive - 1)
+        model.curves[0] = torch.tanh(4 * model.axis) / 2
+        model.gains[0] = drive - 1
     return save_effect(model, _file(folder, name))
 
 

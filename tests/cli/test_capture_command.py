@@ -77,7 +77,7 @@ BAD_RECORDINGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
     "silence": (np.zeros_like, "wet.wav is silent (peak 0): was the device switched on and recorded?"),
     "much longer": (lambda x: np.pad(x, (0, 11 * RATE)), "is 11.0 s longer than"),
     "another take": (lambda x: 0.1 * np.random.default_rng(9).standard_normal(len(x)), "have nothing in common"),
-    "stereo": (lambda x: np.stack([saturate(x), x]), "has two different channels"),
+    "stereo": (lambda x: np.stack([saturate(x), x]), "a stereo effect, and a model has one channel in"),
 }
 
 

@@ -14,6 +14,7 @@ through points that lie closer together near zero, where a drive bends them, and
 import math
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -49,9 +50,9 @@ class GreyBoxConfig(EffectConfig):
     """
 
     model: Literal["grey_box"] = "grey_box"
-    taps: int = Field(default=4096, ge=1, le=1 << 16)
+    taps: int = Field(default=4096, ge=1, le=1 << 15)
     direct: int = Field(default=32, ge=1, le=1024)
-    resonances: int = Field(default=24, ge=0, le=256)
+    resonances: int = Field(default=24, ge=0, le=64)
     shapers: int = Field(default=1, ge=0, le=8)
     points: int = Field(default=41, ge=3, le=1025)
     dynamics: bool = True
@@ -67,13 +68,13 @@ class GreyBoxEffect(EffectModel):
 
     def __init__(self, config: GreyBoxConfig) -> None:
         super().__init__(config)
-        basis = torch.from_numpy(filter_basis(config.taps, config.direct, config.resonances, config.sample_rate))
-        self.register_buffer("basis", basis.float(), persistent=False)
+        basis = filter_basis(config.taps, config.direct, config.resonances, config.sample_rate)
+        self.register_buffer("basis", torch.from_numpy(basis).float(), persistent=False)
         axis = torch.linspace(-1, 1, config.points, dtype=torch.float64) * math.asinh(DENSITY)
         self.register_buffer("axis", (torch.sinh(axis) / DENSITY).float(), persistent=False)
-        identity = torch.linalg.lstsq(basis.t(), torch.eye(config.taps, 1, dtype=torch.float64)).solution[:, 0]
+        identity = torch.from_numpy(np.linalg.lstsq(basis.T, np.eye(config.taps, 1)[:, 0], rcond=None)[0]).float()
         filters = config.shapers + 1
-        self.filters = nn.Parameter(identity.float().repeat(filters, 1))
+        self.filters = nn.Parameter(identity.repeat(filters, 1))
         """Coefficients of each filter, [filters, functions]."""
         self.gains = nn.Parameter(torch.zeros(filters))
         """Of each filter, in nepers."""
