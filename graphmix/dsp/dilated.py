@@ -27,6 +27,7 @@ from torch import Tensor
 from graphmix.dsp.dilated_backward import backward, turn
 from graphmix.dsp.dilated_forward import forward
 from graphmix.dsp.dilated_layout import TILE, ArraySizes, Layout, layout
+from graphmix.dsp.threads import at_most
 
 __all__ = ["ArraySizes", "Layout", "cold", "layout", "warm"]
 
@@ -41,7 +42,8 @@ class _Network(torch.autograd.Function):
         out = audio.new_empty(audio.size(0), samples - net.reach)
         tiles = -(-samples // TILE) if keeps else 0
         kept = audio.new_empty(audio.size(0), tiles, int(net.sizes[1]), TILE)
-        forward(net, *(t.numpy() for t in (audio, held, weights, history)), False, out.numpy(), kept.numpy())
+        with at_most(len(audio)):
+            forward(net, *(t.numpy() for t in (audio, held, weights, history)), False, out.numpy(), kept.numpy())
         ctx.save_for_backward(audio, weights, kept)
         ctx.net = net
         return out
@@ -54,7 +56,8 @@ class _Network(torch.autograd.Function):
         grad_held, grad_weights = audio.new_zeros(rows, int(net.sizes[1])), audio.new_zeros(rows, weights.numel())
         turned = torch.from_numpy(turn(net, weights.numpy()))
         arrays = [audio, weights, turned, kept, grads[0].contiguous(), grad_audio, grad_held, grad_weights]
-        backward(net, *(t.numpy() for t in arrays))
+        with at_most(rows):
+            backward(net, *(t.numpy() for t in arrays))
         return grad_audio, grad_held, grad_weights.sum(0), None, None, None
 
 
@@ -81,5 +84,6 @@ def warm(net: Layout, audio: Tensor, held: Tensor, weights: Tensor, history: Ten
     history = history.clone(memory_format=torch.contiguous_format)
     audio, held, weights = (t.detach().contiguous() for t in (audio, held, weights))
     out, kept = torch.empty_like(audio), audio.new_empty(audio.size(0), 0, 0, TILE)
-    forward(net, *(t.numpy() for t in (audio, held, weights, history)), True, out.numpy(), kept.numpy())
+    with at_most(len(audio)):
+        forward(net, *(t.numpy() for t in (audio, held, weights, history)), True, out.numpy(), kept.numpy())
     return out, history

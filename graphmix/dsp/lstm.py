@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from graphmix.dsp.powers import FASTMATH
 from graphmix.dsp.recurrent import tanh
+from graphmix.dsp.threads import at_most
 from graphmix.dsp.tiles import LANES, add_product, add_product_of_rows
 
 _TILE = 32
@@ -169,7 +170,8 @@ class _LSTM(torch.autograd.Function):
         out, last = x.new_empty(rows, steps, width), torch.empty_like(tensors[5])
         kept = x.new_empty(rows * steps if keeps else 0, weight.size(1))
         cells = x.new_empty(len(kept), width)
-        _forward(*(t.numpy() for t in (*tensors, out, last, kept, cells)), together)
+        with at_most(-(-rows // together)):
+            _forward(*(t.numpy() for t in (*tensors, out, last, kept, cells)), together)
         ctx.save_for_backward(*tensors, out, kept, cells)
         ctx.truncate, ctx.together = truncate, together
         return out, last
@@ -185,7 +187,8 @@ class _LSTM(torch.autograd.Function):
         grad_inward, grad_weight = (t.new_zeros(groups, *t.shape) for t in (inward, weight))
         arrays = [x, inward, turned, h0, c0, out, kept, cells, grads[0].contiguous()]
         arrays += [grad_h, grad_c, grad_x, grad_held, grad_inward, grad_weight]
-        _backward(*(t.numpy() for t in arrays), ctx.truncate, ctx.together)
+        with at_most(groups):
+            _backward(*(t.numpy() for t in arrays), ctx.truncate, ctx.together)
         first = grad_x if ctx.needs_input_grad[0] else None
         return first, grad_held, grad_inward.sum(0), grad_weight.sum(0), grad_h, grad_c, None, None
 
