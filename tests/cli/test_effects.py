@@ -115,7 +115,7 @@ def test_a_songbook_has_an_effect_and_an_estimator_learns_from_it(program: Progr
     assert graph.nodes_of("amp").numel() == 2
     config = tmp_path / "config.toml"
     config.write_text(
-        '[model]\nname = "mean"\nsample_rate = 16000\n[data]\nvalidation = 0\n[training]\nsteps = 0\n[device]\n'
+        '[model]\nname = "mean_parameters"\nsample_rate = 16000\n[data]\nvalidation = 0\n[training]\nsteps = 0\n[device]\n'
         'accelerator = "cpu"\n'
     )
     learnt = ("--songs", book, "--chain", "aecnsgdr", "--effect", f"a={amp}")
@@ -125,12 +125,12 @@ def test_a_songbook_has_an_effect_and_an_estimator_learns_from_it(program: Progr
     predicted = program("predict", book / "song_00000" / "dry", "--model", tmp_path / "trained", "-o", tmp_path / "new")
     assert predicted.status == 0, predicted.err
     assert load_graph(tmp_path / "new" / "graph.safetensors").types.by_letter("a").source.startswith("amp.safetensors")
-    scored = program("evaluate", tmp_path / "trained", "sum", "--songs", book, "--device", "cpu")
+    scored = program("evaluate", tmp_path / "trained", "--songs", book, "--device", "cpu")
     assert scored.status == 0, scored.err
 
 
 def test_names_that_are_taken_get_the_letter(tmp_path: Path, amp: Path):
     other, gain = write_amp(tmp_path / "other", drive=3.0), write_amp(tmp_path, "gain")
-    effects = load_effects([f"a={amp}", f"b={other}", f"x={gain}"], RATE)
-    assert [effect.node_type.name for effect in effects] == ["amp", "amp_b", "gain_x"]
-    assert Rack.console("axbg", RATE, effects).names == ("amp", "gain_x", "amp_b", "gain")
+    effects = load_effects([f"a={amp}", f"b={other}", f"w={gain}"], RATE)
+    assert [effect.node_type.name for effect in effects] == ["amp", "amp_b", "gain_w"]
+    assert Rack.console("awbg", RATE, effects).names == ("amp", "gain_w", "amp_b", "gain")
