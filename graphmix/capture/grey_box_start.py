@@ -32,13 +32,19 @@ REFINEMENTS = (1.8, 1.3, 1.1, 1.04)
 ALTERNATIONS = 2
 """Between the last filter and the gain computer or the last curve."""
 DRIVES = (0.5, 2.0, 8.0, 32.0, 128.0)
-TONES: tuple[tuple[str, float] | None, ...] = (
-    None, ("highpass", 150.0), ("highpass", 800.0), ("lowpass", 800.0), ("lowpass", 3000.0),
-)  # fmt: skip
+TONES = (("highpass", 150.0), ("highpass", 800.0), ("lowpass", 800.0), ("lowpass", 3000.0))
 """Filters before a waveshaper, of first order."""
+BAND_DRIVES = (4.0, 8.0, 16.0)
+TURNS = (1, 0, -1)
+"""Which way neighbouring bands differ by 90 degrees, if they do."""
+CROSSOVERS_HZ = (100.0, 6000.0)
+"""The lowest and the highest of equal ratios between them, before they are moved."""
+CROSSOVER_ORDER = 3
+CROSSOVER_MOVES = (1.6, 1.25)
 BIASES = (-0.4, 0.4)
 SMALLEST_GAIN = 1e-3
-RIDGE = 1e-8
+RIDGE, BAND_RIDGE = 1e-8, 1e-3
+"""Relative to the mean diagonal of normal equations; bands have filters for frequencies that hardly reach them."""
 CURVE_SMOOTHNESS = 1e-5
 """Weight of the second differences of a curve's points."""
 _EVERY = 4
@@ -60,24 +66,27 @@ def start_grey_box(model: GreyBoxEffect, pairs: Sequence[tuple[Tensor, Tensor]])
         Error-to-signal ratios of what was tried, on what was looked at: ``filter``, ``gain computer``, ``waveshaper``.
     """
     excerpts = _excerpts(pairs, model.config.sample_rate)
-    weights, error = _last_filter(model, excerpts)
-    model.filters[-1] = weights
-    tried = {"filter": error}
+    tried = {"filter": _set_last_filters(model, excerpts, 1)}
+    tones = _tones(model)
     if model.config.dynamics:
         tried["gain computer"], dynamics = _best_dynamics(model, excerpts)
     if model.config.shapers:
-        tried["waveshaper"], shaper = _best_shaper(model, excerpts)
+        if model.config.branches > 1:
+            tried["bands"], bands = _best_bands(model, excerpts)
+        tried["waveshaper"], shaper = _best_shaper(model, excerpts, tones)
     best = min(tried, key=lambda name: tried[name])
-    if best == "waveshaper":
-        _set_shaper(model, *shaper, excerpts)
-        model.filters[-1] = _last_filter(model, excerpts)[0]
+    if best == "bands":
+        tried[best] = _set_bands(model, excerpts, bands)
+    elif best == "waveshaper":
+        _set_shaper(model, shaper, excerpts, 0, tones)
+        _set_last_filters(model, excerpts, 1)
         for _ in range(ALTERNATIONS):
-            model.curves[-1] = _last_curve(model, excerpts)
-            model.filters[-1], tried["waveshaper"] = _last_filter(model, excerpts)
+            model.curves[_last_shaper(model, 0)] = _last_curve(model, excerpts)
+            tried[best] = _set_last_filters(model, excerpts, 1)
     elif best == "gain computer":
         for _ in range(ALTERNATIONS):
             _set_dynamics(model, *dynamics)
-            model.filters[-1] = _last_filter(model, [(x, y / _gain(model, x)) for x, y in excerpts])[0]
+            _set_last_filters(model, [(x, y / _gain(model, x)) for x, y in excerpts], 1)
             tried["gain computer"], dynamics = _best_dynamics(model, excerpts, dynamics[0])
         _set_dynamics(model, *dynamics)
     return tried
@@ -97,19 +106,29 @@ def _excerpts(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) -> Excer
     return found
 
 
-def _before_last(model: GreyBoxEffect, audio: Tensor) -> Tensor:
-    """What comes into the last filter."""
+def _last_filter(model: GreyBoxEffect, branch: int) -> int:
+    return model.branches()[branch][0][-1]
+
+
+def _last_shaper(model: GreyBoxEffect, branch: int) -> int:
+    return model.branches()[branch][1][-1]
+
+
+def _before_last(model: GreyBoxEffect, audio: Tensor, branch: int) -> Tensor:
+    """What comes into the last filter of a branch."""
     if not model.config.shapers:
         return audio
-    return model.shape(_before_last_curve(model, audio), model.curves[-1:])[0]
+    last = _last_shaper(model, branch)
+    return model.shape(_before_last_curve(model, audio, branch), model.curves[last : last + 1])[0]
 
 
-def _before_last_curve(model: GreyBoxEffect, audio: Tensor) -> Tensor:
-    """What comes into the last waveshaper, [1, samples]."""
+def _before_last_curve(model: GreyBoxEffect, audio: Tensor, branch: int) -> Tensor:
+    """What comes into the last waveshaper of a branch, [1, samples]."""
     responses = model.settings(audio.new_zeros(1, len(model.config.controls)))[0]
-    signal = _convolve(audio[None], responses[:, 0])
-    for i in range(1, model.config.shapers):
-        signal = _convolve(model.shape(signal, model.curves[i - 1 : i]), responses[:, i])
+    (first, *filters), shapers = model.branches()[branch]
+    signal = _convolve(audio[None], responses[:, first])
+    for i, shaper in zip(filters[:-1], shapers, strict=False):
+        signal = _convolve(model.shape(signal, model.curves[shaper : shaper + 1]), responses[:, i])
     return signal
 
 
@@ -119,25 +138,40 @@ def _convolve(signal: Tensor, response: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, n_fft)[..., : signal.size(-1)]
 
 
-def _last_filter(model: GreyBoxEffect, excerpts: Excerpts) -> tuple[Tensor, float]:
-    """Least-squares coefficients of the last filter given what is before it, and their error-to-signal ratio."""
+def _set_last_filters(model: GreyBoxEffect, excerpts: Excerpts, branches: int) -> float:
+    """Set the last filters of the first branches, by least squares given what is before them.
+
+    Returns:
+        Their error-to-signal ratio.
+    """
     basis, taps = model.basis.double(), model.config.taps
-    normal, right, energy = torch.zeros(len(basis), len(basis)).double(), torch.zeros(len(basis)).double(), 0.0
+    size = len(basis)
+    normal, right, energy = torch.zeros(branches * size, branches * size).double(), [0.0] * branches, 0.0
+    responses = torch.fft.rfft(basis, 2 * taps)
     for dry, wet in excerpts:
-        signal, wet = _before_last(model, dry).double(), wet.double()
-        n_fft = good_length(signal.numel() + taps)
-        spectrum, target = torch.fft.rfft(signal, n_fft), torch.fft.rfft(wet, n_fft)
-        own = torch.fft.irfft(spectrum.abs().square(), n_fft)[:taps]
-        circle = torch.cat([own, own[:1] * 0, own[1:].flip(0)])
-        coloured = torch.fft.irfft(torch.fft.rfft(basis, 2 * taps) * torch.fft.rfft(circle), 2 * taps)[:, :taps]
-        normal += coloured @ basis.t()
-        right += basis @ torch.fft.irfft(spectrum.conj() * target, n_fft)[:taps]
-        energy += float(wet.square().sum())
-    normal += RIDGE * normal.diagonal().mean() * torch.eye(len(basis)).double()
-    weights = torch.linalg.solve(normal, right)
-    error = (energy - 2 * weights @ right + weights @ normal @ weights) / max(energy, 1e-20)
-    gain = model.gains[-1].double().exp()
-    return (weights / gain).float(), float(error.clamp(min=0))
+        n_fft = good_length(wet.numel() + taps)
+        target = torch.fft.rfft(wet.double(), n_fft)
+        spectra = [torch.fft.rfft(_before_last(model, dry, i).double(), n_fft) for i in range(branches)]
+        for i, a in enumerate(spectra):
+            right[i] = right[i] + basis @ torch.fft.irfft(a.conj() * target, n_fft)[:taps]
+            for j, b in enumerate(spectra[: i + 1]):
+                cross = torch.fft.irfft(a.conj() * b, n_fft)
+                circle = torch.cat([cross[:taps], cross[:1] * 0, cross[n_fft - taps + 1 :]])
+                coloured = torch.fft.irfft(responses * torch.fft.rfft(circle), 2 * taps)[:, :taps]
+                block = basis @ coloured.t()
+                normal[i * size : (i + 1) * size, j * size : (j + 1) * size] += block
+                if j < i:
+                    normal[j * size : (j + 1) * size, i * size : (i + 1) * size] += block.t()
+        energy += float(wet.double().square().sum())
+    ridge = RIDGE if branches == 1 else BAND_RIDGE
+    normal += ridge * normal.diagonal().mean() * torch.eye(len(normal)).double()
+    products = torch.cat(right)
+    weights = torch.linalg.solve(normal, products)
+    for i, part in enumerate(weights.split(size)):
+        last = _last_filter(model, i)
+        model.filters[last] = (part / model.gains[last].double().exp()).float()
+    error = (energy - 2 * weights @ products + weights @ normal @ weights) / max(energy, 1e-20)
+    return float(error.clamp(min=0))
 
 
 # --- gain computer
@@ -162,7 +196,7 @@ def _best_dynamics(
     model: GreyBoxEffect, excerpts: Excerpts, near: tuple[float, float] | None = None
 ) -> tuple[float, Dynamics]:
     """The gain computer, given the last filter, and its error; its times are searched near given ones, or anywhere."""
-    response = model.settings(torch.zeros(1, len(model.config.controls)))[0][:, -1]
+    response = model.settings(torch.zeros(1, len(model.config.controls)))[0][:, _last_filter(model, 0)]
     filtered = []
     for x, y in excerpts:
         settled = slice(round(SETTLING_SHARE * len(x)), None, _EVERY)
@@ -212,20 +246,29 @@ def _fit_gains(
 
 # --- waveshaper
 
-Shaper = tuple[tuple[str, float] | None, float, float]
-"""Tone before it, drive, bias."""
+Shaper = tuple[int, float, float]
+"""Number of the filter before it, drive, bias."""
+Tones = list[NDArray[np.float64]]
+"""Impulse responses of filters before a waveshaper, tried in turn."""
 
 
-def _best_shaper(model: GreyBoxEffect, excerpts: Excerpts) -> tuple[float, Shaper]:
-    """The last waveshaper, and its error with the best filter after it."""
+def _tones(model: GreyBoxEffect) -> Tones:
+    """No filter, and filters of first order."""
+    impulse = np.zeros(model.config.taps)
+    impulse[0] = 1
+    return [impulse, *(lfilter(*butter(1, hz, kind, fs=model.config.sample_rate), impulse) for kind, hz in TONES)]
+
+
+def _best_shaper(model: GreyBoxEffect, excerpts: Excerpts, tones: Tones) -> tuple[float, Shaper]:
+    """The last waveshaper of the first branch, and its error with the best filter after it."""
     kept = model.filters.clone(), model.gains.clone(), model.curves.clone()
     tried: dict[Shaper, float] = {}
 
     def attempt(shaper: Shaper) -> None:
-        _set_shaper(model, *shaper, excerpts)
-        tried[shaper] = _last_filter(model, excerpts)[1]
+        _set_shaper(model, shaper, excerpts, 0, tones)
+        tried[shaper] = _set_last_filters(model, excerpts, 1)
 
-    for tone in TONES:
+    for tone in range(len(tones)):
         for drive in DRIVES:
             attempt((tone, drive, 0.0))
     tone, drive, _ = min(tried, key=lambda shaper: tried[shaper])
@@ -239,12 +282,12 @@ def _best_shaper(model: GreyBoxEffect, excerpts: Excerpts) -> tuple[float, Shape
 
 
 def _last_curve(model: GreyBoxEffect, excerpts: Excerpts) -> Tensor:
-    """Least-squares points of the last waveshaper's curve given its input and the filter after it, [points]."""
+    """Least-squares points of the first branch's last waveshaper given its input and the filter after it, [points]."""
     points = model.config.points
     normal, right = torch.zeros(points, points).double(), torch.zeros(points).double()
-    response = model.settings(torch.zeros(1, len(model.config.controls)))[0][:, -1]
+    response = model.settings(torch.zeros(1, len(model.config.controls)))[0][:, _last_filter(model, 0)]
     for dry, wet in excerpts:
-        signal = _before_last_curve(model, dry)
+        signal = _before_last_curve(model, dry, 0)
         pulses = _convolve(model.shape(signal.expand(points, -1), torch.eye(points)), response).double()
         normal += pulses @ pulses.t()
         right += pulses @ wet.double()
@@ -254,22 +297,83 @@ def _last_curve(model: GreyBoxEffect, excerpts: Excerpts) -> Tensor:
     return torch.linalg.solve(normal, right).float()
 
 
-def _set_shaper(
-    model: GreyBoxEffect, tone: tuple[str, float] | None, drive: float, bias: float, excerpts: Excerpts
-) -> None:
-    """A filter of first order and a hyperbolic tangent in the place of the first filter and the last waveshaper.
+def _set_shaper(model: GreyBoxEffect, shaper: Shaper, excerpts: Excerpts, branch: int, tones: Tones) -> None:
+    """A filter and a hyperbolic tangent in the place of a branch's first filter and last waveshaper.
 
     Whatever comes out of the filter has its peak at 1, where the points of the curve end.
     """
-    impulse = np.zeros(model.config.taps)
-    impulse[0] = 1
-    if tone is not None:
-        kind, hz = tone
-        impulse = lfilter(*butter(1, hz, kind, fs=model.config.sample_rate), impulse)
-    coefficients = torch.linalg.lstsq(model.basis.double().t(), torch.from_numpy(impulse)[:, None]).solution[:, 0]
-    model.filters[0] = coefficients.float()
-    response = (coefficients @ model.basis.double()).float()[None]
+    tone, drive, bias = shaper
+    basis = model.basis.double()
+    coefficients = torch.linalg.lstsq(basis.t(), torch.from_numpy(tones[tone])[:, None]).solution[:, 0]
+    first = model.branches()[branch][0][0]
+    model.filters[first] = coefficients.float()
+    response = (coefficients @ basis).float()[None]
     peak = max(float(_convolve(x[None], response).abs().max()) for x, _ in excerpts)
-    model.gains[0] = -float(np.log(max(peak, 1e-6)))
+    model.gains[first] = -float(np.log(max(peak, 1e-6)))
     curve = torch.tanh(drive * model.axis + bias) - float(np.tanh(bias))
-    model.curves[-1] = curve / float(curve.abs().max())
+    model.curves[_last_shaper(model, branch)] = curve / float(curve.abs().max())
+
+
+# --- waveshapers in bands
+
+Bands = tuple[tuple[float, ...], int, float]
+"""Crossover frequencies in Hz, which way neighbours differ by 90 degrees, drive."""
+
+
+def _best_bands(model: GreyBoxEffect, excerpts: Excerpts) -> tuple[float, Bands]:
+    """A waveshaper for each band of the best linear filter, and their error with the best filters after them."""
+    kept = model.filters.clone(), model.gains.clone(), model.curves.clone()
+    tried: dict[Bands, float] = {}
+
+    def attempt(bands: Bands) -> None:
+        if bands not in tried:
+            for parameter, value in zip((model.filters, model.gains, model.curves), kept, strict=True):
+                parameter.copy_(value)
+            tried[bands] = _set_bands(model, excerpts, bands)
+
+    def best() -> Bands:
+        return min(tried, key=lambda bands: tried[bands])
+
+    start = tuple(float(hz) for hz in np.geomspace(*CROSSOVERS_HZ, model.config.branches - 1))
+    for turn in TURNS:
+        attempt((start, turn, BAND_DRIVES[1]))
+    for drive in BAND_DRIVES:
+        attempt((start, best()[1], drive))
+    for factor in CROSSOVER_MOVES:
+        for i in range(len(start)):
+            crossovers, turn, drive = best()
+            for hz in (crossovers[i] * factor, crossovers[i] / factor):
+                moved = (*crossovers[:i], hz, *crossovers[i + 1 :])
+                if sorted(moved) == list(moved):
+                    attempt((moved, turn, drive))
+    for parameter, value in zip((model.filters, model.gains, model.curves), kept, strict=True):
+        parameter.copy_(value)
+    return tried[best()], best()
+
+
+def _set_bands(model: GreyBoxEffect, excerpts: Excerpts, bands: Bands) -> float:
+    """Bands of the first branch's last filter before the branches' waveshapers, which all bend at one level.
+
+    The best linear approximation of a device is like all of its filters in series (Pintelon & Schoukens 2012), so that
+    it has the phase of the sum of all bands. Those of crossovers of odd order differ by 90 degrees from it.
+
+    Returns:
+        The error-to-signal ratio with the best filters after the waveshapers.
+    """
+    crossovers, turn, drive = bands
+    taps = model.config.taps
+    linear = (model.filters[_last_filter(model, 0)] @ model.basis).double().numpy()
+    spectrum = np.fft.rfft(np.concatenate([np.zeros(taps), linear]), 8 * taps)
+    hz = np.fft.rfftfreq(8 * taps, 1 / model.config.sample_rate)
+    rest, tones = np.ones_like(spectrum), []
+    for crossover in crossovers:
+        low = 1 / (1 + (hz / crossover) ** (2 * CROSSOVER_ORDER))
+        low = low + 1j * turn * np.sqrt(low * (1 - low))
+        tones.append(rest * low)
+        rest = rest * (1 - low)
+    responses = [np.fft.irfft(spectrum * band)[taps : 2 * taps] for band in (*tones, rest)]
+    for i, response in enumerate(responses):
+        weight = torch.from_numpy(response).float()[None]
+        peak = max(float(_convolve(dry[None], weight).abs().max()) for dry, _ in excerpts)
+        _set_shaper(model, (i, drive * peak, 0.0), excerpts, i, responses)
+    return _set_last_filters(model, excerpts, len(responses))

@@ -155,6 +155,11 @@ def grade(value: float) -> str:
     return next(word for limit, word in GRADES if value <= limit)
 
 
+def _shortened(value: float) -> float:
+    """Six significant digits."""
+    return float(f"{value:.6g}")
+
+
 def _finish(
     folder: Path,
     recordings: Sequence[Recording],
@@ -170,11 +175,11 @@ def _finish(
     dry, wet, out = _unused_parts(model, recordings, names, settings)
     metrics: dict[str, Any] = {
         "model": model.config.model,
-        "esr": round(sum(fitted.esr) / len(fitted.esr), 6),
+        "esr": _shortened(sum(fitted.esr) / len(fitted.esr)),
         "grade": grade(sum(fitted.esr) / len(fitted.esr)),
-        "esr_by_pair": [round(value, 6) for value in fitted.esr],
-        "esr_pre_emphasized": round(float(esr(prediction=out, target=wet, pre_emphasis=settings.pre_emphasis)), 6),
-        "mean_error_ratio": round(mean_error_ratio(prediction=out, target=wet), 6),
+        "esr_by_pair": [_shortened(value) for value in fitted.esr],
+        "esr_pre_emphasized": _shortened(float(esr(prediction=out, target=wet, pre_emphasis=settings.pre_emphasis))),
+        "mean_error_ratio": _shortened(mean_error_ratio(prediction=out, target=wet)),
         "esr_by_level": esr_by_level(prediction=out, target=wet, audio=dry),
         "self_esr": [recording.self_esr for recording in recordings],
         "latency": [recording.latency for recording in recordings],

@@ -88,10 +88,21 @@ DRAFTS: dict[str, CaptureSettings] = {
         stft=0.0,
         dc=0.0,
     ),
+    "multiband": CaptureSettings(
+        model={"model": "grey_box", "branches": 5, "dynamics": False},
+        batch=6,
+        segment=16384,
+        learning_rate=3e-3,
+        steps=6000,
+        loss="level",
+        pre_emphasis=0.0,
+        stft=0.0,
+        dc=0.0,
+    ),
     "tcn": CaptureSettings(model={"model": "tcn"}, batch=8, segment=16384, learning_rate=4e-3),
     "linear": CaptureSettings(model={"model": "linear"}, steps=1, stft=0.0),
 }
-"""By the name of the network; each ends within ten minutes on two threads."""
+"""By the name on the command line; each ends within ten minutes on two threads."""
 
 
 def preset(model: str, name: Preset = "draft") -> CaptureSettings:

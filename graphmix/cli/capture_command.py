@@ -17,7 +17,7 @@ from graphmix.errors import GraphmixError
 if TYPE_CHECKING:
     from graphmix.capture import Pair
 
-MODELS = ("lstm", "gru", "tcn", "wavenet", "feedback", "grey_box", "linear")
+MODELS = ("lstm", "gru", "tcn", "wavenet", "feedback", "grey_box", "multiband", "linear")
 
 
 @app.command(epilog="Example: graphmix capture dry.wav wet.wav --out amp --model wavenet")

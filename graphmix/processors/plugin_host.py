@@ -8,11 +8,13 @@ is stereo processes left and right together; what takes one channel only process
 import hashlib
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from graphmix.errors import GraphmixError
@@ -33,6 +35,18 @@ _EDGE = 0.1
 """Share of a range in which no search starts, at either end."""
 _LATENCY_SECONDS = 2.0
 """Longest latency that is found."""
+
+
+@contextmanager
+def _same_arithmetic() -> Iterator[None]:
+    """Subnormal numbers stay what they are: a library built with ``-ffast-math`` rounds them to zero as it is loaded,
+    for the whole thread and from then on.
+    """
+    flushed = not np.float32(1e-40) * np.float32(1)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
 
 
 def pedalboard() -> Any:
@@ -244,7 +258,8 @@ class VST3Host(PluginHost):
         if not self._path.exists():
             raise GraphmixError(f"cannot load {self._path}: there is no such file.")
         try:
-            plugin = pedalboard().load_plugin(str(self._path), plugin_name=self._name)
+            with _same_arithmetic():
+                plugin = pedalboard().load_plugin(str(self._path), plugin_name=self._name)
         except (ImportError, RuntimeError, ValueError, OSError) as error:
             raise GraphmixError(f"cannot load {self._path}: {' '.join(str(error).split()).rstrip('.')}.") from None
         if not plugin.is_effect:

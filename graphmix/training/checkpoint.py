@@ -88,8 +88,12 @@ def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Es
     if path is None:
         return build_estimator(model_config({"name": str(source)})).to(device).eval()
     description = read_description(path)
+    try:
+        config = model_config(description["model"])
+    except GraphmixError as error:
+        raise GraphmixError(f"{path}: {error}") from None
     weights = _read_weights(path.with_suffix(".safetensors"), description["model"])
-    estimator = _built(path, description, weights)
+    estimator = _built(path, config, description, weights)
     _check_rack(path, description, estimator)
     _load_weights(path.with_suffix(".safetensors"), estimator, weights)
     return estimator.to(device).eval()
@@ -165,10 +169,11 @@ def read_description(path: str | Path) -> dict[str, Any]:
     return text
 
 
-def _built(path: Path, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Estimator:
+def _built(
+    path: Path, config: ModelConfig, description: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> Estimator:
     """The model with random weights, drawn without touching the caller's random numbers."""
     try:
-        config = model_config(description["model"])
         rack = _captured_rack(config, description["rack"], weights) if config.effects else None
         with torch.random.fork_rng(devices=[]):
             return build_estimator(config, rack)

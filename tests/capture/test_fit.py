@@ -46,6 +46,7 @@ def test_every_network_trains(name: str):
         "wavenet": {"model": "wavenet", "arrays": ({"channels": 4, "head": 1, "dilations": (1, 2, 4)},)},
         "feedback": {"model": "feedback", "window": 8, "hidden": 16, "layers": 1},
         "grey_box": {"model": "grey_box", "taps": 16, "points": 17},
+        "multiband": {"model": "grey_box", "taps": 16, "points": 17, "branches": 2},
         "tcn": {"model": "tcn", "width": 2, "channels": 2, "taps": 3, "dilations": (1, 4)},
     }.get(name, {"model": name, "hidden": 4})
     few = {"model": tiny, "steps": 15, "validate_every": 5, "segment": 256, "batch": 4, "stft": 0.0}

@@ -48,6 +48,16 @@ def test_a_drive_is_found():
     assert error_of(model, dry, wet) < 0.02
 
 
+def test_bands_with_drives_of_their_own_are_found():
+    crossover = [signal.butter(3, 500, kind, fs=RATE, output="sos") for kind in ("lowpass", "highpass")]
+    dry, wet = pair(lambda x: sum(0.2 * np.tanh(20 * signal.sosfilt(band, x)) for band in crossover))
+    model = build_effect({**SIZES, "branches": 2})
+    tried = start_grey_box(model, [(dry, wet)])
+    assert min(tried, key=lambda name: tried[name]) == "bands"
+    assert tried["bands"] < 0.7 * tried["waveshaper"]
+    assert error_of(model, dry, wet) < 0.8 * tried["waveshaper"]
+
+
 def test_the_times_of_a_compressor_are_found():
     def compress(x: np.ndarray) -> np.ndarray:
         gains, envelope = np.ones_like(x), 0.0

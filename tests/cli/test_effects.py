@@ -115,8 +115,8 @@ def test_a_songbook_has_an_effect_and_an_estimator_learns_from_it(program: Progr
     assert graph.nodes_of("amp").numel() == 2
     config = tmp_path / "config.toml"
     config.write_text(
-        '[model]\nname = "mean_parameters"\nsample_rate = 16000\n[data]\nvalidation = 0\n[training]\nsteps = 0\n[device]\n'
-        'accelerator = "cpu"\n'
+        '[model]\nname = "mean_parameters"\nsample_rate = 16000\n[data]\nvalidation = 0\n[training]\nsteps = 0\n'
+        '[device]\naccelerator = "cpu"\n'
     )
     learnt = ("--songs", book, "--chain", "aecnsgdr", "--effect", f"a={amp}")
     trained = program("train", config, "--out", tmp_path / "trained", *learnt)

@@ -361,3 +361,9 @@ def test_an_installed_plugin_is_a_node(path: Path, tmp_path: Path, monkeypatch: 
     again = pickle.loads(pickle.dumps(effect))
     assert again.node_type == effect.node_type
     assert load_graph(save_graph(graph, tmp_path / "graph.json")).types.types[-1] == effect.node_type
+
+
+@pytest.mark.parametrize("path", INSTALLED, ids=lambda path: path.stem)
+def test_a_plugin_leaves_the_arithmetic_of_the_process_alone(path: Path):
+    plugin_effect(path, "p", RATE)
+    assert float(np.float32(1e-40) * np.float32(1)) > 0

@@ -43,7 +43,8 @@ def test_the_true_graph_has_the_gear_and_renders_to_the_written_mix(book: Path, 
         rack = Rack.for_types(graph.types.types, graph.sample_rate, effects)
         mix = song.read(0, song.num_samples).mix
         assert mix is not None
-        assert (render_song(graph, song, rack) - mix).abs().max() < 2e-6
+        # Equalizers look beyond the end of the song, where a network of random weights is not silent.
+        assert (render_song(graph, song, rack) - mix)[:, : -graph.sample_rate // 20].abs().max() < 2e-6
         with pytest.raises(GraphError, match="uses the captured effect"):
             render_song(graph, song)
         found += len(nodes)

@@ -43,7 +43,8 @@ class GreyBoxConfig(EffectConfig):
         taps: samples of a filter's response.
         direct: of which so many first ones are free.
         resonances: what is after them is a combination of so many.
-        shapers: waveshapers; 0 for a filter.
+        shapers: waveshapers of a branch; 0 for a filter.
+        branches: of filters and waveshapers in parallel, whose outputs are added.
         points: of a waveshaper's curve.
         dynamics: it has a gain computer.
         hidden: units of the MLP by which controls move the parameters.
@@ -54,6 +55,7 @@ class GreyBoxConfig(EffectConfig):
     direct: int = Field(default=32, ge=1, le=1024)
     resonances: int = Field(default=24, ge=0, le=64)
     shapers: int = Field(default=1, ge=0, le=8)
+    branches: int = Field(default=1, ge=1, le=8)
     points: int = Field(default=41, ge=3, le=1025)
     dynamics: bool = True
     hidden: int = Field(default=24, ge=1, le=512)
@@ -73,13 +75,16 @@ class GreyBoxEffect(EffectModel):
         axis = torch.linspace(-1, 1, config.points, dtype=torch.float64) * math.asinh(DENSITY)
         self.register_buffer("axis", (torch.sinh(axis) / DENSITY).float(), persistent=False)
         identity = torch.from_numpy(np.linalg.lstsq(basis.T, np.eye(config.taps, 1)[:, 0], rcond=None)[0]).float()
-        filters = config.shapers + 1
+        filters = config.branches * (config.shapers + 1)
         self.filters = nn.Parameter(identity.repeat(filters, 1))
-        """Coefficients of each filter, [filters, functions]."""
+        """Coefficients of each filter, one branch after the other, [branches * filters, functions]."""
         self.gains = nn.Parameter(torch.zeros(filters))
         """Of each filter, in nepers."""
-        self.curves = nn.Parameter(self.axis.repeat(config.shapers, 1))
-        """Outputs of each waveshaper at the inputs of :attr:`axis`, [shapers, points]."""
+        if config.branches > 1:  # all but one are silent to begin with
+            with torch.no_grad():
+                self.filters[2 * config.shapers + 1 :: config.shapers + 1] = 0
+        self.curves = nn.Parameter(self.axis.repeat(config.branches * config.shapers, 1))
+        """Outputs of each waveshaper at the inputs of :attr:`axis`, [branches * shapers, points]."""
         self.level_curve = nn.Parameter(torch.zeros(LEVEL_POINTS if config.dynamics else 0))
         """Gains in nepers at levels from :data:`LOWEST_DB` on, :data:`STEP_DB` apart."""
         self.times = nn.Parameter(torch.tensor(TIMES_MS if config.dynamics else ()).log())
@@ -108,14 +113,23 @@ class GreyBoxEffect(EffectModel):
     def rest(self, controls: Tensor) -> State:
         """What a long silence leaves before each filter, and an envelope of zero."""
         responses, curves, _, _ = self.settings(controls)
-        constant = controls.new_zeros(controls.size(0), 1)
         state = []
-        for i in range(self.config.shapers + 1):
-            state.append(constant.expand(-1, self.config.taps - 1))
-            constant = constant * responses[:, i].sum(-1, keepdim=True)
-            if i < self.config.shapers:
-                constant = self.shape(constant, curves[:, i])
+        for filters, shapers in self.branches():
+            constant = controls.new_zeros(controls.size(0), 1)
+            for i, filter_ in enumerate(filters):
+                state.append(constant.expand(-1, self.config.taps - 1))
+                constant = constant * responses[:, filter_].sum(-1, keepdim=True)
+                if i < len(shapers):
+                    constant = self.shape(constant, curves[:, shapers[i]])
         return (*state, controls.new_zeros(controls.size(0), 1))
+
+    def branches(self) -> list[tuple[range, range]]:
+        """The numbers of each branch's filters and waveshapers."""
+        size = self.config.shapers
+        return [
+            (range(i * (size + 1), (i + 1) * (size + 1)), range(i * size, (i + 1) * size))
+            for i in range(self.config.branches)
+        ]
 
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
         """One block; the state is what came into each filter before, and the envelope."""
@@ -124,14 +138,17 @@ class GreyBoxEffect(EffectModel):
         gains: Tensor | float = 1.0
         if self.config.dynamics:
             gains, after[-1] = self._gains(audio, state[-1], level_curve, times)
-        signal = audio
-        for i in range(self.config.shapers + 1):
-            signal = torch.cat([state[i], signal], dim=-1)
-            after[i] = signal[:, signal.size(-1) - self.config.taps + 1 :]
-            signal = self._filter(signal, responses[:, i])
-            if i < self.config.shapers:
-                signal = self.shape(signal, curves[:, i])
-        return signal * gains, tuple(after)
+        total = torch.zeros_like(audio)
+        for filters, shapers in self.branches():
+            signal = audio
+            for i, filter_ in enumerate(filters):
+                signal = torch.cat([state[filter_], signal], dim=-1)
+                after[filter_] = signal[:, signal.size(-1) - self.config.taps + 1 :]
+                signal = self._filter(signal, responses[:, filter_])
+                if i < len(shapers):
+                    signal = self.shape(signal, curves[:, shapers[i]])
+            total = total + signal
+        return total * gains, tuple(after)
 
     def shape(self, audio: Tensor, curve: Tensor) -> Tensor:
         """A waveshaper, [rows, samples] by a curve [rows or 1, points]."""

@@ -21,7 +21,7 @@ TINY = {
     "lstm": {"hidden": 4, "layers": 2},
     "gru": {"hidden": 5, "skip": True},
     "feedback": {"window": 8, "hidden": 6, "layers": 2},
-    "grey_box": {"taps": 15, "direct": 3, "resonances": 2, "points": 5, "hidden": 3, "shapers": 2},
+    "grey_box": {"taps": 15, "direct": 3, "resonances": 2, "points": 5, "hidden": 3, "shapers": 2, "branches": 2},
     "conv_net": {"channels": 3, "dilations": (1, 2), "batchnorm": False},
     "linear": {"taps": 7},
     "tcn": {"width": 2, "channels": 3, "taps": 3, "dilations": (1, 4), "hidden": 3},

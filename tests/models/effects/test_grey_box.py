@@ -17,7 +17,25 @@ def a_box(**sizes: object) -> GreyBoxEffect:
 
 def test_new_it_passes_audio_through():
     audio = (0.3 * torch.randn(2, 500)).clamp(-0.9, 0.9)
-    torch.testing.assert_close(a_box(shapers=2)(audio), audio, rtol=1e-2, atol=5e-4)  # its curve lies between its points
+    torch.testing.assert_close(a_box(shapers=2)(audio), audio, rtol=1e-2, atol=5e-4)  # between the points
+
+
+def test_new_it_has_one_branch_that_sounds():
+    audio = (0.3 * torch.randn(2, 500)).clamp(-0.9, 0.9)
+    torch.testing.assert_close(a_box(branches=3)(audio), a_box()(audio))
+
+
+def test_branches_add_up():
+    torch.manual_seed(1)
+    audio, both = 0.3 * torch.randn(1, 400), a_box(branches=2, dynamics=False)
+    both.filters += 0.05 * torch.randn_like(both.filters)
+    total = torch.zeros_like(audio)
+    for filters, shapers in both.branches():
+        one = a_box(dynamics=False)
+        one.filters[:] = both.filters[list(filters)]
+        one.curves[:] = both.curves[list(shapers)]
+        total += one(audio)
+    torch.testing.assert_close(both(audio), total, rtol=1e-4, atol=1e-5)
 
 
 def test_the_level_curve_is_read_in_decibels():
