@@ -146,7 +146,8 @@ def _set_last_filters(model: GreyBoxEffect, excerpts: Excerpts, branches: int) -
     """
     basis, taps = model.basis.double(), model.config.taps
     size = len(basis)
-    normal, right, energy = torch.zeros(branches * size, branches * size).double(), [0.0] * branches, 0.0
+    normal, energy = torch.zeros(branches * size, branches * size).double(), 0.0
+    right = list(torch.zeros(branches, size).double())
     responses = torch.fft.rfft(basis, 2 * taps)
     for dry, wet in excerpts:
         n_fft = good_length(wet.numel() + taps)
@@ -367,8 +368,8 @@ def _set_bands(model: GreyBoxEffect, excerpts: Excerpts, bands: Bands) -> float:
     hz = np.fft.rfftfreq(8 * taps, 1 / model.config.sample_rate)
     rest, tones = np.ones_like(spectrum), []
     for crossover in crossovers:
-        low = 1 / (1 + (hz / crossover) ** (2 * CROSSOVER_ORDER))
-        low = low + 1j * turn * np.sqrt(low * (1 - low))
+        share = 1 / (1 + (hz / crossover) ** (2 * CROSSOVER_ORDER))
+        low = share + 1j * turn * np.sqrt(share * (1 - share))
         tones.append(rest * low)
         rest = rest * (1 - low)
     responses = [np.fft.irfft(spectrum * band)[taps : 2 * taps] for band in (*tones, rest)]

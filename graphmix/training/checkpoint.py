@@ -169,9 +169,7 @@ def read_description(path: str | Path) -> dict[str, Any]:
     return text
 
 
-def _built(
-    path: Path, config: ModelConfig, description: Mapping[str, Any], weights: Mapping[str, Tensor]
-) -> Estimator:
+def _built(path: Path, config: ModelConfig, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Estimator:
     """The model with random weights, drawn without touching the caller's random numbers."""
     try:
         rack = _captured_rack(config, description["rack"], weights) if config.effects else None
