@@ -3,8 +3,8 @@
 Descent from neutral parameters takes long to find a filter, and may never find a drive of 40 dB. But given everything
 before it the last filter of a grey box is a linear least-squares problem, and so is the curve of its gain computer
 given the times of its envelope. So: the best filter alone; the best gain computer over a grid of attacks and releases;
-the best waveshaper over a grid of drives and of tones before it, each with its own best last filter. The best of the
-three is where descent begins.
+the best waveshaper over a grid of drives and of tones before it, each with its own best last filter; and of several
+branches the best crossovers between bands. The best of these is where descent begins.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,8 @@ def start_grey_box(model: GreyBoxEffect, pairs: Sequence[tuple[Tensor, Tensor]])
         pairs: dry and wet [channels, samples] each, aligned.
 
     Returns:
-        Error-to-signal ratios of what was tried, on what was looked at: ``filter``, ``gain computer``, ``waveshaper``.
+        Error-to-signal ratios of what was tried, on what was looked at: ``filter``, ``gain computer``, ``bands``,
+        ``waveshaper``.
     """
     excerpts = _excerpts(pairs, model.config.sample_rate)
     tried = {"filter": _set_last_filters(model, excerpts, 1)}

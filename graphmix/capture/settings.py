@@ -72,6 +72,7 @@ FEATHER = {
 }  # fmt: skip
 """The small WaveNet of Neural Amp Modeler's own choices."""
 
+_GREY_BOX: dict[str, Any] = {"steps": 6000, "loss": "level", "pre_emphasis": 0.0, "stft": 0.0, "dc": 0.0}
 DRAFTS: dict[str, CaptureSettings] = {
     "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
     "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
@@ -82,22 +83,14 @@ DRAFTS: dict[str, CaptureSettings] = {
         batch=4,
         segment=32768,
         learning_rate=2e-3,
-        steps=6000,
-        loss="level",
-        pre_emphasis=0.0,
-        stft=0.0,
-        dc=0.0,
+        **_GREY_BOX,
     ),
     "multiband": CaptureSettings(
         model={"model": "grey_box", "branches": 5, "dynamics": False},
         batch=6,
         segment=16384,
         learning_rate=3e-3,
-        steps=6000,
-        loss="level",
-        pre_emphasis=0.0,
-        stft=0.0,
-        dc=0.0,
+        **_GREY_BOX,
     ),
     "tcn": CaptureSettings(model={"model": "tcn"}, batch=8, segment=16384, learning_rate=4e-3),
     "linear": CaptureSettings(model={"model": "linear"}, steps=1, stft=0.0),
