@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 30
 """Of the processor for one file; a few are normal."""
@@ -238,3 +240,16 @@ def check_bounds(result: dict[str, Any]) -> None:
     assert result["longest_message"] < 1500
     assert result["slowest"] < SECONDS, result["slowest_file"]
     assert result["grown_bytes"] < MEMORY_BYTES
+
+
+def check_what_is_no_file(folder: Path, ending: str, load: Callable[[Any], Any], error: type[Exception]) -> None:
+    """A pipe, an endless device and an impossible name are refused in one sentence, without waiting."""
+    pipe = folder / f"pipe{ending}"
+    os.mkfifo(pipe)
+    endless = folder / f"zero{ending}"
+    endless.symlink_to("/dev/zero")
+    for path in (pipe, endless):
+        with pytest.raises(error, match=r"cannot load .*: it is no regular file\."):
+            load(path)
+    with pytest.raises(error, match="there is no such file"):
+        load(f"a\0b{ending}")
