@@ -25,6 +25,7 @@ from graphmix.capture.signal import REPEATED_SECONDS
 from graphmix.models.effects import Control, EffectModel, build_effect
 from graphmix.models.effects.conv_net import LinearEffect
 from graphmix.models.effects.feedback import FeedbackEffect
+from graphmix.models.effects.grey_box import GreyBoxEffect
 from graphmix.progress import Listener, Silent
 
 GUARD_SECONDS = 1.0
@@ -53,7 +54,8 @@ class FitState:
     Args:
         step: steps done.
         seconds: of training so far.
-        history: (step, seconds, training loss, validation ESR) of each look.
+        history: (step, seconds, training loss, validation ESR) of each look; before the first step there is no
+            training loss, which is infinite then.
         best: the least validation ESR.
         best_weights: those that reached it.
         weights: the current ones.
@@ -195,9 +197,11 @@ class _Fit:
         """To the end of the steps, of the time, or of patience."""
         settings, state = self.settings, self.state
         if isinstance(self.model, LinearEffect):  # solved in closed form
-            self._look(math.nan)
+            self._look(math.inf)
             return
         self.listener.phase("training", settings.steps, state.step)
+        if isinstance(self.model, GreyBoxEffect) and not state.history:  # training may end worse than its fits
+            self._look(math.inf)
         total, count = 0.0, 0
         while not self._is_over():
             loss = self._step()
@@ -213,7 +217,7 @@ class _Fit:
                 self.save(state)
                 self.saved = time.monotonic()
         if not state.best_weights:
-            self._look(math.nan)
+            self._look(math.inf)
 
     def _is_over(self) -> bool:
         out_of_patience = 0 < self.settings.patience <= self.state.looks

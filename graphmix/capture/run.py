@@ -243,7 +243,7 @@ def _write_history(path: Path, state: FitState) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("step", "seconds", "training_loss", "validation_esr"))
-    rows.writerows(state.history)
+    rows.writerows([value if math.isfinite(value) else "" for value in row] for row in state.history)
     write_atomically(path, text.getvalue().encode())
 
 

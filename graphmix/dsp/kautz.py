@@ -20,6 +20,7 @@ LOWEST_HZ, HIGHEST_OF_RATE = 12.0, 0.42
 """Frequencies of the resonances: from the first to that share of the sample rate."""
 _PINK_HZ = 300.0
 _PINK_FLOOR = 0.02
+_RIDGE = 1e-6
 
 
 def resonances(count: int, sample_rate: int) -> NDArray[np.complex128]:
@@ -69,5 +70,13 @@ def filter_basis(taps: int, direct: int, count: int, sample_rate: int) -> NDArra
     frequency = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     pink = 1 / np.sqrt(1 + frequency / _PINK_HZ) + _PINK_FLOOR
     coloured = np.fft.irfft(np.fft.rfft(basis, n_fft) * pink, n_fft)
-    white = np.linalg.solve(np.linalg.cholesky(coloured @ coloured.T), basis)
+    white = np.linalg.solve(_cholesky(coloured @ coloured.T), basis)
     return white * math.sqrt(len(white)) / np.linalg.norm(white)
+
+
+def _cholesky(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The factor of a matrix of inner products, also where few taps hold resonances that hardly differ in them."""
+    try:
+        return np.linalg.cholesky(products)
+    except np.linalg.LinAlgError:
+        return np.linalg.cholesky(products + _RIDGE * np.trace(products) / len(products) * np.eye(len(products)))

@@ -37,3 +37,19 @@ def test_bells_of_an_equalizer_are_combinations(hz: float, q: float, gain_db: fl
     basis = filter_basis(4096, 32, 24, RATE)
     weights = np.linalg.lstsq(basis.T, response, rcond=None)[0]
     assert np.square(weights @ basis - response).sum() < 1e-4 * np.square(response).sum()
+
+
+def test_the_basis_stays_what_files_of_grey_boxes_were_written_with():
+    """They hold coefficients: with another basis, each of them would sound otherwise."""
+    basis = filter_basis(64, 4, 3, RATE)
+    found = basis[[0, 4, 6, 9], [3, 10, 20, 60]]
+    assert found == pytest.approx([0.0, 0.0951206011417425, 0.02669705160507965, 0.012894435202527381], rel=1e-9)
+
+
+@pytest.mark.parametrize("taps", [1, 2, 33, 40, 64, 100, 300, 1000])
+@pytest.mark.parametrize("rate", [8000, 48000, 192000])
+def test_few_taps_have_a_basis_too(taps: int, rate: int):
+    basis = filter_basis(taps, 32, 24, rate)
+    assert np.isfinite(basis).all()
+    impulse = np.linalg.lstsq(basis.T, np.eye(taps, 1)[:, 0], rcond=None)[0] @ basis
+    assert impulse == pytest.approx(np.eye(taps, 1)[:, 0], abs=1e-6)

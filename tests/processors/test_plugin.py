@@ -146,7 +146,7 @@ def test_blocks_equal_the_whole(name: str, after: tuple[str, ...], tmp_path: Pat
     song = load_stems(tmp_path, RATE)
     whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
     monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.25)
-    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_two_tracks_with_other_paths_stream_each_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -164,7 +164,7 @@ def test_two_tracks_with_other_paths_stream_each_to_its_end(tmp_path: Path, monk
     song = load_stems(tmp_path, RATE)
     whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
     monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.25)
-    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-4, atol=1e-5)
 
 
 # --- gradients

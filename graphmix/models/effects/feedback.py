@@ -13,17 +13,27 @@ the feedback path in training** (``noise``): it learns to take what it is fed ba
 much as loud ones. With ``output = "one_hot"`` the network names one of 256 µ-law levels, and a residual within it.
 
 Weights are divided by the square root of a layer's width, so that all learn at one rate. Inference is a compiled loop.
+
+*Gradients* of a free run reach audio and controls, not the weights. The network is differentiated at all samples at
+once, at the outputs that it has made: :math:`y[n] = f(\dots)` has the gradient :math:`J` by its inputs, and what
+:math:`y[n]` is worth follows from the outputs after it,
+
+.. math:: \lambda[n] = \frac{\partial L}{\partial y[n]} + \sum_{k=1}^{m-1} \lambda[n+k] \, J_k[n+k]
+
+which a compiled loop does from the end. The state before the first sample counts as a constant.
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numba
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from graphmix.dsp.powers import FASTMATH
@@ -37,17 +47,25 @@ LEVELS = 256
 REST_WINDOWS = 8
 """Silence, in windows, after which the network counts as at rest."""
 _LOG_MU = math.log1p(MU)
+CHUNK = 1 << 14
+"""Windows at which the network is differentiated at a time."""
 _GELU_A, _GELU_B = math.sqrt(2 / math.pi), 0.044715
 
 
 def mu_law(x: Tensor) -> Tensor:
     r""":math:`\mathrm{sgn}(x) \ln(1 + \mu |x|) / \ln(1 + \mu)`, for -1 to 1; values beyond go on in the same way."""
-    return x.sign() * torch.log1p(MU * x.abs()) / math.log1p(MU)
+    return _odd(lambda size: torch.log1p(MU * size) / _LOG_MU, x)
 
 
 def mu_law_inverse(y: Tensor) -> Tensor:
     """The inverse of :func:`mu_law`."""
-    return y.sign() * torch.expm1(y.abs() * math.log1p(MU)) / MU
+    return _odd(lambda size: torch.expm1(_LOG_MU * size) / MU, y)
+
+
+def _odd(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """An odd function from its values for positive numbers; unlike with sign and absolute, with a slope at zero."""
+    values = function(torch.where(x < 0, -x, x))
+    return torch.where(x < 0, -values, values)
 
 
 class FeedbackConfig(EffectConfig):
@@ -163,17 +181,28 @@ class FeedbackEffect(EffectModel):
         zeros = silence[:, : self.config.window - 1]
         return self.run(silence, controls, (zeros, zeros))[1]
 
-    @torch.no_grad()
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
-        """One block, free running. There are no gradients: a network is trained on the device's outputs."""
+        """One block, free running, with gradients of audio and controls; the weights learn from the device's outputs."""
         before, previous = state
         signal = torch.cat([before, audio], dim=-1)
-        out = self.expand(self._run_freely(self.compress(signal), self.compress(previous), controls))
+        values = _FreeRun.apply(self.compress(signal), self.compress(previous), controls, self)
+        assert isinstance(values, Tensor)
+        out = self.expand(values)
         reach = self.config.window - 1
-        return out, (signal[:, -reach:], torch.cat([previous, out], dim=-1)[:, -reach:])
+        after = signal[:, -reach:], torch.cat([previous, out], dim=-1)[:, -reach:]
+        return out, tuple(part.detach() for part in after)
 
-    def _run_freely(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
-        """Outputs on the scale of the network, from inputs and what is fed back before the first of them."""
+    def run_freely(self, inputs: Tensor, fed: Tensor, controls: Tensor) -> Tensor:
+        """Outputs of a free run, all on the scale of the network, without gradients.
+
+        Args:
+            inputs: with ``window - 1`` samples before the first output, [rows, window - 1 + samples].
+            fed: the outputs before it, [rows, window - 1].
+            controls: in units of -1 to 1, [rows, controls].
+
+        Returns:
+            [rows, samples].
+        """
         m, width = self.config.window, self.config.hidden
         scaled = [w / math.sqrt(w.size(1)) for w in self.weights]
         first = scaled[0]
@@ -186,6 +215,64 @@ class FeedbackEffect(EffectModel):
         expands = self.config.output == "one_hot" and self.config.companding == "linear"
         _free_run(*(a.detach().cpu().contiguous().numpy() for a in arrays), values, expands)
         return torch.from_numpy(values[:, m - 1 :]).to(inputs.device)
+
+    def sensitivity(self, inputs: Tensor, outputs: Tensor, controls: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradient of each output of a free run by what the network saw for it, on the scale of the network.
+
+        Args:
+            inputs: as for :meth:`run_freely`.
+            outputs: ``fed``, and what came out, [rows, window - 1 + samples].
+            controls: in units of -1 to 1, [rows, controls].
+
+        Returns:
+            By inputs [rows, samples, window], by previous outputs [rows, samples, window - 1], by controls [rows,
+            samples, controls].
+        """
+        m = self.config.window
+        windows = self.windows(inputs, outputs[:, :-1], controls).detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.decode(self.network(windows)).sum(), windows)
+        by_inputs, by_outputs, by_controls = gradient.split([m, m - 1, controls.size(1)], dim=-1)
+        return by_inputs, by_outputs, by_controls
+
+
+class _FreeRun(torch.autograd.Function):
+    """:meth:`FeedbackEffect.run_freely` with gradients of inputs and controls."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, fed: Tensor, controls: Tensor, model: FeedbackEffect) -> Tensor:
+        values = model.run_freely(inputs, fed, controls)
+        ctx.save_for_backward(inputs, torch.cat([fed, values], dim=-1), controls)
+        ctx.model = model
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, outputs, controls = ctx.saved_tensors
+        model, reach = ctx.model, ctx.model.config.window - 1
+        worth = functional.pad(gradient, (reach, 0)).cpu().numpy()
+        of_inputs, of_controls = torch.zeros_like(inputs, device="cpu").numpy(), torch.zeros_like(controls)
+        samples, step = gradient.size(1), max(1, CHUNK // max(1, gradient.size(0)))
+        for begin in reversed(range(0, samples, step)):
+            part = slice(begin, min(samples, begin + step) + reach)
+            by = model.sensitivity(inputs[:, part], outputs[:, part], controls)
+            _spread(by[0].cpu().numpy(), by[1].cpu().numpy(), worth[:, part], of_inputs[:, part])
+            of_controls += torch.einsum("rn,rnc->rc", torch.from_numpy(worth[:, part][:, reach:]).to(by[2]), by[2])
+        return torch.from_numpy(of_inputs).to(inputs.device), None, of_controls, None
+
+
+@numba.njit(parallel=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+def _spread(by_inputs: np.ndarray, by_outputs: np.ndarray, worth: np.ndarray, of_inputs: np.ndarray) -> None:
+    """From the last sample on, share what an output is worth among the outputs before it and its inputs."""
+    rows, samples, window = by_inputs.shape
+    for row in numba.prange(rows):
+        for n in range(samples - 1, -1, -1):
+            value = worth[row, window - 1 + n]
+            for k in range(window - 1):
+                worth[row, n + k] += value * by_outputs[row, n, k]
+            for k in range(window):
+                of_inputs[row, n + k] += value * by_inputs[row, n, k]
 
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")

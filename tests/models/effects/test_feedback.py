@@ -89,6 +89,35 @@ def test_fed_its_own_output_teacher_forcing_is_the_free_run(companding: str, out
     torch.testing.assert_close(model.expand(model.decode(forced)), free)
 
 
+def unrolled(model: FeedbackEffect, audio: Tensor, unit: Tensor) -> Tensor:
+    """The free run one sample at a time, by what autograd follows."""
+    m = model.config.window
+    signal = model.compress(torch.cat([audio.new_zeros(len(audio), m - 1), audio], dim=1))
+    past = list(model.compress(torch.zeros_like(signal[:, : m - 1])).unbind(1))
+    for n in range(audio.size(1)):
+        window = torch.cat([signal[:, n : n + m], torch.stack(past[n:], dim=1), unit], dim=1)
+        past.append(model.decode(model.network(window)))
+    return model.expand(torch.stack(past[m - 1 :], dim=1))
+
+
+@pytest.mark.parametrize("chunk", [1, 14, 1000])
+@pytest.mark.parametrize(("companding", "output"), KINDS)
+def test_gradients_of_a_free_run_are_those_of_its_steps(
+    companding: str, output: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("graphmix.models.effects.feedback.CHUNK", chunk)
+    model = a_network(companding, output, controls=True).double()
+    audio, unit = sound(2, 50).double().requires_grad_(), torch.tensor([[0.3, -1.0], [-0.5, 0.7]]).double()
+    unit.requires_grad_()
+    weight = sound(2, 50).double().cos()
+    silence = torch.zeros(2, model.config.window - 1, dtype=torch.float64)
+    found = torch.autograd.grad((model.run(audio, unit, (silence, silence))[0] * weight).sum(), (audio, unit))
+    expected = torch.autograd.grad((unrolled(model, audio, unit) * weight).sum(), (audio, unit))
+    for a, b in zip(found, expected, strict=True):
+        assert float(b.abs().max()) > 1e-3
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("layers", [1, 2, 5])
 @pytest.mark.parametrize("hidden", [1, 8, 13])
 def test_any_number_of_layers_and_units(layers: int, hidden: int):
@@ -107,6 +136,13 @@ def test_mu_law_has_its_known_values():
     x = (256**k - 1) / 255
     torch.testing.assert_close(mu_law(torch.cat([x, -x])), torch.cat([k, -k]))
     torch.testing.assert_close(mu_law_inverse(torch.cat([k, -k])), torch.cat([x, -x]))
+
+
+def test_companding_has_its_slope_at_zero():
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    for function, slope in ((mu_law, 255 / math.log(256)), (mu_law_inverse, math.log(256) / 255)):
+        (gradient,) = torch.autograd.grad(function(x).sum(), x)
+        assert gradient.tolist() == pytest.approx(3 * [slope])
 
 
 def test_mu_law_agrees_with_torchaudio():
