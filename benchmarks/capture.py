@@ -152,7 +152,6 @@ def _devices(arguments: argparse.Namespace) -> Iterable[Row]:
             yield {"device": name, **row, "self_esr": row["self_esr"][0]}
 
 
-@torch.no_grad()
 def _controls(arguments: argparse.Namespace) -> Iterable[Row]:
     dry, folder = arguments.folder / "two_controls" / "dry.wav", arguments.folder
     for name in arguments.models:
@@ -164,7 +163,8 @@ def _controls(arguments: argparse.Namespace) -> Iterable[Row]:
             for settings in group:
                 recording = load_pair(dry, _two_controls_file(folder, settings), settings)
                 part = split(recording, preset(name).validation, list(settings))[1]
-                error = model(part.dry, part.controls[None]) - part.wet
+                with torch.no_grad():
+                    error = model(part.dry, part.controls[None]) - part.wet
                 errors[kind].append(float(error.square().sum() / part.wet.square().sum()))
         means = {kind: sum(values) / len(values) for kind, values in errors.items()}
         yield {"device": "two controls", **row, "self_esr": None, **means, "errors": errors}

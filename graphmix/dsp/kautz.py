@@ -77,6 +77,7 @@ def filter_basis(taps: int, direct: int, count: int, sample_rate: int) -> NDArra
 def _cholesky(products: NDArray[np.float64]) -> NDArray[np.float64]:
     """The factor of a matrix of inner products, also where few taps hold resonances that hardly differ in them."""
     try:
-        return np.linalg.cholesky(products)
+        return np.asarray(np.linalg.cholesky(products), np.float64)
     except np.linalg.LinAlgError:
-        return np.linalg.cholesky(products + _RIDGE * np.trace(products) / len(products) * np.eye(len(products)))
+        ridge = _RIDGE * float(np.trace(products)) / len(products)
+        return np.asarray(np.linalg.cholesky(products + ridge * np.eye(len(products))), np.float64)

@@ -8,6 +8,7 @@ from torch import nn
 
 from graphmix.errors import GraphError
 from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
+from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
 from graphmix.processors.delay import MultitapDelay
 from graphmix.processors.dynamics import (
     BallisticCompressor,
@@ -17,6 +18,7 @@ from graphmix.processors.dynamics import (
     SidechainCompressor,
 )
 from graphmix.processors.filters import Crossover, Equalizer
+from graphmix.processors.generators import Noise, Note, Operator, Oscillator
 from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.reverb import Reverb
 from graphmix.spec import STRUCTURAL, NodeType
@@ -24,6 +26,10 @@ from graphmix.spec import STRUCTURAL, NodeType
 CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
 """The seven of the pruning paper."""
 VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover)
+GENERATORS = (
+    Note, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator, ResonantFilter,
+)  # fmt: skip
+"""What synthesizers are made of."""
 
 
 class Rack(nn.Module):
@@ -81,8 +87,13 @@ class Rack(nn.Module):
 
     @classmethod
     def standard(cls, sample_rate: int = 30000) -> "Rack":
-        """All processors that come with graphmix."""
+        """All processors of consoles that come with graphmix."""
         return cls(kind(sample_rate) for kind in (*CONSOLE_PROCESSORS, *VARIANTS))
+
+    @classmethod
+    def generators(cls, sample_rate: int = 44100) -> "Rack":
+        """What synthesizers are made of: notes, oscillators, operators, envelopes, amplifiers, filters."""
+        return cls(kind(sample_rate) for kind in GENERATORS)
 
     def with_processor(self, processor: Processor) -> "Rack":
         """This rack with one more processor, e.g. of your own or :func:`graphmix.models.effects.captured_effect`."""
@@ -116,7 +127,7 @@ class Rack(nn.Module):
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
         extra = tuple(extra)
-        known = {p.node_type.name: p for p in (*cls.standard(sample_rate), *extra)}
+        known = {p.node_type.name: p for p in (*cls.standard(sample_rate), *cls.generators(sample_rate), *extra)}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:

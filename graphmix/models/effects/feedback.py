@@ -182,7 +182,7 @@ class FeedbackEffect(EffectModel):
         return self.run(silence, controls, (zeros, zeros))[1]
 
     def run(self, audio: Tensor, controls: Tensor, state: State) -> tuple[Tensor, State]:
-        """One block, free running, with gradients of audio and controls; the weights learn from the device's outputs."""
+        """One block, free running, with gradients of audio and controls; weights learn from the device's outputs."""
         before, previous = state
         signal = torch.cat([before, audio], dim=-1)
         values = _FreeRun.apply(self.compress(signal), self.compress(previous), controls, self)

@@ -1,0 +1,6 @@
+"""Synthesizers as graphs: modules, patches, presets."""
+
+from graphmix.synthesizers.instruments import FM, SUBTRACTIVE, SYNTHESIZERS, WAVETABLE
+from graphmix.synthesizers.synthesizer import Module, PatchParameter, Synthesizer
+
+__all__ = ["FM", "SUBTRACTIVE", "SYNTHESIZERS", "WAVETABLE", "Module", "PatchParameter", "Synthesizer"]

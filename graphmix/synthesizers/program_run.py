@@ -1,0 +1,160 @@
+"""Programming a synthesizer from a sound file to a folder with the patch, what it sounds like, figures, pictures.
+
+The folder holds ``patch.safetensors`` and ``patch.json`` (the graph), ``match.wav``, ``voice.syx`` of an FM patch,
+``metrics.json`` (written last) and ``plots/``; ``run.json`` says from the beginning which run it is.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphmix.audio.files import write_audio
+from graphmix.errors import GraphmixError
+from graphmix.graph.storage import load_graph, save_graph
+from graphmix.io import finite, read_json, to_json, write_json
+from graphmix.progress import Listener, Silent
+from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.search.mine_song import digest_file
+from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
+from graphmix.synthesizers.programming import Programmed, program
+from graphmix.synthesizers.sounds import Sound, load_sound
+from graphmix.synthesizers.synthesizer import SAMPLE_RATE, Synthesizer
+from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
+
+RESULT, PATCH, AUTO = "metrics.json", "patch.safetensors", "auto"
+
+
+@dataclass(frozen=True)
+class ProgramSettings:
+    """Settings of a run.
+
+    Args:
+        synthesizer: a name, or ``"auto"``: the one that comes nearest.
+        candidates: random patches that each synthesizer tries.
+        steps: of the refinement.
+        pitch: MIDI note number; estimated if not given.
+        length_ms: as long as the key is down; estimated if not given.
+        seed: of the candidates.
+    """
+
+    synthesizer: str = AUTO
+    candidates: int = 200
+    steps: int = 200
+    pitch: float | None = None
+    length_ms: float | None = None
+    seed: int = 0
+
+    def chosen(self) -> list[Synthesizer]:
+        """The synthesizers that are tried.
+
+        Raises:
+            GraphmixError: there is none of that name.
+        """
+        if self.synthesizer == AUTO:
+            return list(SYNTHESIZERS.values())
+        if self.synthesizer not in SYNTHESIZERS:
+            names = ", ".join((AUTO, *SYNTHESIZERS))
+            raise GraphmixError(f"there is no synthesizer {self.synthesizer!r}; the synthesizers are: {names}.")
+        return [SYNTHESIZERS[self.synthesizer]]
+
+
+def program_sound(
+    path: Path,
+    out: Path,
+    settings: ProgramSettings | None = None,
+    *,
+    plots: bool = True,
+    listener: Listener | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Find a patch for a sound, write it, and return ``metrics.json``.
+
+    Raises:
+        GraphmixError: a sound that cannot be read or is silent, an unknown synthesizer, a folder of something else.
+    """
+    settings, listener = settings or ProgramSettings(), listener or Silent()
+    synthesizers = settings.chosen()
+    sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
+    run = {"sound": digest_file(path), "settings": vars(settings)}
+    folder = RunFolder(out, run, RESULT, _difference)
+    with folder.hold():
+        if folder.status() is RunStatus.FINISHED:
+            return dict(read_json(out / RESULT, error=GraphmixError, fix="delete it to begin again"))
+        folder.begin()
+        for notice in sound.notices:
+            if on_notice is not None:
+                on_notice(notice)
+        results = program(
+            sound,
+            synthesizers,
+            candidates=settings.candidates,
+            steps=settings.steps,
+            seed=settings.seed,
+            listener=listener,
+        )
+        return _write(out, path.stem, sound, results, plots)
+
+
+def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    if found["sound"] != ours["sound"]:
+        return "the patch of another sound. Choose another --out."
+    different = first_difference(found["settings"], json.loads(to_json(ours["settings"])))
+    return None if different is None else f"a patch made with {different[0]} = {different[1]}, not {different[2]}."
+
+
+def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], plots: bool) -> dict[str, Any]:
+    best = results[0]
+    save_graph(best.graph, out / PATCH)
+    save_graph(best.graph, out / "patch.json")
+    write_audio(out / "match.wav", best.audio.expand(2, -1), sound.sample_rate)
+    if best.synthesizer == FM.name:
+        voice = "".join(c for c in name.upper() if c.isascii() and c.isprintable())[:NAME_BYTES] or "GRAPHMIX"
+        write_bank([voice_of(best.values, voice)], out / "voice.syx")
+    metrics = {
+        "synthesizer": best.synthesizer,
+        "distance_db": best.distance,
+        "proposed_db": best.proposed,
+        "by_synthesizer": {result.synthesizer: result.distance for result in results},
+        "pitch": sound.pitch,
+        "length_ms": sound.length_ms,
+        "seconds": len(sound.audio) / sound.sample_rate,
+        "notices": list(sound.notices),
+        "history": [list(entry) for entry in best.history],
+        "values": best.values,
+    }
+    if plots:
+        _draw(out / "plots", sound, results)
+    write_json(out / RESULT, finite(metrics))
+    return metrics
+
+
+def _draw(folder: Path, sound: Sound, results: Sequence[Programmed]) -> None:
+    from graphmix.plots import saving  # matplotlib is loaded only where something is drawn
+    from graphmix.plots.graph import plot_graph
+    from graphmix.plots.spectrogram import plot_match
+
+    folder.mkdir(exist_ok=True)
+    stereo = {
+        f"{result.synthesizer}: {result.distance:.2f} dB": result.audio.expand(2, -1).numpy() for result in results
+    }
+    saving.save(plot_match(sound.audio.expand(2, -1).numpy(), stereo, sound.sample_rate), folder / "match.png")
+    title = f"{results[0].synthesizer}: {len(SYNTHESIZERS[results[0].synthesizer].parameters)} parameters"
+    saving.save(plot_graph(results[0].graph, title), folder / "patch.png")
+
+
+def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Tensor]:
+    """A patch from its file: the synthesizer, its values, and the pitch and length of its note [2].
+
+    Raises:
+        GraphError: the file is no patch, or of another version.
+    """
+    graph = load_graph(path)
+    name = str(graph.provenance.get("synthesizer"))
+    if name not in SYNTHESIZERS:
+        raise GraphmixError(f"{path} is no patch of a synthesizer of graphmix ({', '.join(SYNTHESIZERS)}).")
+    note = graph.params["note"][0, [0, 2]]
+    return SYNTHESIZERS[name], SYNTHESIZERS[name].read(graph), note

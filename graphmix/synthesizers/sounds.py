@@ -1,0 +1,152 @@
+r"""Sounds to be imitated, and how far two sounds are apart.
+
+The log-spectral distance of the paper on multi-task synthesizer programming, with a floor, since without one it is
+infinite for silence: the mean over frames of
+
+.. math:: \sqrt{\frac{1}{K} \sum_k \left(10 \log_{10} \frac{|X_k|^2 + \epsilon}{|Y_k|^2 + \epsilon}\right)^2}
+
+in dB, frames of 2,048 samples, a quarter of that between them; the floor lies 80 dB below the target's loudest bin.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from graphmix.audio.files import check_audio, read_audio, read_info
+from graphmix.errors import GraphmixError
+from graphmix.processors.generators import A4_HZ, A4_NOTE
+
+N_FFT, HOP = 2048, 512
+FLOOR_DB = -80.0
+LONGEST_SECONDS = 10.0
+SHORTEST_SAMPLES = 8192
+"""A shorter sound is followed by silence up to there."""
+SILENT_PEAK = 1e-4
+_ONSET_DB, _END_DB, _HELD_DB = -40.0, -60.0, -24.0
+_PITCH_RANGE_HZ = (40.0, 2200.0)
+_CLIPPED = 0.999
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A note to be imitated.
+
+    Args:
+        audio: mono, from its beginning, [samples].
+        sample_rate: in Hz.
+        pitch: MIDI note number.
+        length_ms: as long as the key seems to be down.
+        notices: what was found and done.
+    """
+
+    audio: Tensor
+    sample_rate: int
+    pitch: float
+    length_ms: float
+    notices: tuple[str, ...] = ()
+
+
+def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, length_ms: float | None = None) -> Sound:
+    """Read a sound: what is before it is cut off, its pitch and its length are estimated if they are not given.
+
+    Raises:
+        GraphmixError: it cannot be read, or is silent.
+    """
+    path = Path(path)
+    info = read_info(path)
+    check_audio(info)
+    seconds = info.num_samples / info.sample_rate
+    samples = round(seconds * sample_rate)
+    audio = read_audio(info, 0, samples, sample_rate)
+    notices = []
+    if not torch.equal(audio[0], audio[1]):
+        notices.append("the sound is stereo; its mean of left and right is imitated.")
+    mono = audio.mean(0)
+    if float(mono.abs().max()) < SILENT_PEAK:
+        raise GraphmixError(f"{path} is silent: there is nothing to imitate.")
+    if float((mono.abs() > _CLIPPED).float().mean()) > 1e-3:
+        notices.append("the sound is clipped; so will be what imitates it.")
+    mono = _trimmed(mono, sample_rate)
+    if len(mono) > LONGEST_SECONDS * sample_rate:
+        notices.append(f"the sound lasts {len(mono) / sample_rate:.0f} s; its first {LONGEST_SECONDS:.0f} s are taken.")
+        mono = mono[: round(LONGEST_SECONDS * sample_rate)]
+    mono = torch.nn.functional.pad(mono, (0, max(0, SHORTEST_SAMPLES - len(mono))))
+    if pitch is None:
+        pitch, certainty = estimate_pitch(mono, sample_rate)
+        if certainty < 0.5:
+            notices.append("the sound has no clear pitch (noise, or several notes): the result is a best effort.")
+    held = _held_ms(mono, sample_rate) if length_ms is None else length_ms
+    return Sound(mono, sample_rate, pitch, held, tuple(notices))
+
+
+def _envelope(mono: Tensor, sample_rate: int) -> tuple[Tensor, int]:
+    """Level in dB re its peak of frames of 10 ms."""
+    size = max(1, round(0.01 * sample_rate))
+    frames = torch.nn.functional.pad(mono, (0, -len(mono) % size)).view(-1, size)
+    level = 10 * (frames.square().mean(1) + 1e-20).log10()
+    return level - level.max(), size
+
+
+def _trimmed(mono: Tensor, sample_rate: int) -> Tensor:
+    level, size = _envelope(mono, sample_rate)
+    loud = (level > _ONSET_DB).nonzero()[0]
+    end = (level > _END_DB).nonzero()[-1]
+    return mono[int(loud) * size : (int(end) + 1) * size]
+
+
+def _held_ms(mono: Tensor, sample_rate: int) -> float:
+    level, size = _envelope(mono, sample_rate)
+    return 1000 * (int((level > _HELD_DB).nonzero()[-1]) + 1) * size / sample_rate
+
+
+def estimate_pitch(mono: Tensor, sample_rate: int) -> tuple[float, float]:
+    """MIDI note number of a note, and how periodic it is at that pitch, 0 to 1.
+
+    The lag of the first peak of the normalized square difference function near its highest (McLeod & Wyvill 2005), in
+    the loudest frames; their median.
+    """
+    size = 4 * math.ceil(sample_rate / _PITCH_RANGE_HZ[0])
+    mono = torch.nn.functional.pad(mono, (0, max(0, size - len(mono))))
+    frames = mono.unfold(0, size, max(1, size // 4))
+    energy = frames.square().sum(1)
+    frames = frames[energy >= energy.max() * 0.05].double()
+    spectrum = torch.fft.rfft(frames, 2 * size)
+    correlation = torch.fft.irfft(spectrum.abs().square(), 2 * size)[:, :size]
+    squares = torch.nn.functional.pad(frames.square().cumsum(1), (1, 0))
+    lags = torch.arange(size)
+    total = squares[:, size - lags] + (squares[:, -1:] - squares[:, lags])
+    similarity = 2 * correlation / total.clamp(min=1e-12)
+    low, high = int(sample_rate / _PITCH_RANGE_HZ[1]), size // 2
+    places, heights = [], []
+    for row in similarity:
+        inner = row[low:high]
+        peaks = ((inner[1:-1] > inner[:-2]) & (inner[1:-1] >= inner[2:])).nonzero().flatten() + 1
+        if not len(peaks):
+            continue
+        best = peaks[inner[peaks] >= 0.9 * inner[peaks].max()][0]
+        a, b, c = (float(inner[best + i]) for i in (-1, 0, 1))
+        shift = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c else 0.0
+        places.append(low + int(best) + shift)
+        heights.append(b)
+    if not places:
+        return 60.0, 0.0
+    hz = sample_rate / float(torch.tensor(places).median())
+    return A4_NOTE + 12 * math.log2(hz / A4_HZ), float(torch.tensor(heights).median())
+
+
+def power_spectra(audio: Tensor) -> Tensor:
+    """Power spectra of frames, [..., bins, frames]."""
+    window = torch.hann_window(N_FFT, device=audio.device, dtype=audio.dtype)
+    spectrum = torch.stft(audio, N_FFT, HOP, window=window, return_complex=True, pad_mode="constant")
+    return spectrum.abs().square()
+
+
+def log_spectral_distance(found: Tensor, target: Tensor) -> Tensor:
+    """Distances in dB of sounds [sounds, samples] from one target [samples], [sounds]."""
+    wanted = power_spectra(target)
+    floor = wanted.max().clamp(min=1e-20) * 10 ** (FLOOR_DB / 10)
+    difference = 10 * ((power_spectra(found) + floor).log10() - (wanted + floor).log10())
+    return difference.square().mean(-2).sqrt().mean(-1)

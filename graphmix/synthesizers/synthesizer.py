@@ -1,0 +1,248 @@
+"""A synthesizer: a graph of generators with named parameters, and patches, the graphs with their values.
+
+A synthesizer has *modules*, the named nodes of a graph, and wires between them. Its parameters are those of the modules
+(``"filter.cutoff_hz"``, ``"op1.times_ms.2"``) and *choices*, which set several of them together (the waveform of an
+oscillator) or the wires themselves (the algorithm of an FM synthesizer).
+
+A *patch* is a :class:`graphmix.graph.MixGraph` whose nodes are named after the modules: it is rendered, drawn, pruned
+and saved like any other graph, and :meth:`Synthesizer.read` says what is set to what.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.rack import Rack
+from graphmix.spec import MIX, Curve, Linear, ParameterSpec
+
+SAMPLE_RATE = 44100
+NOTE = "note"
+"""The module that every synthesizer has: the key that is pressed. It is no part of a patch."""
+VERSION = 1
+"""Of the modules and their parameters: patches of another version are refused."""
+Value = float | str
+_LINEAR = Linear()
+Wire = tuple[str, str]
+"""From ``"module"`` or ``"module:outlet"`` to ``"module"`` or ``"module:inlet"``."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A named node of a synthesizer.
+
+    Args:
+        name: of the node.
+        kind: its node type.
+        choices: name of a choice -> parameters of the type of which one is 1 and the others 0.
+        fixed: parameters that are none of the patch's, with their values.
+        starts: defaults of parameters where they are not the type's neutral values.
+        has_wet: its dry/wet weight is a parameter, ``wet``, 0 by default.
+    """
+
+    name: str
+    kind: str
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    starts: Mapping[str, float] = field(default_factory=dict)
+    has_wet: bool = False
+
+
+@dataclass(frozen=True)
+class PatchParameter:
+    """One number or one choice of a synthesizer.
+
+    Args:
+        name: ``"module.parameter"``, with the entry's number where a parameter has several.
+        unit: as shown to a reader.
+        low, high, neutral: of a number.
+        curve: the scale on which equal steps count as equal.
+        options: of a choice.
+    """
+
+    name: str
+    unit: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    neutral: float = 0.0
+    curve: Curve = _LINEAR
+    options: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers of it in a vector: one, or one for each option."""
+        return max(1, len(self.options))
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Modules, and how they are wired.
+
+    Args:
+        name: e.g. ``"subtractive"``.
+        modules: beside the note.
+        wires: the choices of the whole synthesizer -> wires, of which some may depend on them.
+        choices: such choices and their options, e.g. ``{"algorithm": ("1", …, "32")}``.
+    """
+
+    name: str
+    modules: tuple[Module, ...]
+    wires: Callable[[Mapping[str, str]], list[Wire]]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def parameters(self) -> tuple[PatchParameter, ...]:
+        """All parameters, in order."""
+        types = {node_type.name: node_type for node_type in (*Rack.generators(SAMPLE_RATE).types, MIX)}
+        table = [PatchParameter(name, options=options) for name, options in self.choices.items()]
+        for module in self.modules:
+            taken = {*module.fixed, *(name for names in module.choices.values() for name in names)}
+            table += [PatchParameter(f"{module.name}.{name}", options=o) for name, o in module.choices.items()]
+            for p in types[module.kind].parameters:
+                if p.name in taken:
+                    continue
+                start = module.starts.get(p.name, p.neutral)
+                table += [PatchParameter(n, p.unit, p.low, p.high, start, p.curve) for n in _labels(module.name, p)]
+            table += [PatchParameter(f"{module.name}.wet")] * module.has_wet
+        return tuple(table)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, PatchParameter]:
+        """Parameters by name."""
+        return {p.name: p for p in self.parameters}
+
+    @property
+    def width(self) -> int:
+        """Numbers of a :meth:`vector`."""
+        return sum(p.size for p in self.parameters)
+
+    def defaults(self) -> dict[str, Value]:
+        """Neutral values, and of each choice the first option."""
+        return {p.name: p.options[0] if p.options else p.neutral for p in self.parameters}
+
+    def patch(
+        self,
+        values: Mapping[str, Value] | None = None,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        pitch: float = 60.0,
+        length_ms: float = 2000.0,
+        start_ms: float = 0.0,
+        velocity: float = 0.8,
+    ) -> MixGraph:
+        """The graph of a patch, with one note.
+
+        Args:
+            values: by name; what is not given has its default.
+            sample_rate: of the graph, in Hz.
+            pitch: MIDI note number.
+            length_ms: as long as the key is down.
+            start_ms: when it goes down.
+            velocity: 0 to 1.
+
+        Raises:
+            GraphError: a name that the synthesizer does not have, a value out of range.
+        """
+        settings = {**self.defaults(), **self._checked(values or {})}
+        graph = MixGraph(Rack.generators(sample_rate).types, sample_rate)
+        note = {"pitch": pitch, "length_ms": length_ms, "start_ms": start_ms, "velocity": velocity}
+        nodes = {NOTE: graph.add(NOTE, name=NOTE, **note)}
+        for module in self.modules:
+            parameters: dict[str, list[float] | float] = dict(module.fixed)
+            for choice, names in module.choices.items():
+                chosen = settings[f"{module.name}.{choice}"]
+                parameters |= {name: float(name == chosen) for name in names}
+            for p in graph.types.by_letter(module.kind).parameters:
+                if p.name not in parameters:
+                    wanted = [float(settings[label]) for label in _labels(module.name, p)]
+                    parameters[p.name] = [min(value, p.high) for value in wanted]  # a lower rate has a lower end
+            wet = float(settings[f"{module.name}.wet"]) if module.has_wet else 1.0
+            nodes[module.name] = graph.add(module.kind, module.name, wet, **parameters)
+        nodes["out"] = graph.add("out", name="out")
+        for source, target in self.wires({name: str(settings[name]) for name in self.choices}):
+            (a, _, outlet), (b, _, inlet) = source.partition(":"), target.partition(":")
+            graph.connect(nodes[a], nodes[b], outlet or 0, inlet or 0)
+        about = {"synthesizer": self.name, "version": VERSION, **{name: settings[name] for name in self.choices}}
+        graph.info = replace(graph.info, provenance=about)
+        return graph
+
+    def read(self, graph: MixGraph) -> dict[str, Value]:
+        """The values of a patch.
+
+        Of the modules that were pruned from it the levels are the lowest, all else is neutral.
+
+        Raises:
+            GraphError: the graph is no patch of this synthesizer, or of another version of it.
+        """
+        about = graph.provenance
+        if about.get("synthesizer") != self.name:
+            raise GraphError(f"the graph is a patch of {about.get('synthesizer')!r}, not of {self.name!r}.")
+        if about.get("version") != VERSION:
+            raise GraphError(
+                f"the patch was made by version {about.get('version')} of {self.name!r}, and this is {VERSION}: "
+                "its parameters have changed since."
+            )
+        values = self.defaults() | {name: str(about[name]) for name in self.choices}
+        node_of = {name: node for node, name in enumerate(graph.names)}
+        for module in self.modules:
+            node = node_of.get(module.name)
+            if node is None:
+                values |= {f"{module.name}.level_db": -96.0} if f"{module.name}.level_db" in values else {}
+                continue
+            values |= {f"{module.name}.wet": float(graph.wet[node])} if module.has_wet else {}
+            node_type = graph.type_of(node)
+            if not node_type.is_processor:
+                continue
+            row = int((graph.nodes_of(node_type.name) == node).nonzero()[0])
+            numbers = graph.params[node_type.name][row]
+            for choice, names in module.choices.items():
+                weights = [float(numbers[node_type.columns(name)][0]) for name in names]
+                values[f"{module.name}.{choice}"] = names[weights.index(max(weights))]
+            for p in node_type.parameters:
+                for label, number in zip(_labels(module.name, p), numbers[node_type.columns(p.name)], strict=True):
+                    if label in values:
+                        values[label] = float(number)
+        return values
+
+    def vector(self, values: Mapping[str, Value]) -> Tensor:
+        """Values for a network: numbers from 0 to 1 on their own scales, choices as one-hot groups, [width]."""
+        parts = []
+        for p in self.parameters:
+            value = values[p.name]
+            if p.options:
+                parts += [float(option == value) for option in p.options]
+            else:
+                low, high, here = (float(p.curve.raw(torch.tensor(float(x)))) for x in (p.low, p.high, value))
+                parts.append((here - low) / (high - low))
+        return torch.tensor(parts)
+
+    def values_of(self, vector: Tensor) -> dict[str, Value]:
+        """The inverse of :meth:`vector`; of a choice the option with the largest number."""
+        values: dict[str, Value] = {}
+        for p, part in zip(self.parameters, vector.split([p.size for p in self.parameters]), strict=True):
+            if p.options:
+                values[p.name] = p.options[int(part.argmax())]
+            else:
+                low, high = (float(p.curve.raw(torch.tensor(edge))) for edge in (p.low, p.high))
+                raw = low + float(part.clamp(0, 1)[0]) * (high - low)
+                values[p.name] = min(max(float(p.curve.physical(torch.tensor(raw))), p.low), p.high)
+        return values
+
+    def _checked(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        for name, value in values.items():
+            p = self.by_name.get(name)
+            if p is None:
+                raise GraphError(f"{self.name!r} has no parameter {name!r}; see its `parameters`.")
+            if p.options and value not in p.options:
+                raise GraphError(f"{name} is {value!r}; it is one of {', '.join(p.options)}.")
+            if not p.options and (isinstance(value, str) or not p.low <= value <= p.high):
+                raise GraphError(f"{name} is {value!r}; it is a number between {p.low:g} and {p.high:g} {p.unit}.")
+        return values
+
+
+def _labels(module: str, p: ParameterSpec) -> list[str]:
+    return [f"{module}.{p.name}"] if p.size == 1 else [f"{module}.{p.name}.{i + 1}" for i in range(p.size)]
