@@ -7,6 +7,9 @@ the mean of the last two outputs, which keeps a strong feedback from oscillating
 
 Exact recursion, forward and backward compiled loops; phases are in periods and float64. Rows are independent, with zero
 outputs before the first sample.
+
+From an index of about 2 on the recursion is chaotic, and its true gradient grows without limit; what one sample hands
+back to those before it is held to a hundred times the largest gradient that came in.
 """
 
 import math
@@ -17,6 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+_LARGEST = 100.0
+"""Bound of what is carried back, relative to the largest gradient of the row."""
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -43,12 +49,16 @@ def _backward(
     for row in numba.prange(phase.shape[0]):
         beta = feedback[row] / 2
         one, two, total = 0.0, 0.0, 0.0  # gradients by the angles of the next sample and of the one after it
+        limit = 0.0
+        for n in range(phase.shape[1]):
+            limit = max(limit, _LARGEST * abs(grad[row, n]))
         for n in range(phase.shape[1] - 1, -1, -1):
             last = out[row, n - 1] if n > 0 else 0.0
             before = out[row, n - 2] if n > 1 else 0.0
             place = phase[row, n]
             angle = 2 * math.pi * (place - math.floor(place)) + beta * (last + before)
-            inner = (grad[row, n] + beta * (one + two)) * math.cos(angle)
+            carried = min(max(beta * (one + two), -limit), limit)
+            inner = (grad[row, n] + carried) * math.cos(angle)
             grad_phase[row, n] = 2 * math.pi * inner
             total += inner * (last + before) / 2
             one, two = inner, one

@@ -1,9 +1,8 @@
 """From a sound to a patch: candidates, the nearest of them refined by gradient descent through the graph, pruning.
 
 A candidate is a random patch of :mod:`graphmix.synthesizers.presets`, or one of a collection, played at the sound's
-pitch and level. The refinement is the search's own training (:class:`graphmix.search.fit.Training`) of the patch's continuous
-parameters; choices stay what the candidate has. Pruning (:class:`graphmix.search.pruning.Search`) then removes the
-modules without which the sound is as near.
+pitch and level. The refinement is the search's own training (:class:`graphmix.search.fit.Training`) of the patch's
+numbers; choices stay what the candidate has.
 """
 
 import math
@@ -37,6 +36,7 @@ BATCH = 8
 REFINED = 2
 """The nearest candidates of a synthesizer that are refined, for a share of the steps each; the best of them goes on."""
 FIRST_SHARE = 0.2
+LEAST_LEVEL_DB = -50.0
 SETTINGS = SearchSettings(
     steps=200, rounds=0, learning_rate=0.02, own_rates=False, final_rate=0.1, gain_staging=0.0, evaluate_every=20
 )
@@ -183,7 +183,7 @@ def refine(
     first = round(FIRST_SHARE * steps) if len(candidates) > 1 else 0
     started = []
     for candidate in candidates:
-        graph = _graph(sound, synthesizer, candidate.values)
+        graph = _graph(sound, synthesizer, _audible(candidate.values))
         started.append((*_descend(objective, synthesizer, graph, first, listener, 0), candidate))
     graph, history, candidate = min(started, key=lambda entry: entry[1][-1][1])
     done = first * len(candidates)
@@ -226,6 +226,12 @@ def hold_choices(raw: RawGraph, synthesizer: Synthesizer) -> None:
                 mask[row, graph.type_of(node).columns(name)] = 0
         values.register_hook(lambda gradient, mask=mask: gradient * mask)
     raw.weights.register_hook(torch.zeros_like)
+
+
+def _audible(values: Values) -> dict[str, Value]:
+    """The patch with all levels high enough for gradients to find out whether more of a module is wanted."""
+    levels = {n: max(float(v), LEAST_LEVEL_DB) for n, v in values.items() if n.endswith(".level_db")}
+    return {**values, **levels}
 
 
 def _graph(sound: Sound, synthesizer: Synthesizer, values: Values) -> MixGraph:

@@ -1,0 +1,248 @@
+"""Generators and controls: the laws of all processors, and what each of them makes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal.windows import blackmanharris
+from torch import Tensor
+
+from graphmix.errors import GraphError
+from graphmix.graph import MixGraph
+from graphmix.processors import Rack
+from graphmix.processors.base import Processor
+from graphmix.render import Renderer
+from tests.random_parameters import random_parameters
+
+RATE = 44100
+RACK = Rack.generators(RATE)
+SMALL = Rack.generators(3000)
+NAMES = [name for name in RACK.names if name != "note"]
+GENERATORS = ["oscillator", "noise", "operator", "envelope", "segment_envelope", "lfo"]
+NO_GRADIENT = {"oscillator": ("phase",), "lfo": ("square",)}
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def signal_for(processor: Processor, nodes: int, samples: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Noise; the gate, which is the last inlet of what has one, opens and closes."""
+    inlets = processor.node_type.inlets
+    audio = 0.3 * torch.randn(nodes, len(inlets), 2, samples, generator=seeded(1), dtype=dtype)
+    if "gate" in inlets:
+        gate = torch.zeros(samples, dtype=dtype)
+        gate[samples // 8 : samples // 2] = 0.7
+        audio[:, inlets.index("gate")] = gate
+    return audio if len(inlets) > 1 else audio[:, 0]
+
+
+def usual(processor: Processor, nodes: int) -> Tensor:
+    return random_parameters(processor.node_type, nodes, seeded())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype_are_kept(name: str, dtype: torch.dtype):
+    processor = RACK[name]
+    out = processor(signal_for(processor, 3, 500, dtype), usual(processor, 3).to(dtype))
+    assert (out.shape, out.dtype) == ((3, 2, 500), dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_its_nodes_one_by_one(name: str):
+    processor = RACK[name]
+    audio, params = signal_for(processor, 3, 800), usual(processor, 3)
+    alone = torch.cat([processor(audio[i : i + 1], params[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(processor(audio, params), alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_generator_adds_its_sound_to_what_comes_in(name: str):
+    processor = RACK[name]
+    audio, params = signal_for(processor, 2, 600), usual(processor, 2)
+    silent = audio.clone()
+    (silent[:, 0] if silent.dim() == 4 else silent)[...] = 0
+    dry = audio[:, 0] if audio.dim() == 4 else audio
+    added = processor(audio, params) - dry
+    torch.testing.assert_close(added, processor(silent, params), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(added[:, 0], added[:, 1], rtol=1e-5, atol=1e-5)
+    assert not processor.keeps_silence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_raw_and_physical_values_map_to_each_other(name: str):
+    processor = RACK[name]
+    for params in (usual(processor, 4), processor.node_type.neutral()[None], torch.stack(processor.node_type.bounds())):
+        torch.testing.assert_close(processor.from_raw(processor.to_raw(params)), params, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e-41, -3.0], ids=["silence", "open", "subnormal", "negative"])
+def test_output_and_gradients_are_finite_at_the_ends_of_every_range(name: str, level: float):
+    processor = RACK[name]
+    low, high = processor.node_type.bounds()
+    params = torch.stack([processor.node_type.neutral(), low, high]).requires_grad_()
+    inlets = len(processor.node_type.inlets)
+    audio = torch.full((3, inlets, 2, 700) if inlets > 1 else (3, 2, 700), level).requires_grad_()
+    out = processor(audio, params)
+    assert out.isfinite().all()
+    for gradient in torch.autograd.grad(out.square().sum() * 1e-6, (audio, params), allow_unused=True):
+        assert gradient is None or gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "oscillator"])
+def test_gradients_agree_with_finite_differences(name: str):
+    processor = SMALL[name]
+    audio = signal_for(processor, 2, 48, torch.float64)
+    params = usual(processor, 2).double()
+    if name == "lfo":
+        params[:, processor.node_type.columns("square")] = 0
+        params[:, processor.node_type.columns("saw")] = 0
+        params[:, processor.node_type.columns("phase")] = 0.31  # away from corners
+        params[:, processor.node_type.columns("rate_hz")] = 3.3
+    if name == "operator":
+        params[:, processor.node_type.columns("fixed_hz")] = 0
+    low, high = processor.node_type.bounds()
+    inside = low.double() + (high - low).double() * 0.01, high.double() - (high - low).double() * 0.01
+    params = params.clamp(*inside)
+    if name == "operator":
+        params[:, processor.node_type.columns("fixed_hz")] = 0
+        params[:, processor.node_type.columns("feedback")] = 0.8  # far above it is chaotic
+    fixed = [i for i, key in enumerate(processor.node_type.inlets) if key == "gate"]
+    free = [processor.node_type.columns("fixed_hz")] if name == "operator" else []
+    mask = torch.ones(params.size(1), dtype=torch.bool)
+    for columns in free:
+        mask[columns] = False
+
+    def run(audio_: Tensor, free_: Tensor) -> Tensor:
+        full = params.clone()
+        full[:, mask] = free_
+        if fixed and audio_.dim() == 4:
+            audio_ = torch.cat([audio_[:, : fixed[0]], audio[:, fixed[0] : fixed[0] + 1], audio_[:, fixed[0] + 1 :]], 1)
+        return processor(audio_, full)
+
+    inputs = audio.clone().requires_grad_(), params[:, mask].clone().requires_grad_()
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+
+
+def test_an_oscillators_gradients_agree_with_finite_differences_of_its_float32_tables():
+    processor = SMALL["oscillator"]
+    params = usual(processor, 1).double()
+    params[:, 1:6] = 0.5
+    audio = signal_for(processor, 1, 40, torch.float64) * 0.1
+    leaf = params.clone().requires_grad_()
+    weight = torch.randn(1, 2, 40, generator=seeded(4), dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((processor(audio, leaf) * weight).sum(), leaf)
+    for column in range(params.size(1)):
+        step = 1e-4 * max(1.0, float(params[0, column].abs()))
+        moved = [params.clone() for _ in range(2)]
+        moved[0][0, column] += step
+        moved[1][0, column] -= step
+        difference = float(((processor(audio, moved[0]) - processor(audio, moved[1])) * weight).sum()) / (2 * step)
+        assert float(gradient[0, column]) == pytest.approx(difference, rel=0.03, abs=0.02)
+
+
+# --- what they make
+
+
+def spectrum(audio: Tensor) -> np.ndarray:
+    window = blackmanharris(audio.size(-1))
+    return np.abs(np.fft.rfft(audio.double().numpy() * window)) / window.sum() * 2
+
+
+@pytest.mark.parametrize("shape", ["saw", "pulse"])
+def test_at_4_khz_nothing_below_15_khz_is_an_alias(shape: str):
+    oscillator = RACK["oscillator"]
+    params = oscillator.node_type.neutral()[None].clone()
+    for name in oscillator.SHAPES:
+        params[:, oscillator.node_type.columns(name)] = float(name == shape)
+    params[:, oscillator.node_type.columns("width")] = 0.37
+    audio = torch.zeros(1, 5, 2, RATE)
+    audio[:, 1] = 12 * math.log2(4000 / 440)
+    found = spectrum(oscillator(audio, params)[0, 0])
+    for harmonic in (1, 2, 3):
+        found[4000 * harmonic - 8 : 4000 * harmonic + 9], fundamental = 0, max(found[3992:4009].max(), 1e-9)
+        level = fundamental if harmonic == 1 else level  # noqa: F821, of the first one
+    found[:8] = 0
+    assert 20 * math.log10(found[:15000].max() / level) < -75
+
+
+def test_a_note_has_pitch_and_gate():
+    out = RACK["note"](torch.zeros(1, 2, 1000), torch.tensor([[72.0, 5.0, 10.0, 0.6]]))
+    assert out.shape == (1, 2, 2, 1000)
+    assert (out[0, 0] == 3).all()
+    gate = out[0, 1, 0]
+    assert gate[:220].abs().max() == 0
+    torch.testing.assert_close(gate[221:661], torch.full((440,), 0.6))
+    assert not gate[662:].any()
+
+
+def test_without_pitch_an_oscillator_plays_a4():
+    oscillator = RACK["oscillator"]
+    out = oscillator(torch.zeros(1, 5, 2, RATE), oscillator.node_type.neutral()[None])
+    assert int(spectrum(out[0, 0]).argmax()) == 440
+
+
+def test_an_operator_modulates_by_an_index_of_four_pi():
+    """Bessel functions: J_k(4 pi) are the amplitudes of the sidebands of a full-level modulator."""
+    from scipy.special import jv
+
+    operator = RACK["operator"]
+    values = operator.node_type.neutral()[None].repeat(2, 1).clone()
+    audio = torch.zeros(1, 4, 2, RATE)
+    audio[:, 2] = 12 * math.log2(4000 / 440)
+    audio[:, 3] = 1.0
+    values[:, operator.node_type.columns("levels")] = 1.0
+    values[0, operator.node_type.columns("ratio")] = 0.1  # 400 Hz
+    modulator = operator(audio, values[:1])
+    audio[:, 1] = modulator
+    found = spectrum(operator(audio, values[1:])[0, 0])
+    for k in range(9):
+        assert found[4000 + 400 * k - 3 : 4000 + 400 * k + 4].max() == pytest.approx(abs(jv(k, 4 * math.pi)), abs=2e-3)
+
+
+def test_a_filter_follows_pitch_and_modulation():
+    filter_ = RACK["filter"]
+    params = filter_.node_type.neutral()[None].clone()
+    values = {"cutoff_hz": 500.0, "tracking": 1.0, "modulation_octaves": 2.0}
+    for name, value in values.items():
+        params[:, filter_.node_type.columns(name)] = value
+    audio = torch.zeros(1, 3, 2, RATE)
+    audio[0, 0, :, 0] = 1
+    audio[:, 1] = 3  # C5, an octave above C4
+    audio[:, 2] = 0.5
+    response = np.abs(np.fft.rfft(filter_(audio, params)[0, 0].double().numpy()))
+    assert response[2000] == pytest.approx(math.sqrt(0.5), rel=2e-3)  # an octave by pitch, an octave by modulation
+
+
+def test_a_graph_of_generators_and_inputs_is_rendered_together():
+    rack = Rack([*Rack.console("g", RATE), *Rack.generators(RATE)])
+    graph = MixGraph(rack.types, RATE)
+    voice, note, tone = graph.add("in", name="voice"), graph.add("note", length_ms=10.0), graph.add("oscillator")
+    amplifier, out = graph.add("amplifier", offset=0.0), graph.add("out")
+    graph.connect(note, tone, "pitch", "pitch").connect(note, amplifier, "gate", "control")
+    graph.chain(tone, amplifier, out).chain(voice, graph.add("gain", gain_db=-6.0), out)
+    audio = torch.randn(1, 2, 1000, generator=seeded(5))
+    mix = Renderer(rack)(graph, audio)[0]
+    torch.testing.assert_close(mix[:, 500:], audio[0, :, 500:] * 10 ** (-6 / 20), rtol=1e-4, atol=1e-5)
+    assert (mix[:, :400] - audio[0, :, :400] * 10 ** (-6 / 20)).abs().max() > 0.5
+
+
+def test_bypassed_generators_are_wires():
+    graph = MixGraph(RACK.types, RATE)
+    nodes = [graph.add("noise", level_db=-10.0), graph.add("oscillator", wet=0.0), graph.add("out")]
+    graph.chain(*nodes)
+    alone = MixGraph(RACK.types, RATE)
+    alone.chain(alone.add("noise", level_db=-10.0), alone.add("out"))
+    render = Renderer(RACK)
+    torch.testing.assert_close(render(graph, torch.zeros(0, 2, 300)), render(alone, torch.zeros(0, 2, 300)))
+
+
+def test_a_note_out_of_range_is_refused_by_name():
+    graph = MixGraph(RACK.types, RATE)
+    with pytest.raises(GraphError, match="pitch"):
+        graph.add("note", pitch=200.0)
+        graph.add("out")
+        Renderer(RACK)(graph, torch.zeros(0, 2, 10))

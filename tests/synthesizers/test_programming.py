@@ -1,0 +1,168 @@
+"""From a sound to a patch."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from graphmix.audio import write_audio
+from graphmix.cli.app import app
+from graphmix.errors import GraphmixError
+from graphmix.processors import Rack
+from graphmix.render import Renderer
+from graphmix.synthesizers import FM, SUBTRACTIVE
+from graphmix.synthesizers.program_run import ProgramSettings, load_patch, program_sound
+from graphmix.synthesizers.programming import play, program, random_patches, refine, try_patches
+from graphmix.synthesizers.sounds import Sound, estimate_pitch, load_sound, log_spectral_distance
+from graphmix.synthesizers.sysex import read_bank
+
+RATE = 44100
+
+
+def sound_of(values: dict[str, float | str], pitch: float = 57.0, seconds: float = 0.5) -> Sound:
+    render = Renderer(Rack.generators(RATE))
+    audio = play([SUBTRACTIVE.patch(values, RATE, pitch=pitch, length_ms=300.0)], round(seconds * RATE), render)[0]
+    return Sound(audio, RATE, pitch, 300.0)
+
+
+def a_file(folder: Path, values: dict[str, float | str] | None = None) -> Path:
+    wave = {"oscillator_1.wave": "saw", "filter.cutoff_hz": 2000.0, "oscillator_1.level_db": -12.0}
+    path = folder / "note.wav"
+    write_audio(path, sound_of(values or wave).audio.expand(2, -1), RATE)
+    return path
+
+
+# --- sounds
+
+
+@pytest.mark.parametrize("note", [28.0, 45.3, 60.0, 76.5, 93.0])
+@pytest.mark.parametrize("wave", ["sine", "saw", "pulse"])
+def test_a_pitch_is_found_to_a_few_cents(note: float, wave: str):
+    sound = sound_of({"oscillator_1.wave": wave}, note, 0.4)
+    found, certainty = estimate_pitch(sound.audio, RATE)
+    assert found == pytest.approx(note, abs=0.15)
+    assert certainty > 0.8
+
+
+def test_noise_has_no_clear_pitch():
+    assert estimate_pitch(torch.randn(20000, generator=torch.Generator().manual_seed(0)), RATE)[1] < 0.5
+
+
+def test_the_distance_is_that_of_its_formula():
+    torch.manual_seed(0)
+    target, found = torch.randn(9000), 2 * torch.randn(2, 9000)
+    assert float(log_spectral_distance(target[None], target)[0]) == 0
+    frames = [np.fft.rfft(np.pad(x.numpy(), 1024)[i : i + 2048] * np.hanning(2049)[:-1])
+              for x in (target, found[1]) for i in range(0, 9000 + 1, 512)]  # fmt: skip
+    power = np.abs(np.array(frames).reshape(2, -1, 1025)) ** 2
+    floor = power[0].max() * 1e-8
+    ratio = 10 * np.log10((power[1] + floor) / (power[0] + floor))
+    expected = np.sqrt((ratio**2).mean(1)).mean()
+    assert float(log_spectral_distance(found, target)[1]) == pytest.approx(expected, rel=1e-4)
+    assert log_spectral_distance(torch.zeros(1, 9000), target).isfinite().all()
+
+
+def test_what_is_before_and_behind_a_sound_is_cut_off(tmp_path: Path):
+    tone = 0.5 * torch.sin(2 * math.pi * 220 * torch.arange(20000) / RATE)
+    write_audio(tmp_path / "late.wav", torch.cat([torch.zeros(9000), tone, torch.zeros(30000)]).expand(2, -1), RATE)
+    sound = load_sound(tmp_path / "late.wav", RATE)
+    assert len(sound.audio) == pytest.approx(20000, abs=900)
+    assert sound.pitch == pytest.approx(57.0, abs=0.1)
+    assert sound.length_ms == pytest.approx(20000 / 44.1, abs=25)
+    assert sound.notices == ()
+
+
+def test_odd_sounds_are_handled_or_refused(tmp_path: Path):
+    generator = torch.Generator().manual_seed(1)
+    cases = {
+        "short": (0.3 * torch.randn(2, 2205, generator=generator), "no clear pitch"),
+        "long": (0.3 * torch.sin(torch.arange(30 * 8000) * 0.2).expand(2, -1), "first 10 s are taken"),
+        "clipped": (torch.sin(torch.arange(20000) * 0.05).mul(5).clamp(-1, 1).expand(2, -1), "clipped"),
+        "stereo": (0.3 * torch.randn(2, 20000, generator=generator), "stereo"),
+    }
+    for name, (audio, notice) in cases.items():
+        write_audio(tmp_path / f"{name}.wav", audio, 8000 if name == "long" else RATE)
+        sound = load_sound(tmp_path / f"{name}.wav", RATE)
+        assert any(notice in text for text in sound.notices), name
+        assert len(sound.audio) >= 8192
+    write_audio(tmp_path / "silent.wav", torch.zeros(2, 9000), RATE)
+    with pytest.raises(GraphmixError, match=r"silent\.wav is silent: there is nothing to imitate"):
+        load_sound(tmp_path / "silent.wav", RATE)
+
+
+# --- patches
+
+
+def test_the_true_patch_is_the_nearest_one_at_any_level():
+    truth = random_patches(SUBTRACTIVE, 1, 5)[0]
+    sound = sound_of(truth)
+    louder = Sound(sound.audio * 3, RATE, sound.pitch, sound.length_ms)
+    tried = try_patches(louder, SUBTRACTIVE, [*random_patches(SUBTRACTIVE, 10, 6), truth])
+    assert tried[0].distance < 0.05
+    assert tried[0].distance < 0.1 * tried[1].distance
+    assert [c.distance for c in tried] == sorted(c.distance for c in tried)
+
+
+def test_refining_comes_nearer_and_leaves_choices_alone():
+    truth = {"oscillator_1.wave": "saw", "filter.cutoff_hz": 900.0, "amplitude_envelope.decay_ms": 90.0}
+    sound = sound_of(truth)
+    start = truth | {"filter.cutoff_hz": 2500.0, "amplitude_envelope.decay_ms": 250.0}
+    candidate = try_patches(sound, SUBTRACTIVE, [SUBTRACTIVE.defaults() | start])
+    result = refine(sound, SUBTRACTIVE, candidate, 60)
+    assert result.distance < 0.6 * candidate[0].distance
+    assert result.values["oscillator_1.wave"] == "saw"
+    assert result.values["amplifier.level_db"] != 0
+    note = result.graph.params["note"][0]
+    torch.testing.assert_close(note, torch.tensor([57.0, 0.0, 300.0, 0.8]))
+    heard = play([result.graph], len(sound.audio), Renderer(Rack.generators(RATE)))
+    assert float(log_spectral_distance(heard, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_patch():
+    sound = sound_of({"oscillator_1.wave": "pulse"}, seconds=0.3)
+    a, b = (program(sound, [FM], candidates=6, steps=4, seed=3)[0] for _ in range(2))
+    assert a.distance == b.distance
+    assert a.values == b.values
+    assert a.distance <= a.proposed
+
+
+def test_a_folder_holds_patch_sound_and_pictures(tmp_path: Path):
+    out = tmp_path / "out"
+    command = ["program", str(a_file(tmp_path)), "-o", str(out), "--synth", "fm", "--candidates", "6", "--steps", "4"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert files >= {"patch.safetensors", "patch.json", "match.wav", "voice.syx", "plots/match.png", "plots/patch.png"}
+    synthesizer, values, note = load_patch(out / "patch.safetensors")
+    assert synthesizer is FM
+    assert values == metrics["values"]
+    assert float(note[0]) == pytest.approx(57.0, abs=0.2)
+    assert read_bank(out / "voice.syx").voices[0].name == "NOTE"
+    before = (out / "metrics.json").stat().st_mtime_ns
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 0
+    assert (out / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_another_sound_or_setting_does_not_go_into_a_folder(tmp_path: Path):
+    settings = ProgramSettings("subtractive", 2, 0)
+    program_sound(a_file(tmp_path), tmp_path / "out", settings, plots=False)
+    with pytest.raises(GraphmixError, match="steps = 0, not 5"):
+        program_sound(tmp_path / "note.wav", tmp_path / "out", ProgramSettings("subtractive", 2, 5), plots=False)
+    a_file(tmp_path, {"oscillator_1.wave": "sine"})
+    with pytest.raises(GraphmixError, match="the patch of another sound"):
+        program_sound(tmp_path / "note.wav", tmp_path / "out", settings, plots=False)
+
+
+def test_wrong_names_are_refused_in_one_sentence(tmp_path: Path):
+    path = a_file(tmp_path)
+    with pytest.raises(GraphmixError, match="no synthesizer 'moog'; the synthesizers are: auto, subtractive, fm"):
+        program_sound(path, tmp_path / "out", ProgramSettings("moog"))
+    with pytest.raises(GraphmixError):
+        program_sound(tmp_path / "none.wav", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
