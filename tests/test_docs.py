@@ -23,6 +23,7 @@ from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
 from graphmix.search import PRESETS, SearchSettings
 from graphmix.songbook.demo import DEMO_SETTINGS
 from graphmix.spec import Exponential, Linear, ParameterSpec
+from graphmix.synthesizers import SYNTHESIZERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -97,6 +98,21 @@ def test_the_page_lists_every_parameter_with_its_unit_range_and_neutral_value() 
             values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
             expected.append([p.node_type.name, q.name, *values])
     assert table("processors.md", "processor") == expected
+
+
+def test_the_page_of_synthesizers_lists_their_node_types_and_parameters() -> None:
+    types = Rack.generators().types
+    rows = [[t.letter, t.name, ", ".join(t.inlets) or "none", ", ".join(t.outlets)] for t in types]
+    assert [row[:4] for row in table("synthesizers.md", "letter")] == rows
+    expected = []
+    for t in types:
+        for q in t.parameters:
+            raw = "value" if q.curve == Linear() else shown_curve(q)
+            values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
+            expected.append([t.name, q.name, *values])
+    assert table("synthesizers.md", "type") == expected
+    shown = {row[0]: int(row[1]) for row in table("synthesizers.md", "name")}
+    assert shown == {name: len(synthesizer.parameters) for name, synthesizer in SYNTHESIZERS.items()}
 
 
 def test_the_page_says_how_counts_change_with_the_sample_rate() -> None:
