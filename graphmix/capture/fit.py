@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,8 +33,6 @@ FREE_RUN_SECONDS = 3.0
 """Of validation for a network that runs sample by sample."""
 QUIET_DB = -20.0
 """A validation part this far below the recording's level is moved to an earlier time."""
-FACTOR_RANGE = 4.0
-"""A control that is always positive and has values so many times as large as others goes by factors."""
 CLIP_NORM = 1.0
 LAST_RATE = 0.01
 SAVE_EVERY_SECONDS = 15.0
@@ -171,9 +169,7 @@ def _ranges(recordings: Sequence[Recording], names: Sequence[str]) -> list[Contr
     ranges = []
     for name in names:
         values = [recording.controls[name] for recording in recordings]
-        low, high = min(values), max(values)
-        scale: Literal["linear", "log"] = "log" if low > 0 and high >= FACTOR_RANGE * low else "linear"
-        ranges.append(Control(name=name, low=low, high=high, scale=scale))
+        ranges.append(Control(name=name, low=min(values), high=max(values)))
     return ranges
 
 

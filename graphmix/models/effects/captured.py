@@ -18,7 +18,7 @@ from graphmix.models.effects.effect import Control, EffectModel
 from graphmix.models.effects.effect_files import digest_of, load_effect
 from graphmix.models.effects.recurrent_effect import REST_SECONDS
 from graphmix.processors.base import Processor, State
-from graphmix.spec import Exponential, Linear, NodeType, ParameterSpec
+from graphmix.spec import NodeType, ParameterSpec
 
 START_WET = 0.01
 """Dry/wet weight at the beginning of a search: a device has no neutral setting."""
@@ -149,8 +149,7 @@ def _in_two(model: EffectModel, audio: Tensor, unit: Tensor, state: State, mark:
 
 
 def _specification(control: Control) -> ParameterSpec:
-    curve = Exponential() if control.scale == "log" else Linear()
-    return ParameterSpec(control.name, 1, control.unit, control.low, control.high, control.start, curve)
+    return ParameterSpec(control.name, 1, control.unit, control.low, control.high, control.start)
 
 
 def _check_rates(own: int, rate: int) -> None:

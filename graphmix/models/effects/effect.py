@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -29,8 +29,6 @@ BLOCK = 16384
 """Samples of a block where whole signals are rendered without gradients: what is kept of it fits into a cache."""
 
 _SHOWN = 60
-_LEAST = 1e-12
-"""Values of controls that go by factors are above 0."""
 LARGEST_RATE = 768000
 """In Hz; converters go no higher."""
 
@@ -44,7 +42,6 @@ class Control(Table):
         high: largest value.
         neutral: where it starts; the middle if not given.
         unit: as shown to a reader.
-        scale: ``"linear"``, or ``"log"`` where equal factors act alike (a drive, a frequency).
     """
 
     name: str = Field(min_length=1)
@@ -52,14 +49,11 @@ class Control(Table):
     high: float = Field(default=1.0, allow_inf_nan=False)
     neutral: float | None = None
     unit: str = ""
-    scale: Literal["linear", "log"] = "linear"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"control {self.name!r} goes from {self.low} to {self.high}; low lies below high")
-        if self.scale == "log" and self.low <= 0:
-            raise ValueError(f"control {self.name!r} goes from {self.low} by factors; low lies above 0")
         if self.neutral is not None and not self.low <= self.neutral <= self.high:
             raise ValueError(f"control {self.name!r}: neutral {self.neutral} lies outside {self.low} to {self.high}")
         return self
@@ -67,9 +61,7 @@ class Control(Table):
     @property
     def start(self) -> float:
         """The neutral value."""
-        if self.neutral is not None:
-            return self.neutral
-        return (self.low * self.high) ** 0.5 if self.scale == "log" else (self.low + self.high) / 2
+        return (self.low + self.high) / 2 if self.neutral is None else self.neutral
 
 
 class EffectConfig(Table):
@@ -149,14 +141,9 @@ class EffectModel(nn.Module, ABC):
                 f"controls have shape {list(controls.shape)}, expected [{audio.size(0)}, {len(specs)}]: "
                 f"the controls of this effect are: {names}."
             )
-        controls = controls.to(audio.dtype)
         low = audio.new_tensor([control.low for control in specs])
         high = audio.new_tensor([control.high for control in specs])
-        factors = torch.tensor([control.scale == "log" for control in specs], device=audio.device)
-        if bool(factors.any()):
-            low, high = (torch.where(factors, edge.clamp(min=_LEAST).log(), edge) for edge in (low, high))
-            controls = torch.where(factors, controls.clamp(min=_LEAST).log(), controls)
-        return (2 * controls - low - high) / (high - low)
+        return (2 * controls.to(audio.dtype) - low - high) / (high - low)
 
     def stream(self, audio: Tensor, controls: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         """One block of a longer signal.

@@ -71,11 +71,7 @@ def _configured(config: Mapping[str, Any]) -> tuple[Callable[[Any], EffectModel]
 
 def digest_of(model: EffectModel) -> str:
     """Sixteen digits that tell an effect from others: of its configuration and its weights."""
-    config = model.config.model_dump(mode="json")
-    for control in config["controls"]:
-        if control["scale"] == "linear":  # as it was before there were scales
-            del control["scale"]
-    text = json.dumps(config, sort_keys=True)
+    text = json.dumps(model.config.model_dump(mode="json"), sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())

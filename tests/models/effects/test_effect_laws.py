@@ -11,7 +11,6 @@ from graphmix.errors import GraphmixError
 from graphmix.graph import MixGraph
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.models.effects import CapturedEffect, EffectModel, build_effect, captured_effect, load_effect, save_effect
-from graphmix.models.effects.effect_files import digest_of
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 
@@ -120,29 +119,6 @@ def test_a_model_survives_its_file(name: str, controls: bool, tmp_path: Path):
     assert again.config == model.config
     with torch.no_grad():
         assert torch.equal(again(noise()), model(noise()))
-
-
-def test_a_control_that_goes_by_factors():
-    drive = {"name": "drive", "low": 1.0, "high": 100.0, "scale": "log"}
-    model = build_effect({"model": "gru", "hidden": 2, "controls": (drive,), "sample_rate": 8000})
-    unit = model.normalized(torch.tensor([[1.0], [10.0], [100.0], [1000.0]]), torch.zeros(4, 1))
-    torch.testing.assert_close(unit, torch.tensor([[-1.0], [0.0], [1.0], [2.0]]))
-    effect = CapturedEffect(model, "amp", "a", 8000)
-    (parameter,) = effect.node_type.parameters
-    assert parameter.neutral == pytest.approx(10.0)
-    raw = effect.to_raw(torch.tensor([[10.0], [20.0], [40.0]]))
-    assert float(raw[1] - raw[0]) == pytest.approx(float(raw[2] - raw[1]))
-    with pytest.raises(GraphmixError, match=r"control 'drive' goes from 0\.0 by factors; low lies above 0"):
-        build_effect({"model": "gru", "controls": ({**drive, "low": 0.0},)})
-
-
-def test_the_digest_of_an_effect_stays_what_it_was():
-    """Graphs name it: of a GRU with a control on a linear scale, all weights 0.5."""
-    model = build_effect({"model": "gru", "hidden": 2, "controls": ({"name": "tone"},)})
-    with torch.no_grad():
-        for value in model.state_dict().values():
-            value.fill_(0.5)
-    assert digest_of(model) == "50b547a621677193"
 
 
 def test_wrong_controls_are_refused():
