@@ -11,11 +11,11 @@
     lv2apply -i dry.wav -o wet.wav -c SYMBOL VALUE URI
 
 (``apt-get install lilv-utils guitarix-lv2 calf-plugins``). Calf's plugins are stereo; their first channel is kept. The
-folder then has ``signal.wav``, a wet file of each device, and in ``two_controls/`` a saturator at nine settings of its
-drive and blend and at four others between them. Every other folder of ``signal.wav`` and wet files serves as well.
+folder then has ``signal.wav``, a wet file of each device, and in ``two_controls/`` a saturator at twenty settings of
+its drive and blend and at four others between them. Every other folder of ``signal.wav`` and wet files serves as well.
 
 The ESR is that of audio which training did not use; *self* is the device against itself (the part played twice).
-Seconds are of training, with its starting point, without reading and plots. For the controls, all thirteen settings are
+Seconds are of training, with its starting point, without reading and plots. For the controls, all settings are
 judged on the end of the recordings, which no training used; the ratio of the means is reported.
 """
 
@@ -57,7 +57,7 @@ DEVICES: dict[str, tuple[str, Settings]] = {
     "phaser": (CALF + "Phaser", {}),
 }
 TWO_CONTROLS, TWO_CONTROLS_SECONDS = CALF + "Saturator", (97, 127)
-SEEN = [{"drive": drive, "blend": blend} for drive in (1.0, 4.0, 10.0) for blend in (-8.0, 0.0, 8.0)]
+SEEN = [{"drive": drive, "blend": blend} for drive in (1.0, 3.0, 5.0, 8.0, 10.0) for blend in (-8.0, -3.0, 3.0, 8.0)]
 UNSEEN = [{"drive": drive, "blend": blend} for drive, blend in ((2.0, -4.0), (7.0, 4.0), (2.5, 5.0), (6.0, -5.0))]
 Row = dict[str, Any]
 

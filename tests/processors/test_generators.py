@@ -242,7 +242,6 @@ def test_bypassed_generators_are_wires():
 
 def test_a_note_out_of_range_is_refused_by_name():
     graph = MixGraph(RACK.types, RATE)
-    with pytest.raises(GraphError, match="pitch"):
-        graph.add("note", pitch=200.0)
-        graph.add("out")
+    graph.chain(graph.add("oscillator", width=5.0), graph.add("out"))
+    with pytest.raises(GraphError, match=r"oscillator 0: width is 5; it is a number between 0\.02 and 0\.98"):
         Renderer(RACK)(graph, torch.zeros(0, 2, 10))

@@ -1,6 +1,7 @@
 """Banks of FM voices: written as they are read, read with the quirks of foreign makers, and their curves."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +114,8 @@ def test_no_bytes_end_in_another_error(content: bytes):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bank.syx"
         path.write_bytes(content)
-        try:
-            read_bank(path)
-        except GraphmixError as error:
-            assert "\n" not in str(error)
+        with suppress(GraphmixError):
+            assert len(read_bank(path).voices) == VOICES
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path):
@@ -142,7 +141,7 @@ def test_levels_and_times_are_those_of_the_instrument():
     assert level_db(0) == pytest.approx(-95.25)
     assert segment_ms(99, 0, 99) < 15 < 20_000 < segment_ms(0, 99, 0)  # measured: 7 ms to tens of seconds
     times = [segment_ms(rate, 99, 0) for rate in range(100)]
-    assert all(a >= b for a, b in zip(times, times[1:], strict=False))
+    assert times == sorted(times, reverse=True)
     assert segment_ms(50, 99, 99) == 0
 
 
