@@ -42,20 +42,15 @@ def load_effects(given: Sequence[str], sample_rate: int) -> "list[Processor]":
     """
     if not given:
         return []
-    from graphmix.models.effects import captured_effect
-    from graphmix.processors.plugin import is_plugin, plugin_from_text
+    from graphmix.models.effects.captured import effect_from_text
     from graphmix.processors.rack import Rack
 
     taken = set(Rack.standard(sample_rate).names)
     effects: list[Processor] = []
-    for letter, path in files_of(given).items():
-        effect: Processor
-        if is_plugin(path):
-            effect = plugin_from_text(path, letter, sample_rate)
-        else:
-            effect = captured_effect(path, letter, sample_rate)
-            if effect.node_type.name in taken:
-                effect = captured_effect(path, letter, sample_rate, f"{effect.node_type.name}_{letter}")
+    for letter, text in files_of(given).items():
+        effect = effect_from_text(text, letter, sample_rate)
+        if effect.node_type.name in taken:
+            effect = effect_from_text(text, letter, sample_rate, f"{effect.node_type.name}_{letter}")
         taken.add(effect.node_type.name)
         effects.append(effect)
     return effects

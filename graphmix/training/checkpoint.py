@@ -28,11 +28,16 @@ from graphmix.models.config import ModelConfig, model_config
 from graphmix.models.effects.captured import CapturedEffect
 from graphmix.models.effects.effect_files import config_of, restore_effect
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
+from graphmix.processors.base import Processor
+from graphmix.processors.plugin import PluginEffect, is_plugin, plugin_from_text
 from graphmix.processors.rack import Rack
+from graphmix.spec import NodeType
 
 FORMAT, SCHEMA_VERSION = "graphmix-estimator", 1
 PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"
 _MODEL = "model"
+PLUGIN = "plugin"
+"""Key of a plugin among a model's effects."""
 _VERSIONS = ("graphmix", "torch", "torch_geometric")
 _SHOWN = 3
 
@@ -66,10 +71,11 @@ def save_estimator(estimator: Estimator, path: str | Path, training: Mapping[str
 
 
 def plain_config(config: ModelConfig, rack: Rack) -> dict[str, Any]:
-    """A model's configuration as JSON values, its captured effects by file name and digest instead of their paths."""
+    """A model's configuration as JSON values: captured effects by file name and digest, plugins as they are written."""
     plain = config.model_dump(mode="json")
-    captured = {t.letter: t.source for t in rack.types if t.source}
-    return {**plain, "effects": captured} if captured else plain
+    given = {t.letter: (config.effects.get(t.letter, ""), t.source) for t in rack.types if t.source}
+    effects = {letter: text if is_plugin(text) else source for letter, (text, source) in given.items()}
+    return {**plain, "effects": effects} if effects else plain
 
 
 def load_estimator(source: str | Path, device: torch.device | str = "cpu") -> Estimator:
@@ -183,12 +189,14 @@ def _built(path: Path, config: ModelConfig, description: Mapping[str, Any], weig
 
 
 def _effects(path: Path, estimator: Estimator) -> dict[str, Any]:
-    """Letter -> configuration of each captured effect; nothing where there are none."""
+    """Letter -> configuration of each captured effect, or how a plugin is written; nothing where there are none."""
     effects = {}
     for processor in estimator.rack:
         node_type = processor.node_type
         if isinstance(processor, CapturedEffect):
             effects[node_type.letter] = config_of(processor.model)
+        elif isinstance(processor, PluginEffect) and is_plugin(estimator.config.effects.get(node_type.letter, "")):
+            effects[node_type.letter] = {PLUGIN: estimator.config.effects[node_type.letter]}
         elif node_type.source:
             raise GraphmixError(f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored.")
     return {"effects": effects} if effects else {}
@@ -199,9 +207,12 @@ def _captured_rack(config: ModelConfig, described: Mapping[str, Any], weights: M
     try:
         types = {t.letter: t for t in map(type_from_plain, described["types"]) if t.source}
         configs = {letter: described["effects"][letter] for letter in config.effects}
-        effects = []
+        effects = list[Processor]()
         for letter, plain in configs.items():
             own = types[letter]
+            if PLUGIN in plain:
+                effects.append(_plugin(plain[PLUGIN], own, config.sample_rate))
+                continue
             begin = f"rack._processors.{own.name}.model."
             tensors = {name.removeprefix(begin): value for name, value in weights.items() if name.startswith(begin)}
             effects.append(
@@ -300,3 +311,18 @@ def _version(package: str) -> str:
 def _with_ending(path: Path, ending: str) -> Path:
     """The path with an ending added, whatever dots its name has."""
     return path.with_name(path.name + ending)
+
+
+def _plugin(text: str, own: NodeType, sample_rate: int) -> Processor:
+    """The plugin of a model, which has to be installed where the model is used.
+
+    Raises:
+        GraphmixError: it is not, or in another version.
+    """
+    plugin = plugin_from_text(text, own.letter, sample_rate)
+    if plugin.node_type != own:
+        raise GraphmixError(
+            f"its plugin {own.name!r} was {own.source}, and the one found is {plugin.node_type.source}; "
+            "install that version, or train the model again."
+        )
+    return plugin

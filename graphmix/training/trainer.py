@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from graphmix.datasets.records import Record
 from graphmix.errors import GraphmixError
 from graphmix.io import write_json
-from graphmix.models.effects.captured import captured_effect
+from graphmix.models.effects.captured import effect_from_text
 from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.processors.rack import sources_of
 from graphmix.progress import Listener, Silent
@@ -94,7 +94,7 @@ def train(
 def _plain(config: TrainConfig) -> dict[str, Any]:
     """The configuration as JSON values; it names captured effects by their digests, wherever their files are."""
     plain = config.model_dump(mode="json")
-    effects = [captured_effect(file, letter) for letter, file in config.model.effects.items()]
+    effects = [effect_from_text(text, letter) for letter, text in config.model.effects.items()]
     if effects:
         plain["model"]["effects"] = sources_of(effects)
     return plain

@@ -1,6 +1,7 @@
 """Estimators whose chain has captured effects: what is stored, what is read, what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,27 @@ def test_models_with_and_without_the_effect_are_evaluated_on_songs_that_have_it(
         assert agreement is not None
         counted.append((set(agreement.counts), agreement.lost))
     assert counted == [({"gain"}, 2), ({"gain", "amp"}, 0)]
+
+
+def test_a_model_with_a_plugin_trains_and_is_loaded_again(tmp_path: Path):
+    pytest.importorskip("pedalboard")
+    text = "plugin:Compressor,ratio=4,gradient=spsa"
+    config = model_config({**GRAPH, "chain": "pg", "effects": {"p": text}})
+    model = build_estimator(config)
+    path = save_estimator(model, tmp_path / "model")
+    again = load_estimator(path)
+    assert again.rack.types == model.rack.types
+    assert again.config.effects == {"p": text}
+    assert save_estimator(again, tmp_path / "again").read_text() == path.read_text()
+
+
+def test_a_plugin_of_another_version_is_refused(tmp_path: Path):
+    pytest.importorskip("pedalboard")
+    config = model_config({**GRAPH, "chain": "pg", "effects": {"p": "plugin:Compressor"}})
+    path = save_estimator(build_estimator(config), tmp_path / "model")
+    described = path.read_text()
+    version = re.search(r"pedalboard (\d+\.\d+\.\d+)", described)
+    assert version is not None, described
+    path.write_text(described.replace(version[0], "pedalboard 0.1.2"))
+    with pytest.raises(GraphmixError, match=r"its plugin 'plugin_compressor' was .*0\.1\.2.*install that version"):
+        load_estimator(path)

@@ -205,3 +205,24 @@ def captured_effect(
         raise
     except ValueError as error:
         raise GraphError(f"{path} cannot be the node type {name!r} with letter {letter!r}: {error}.") from None
+
+
+def effect_from_text(text: str, letter: str, sample_rate: int = 30000, name: str | None = None) -> Processor:
+    """An effect as it is written on a command line or in a configuration: a captured one's file, or a plugin.
+
+    Args:
+        text: a path, or what :func:`graphmix.processors.plugin.plugin_from_text` takes.
+        letter: of the node type in chains.
+        sample_rate: of the graph, in Hz.
+        name: of the node type of a captured effect.
+
+    Raises:
+        GraphmixError: as :func:`captured_effect` and :func:`graphmix.processors.plugin.plugin_from_text`.
+    """
+    from graphmix.processors.plugin import is_plugin, plugin_from_text
+
+    return (
+        plugin_from_text(text, letter, sample_rate)
+        if is_plugin(text)
+        else captured_effect(text, letter, sample_rate, name)
+    )

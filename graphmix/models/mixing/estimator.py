@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import ModelConfig
-from graphmix.models.effects.captured import captured_effect
+from graphmix.models.effects.captured import effect_from_text
 from graphmix.models.mixing.basis import RawBasis
 from graphmix.models.mixing.canonical import (
     CanonicalSong,
@@ -123,9 +123,9 @@ class Estimator(nn.Module):
         self.register_buffer("_anchor", torch.zeros(0), persistent=False)
 
     def make_rack(self) -> Rack:
-        """The processors of the graphs that are proposed, captured effects from their files."""
+        """The processors of the graphs that are proposed, captured effects from their files, and plugins."""
         config = self.config
-        effects = [captured_effect(file, letter, config.sample_rate) for letter, file in config.effects.items()]
+        effects = [effect_from_text(text, letter, config.sample_rate) for letter, text in config.effects.items()]
         unused = next((letter for letter in config.effects if letter not in config.chain), None)
         if unused is not None:
             raise GraphmixError(f"chain {config.chain!r} has no letter {unused!r} for its effect; add it to the chain.")
