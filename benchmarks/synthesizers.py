@@ -1,0 +1,181 @@
+"""Synthesizers: speed of a batch of notes, aliases, and how near programming comes to sounds.
+
+    python benchmarks/synthesizers.py speed
+    python benchmarks/synthesizers.py program --sounds 4 --candidates 100 --steps 200 --log program.jsonl
+    python benchmarks/synthesizers.py program --read program.jsonl
+    python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
+
+*speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch: forward, and forward with backward; medians of --repeats.
+
+*program*: sounds of patches that no candidate is drawn from (other seeds), each of them imitated by all synthesizers.
+Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
+patch, after the refinement, and after the same number of steps from the random one; how often the synthesizer that
+comes nearest is the one that made the sound. --log keeps a line of JSON for each sound, which is not repeated.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from report import make_table, read_log
+from rich.console import Console
+from step import cpu_name
+from torch_geometric.data import Batch
+
+from graphmix.processors import Rack
+from graphmix.render import Renderer
+from graphmix.synthesizers import SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers.programming import play, random_patches, refine, try_patches
+from graphmix.synthesizers.sounds import Sound, load_sound
+
+RATE, NOTES, SECONDS = 44100, 64, 3.0
+PITCHES = (43.0, 57.0, 64.0, 72.0)
+LENGTH_MS = 900.0
+CANDIDATE_SEED, SOUND_SEED = 0, 1000
+Row = dict[str, Any]
+
+
+def median(action: Callable[[], object], repeats: int) -> float:
+    """Seconds of an action, after one that is not measured."""
+    action()
+    times = []
+    for _ in range(repeats):
+        begun = perf_counter()
+        action()
+        times.append(perf_counter() - begun)
+    return statistics.median(times)
+
+
+def speed(options: argparse.Namespace, console: Console) -> None:
+    """Seconds of one batch, and how many times as fast as all of its notes one after the other, and as one of them."""
+    renderer = Renderer(Rack.generators(RATE))
+    samples = round(SECONDS * RATE)
+    table = make_table(
+        f"{NOTES} notes of {SECONDS:.0f} s, {torch.get_num_threads()} threads, medians of {options.repeats}",
+        ["synthesizer", "", "s", "times real time, all notes", "each in one batch"],
+    )
+    for synthesizer in SYNTHESIZERS.values():
+        patches = random_patches(synthesizer, NOTES, SOUND_SEED)
+        graphs = [synthesizer.patch(v, RATE, pitch=40.0 + i % 40) for i, v in enumerate(patches)]
+        batch = Batch.from_data_list(graphs)
+
+        def forward(batch: Any = batch) -> None:
+            with torch.no_grad():
+                renderer(batch, torch.zeros(0, 2, samples))
+
+        def backward(batch: Any = batch) -> None:
+            graph = batch.clone()
+            graph.params = {name: values.clone().requires_grad_() for name, values in batch.params.items()}
+            renderer(graph, torch.zeros(0, 2, samples)).square().mean().backward()
+
+        for name, action in (("forward", forward), ("with backward", backward)):
+            seconds = median(action, options.repeats)
+            rates = [f"{SECONDS * count / seconds:.1f}" for count in (NOTES, 1)]
+            table.add_row(synthesizer.name, name, f"{seconds:.2f}", *rates)
+    console.print(table)
+
+
+def make_sounds(synthesizer: Synthesizer, count: int) -> list[Sound]:
+    """Sounds of patches of another seed than the candidates'."""
+    renderer = Renderer(Rack.generators(RATE))
+    sounds = []
+    for i, values in enumerate(random_patches(synthesizer, 4 * count, SOUND_SEED)):
+        pitch = PITCHES[i % len(PITCHES)]
+        graph = synthesizer.patch(values, RATE, pitch=pitch, length_ms=LENGTH_MS)
+        audio = play([graph], round(1.5 * RATE), renderer)[0]
+        if float(audio.square().mean()) > 1e-5 and len(sounds) < count:
+            sounds.append(Sound(audio, RATE, pitch, LENGTH_MS))
+    return sounds
+
+
+def mean_patch(synthesizer: Synthesizer, patches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means of all numbers, the most frequent choices."""
+    return synthesizer.values_of(torch.stack([synthesizer.vector(values) for values in patches]).mean(0))
+
+
+def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namespace) -> Row:
+    """One sound, imitated by all synthesizers."""
+    row: Row = {"maker": name, "number": number, "by": {}}
+    for synthesizer in SYNTHESIZERS.values():
+        patches = random_patches(synthesizer, options.candidates, CANDIDATE_SEED)
+        tried = try_patches(sound, synthesizer, patches)
+        begun = perf_counter()
+        result = refine(sound, synthesizer, tried[:2], options.steps)
+        found: Row = {"nearest": tried[0].distance, "refined": result.distance, "seconds": perf_counter() - begun}
+        if synthesizer.name == name:
+            (random,) = try_patches(sound, synthesizer, patches[number : number + 1])
+            found["random"] = random.distance
+            found["mean"] = try_patches(sound, synthesizer, [mean_patch(synthesizer, patches)])[0].distance
+            found["from_random"] = refine(sound, synthesizer, [random], options.steps).distance
+        row["by"][synthesizer.name] = found
+    return row
+
+
+def program(options: argparse.Namespace, console: Console) -> None:
+    """The table of distances, and of choices."""
+    rows = read_log(options.read or options.log)
+    done = {(row["maker"], row["number"]) for row in rows}
+    for synthesizer in SYNTHESIZERS.values() if options.read is None else ():
+        for number, sound in enumerate(make_sounds(synthesizer, options.sounds)):
+            if (synthesizer.name, number) in done:
+                continue
+            rows.append(measure_sound(synthesizer.name, number, sound, options))
+            if options.log:
+                with options.log.open("a") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+    kinds = ("random", "mean", "nearest", "refined", "from_random")
+    table = make_table("distance / dB, means", ["synthesizer", "sounds", *kinds, "refined / nearest", "chosen right"])
+    for name in [*SYNTHESIZERS, "all"]:
+        own = [row for row in rows if name in (row["maker"], "all")]
+        if not own:
+            continue
+        means = [statistics.mean(row["by"][row["maker"]][kind] for row in own) for kind in kinds]
+        right = sum(min(row["by"], key=lambda n, row=row: row["by"][n]["refined"]) == row["maker"] for row in own)
+        ratio = means[3] / means[2]
+        table.add_row(name, str(len(own)), *(f"{m:.2f}" for m in means), f"{ratio:.2f}", f"{right} of {len(own)}")
+    console.print(table)
+
+
+def notes(options: argparse.Namespace, console: Console) -> None:
+    """Notes of instruments that nobody here made."""
+    table = make_table("distance / dB after the refinement", ["note", "pitch", *SYNTHESIZERS])
+    for path in sorted(options.folder.glob("*.wav")):
+        sound = load_sound(path, RATE)
+        cells = []
+        for synthesizer in SYNTHESIZERS.values():
+            tried = try_patches(sound, synthesizer, random_patches(synthesizer, options.candidates, CANDIDATE_SEED))
+            result = refine(sound, synthesizer, tried[:2], options.steps)
+            cells.append(f"{tried[0].distance:.2f} > {result.distance:.2f}")
+        table.add_row(path.stem, f"{sound.pitch:.2f}", *cells)
+        print(path.stem, *cells, flush=True)
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("speed", "program", "notes"))
+    parser.add_argument("folder", type=Path, nargs="?", help="of notes")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sounds", type=int, default=4, help="of each synthesizer")
+    parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--threads", type=int, help="as the machine has, if not given")
+    parser.add_argument("--log", type=Path, help="append a line of JSON for each sound; resumed from")
+    parser.add_argument("--read", type=Path, help="only print the table of such a log")
+    options = parser.parse_args()
+    if options.what == "notes" and options.folder is None:
+        raise SystemExit("name a folder of notes")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    console = Console(width=130)
+    {"speed": speed, "program": program, "notes": notes}[options.what](options, console)
+    print(f"torch {torch.__version__}, {cpu_name()}")
+
+
+if __name__ == "__main__":
+    main()
