@@ -5,7 +5,7 @@
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
 
-*speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch: forward, and forward with backward; medians of --repeats.
+*speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats.
 
 *program*: sounds of patches that no candidate is drawn from (other seeds), each of them imitated by all synthesizers.
 Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
@@ -142,7 +142,7 @@ def program(options: argparse.Namespace, console: Console) -> None:
 
 
 def notes(options: argparse.Namespace, console: Console) -> None:
-    """Notes of instruments that nobody here made."""
+    """Notes of real instruments."""
     table = make_table("distance / dB after the refinement", ["note", "pitch", *SYNTHESIZERS])
     for path in sorted(options.folder.glob("*.wav")):
         sound = load_sound(path, RATE)

@@ -118,8 +118,8 @@ def test_refining_comes_nearer_and_leaves_choices_alone():
     assert result.values["amplifier.level_db"] != 0
     note = result.graph.params["note"][0]
     torch.testing.assert_close(note, torch.tensor([57.0, 0.0, 300.0, 0.8]))
-    heard = play([result.graph], len(sound.audio), Renderer(Rack.generators(RATE)))
-    assert float(log_spectral_distance(heard, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-4)
+    played = play([result.graph], len(sound.audio), Renderer(Rack.generators(RATE)))
+    assert float(log_spectral_distance(played, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-4)
 
 
 def test_the_same_seed_gives_the_same_patch():
