@@ -219,6 +219,12 @@ class PatchSet(Dataset[MixGraph]):
             if split is None or index % 10 in SPLITS[split]
         ]
 
+    def description(self) -> dict[str, Any]:
+        """What tells this set from others: seed and version of the patches, how many of each synthesizer."""
+        info = _info(self.folder)
+        counts = {name: sum(1 for other, _ in self.items if other == name) for name in dict(self.items)}
+        return {"seed": info["seed"], "version": info["version"], "counts": counts}
+
     def __len__(self) -> int:
         return len(self.items)
 

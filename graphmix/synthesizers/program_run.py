@@ -6,7 +6,7 @@ The folder holds ``patch.safetensors`` and ``patch.json`` (the graph), ``match.w
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.io import finite, read_json, to_json, write_json
+from graphmix.models.synthesizers import Programmer, load_programmer
 from graphmix.progress import Listener, Silent
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
+from graphmix.synthesizers.patch_set import SECONDS
 from graphmix.synthesizers.programming import Programmed, program
 from graphmix.synthesizers.sounds import Sound, load_sound
 from graphmix.synthesizers.synthesizer import SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
+from graphmix.synthesizers.training import MODEL, mel_images
 
 RESULT, PATCH, AUTO = "metrics.json", "patch.safetensors", "auto"
 
@@ -39,6 +42,7 @@ class ProgramSettings:
         pitch: MIDI note number; estimated if not given.
         length_ms: as long as the key is down; estimated if not given.
         seed: of the candidates.
+        model: digest of a trained network that proposes one more candidate, or empty.
     """
 
     synthesizer: str = AUTO
@@ -47,6 +51,7 @@ class ProgramSettings:
     pitch: float | None = None
     length_ms: float | None = None
     seed: int = 0
+    model: str = ""
 
     def chosen(self) -> list[Synthesizer]:
         """The synthesizers that are tried.
@@ -67,17 +72,30 @@ def program_sound(
     out: Path,
     settings: ProgramSettings | None = None,
     *,
+    model: Path | None = None,
     plots: bool = True,
     listener: Listener | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Find a patch for a sound, write it, and return ``metrics.json``.
 
+    Args:
+        path: of the sound.
+        out: folder; a finished one is read.
+        settings: which synthesizers, how many candidates and steps.
+        model: a network that ``graphmix train-programmer`` wrote, whose proposal is one more candidate.
+        plots: draw spectrograms and the patch.
+        listener: shown the progress.
+        on_notice: given sentences on the sound.
+
     Raises:
         GraphmixError: a sound that cannot be read or is silent, an unknown synthesizer, a folder of something else.
     """
     settings, listener = settings or ProgramSettings(), listener or Silent()
     synthesizers = settings.chosen()
+    proposals = None
+    if model is not None:
+        settings = replace(settings, model=digest_file(find_programmer(model)))
     sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
     run = {"sound": digest_file(path), "settings": vars(settings)}
     folder = RunFolder(out, run, RESULT, _difference)
@@ -88,12 +106,15 @@ def program_sound(
         for notice in sound.notices:
             if on_notice is not None:
                 on_notice(notice)
+        if model is not None:
+            proposals = propose_patches(sound, load_programmer(find_programmer(model))[0])
         results = program(
             sound,
             synthesizers,
             candidates=settings.candidates,
             steps=settings.steps,
             seed=settings.seed,
+            proposals=proposals,
             listener=listener,
         )
         return _write(out, path.stem, sound, results, plots)
@@ -144,6 +165,20 @@ def _draw(folder: Path, sound: Sound, results: Sequence[Programmed]) -> None:
     saving.save(plot_match(sound.audio.expand(2, -1).numpy(), stereo, sound.sample_rate), folder / "match.png")
     title = f"{results[0].synthesizer}: {len(SYNTHESIZERS[results[0].synthesizer].parameters)} parameters"
     saving.save(plot_graph(results[0].graph, title), folder / "patch.png")
+
+
+def find_programmer(path: Path) -> Path:
+    """The file of a trained network: itself, or in the folder of its training."""
+    return path / MODEL if path.is_dir() else path
+
+
+def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]]:
+    """What a network proposes for a sound, of each synthesizer that it knows."""
+    samples = round(SECONDS * sound.sample_rate)
+    audio = torch.nn.functional.pad(sound.audio[:samples], (0, max(0, samples - len(sound.audio))))
+    images = mel_images(audio[None], model.config.mels, model.config.frames)
+    known = {name: SYNTHESIZERS[name] for name in model.names if name in SYNTHESIZERS}
+    return {name: synthesizer.values_of(model.vectors(images, name)[0]) for name, synthesizer in known.items()}
 
 
 def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Tensor]:

@@ -148,6 +148,7 @@ def program(
     candidates: int = 200,
     steps: int = 200,
     seed: int = 0,
+    proposals: Mapping[str, Values] | None = None,
     listener: Listener | None = None,
 ) -> list[Programmed]:
     """Find a patch of each synthesizer for a sound; the nearest one first.
@@ -158,13 +159,17 @@ def program(
         candidates: random patches that each of them tries.
         steps: of the refinement.
         seed: of the candidates.
+        proposals: name of a synthesizer -> a patch that a model proposes, one more candidate.
         listener: shown the progress.
     """
     listener = listener or Silent()
     results = []
     for synthesizer in synthesizers:
         listener.phase(f"{synthesizer.name}: candidates", candidates)
-        tried = try_patches(sound, synthesizer, random_patches(synthesizer, candidates, seed), listener)
+        patches: list[Values] = [*random_patches(synthesizer, candidates, seed)]
+        if proposals is not None and synthesizer.name in proposals:
+            patches.append(proposals[synthesizer.name])
+        tried = try_patches(sound, synthesizer, patches, listener)
         listener.phase(f"{synthesizer.name}: refining", steps)
         results.append(refine(sound, synthesizer, tried[:REFINED], steps, listener))
     return sorted(results, key=lambda result: result.distance)

@@ -1,0 +1,283 @@
+r"""A network that proposes the patch of a sound, for several synthesizers: the three designs of the multi-task paper.
+
+"Exploring Approaches to Multi-Task Automatic Synthesizer Programming" (Faronbi, Roman, Bello): a convolutional
+variational autoencoder of mel spectrograms, and decoders from its latent vector to the parameters of a synthesizer.
+
+* ``separate``: an autoencoder and a decoder for each synthesizer;
+* ``joint_encoder``: one autoencoder and a decoder for each synthesizer, of which only that of the synthesizer that
+  made a sound learns from it (a mask of ones or zeros);
+* ``joint_decoder``: one autoencoder and one decoder as wide as the largest synthesizer; of the others its outputs
+  beyond their own are masked.
+
+The loss of a sound is
+
+.. math:: \| x - \hat x \|^2 + \beta \, D_{KL}(q(z|x) \,\|\, N(0, 1)) + \lambda \, \ell(p, \hat p)
+
+with the squared error of the numbers of a patch, from 0 to 1 on their own scales, and the cross entropy of its choices.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphmix.errors import GraphmixError
+from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
+from graphmix.models.config import Table, describe_error
+
+HEADER, VERSION = "graphmix_programmer", 1
+MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
+_POOLED = 4
+"""Two poolings by two."""
+
+
+class ProgrammerConfig(Table):
+    """Sizes of a :class:`Programmer`.
+
+    Args:
+        design: which of the three.
+        sizes: name of a synthesizer -> numbers of each of its parameters: 1, or as many as a choice has options.
+        mels: bins of a spectrogram, a multiple of four.
+        frames: of a spectrogram, a multiple of four.
+        channels: of the convolutions.
+        latent: size of the latent vector.
+        hidden: units of the decoders' layers.
+        beta: weight of the divergence, after its warm-up.
+        weight: lambda, of the parameters.
+    """
+
+    design: Literal["separate", "joint_encoder", "joint_decoder"] = "joint_encoder"
+    sizes: dict[str, tuple[int, ...]] = Field(min_length=1)
+    mels: int = Field(default=128, ge=4, multiple_of=_POOLED)
+    frames: int = Field(default=128, ge=4, multiple_of=_POOLED)
+    channels: int = Field(default=8, ge=1, le=256)
+    latent: int = Field(default=64, ge=1, le=4096)
+    hidden: tuple[int, ...] = (1024, 1024, 1024)
+    beta: float = Field(default=1e-3, ge=0)
+    weight: float = Field(default=1.0, ge=0)
+
+    @property
+    def width(self) -> int:
+        """Numbers of the largest synthesizer."""
+        return max(sum(sizes) for sizes in self.sizes.values())
+
+
+class Terms(NamedTuple):
+    """The parts of a loss: of the spectrogram, of the latent vector, of the parameters."""
+
+    reconstruction: Tensor
+    divergence: Tensor
+    parameters: Tensor
+
+
+class MelAutoencoder(nn.Module):
+    """A variational autoencoder of mel spectrograms: two convolutions with batch norm and pooling, and back."""
+
+    def __init__(self, config: ProgrammerConfig) -> None:
+        super().__init__()
+        channels, self.shape = config.channels, (config.channels, config.mels // _POOLED, config.frames // _POOLED)
+        size = self.shape[0] * self.shape[1] * self.shape[2]
+        self.encoder = nn.Sequential(
+            *_block(1, channels), nn.MaxPool2d(2), *_block(channels, channels), nn.MaxPool2d(2), nn.Flatten()
+        )
+        self.moments = nn.Linear(size, 2 * config.latent)
+        self.expand = nn.Linear(config.latent, size)
+        self.decoder = nn.Sequential(
+            nn.Upsample(scale_factor=2), *_block(channels, channels),
+            nn.Upsample(scale_factor=2), nn.Conv2d(channels, 1, 3, padding=1),
+        )  # fmt: skip
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance of the latent vectors, [sounds, latent] each."""
+        mean, log_variance = self.moments(self.encoder(images[:, None])).chunk(2, dim=1)
+        return mean, log_variance.clamp(-12, 12)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Spectrograms from 0 to 1, [sounds, mels, frames]."""
+        image: Tensor = torch.sigmoid(self.decoder(self.expand(latent).unflatten(1, self.shape)))
+        return image[:, 0]
+
+
+class Programmer(nn.Module):
+    """Latent vectors and patches of sounds; see the module.
+
+    Args:
+        config: design and sizes.
+
+    Shape:
+        images [sounds, mels, frames] from 0 to 1, and the number of the synthesizer of each, [sounds] -> the numbers
+        of its patch in the first columns of [sounds, width]: raw ones, see :meth:`vectors`.
+    """
+
+    def __init__(self, config: ProgrammerConfig) -> None:
+        super().__init__()
+        self.config = config
+        count = len(config.sizes)
+        widths = [sum(sizes) for sizes in config.sizes.values()]
+        shared = config.design != "separate"
+        self.autoencoders = nn.ModuleList(MelAutoencoder(config) for _ in range(1 if shared else count))
+        outputs = [config.width] if config.design == "joint_decoder" else widths
+        self.decoders = nn.ModuleList(_perceptron(config.latent, config.hidden, width) for width in outputs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the synthesizers, in the order of their numbers."""
+        return tuple(self.config.sizes)
+
+    def encode(self, images: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments of the latent vectors, by the autoencoder of each sound's synthesizer."""
+        if len(self.autoencoders) == 1:
+            return _autoencoder(self.autoencoders[0]).encode(images)
+        moments = self._by_synthesizer(which, lambda i, rows: _autoencoder(self.autoencoders[i]).encode(images[rows]))
+        return moments[0], moments[1]
+
+    def reconstruct(self, latent: Tensor, which: Tensor) -> Tensor:
+        """Spectrograms of latent vectors, [sounds, mels, frames]."""
+        if len(self.autoencoders) == 1:
+            return _autoencoder(self.autoencoders[0]).decode(latent)
+        return self._by_synthesizer(which, lambda i, rows: (_autoencoder(self.autoencoders[i]).decode(latent[rows]),))[
+            0
+        ]
+
+    def parameters_of(self, latent: Tensor, which: Tensor) -> Tensor:
+        """Raw numbers of the patches; zero beyond those that a synthesizer has, [sounds, width]."""
+        if len(self.decoders) == 1:
+            return self.decoders[0](latent) * self.mask(which)
+        width = self.config.width
+
+        def decode(i: int, rows: Tensor) -> tuple[Tensor]:
+            raw = self.decoders[i](latent[rows])
+            return (functional.pad(raw, (0, width - raw.size(1))),)
+
+        return self._by_synthesizer(which, decode)[0]
+
+    def forward(self, images: Tensor, which: Tensor) -> Tensor:
+        """Raw numbers of the patches at the means of the latent vectors."""
+        return self.parameters_of(self.encode(images, which)[0], which)
+
+    def mask(self, which: Tensor) -> Tensor:
+        """1 for the numbers that a sound's synthesizer has, [sounds, width]."""
+        widths = which.new_tensor([sum(sizes) for sizes in self.config.sizes.values()])
+        return (torch.arange(self.config.width, device=which.device) < widths[which][:, None]).float()
+
+    def terms(self, images: Tensor, which: Tensor, vectors: Tensor, generator: torch.Generator | None = None) -> Terms:
+        """Means of the parts of the loss.
+
+        Args:
+            images: spectrograms.
+            which: number of the synthesizer of each sound.
+            vectors: its patch, from 0 to 1, padded to [sounds, width].
+            generator: of the latent noise, in training.
+        """
+        mean, log_variance = self.encode(images, which)
+        latent = mean
+        if self.training:
+            noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+            latent = mean + (log_variance / 2).exp() * noise
+        divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1).mean()
+        reconstruction = (self.reconstruct(latent, which) - images).square().mean()
+        return Terms(reconstruction, divergence, self._distance(self.parameters_of(latent, which), which, vectors))
+
+    def loss(self, terms: Terms, warm_up: float = 1.0) -> Tensor:
+        """The sum of the parts, the divergence by the share ``warm_up`` of its weight."""
+        return (
+            terms.reconstruction + warm_up * self.config.beta * terms.divergence + self.config.weight * terms.parameters
+        )
+
+    def _distance(self, raw: Tensor, which: Tensor, vectors: Tensor) -> Tensor:
+        """Squared error of numbers and cross entropy of choices, a mean over the parameters of each sound."""
+        total = raw.new_zeros(())
+        for i, sizes in enumerate(self.config.sizes.values()):
+            rows = (which == i).nonzero().flatten()
+            if not len(rows):
+                continue
+            parts = zip(
+                raw[rows, : sum(sizes)].split(sizes, 1), vectors[rows, : sum(sizes)].split(sizes, 1), strict=True
+            )
+            own = raw.new_zeros(())
+            for found, wanted in parts:
+                if found.size(1) == 1:
+                    own = own + (torch.sigmoid(found) - wanted).square().sum()
+                else:
+                    own = own + functional.cross_entropy(found, wanted.argmax(1), reduction="sum")
+            total = total + own / len(sizes)
+        return total / max(1, len(which))
+
+    @torch.no_grad()
+    def vectors(self, images: Tensor, name: str) -> Tensor:
+        """Patches of one synthesizer, as :meth:`graphmix.synthesizers.Synthesizer.vector` has them, [sounds, width]."""
+        if name not in self.config.sizes:
+            raise GraphmixError(f"the model knows {', '.join(self.names)}, and not {name!r}.")
+        which = torch.full((len(images),), self.names.index(name))
+        sizes = self.config.sizes[name]
+        raw = self(images, which)[:, : sum(sizes)].split(sizes, dim=1)
+        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in raw], dim=1)
+
+    def _by_synthesizer(self, which: Tensor, function: Any) -> tuple[Tensor, ...]:
+        """Results of a function of (number, rows), put back in the order of the sounds."""
+        rows = [(which == i).nonzero().flatten() for i in range(len(self.config.sizes))]
+        found = [function(i, part) for i, part in enumerate(rows) if len(part)]
+        order = torch.cat([part for part in rows if len(part)]).argsort()
+        return tuple(torch.cat(parts)[order] for parts in zip(*found, strict=True))
+
+
+def _autoencoder(module: nn.Module) -> MelAutoencoder:
+    assert isinstance(module, MelAutoencoder), "as they were made"
+    return module
+
+
+def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()
+
+
+def _perceptron(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    layers = list[nn.Module]()
+    for size in hidden:
+        layers += [nn.Linear(inputs, size), nn.ReLU()]
+        inputs = size
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+
+# --- files
+
+
+def save_programmer(model: Programmer, path: str | Path, about: Mapping[str, Any] | None = None) -> Path:
+    """Write a model as ``.safetensors`` with its configuration in the header.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    head = {"version": VERSION, "config": model.config.model_dump(mode="json"), "about": dict(about or {})}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_atomically(Path(path), save(tensors, {HEADER: to_json(head)}))
+    return Path(path)
+
+
+def load_programmer(path: str | Path) -> tuple[Programmer, dict[str, Any]]:
+    """A model in evaluation mode, and what was written about it.
+
+    Raises:
+        GraphmixError: the file is missing, damaged, or no such model.
+    """
+    path = Path(path)
+    try:
+        check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
+        with open_tensors(path) as file:
+            text = (file.metadata() or {}).get(HEADER)
+            if text is None:
+                raise GraphmixError(f"cannot load {path}: it holds no model that programs synthesizers.")
+            head = json.loads(text)
+            model = Programmer(ProgrammerConfig.model_validate(head["config"]))
+            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except ValidationError as error:
+        raise GraphmixError(f"cannot load {path}: {describe_error(error)}.") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise GraphmixError(f"cannot load {path}: it is damaged or missing ({str(error)[:100]}).") from None
+    return model.eval(), dict(head["about"])

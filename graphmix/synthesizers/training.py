@@ -1,0 +1,298 @@
+"""Training a network to propose patches (:mod:`graphmix.models.synthesizers`), from a folder of patches.
+
+The folder that it writes holds ``programmer.safetensors`` (the weights that were best on validation), ``training.json``
+(written last) and, while it trains, ``checkpoint.safetensors``. Sounds are rendered once and kept beside the patches.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from graphmix.errors import GraphmixError
+from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
+from graphmix.models.features import mel_filters
+from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
+from graphmix.processors.rack import Rack
+from graphmix.progress import Listener, Silent
+from graphmix.render.renderer import Renderer
+from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.synthesizers.instruments import SYNTHESIZERS
+from graphmix.synthesizers.patch_set import SECONDS, PatchSet, play_patch
+from graphmix.synthesizers.sounds import power_spectra
+from graphmix.synthesizers.synthesizer import SAMPLE_RATE
+
+MODEL, RESULT, CHECKPOINT, CACHE = "programmer.safetensors", "training.json", "checkpoint.safetensors", "images"
+FLOOR_DB = -80.0
+SAVE_EVERY = 200
+_HEADER = "graphmix_programmer_training"
+Design = Literal["separate", "joint_encoder", "joint_decoder"]
+
+
+@dataclass(frozen=True)
+class ProgrammerTraining:
+    """Settings of a training.
+
+    Args:
+        design: of the network.
+        latent: size of the latent vector.
+        steps: of Adam.
+        batch: sounds of a step.
+        learning_rate: of Adam; it falls to a hundredth by half a cosine.
+        warm_up: share of the steps over which the divergence gains its weight.
+        validate_every: steps between two looks.
+        hidden: units of the decoders' layers.
+        mels, frames: of a spectrogram.
+        seed: of weights, batches and noise.
+    """
+
+    design: Design = "joint_encoder"
+    latent: int = 64
+    steps: int = 3000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warm_up: float = 0.2
+    validate_every: int = 200
+    hidden: tuple[int, ...] = (1024, 1024, 1024)
+    mels: int = 64
+    frames: int = 96
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What a training sees of a folder of patches.
+
+    Args:
+        images: mel spectrograms, [sounds, mels, frames].
+        which: number of the synthesizer, [sounds].
+        vectors: patches, padded, [sounds, width].
+    """
+
+    images: Tensor
+    which: Tensor
+    vectors: Tensor
+
+
+def mel_images(audio: Tensor, mels: int, frames: int) -> Tensor:
+    """Mel spectrograms in dB re their own maximum, from 0 (80 dB below it) to 1, [sounds, mels, frames]."""
+    power = power_spectra(audio)
+    filters = mel_filters(SAMPLE_RATE, 2 * (power.size(-2) - 1), mels)
+    bands = torch.nn.functional.adaptive_avg_pool1d(filters.t() @ power, frames)
+    level = 10 * bands.clamp(min=1e-12).log10()
+    return ((level - level.amax((-2, -1), keepdim=True)) / -FLOOR_DB + 1).clamp(min=0)
+
+
+def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener | None = None) -> Sounds:
+    """Spectrograms and vectors of patches; rendered once, and kept in the folder of the patches."""
+    listener = listener or Silent()
+    names = list(dict.fromkeys(name for name, _ in patches.items))
+    width = max(SYNTHESIZERS[name].width for name in names)
+    renderer = Renderer(Rack.generators(SAMPLE_RATE))
+    images, which, vectors = list[Tensor](), list[int](), list[Tensor]()
+    listener.phase("spectrograms", len(patches))
+    cached = {name: _read_cache(patches.folder, name, mels, frames) for name in names}
+    for i, (name, index) in enumerate(patches.items):
+        known = cached[name]
+        if index not in known:
+            audio = play_patch(patches[i], SECONDS, renderer)
+            known[index] = mel_images(audio[None], mels, frames)[0]
+        synthesizer = SYNTHESIZERS[name]
+        vector = synthesizer.vector(synthesizer.read(patches[i]))
+        images.append(known[index])
+        which.append(names.index(name))
+        vectors.append(torch.nn.functional.pad(vector, (0, width - len(vector))))
+        listener.progress(i + 1)
+    for name, known in cached.items():
+        _write_cache(patches.folder, name, mels, frames, known)
+    return Sounds(torch.stack(images), torch.tensor(which), torch.stack(vectors))
+
+
+def _cache(folder: Path, name: str, mels: int, frames: int) -> Path:
+    return folder / CACHE / f"{name}_{mels}x{frames}.safetensors"
+
+
+def _read_cache(folder: Path, name: str, mels: int, frames: int) -> dict[int, Tensor]:
+    path = _cache(folder, name, mels, frames)
+    if not path.exists():
+        return {}
+    try:
+        stored = load_file(path)
+        return dict(zip(stored["indices"].tolist(), stored["images"], strict=True))
+    except (SafetensorError, KeyError, ValueError, OSError):  # it can be made again
+        return {}
+
+
+def _write_cache(folder: Path, name: str, mels: int, frames: int, known: Mapping[int, Tensor]) -> None:
+    path = _cache(folder, name, mels, frames)
+    path.parent.mkdir(exist_ok=True)
+    indices = sorted(known)
+    tensors = {"indices": torch.tensor(indices), "images": torch.stack([known[i] for i in indices])}
+    write_atomically(path, save(tensors))
+
+
+@dataclass
+class _State:
+    step: int = 0
+    best: float = math.inf
+    best_weights: dict[str, Tensor] | None = None
+    history: list[tuple[int, float, float]] | None = None
+
+
+def train_programmer(
+    patches: str | Path,
+    out: str | Path,
+    settings: ProgrammerTraining | None = None,
+    synthesizers: Sequence[str] | None = None,
+    listener: Listener | None = None,
+) -> Programmer:
+    """Train a network on a folder of patches, and return it with the weights that were best on validation.
+
+    Args:
+        patches: written by :func:`graphmix.synthesizers.patch_set.write_patches`.
+        out: folder; a finished one is read, an unfinished one resumed.
+        settings: design, sizes, steps.
+        synthesizers: names; all that the folder has if not given.
+        listener: shown the progress.
+
+    Raises:
+        GraphmixError: a folder without patches or with another training.
+    """
+    settings, listener, out = settings or ProgrammerTraining(), listener or Silent(), Path(out)
+    training = PatchSet(patches, "train", synthesizers)
+    validation = PatchSet(patches, "validation", synthesizers)
+    names = list(dict.fromkeys(name for name, _ in training.items))
+    if not training.items or {name for name, _ in validation.items} != set(names):
+        raise GraphmixError(
+            f"{patches} has too few patches to learn from and to judge by; 20 of each or more are needed."
+        )
+    run = {"patches": training.description(), "settings": json.loads(to_json(asdict(settings)))}
+    folder = RunFolder(out, run, RESULT, _difference)
+    with folder.hold():
+        if folder.status() is RunStatus.FINISHED:
+            return load_programmer(out / MODEL)[0]
+        folder.begin()
+        parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
+        config = ProgrammerConfig(
+            design=settings.design,
+            sizes={name: tuple(p.size for p in SYNTHESIZERS[name].parameters) for name in names},
+            mels=settings.mels,
+            frames=settings.frames,
+            latent=settings.latent,
+            hidden=settings.hidden,
+        )
+        model, state = _train(config, settings, parts[0], parts[1], out / CHECKPOINT, listener)
+        about = {"training": run, "best": state.best, "steps": state.step}
+        save_programmer(model, out / MODEL, about)
+        write_json(out / RESULT, finite({**about, "history": state.history}))
+        (out / CHECKPOINT).unlink(missing_ok=True)
+    return model
+
+
+def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    if found["patches"] != ours["patches"]:
+        return "a training on other patches. Choose another --out."
+    different = first_difference(found["settings"], ours["settings"])
+    return None if different is None else f"a training with {different[0]} = {different[1]}, not {different[2]}."
+
+
+def _train(
+    config: ProgrammerConfig,
+    settings: ProgrammerTraining,
+    training: Sounds,
+    validation: Sounds,
+    checkpoint: Path,
+    listener: Listener,
+) -> tuple[Programmer, _State]:
+    torch.manual_seed(settings.seed)
+    model = Programmer(config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    state = _State(history=[])
+    if checkpoint.exists():
+        state = _resume(checkpoint, model, optimizer)
+    listener.phase("training", settings.steps, state.step)
+    assert state.history is not None, "as it was made"
+    while state.step < settings.steps:
+        share = state.step / settings.steps
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
+        rows = torch.randint(len(training.which), (settings.batch,), generator=generator)
+        model.train()
+        terms = model.terms(training.images[rows], training.which[rows], training.vectors[rows], generator)
+        loss = model.loss(terms, min(1.0, share / max(settings.warm_up, 1e-9)))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        state.step += 1
+        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            error = _validate(model, validation)
+            state.history.append((state.step, float(terms.parameters.detach()), error))
+            if error < state.best:
+                state.best = error
+                state.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        if state.step % SAVE_EVERY == 0 and state.step < settings.steps:
+            _save(checkpoint, model, optimizer, state)
+        listener.progress(state.step, None, loss=float(loss.detach()), best=state.best)
+    assert state.best_weights is not None, "it was validated at its end"
+    model.load_state_dict(state.best_weights)
+    return model.eval(), state
+
+
+@torch.no_grad()
+def _validate(model: Programmer, sounds: Sounds) -> float:
+    """The distance of the parameters, over all sounds."""
+    model.eval()
+    total = 0.0
+    for begin in range(0, len(sounds.which), 128):
+        part = slice(begin, begin + 128)
+        terms = model.terms(sounds.images[part], sounds.which[part], sounds.vectors[part])
+        total += float(terms.parameters) * len(sounds.which[part])
+    return total / len(sounds.which)
+
+
+def _save(path: Path, model: Programmer, optimizer: torch.optim.Optimizer, state: _State) -> None:
+    groups: dict[str, Mapping[str, Tensor]] = {"weights": model.state_dict(), "best": state.best_weights or {}}
+    moments = {
+        f"{i}.{key}": torch.as_tensor(value)
+        for i, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    tensors = {f"{g}.{n}": v.detach().clone().contiguous() for g, values in groups.items() for n, v in values.items()}
+    tensors |= {f"optimizer.{name}": value.clone().contiguous() for name, value in moments.items()}
+    head = {"step": state.step, "best": state.best, "history": state.history}
+    write_atomically(path, save(tensors, {_HEADER: to_json(finite(head))}))
+
+
+def _resume(path: Path, model: Programmer, optimizer: torch.optim.Optimizer) -> _State:
+    try:
+        with open_tensors(path) as file:
+            head = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            group, key = name.split(".", 1)
+            groups[group][key] = value
+        model.load_state_dict(groups["weights"])
+        stored = optimizer.state_dict()
+        for name, value in groups["optimizer"].items():
+            number, key = name.split(".", 1)
+            stored["state"].setdefault(int(number), {})[key] = value
+        optimizer.load_state_dict(stored)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise GraphmixError(f"{path} is damaged ({error}); delete it to begin again.") from None
+    best = math.inf if head["best"] is None else float(head["best"])
+    history = [(int(row[0]), float(row[1]), float(row[2])) for row in head["history"]]
+    return _State(head["step"], best, groups["best"] or None, history)
+
+
+def read_training(folder: str | Path) -> dict[str, Any]:
+    """``training.json`` of a finished training."""
+    return dict(read_json(Path(folder) / RESULT, error=GraphmixError, fix="train again"))

@@ -1,0 +1,110 @@
+"""Training a network on patches: resumed, deterministic, used by a program."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from graphmix.audio import write_audio
+from graphmix.cli.app import app
+from graphmix.errors import GraphmixError
+from graphmix.synthesizers import FM, SUBTRACTIVE
+from graphmix.synthesizers.patch_set import PatchSet, write_patches
+from graphmix.synthesizers.program_run import propose_patches
+from graphmix.synthesizers.sounds import Sound
+from graphmix.synthesizers.training import (
+    CHECKPOINT,
+    ProgrammerTraining,
+    mel_images,
+    patch_images,
+    read_training,
+    train_programmer,
+)
+
+TINY = ProgrammerTraining(
+    "joint_encoder", latent=4, steps=6, batch=8, validate_every=3, hidden=(8,), mels=16, frames=12
+)
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_patches(tmp_path_factory.mktemp("patches") / "p", [SUBTRACTIVE, FM], 20)
+
+
+def test_images_do_not_depend_on_level_and_lie_between_0_and_1():
+    audio = torch.randn(2, 44100, generator=torch.Generator().manual_seed(0)) * 0.01
+    images = mel_images(audio, 32, 24)
+    assert images.shape == (2, 32, 24)
+    assert float(images.max()) == 1
+    assert float(images.min()) >= 0
+    torch.testing.assert_close(mel_images(audio * 10, 32, 24), images, rtol=1e-3, atol=1e-3)
+    assert mel_images(torch.zeros(1, 44100), 32, 24).isfinite().all()
+
+
+def test_sounds_are_rendered_once(patches: Path):
+    training = PatchSet(patches, "train")
+    sounds = patch_images(training, 16, 12)
+    assert sounds.images.shape == (32, 16, 12)
+    assert sounds.which.tolist() == [0] * 16 + [1] * 16
+    assert torch.equal(patch_images(training, 16, 12).images, sounds.images)
+    audio = training.audio(20)
+    torch.testing.assert_close(mel_images(audio[None], 16, 12)[0], sounds.images[20])
+    torch.testing.assert_close(sounds.vectors[20], FM.vector(FM.read(training[20])))
+
+
+def test_an_interrupted_training_ends_in_the_same_numbers(
+    patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("graphmix.synthesizers.training.SAVE_EVERY", 2)
+    whole = train_programmer(patches, tmp_path / "whole", TINY)
+
+    class Stop(Exception):
+        pass
+
+    class Listener:
+        def phase(self, name: str, total: int | None, done: int = 0) -> None:
+            pass
+
+        def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
+            if "loss" in numbers and done == 5:
+                raise Stop
+
+    with pytest.raises(Stop):
+        train_programmer(patches, tmp_path / "cut", TINY, listener=Listener())
+    assert (tmp_path / "cut" / CHECKPOINT).exists()
+    resumed = train_programmer(patches, tmp_path / "cut", TINY)
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value)
+    assert read_training(tmp_path / "cut")["history"] == read_training(tmp_path / "whole")["history"]
+    with pytest.raises(GraphmixError, match="a training with latent = 4, not 5"):
+        train_programmer(patches, tmp_path / "cut", ProgrammerTraining(**{**vars(TINY), "latent": 5}))
+
+
+def test_it_proposes_a_patch_of_each_synthesizer(patches: Path, tmp_path: Path):
+    model = train_programmer(patches, tmp_path / "m", TINY)
+    audio = PatchSet(patches, "test").audio(0, 1.0)
+    proposals = propose_patches(Sound(audio, 44100, 60.0, 300.0), model)
+    assert set(proposals) == {"subtractive", "fm"}
+    FM.patch(proposals["fm"])
+    assert proposals["subtractive"].keys() == SUBTRACTIVE.defaults().keys()
+
+
+def test_commands_train_and_use_it(patches: Path, tmp_path: Path):
+    out = str(tmp_path / "programmer")
+    result = CliRunner().invoke(app, ["train-programmer", str(patches), "-o", out, "--steps", "2", "--latent", "3"])
+    assert result.exit_code == 0, result.output
+    assert "weights for subtractive, fm" in result.output
+    write_audio(tmp_path / "note.wav", PatchSet(patches, "test").audio(0, 0.5).expand(2, -1), 44100)
+    command = ["program", str(tmp_path / "note.wav"), "-o", str(tmp_path / "patch"), "--synth", "fm", "--steps", "0"]
+    result = CliRunner().invoke(app, [*command, "--candidates", "1", "--model", out, "--no-plots"])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(app, ["train-programmer", str(patches), "-o", out, "--design", "odd"])
+    assert result.exit_code != 0
+
+
+def test_too_few_patches_are_refused(tmp_path: Path):
+    folder = write_patches(tmp_path / "p", [FM], 3)
+    with pytest.raises(GraphmixError, match="too few patches to learn from"):
+        train_programmer(folder, tmp_path / "m", TINY)
