@@ -4,13 +4,20 @@
     python benchmarks/synthesizers.py program --sounds 4 --candidates 100 --steps 200 --log program.jsonl
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
+    python benchmarks/synthesizers.py models PATCHES --models separate joint_encoder joint_decoder
 
 *speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats.
 
 *program*: sounds of patches that no candidate is drawn from (other seeds), each of them imitated by all synthesizers.
 Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
 patch, after the refinement, and after the same number of steps from the random one; how often the synthesizer that
-comes nearest is the one that made the sound. --log keeps a line of JSON for each sound, which is not repeated.
+comes nearest is the one that made the sound.
+
+*models*: distances of what trained networks (folders of ``graphmix train-programmer``) propose for the test part of a
+folder of patches, at the true pitch and length, beside the nearest training patch by spectrogram, the mean patch and a
+random one of the training part.
+
+--log keeps a line of JSON for each sound, which is not repeated.
 """
 
 import argparse
@@ -27,11 +34,14 @@ from rich.console import Console
 from step import cpu_name
 from torch_geometric.data import Batch
 
+from graphmix.models.synthesizers import load_programmer
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers.patch_set import PatchSet
 from graphmix.synthesizers.programming import play, random_patches, refine, try_patches
-from graphmix.synthesizers.sounds import Sound, load_sound
+from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
+from graphmix.synthesizers.training import MODEL, patch_images
 
 RATE, NOTES, SECONDS = 44100, 64, 3.0
 PITCHES = (43.0, 57.0, 64.0, 72.0)
@@ -156,10 +166,49 @@ def notes(options: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
+def models(options: argparse.Namespace, console: Console) -> None:
+    """What networks propose for unseen patches."""
+    test, training = PatchSet(options.folder, "test"), PatchSet(options.folder, "train")
+    networks = {path.name: load_programmer(path / MODEL)[0] for path in options.models}
+    config = next(iter(networks.values())).config
+    unseen, known = (patch_images(part, config.mels, config.frames) for part in (test, training))
+    renderer = Renderer(Rack.generators(RATE))
+    rng = torch.Generator().manual_seed(0)
+    found: dict[str, dict[str, list[float]]] = {}
+    for i, (name, _) in enumerate(test.items[: options.most] if options.most else test.items):
+        synthesizer, graph = SYNTHESIZERS[name], test[i]
+        pitch, _, length, velocity = graph.params["note"][0].tolist()
+        note = {"pitch": pitch, "length_ms": length, "velocity": velocity}
+        same = [row for row, (other, _) in enumerate(training.items) if other == name]
+        nearest = same[int((known.images[same] - unseen.images[i]).square().mean((1, 2)).argmin())]
+        width = synthesizer.width
+        vectors = {
+            "random": known.vectors[same[int(torch.randint(len(same), (1,), generator=rng))], :width],
+            "mean": known.vectors[same, :width].mean(0),
+            "nearest": known.vectors[nearest, :width],
+        } | {key: model.vectors(unseen.images[i : i + 1], name)[0] for key, model in networks.items()}
+        graphs = [synthesizer.patch(synthesizer.values_of(v), RATE, **note) for v in vectors.values()]
+        played = play([graph, *graphs], round(SECONDS * RATE), renderer)
+        distances = log_spectral_distance(played[1:], played[0]).tolist()
+        for key, distance in zip(vectors, distances, strict=True):
+            found.setdefault(key, {}).setdefault(name, []).append(distance)
+    names = list(dict.fromkeys(name for name, _ in test.items))
+    table = make_table("distance / dB of proposals for unseen patches, means", ["", *names, "all"])
+    for key, by_name in found.items():
+        every = [distance for own in by_name.values() for distance in own]
+        table.add_row(
+            key, *(f"{statistics.mean(by_name.get(n, [0])):.2f}" for n in names), f"{statistics.mean(every):.2f}"
+        )
+    console.print(table)
+    print(f"{len(test)} test and {len(training)} training patches")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "program", "notes"))
-    parser.add_argument("folder", type=Path, nargs="?", help="of notes")
+    parser.add_argument("what", choices=("speed", "program", "notes", "models"))
+    parser.add_argument("folder", type=Path, nargs="?", help="of notes, or of patches")
+    parser.add_argument("--models", type=Path, nargs="+", default=[], help="folders of trained networks")
+    parser.add_argument("--most", type=int, help="so many test patches at most")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sounds", type=int, default=4, help="of each synthesizer")
     parser.add_argument("--candidates", type=int, default=100)
@@ -168,12 +217,12 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="append a line of JSON for each sound; resumed from")
     parser.add_argument("--read", type=Path, help="only print the table of such a log")
     options = parser.parse_args()
-    if options.what == "notes" and options.folder is None:
-        raise SystemExit("name a folder of notes")
+    if options.what in ("notes", "models") and options.folder is None:
+        raise SystemExit(f"name a folder of {'notes' if options.what == 'notes' else 'patches'}")
     if options.threads:
         torch.set_num_threads(options.threads)
     console = Console(width=130)
-    {"speed": speed, "program": program, "notes": notes}[options.what](options, console)
+    {"speed": speed, "program": program, "notes": notes, "models": models}[options.what](options, console)
     print(f"torch {torch.__version__}, {cpu_name()}")
 
 
