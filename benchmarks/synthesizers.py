@@ -192,13 +192,11 @@ def models(options: argparse.Namespace, console: Console) -> None:
         distances = log_spectral_distance(played[1:], played[0]).tolist()
         for key, distance in zip(vectors, distances, strict=True):
             found.setdefault(key, {}).setdefault(name, []).append(distance)
-    names = list(dict.fromkeys(name for name, _ in test.items))
+    names = list(dict.fromkeys(name for by_name in found.values() for name in by_name))
     table = make_table("distance / dB of proposals for unseen patches, means", ["", *names, "all"])
     for key, by_name in found.items():
         every = [distance for own in by_name.values() for distance in own]
-        table.add_row(
-            key, *(f"{statistics.mean(by_name.get(n, [0])):.2f}" for n in names), f"{statistics.mean(every):.2f}"
-        )
+        table.add_row(key, *(f"{statistics.mean(by_name[n]):.2f}" for n in names), f"{statistics.mean(every):.2f}")
     console.print(table)
     print(f"{len(test)} test and {len(training)} training patches")
 

@@ -19,6 +19,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 LONG_FILES = ("tests/test_tutorials.py",)
 """Files that take longest, in that order: they start first, so that no worker is left alone with one at the end."""
+PLAIN_FOLDERS = ("tests/graph", "tests/songs", "tests/audio", "tests/plots")
+"""Tests that render little: they come next, so that two workers do not compile the same loops at the same time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,8 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    place = {ROOT / name: number for number, name in enumerate(LONG_FILES)}
-    items.sort(key=lambda item: place.get(item.path, len(place)))
+    place = {ROOT / name: number for number, name in enumerate((*LONG_FILES, *PLAIN_FOLDERS))}
+
+    def order(item: pytest.Item) -> int:
+        return min((place[path] for path in (item.path, *item.path.parents) if path in place), default=len(place))
+
+    items.sort(key=order)
 
 
 def _shared() -> Path | None:
