@@ -1,6 +1,7 @@
 """Generators and controls: the laws of all processors, and what each of them makes."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import torch
 from scipy.signal.windows import blackmanharris
 from torch import Tensor
 
+from graphmix.audio import load_stems, write_audio
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.processors.base import Processor
 from graphmix.render import Renderer
+from graphmix.render.blocks import render_song
 from tests.random_parameters import random_parameters
 
 RATE = 44100
@@ -228,6 +231,23 @@ def test_a_graph_of_generators_and_inputs_is_rendered_together():
     mix = Renderer(rack)(graph, audio)[0]
     torch.testing.assert_close(mix[:, 500:], audio[0, :, 500:] * 10 ** (-6 / 20), rtol=1e-4, atol=1e-5)
     assert (mix[:, :400] - audio[0, :, :400] * 10 ** (-6 / 20)).abs().max() > 0.5
+
+
+def test_a_song_with_generators_is_rendered_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rate = 8000
+    rack = Rack([*Rack.console("g", rate), *Rack.generators(rate)])
+    graph = MixGraph(rack.types, rate)
+    note, tone = graph.add("note", start_ms=700.0, length_ms=900.0), graph.add("oscillator", vibrato_semitones=1.0)
+    amplifier, out = graph.add("amplifier", offset=0.0), graph.add("out")
+    graph.connect(note, tone, "pitch", "pitch").connect(graph.add("lfo"), tone, 0, "modulation")
+    graph.connect(note, amplifier, "gate", "control").chain(tone, amplifier, graph.add("filter"), out)
+    graph.chain(graph.add("in", name="a.wav"), out)
+    write_audio(tmp_path / "a.wav", 0.1 * torch.randn(2, 2 * rate, generator=seeded(6)), rate)
+    song = load_stems(tmp_path, rate)
+    whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
+    monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.25)
+    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-5, atol=1e-6)
+    assert float((whole - song.read(0, song.num_samples).stems[0]).abs().max()) > 0.1
 
 
 def test_bypassed_generators_are_wires():
