@@ -76,13 +76,14 @@ def program(
     note: Annotated[float | None, typer.Option(min=0, max=127, help="MIDI note number; else estimated.")] = None,
     length_ms: Annotated[float | None, typer.Option(min=1, help="How long the key is down; else estimated.")] = None,
     model: Annotated[Path | None, typer.Option(help="A network of train-programmer: one more candidate.")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Take out the modules that the sound does not need.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates.")] = 0,
     plots: Annotated[bool, typer.Option(help="Draw spectrograms and the patch.")] = True,
 ) -> None:
     """Find a synthesizer patch that makes a sound: candidates, the nearest of them refined by gradient descent."""
     from graphmix.synthesizers.program_run import ProgramSettings, program_sound
 
-    settings = ProgramSettings(synth, candidates, steps, note, length_ms, seed)
+    settings = ProgramSettings(synth, candidates, steps, note, length_ms, seed, prune=prune)
     console = new_console()
     with ProgressListener(console) as listener:
         metrics = program_sound(

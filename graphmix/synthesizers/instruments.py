@@ -44,7 +44,7 @@ SUBTRACTIVE = Synthesizer(
         Module("noise", "noise", starts=_SILENT),
         Module("oscillator_2", "oscillator", {"wave": _WAVES}, starts=_SILENT),
         Module("oscillator_1", "oscillator", {"wave": _WAVES}),
-        Module("lfo", "lfo", {"wave": _LFO}, {"depth": 1.0}),
+        Module("lfo", "lfo", {"wave": _LFO}),
         Module("lfo_to_filter", "amplifier", fixed={"level_db": 0.0}, starts={"offset": 0.0}),
         Module("filter_envelope", "envelope"),
         Module("filter", "filter", {"mode": _MODES}),
@@ -86,7 +86,7 @@ def _fm_wires(choices: Mapping[str, str]) -> list[Wire]:
 FM = Synthesizer(
     "fm",
     (
-        Module("lfo", "lfo", {"wave": _LFO}, {"depth": 1.0}),
+        Module("lfo", "lfo", {"wave": _LFO}),
         Module("vibrato", "amplifier", fixed={"offset": 1.0}, starts=_SILENT),
         Module("pitch_envelope", "segment_envelope", fixed={"depth": 1.0}),
         Module("bend", "amplifier", fixed={"offset": 1.0}),

@@ -17,14 +17,16 @@ from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.io import finite, read_json, to_json, write_json
 from graphmix.models.synthesizers import Programmer, load_programmer
+from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
+from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
 from graphmix.synthesizers.patch_set import SECONDS
-from graphmix.synthesizers.programming import Programmed, program
-from graphmix.synthesizers.sounds import Sound, load_sound
-from graphmix.synthesizers.synthesizer import SAMPLE_RATE, Synthesizer
+from graphmix.synthesizers.programming import Programmed, play, program, prune_patch
+from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
+from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
 from graphmix.synthesizers.training import MODEL, mel_images
 
@@ -43,6 +45,7 @@ class ProgramSettings:
         length_ms: as long as the key is down; estimated if not given.
         seed: of the candidates.
         model: digest of a trained network that proposes one more candidate, or empty.
+        prune: take out the modules that the sound does not need.
     """
 
     synthesizer: str = AUTO
@@ -52,6 +55,7 @@ class ProgramSettings:
     length_ms: float | None = None
     seed: int = 0
     model: str = ""
+    prune: bool = False
 
     def chosen(self) -> list[Synthesizer]:
         """The synthesizers that are tried.
@@ -117,6 +121,9 @@ def program_sound(
             proposals=proposals,
             listener=listener,
         )
+        if settings.prune:
+            listener.phase("pruning", None)
+            results = [pruned(sound, results[0]), *results[1:]]
         return _write(out, path.stem, sound, results, plots)
 
 
@@ -144,6 +151,7 @@ def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], pl
         "length_ms": sound.length_ms,
         "seconds": len(sound.audio) / sound.sample_rate,
         "notices": list(sound.notices),
+        "modules": [name for name in best.graph.names if name not in (NOTE, "out")],
         "history": [list(entry) for entry in best.history],
         "values": best.values,
     }
@@ -179,6 +187,14 @@ def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]
     images = mel_images(audio[None], model.config.mels, model.config.frames)
     known = {name: SYNTHESIZERS[name] for name in model.names if name in SYNTHESIZERS}
     return {name: synthesizer.values_of(model.vectors(images, name)[0]) for name, synthesizer in known.items()}
+
+
+def pruned(sound: Sound, result: Programmed) -> Programmed:
+    """The same with the smaller graph."""
+    graph = prune_patch(sound, result.graph)
+    audio = play([graph], len(sound.audio), Renderer(Rack.generators(sound.sample_rate)))
+    distance = float(log_spectral_distance(audio, sound.audio)[0])
+    return replace(result, graph=graph, audio=audio[0], distance=distance)
 
 
 def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Tensor]:

@@ -2,7 +2,8 @@
 
 A candidate is a random patch of :mod:`graphmix.synthesizers.presets`, or one of a collection, played at the sound's
 pitch and level. The refinement is the search's own training (:class:`graphmix.search.fit.Training`) of the patch's
-numbers; choices stay what the candidate has.
+numbers; choices stay what the candidate has. Pruning is the search's own, too: modules go without which the sound is as
+near (:class:`graphmix.search.pruning.Search`).
 """
 
 import math
@@ -25,6 +26,8 @@ from graphmix.render.renderer import Renderer
 from graphmix.search.fit import Training
 from graphmix.search.objective import Objective
 from graphmix.search.parametrization import RawGraph
+from graphmix.search.pruning import Search
+from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 from graphmix.synthesizers.instruments import SYNTHESIZERS
 from graphmix.synthesizers.presets import random_patch
@@ -37,6 +40,7 @@ REFINED = 2
 """The nearest candidates of a synthesizer that are refined, for a share of the steps each; the best of them goes on."""
 FIRST_SHARE = 0.2
 LEAST_LEVEL_DB = -50.0
+TOLERANCE = 0.003
 SETTINGS = SearchSettings(
     steps=200, rounds=0, learning_rate=0.02, own_rates=False, final_rate=0.1, gain_staging=0.0, evaluate_every=20
 )
@@ -200,6 +204,25 @@ def refine(
         graph = _graph(sound, synthesizer, candidate.values)
         audio, distance = play([graph], len(sound.audio), objective.renderer), candidate.distance
     return Programmed(synthesizer.name, graph, audio[0], distance, candidate.distance, history)
+
+
+def prune_patch(sound: Sound, graph: MixGraph, tolerance: float = TOLERANCE) -> MixGraph:
+    """A patch without the modules that its sound does not need.
+
+    Args:
+        sound: that the patch imitates.
+        graph: the patch.
+        tolerance: by how much the loss may grow with each of them, as in a search.
+
+    Returns:
+        The smaller graph; of a module that is not there :meth:`Synthesizer.read` gives the lowest level.
+    """
+    objective = SoundObjective(sound, Rack.generators(sound.sample_rate))
+    settings = replace(SETTINGS, steps=0, rounds=1, round_steps=0, policy="leave-one-out", tolerance=tolerance)
+    whole = ScoredGraph(graph, objective.evaluate(graph))
+    search = Search(objective, settings, SearchState(whole, "trials", step=0, best=whole))
+    search.begin_pruning()
+    return search.run().current.graph
 
 
 def _descend(

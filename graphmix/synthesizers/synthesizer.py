@@ -26,6 +26,8 @@ NOTE = "note"
 VERSION = 1
 """Of the modules and their parameters: patches of another version are refused."""
 Value = float | str
+SOURCES = ("oscillator", "noise", "operator", "lfo", "envelope", "segment_envelope")
+"""Node types that are added to what comes in."""
 _LINEAR = Linear()
 Wire = tuple[str, str]
 """From ``"module"`` or ``"module:outlet"`` to ``"module"`` or ``"module:inlet"``."""
@@ -173,7 +175,7 @@ class Synthesizer:
     def read(self, graph: MixGraph) -> dict[str, Value]:
         """The values of a patch.
 
-        Of the modules that were pruned from it the levels are the lowest, all else is neutral.
+        Modules that were pruned from it have the values at which they do nothing.
 
         Raises:
             GraphError: the graph is no patch of this synthesizer, or of another version of it.
@@ -191,7 +193,7 @@ class Synthesizer:
         for module in self.modules:
             node = node_of.get(module.name)
             if node is None:
-                values |= {f"{module.name}.level_db": -96.0} if f"{module.name}.level_db" in values else {}
+                values |= self._without(module, graph)
                 continue
             values |= {f"{module.name}.wet": float(graph.wet[node])} if module.has_wet else {}
             node_type = graph.type_of(node)
@@ -207,6 +209,16 @@ class Synthesizer:
                     if label in values:
                         values[label] = float(number)
         return values
+
+    def _without(self, module: Module, graph: MixGraph) -> dict[str, Value]:
+        """The values at which a module is what it is without it: a source is silent, all else a wire."""
+        values: dict[str, Value] = {}
+        for p in graph.types.by_letter(module.kind).parameters:
+            silent = {"level_db": p.low, "depth": 0.0} if module.kind in SOURCES else {}
+            for label in _labels(module.name, p):
+                if label in self.by_name:
+                    values[label] = silent.get(p.name, p.neutral)
+        return values | ({f"{module.name}.wet": 0.0} if module.has_wet else {})
 
     def vector(self, values: Mapping[str, Value]) -> Tensor:
         """Values for a network: numbers from 0 to 1 on their own scales, choices as one-hot groups, [width]."""

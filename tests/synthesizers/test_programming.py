@@ -16,7 +16,7 @@ from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SUBTRACTIVE
 from graphmix.synthesizers.program_run import ProgramSettings, load_patch, program_sound
-from graphmix.synthesizers.programming import play, program, random_patches, refine, try_patches
+from graphmix.synthesizers.programming import play, program, prune_patch, random_patches, refine, try_patches
 from graphmix.synthesizers.sounds import Sound, estimate_pitch, load_sound, log_spectral_distance
 from graphmix.synthesizers.sysex import read_bank
 
@@ -122,6 +122,23 @@ def test_refining_comes_nearer_and_leaves_choices_alone():
     assert float(log_spectral_distance(played, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-4)
 
 
+@pytest.mark.parametrize("level", [-60.0, -45.0])
+def test_pruning_leaves_the_operators_that_matter(level: float):
+    render = Renderer(Rack.generators(RATE))
+    for algorithm, true in (("5", "12"), ("1", "34"), ("32", "126"), ("16", "156")):
+        values = {"algorithm": algorithm} | {f"op{op}.level_db": -20.0 if op in true else level for op in "123456"}
+        values |= {f"op{true[0]}.level_db": -6.0, "op2.ratio": 2.0, "op6.ratio": 3.0, "op5.ratio": 4.0}
+        only = values | {f"op{op}.level_db": -96.0 for op in "123456" if op not in true}
+        audio = play([FM.patch(only, RATE, pitch=50.0, length_ms=300.0)], RATE // 2, render)[0]
+        sound = Sound(audio, RATE, 50.0, 300.0)
+        graph = prune_patch(sound, FM.patch(values, RATE, pitch=50.0, length_ms=300.0))
+        assert {name for name in graph.names if name.startswith("op")} == {f"op{op}" for op in true}
+        again = FM.read(graph)
+        assert again["op1.level_db" if "1" in true else "op3.level_db"] > -30
+        left = play([FM.patch(again, RATE, pitch=50.0, length_ms=300.0)], RATE // 2, render)
+        assert float(log_spectral_distance(left, audio)[0]) < 1
+
+
 def test_the_same_seed_gives_the_same_patch():
     sound = sound_of({"oscillator_1.wave": "pulse"}, seconds=0.3)
     a, b = (program(sound, [FM], candidates=6, steps=4, seed=3)[0] for _ in range(2))
@@ -132,7 +149,19 @@ def test_the_same_seed_gives_the_same_patch():
 
 def test_a_folder_holds_patch_sound_and_pictures(tmp_path: Path):
     out = tmp_path / "out"
-    command = ["program", str(a_file(tmp_path)), "-o", str(out), "--synth", "fm", "--candidates", "6", "--steps", "4"]
+    command = [
+        "program",
+        str(a_file(tmp_path)),
+        "-o",
+        str(out),
+        "--synth",
+        "fm",
+        "--candidates",
+        "6",
+        "--steps",
+        "4",
+        "--prune",
+    ]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     metrics = json.loads((out / "metrics.json").read_text())
@@ -141,6 +170,7 @@ def test_a_folder_holds_patch_sound_and_pictures(tmp_path: Path):
     synthesizer, values, note = load_patch(out / "patch.safetensors")
     assert synthesizer is FM
     assert values == metrics["values"]
+    assert "amplifier" in metrics["modules"] or any(name.startswith("op") for name in metrics["modules"])
     assert float(note[0]) == pytest.approx(57.0, abs=0.2)
     assert read_bank(out / "voice.syx").voices[0].name == "NOTE"
     before = (out / "metrics.json").stat().st_mtime_ns
