@@ -4,6 +4,7 @@
     python benchmarks/synthesizers.py program --sounds 4 --candidates 100 --steps 200 --log program.jsonl
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
+    python benchmarks/synthesizers.py prune --sounds 50 --steps 60
     python benchmarks/synthesizers.py models PATCHES --models separate joint_encoder joint_decoder
 
 *speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats.
@@ -12,6 +13,9 @@
 Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
 patch, after the refinement, and after the same number of steps from the random one; how often the synthesizer that
 comes nearest is the one that made the sound.
+
+*prune*: sounds of FM patches of two to four operators. A full graph, in which the others have random settings at
+-40 dB, is fitted to the sound and pruned; right is the same set of operators, or a distance of at most 1 dB.
 
 *models*: distances of what trained networks (folders of ``graphmix train-programmer``) propose for the test part of a
 folder of patches, at the true pitch and length, beside the nearest training patch by spectrogram, the mean patch and a
@@ -22,6 +26,7 @@ random one of the training part.
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +42,10 @@ from torch_geometric.data import Batch
 from graphmix.models.synthesizers import load_programmer
 from graphmix.processors import Rack
 from graphmix.render import Renderer
-from graphmix.synthesizers import SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers.instruments import OPERATORS
 from graphmix.synthesizers.patch_set import PatchSet
-from graphmix.synthesizers.programming import play, random_patches, refine, try_patches
+from graphmix.synthesizers.programming import Candidate, play, prune_patch, random_patches, refine, try_patches
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
 from graphmix.synthesizers.training import MODEL, patch_images
 
@@ -166,6 +172,36 @@ def notes(options: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
+def prune(options: argparse.Namespace, console: Console) -> None:
+    """How often pruning finds the operators of an FM patch."""
+    renderer = Renderer(Rack.generators(RATE))
+    counts, seconds = {"patches": 0, "same operators": 0, "within 1 dB": 0, "either": 0}, []
+    for i, values in enumerate(random_patches(FM, 40 * options.sounds, SOUND_SEED)):
+        true = {op for op in OPERATORS if float(values[f"op{op}.level_db"]) > -60}
+        if not 2 <= len(true) <= 4 or counts["patches"] == options.sounds:
+            continue
+        pitch = PITCHES[i % len(PITCHES)]
+        audio = play([FM.patch(values, RATE, pitch=pitch, length_ms=LENGTH_MS)], round(1.2 * RATE), renderer)[0]
+        if float(audio.square().mean()) < 1e-5:
+            continue
+        counts["patches"] += 1
+        sound = Sound(audio, RATE, pitch, LENGTH_MS)
+        others = random_patches(FM, 1, i)[0]
+        wrong = {n: v for n, v in others.items() if n[:2] == "op" and n[2] not in true}
+        wrong |= {f"op{op}.level_db": -40.0 for op in OPERATORS if op not in true}
+        begun = perf_counter()
+        full = refine(sound, FM, [Candidate(FM.name, {**values, **wrong}, math.inf)], options.steps)
+        graph = prune_patch(sound, full.graph)
+        seconds.append(perf_counter() - begun)
+        same = {name[2:] for name in graph.names if name.startswith("op")} == true
+        near = float(log_spectral_distance(play([graph], len(audio), renderer), audio)[0]) <= 1
+        for key, yes in (("same operators", same), ("within 1 dB", near), ("either", same or near)):
+            counts[key] += yes
+    table = make_table("pruning of full FM graphs", [*counts, "s each"])
+    table.add_row(*(str(count) for count in counts.values()), f"{statistics.median(seconds):.1f}")
+    console.print(table)
+
+
 def models(options: argparse.Namespace, console: Console) -> None:
     """What networks propose for unseen patches."""
     test, training = PatchSet(options.folder, "test"), PatchSet(options.folder, "train")
@@ -203,7 +239,7 @@ def models(options: argparse.Namespace, console: Console) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "program", "notes", "models"))
+    parser.add_argument("what", choices=("speed", "program", "notes", "prune", "models"))
     parser.add_argument("folder", type=Path, nargs="?", help="of notes, or of patches")
     parser.add_argument("--models", type=Path, nargs="+", default=[], help="folders of trained networks")
     parser.add_argument("--most", type=int, help="so many test patches at most")
@@ -220,7 +256,9 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     console = Console(width=130)
-    {"speed": speed, "program": program, "notes": notes, "models": models}[options.what](options, console)
+    {"speed": speed, "program": program, "notes": notes, "prune": prune, "models": models}[options.what](
+        options, console
+    )
     print(f"torch {torch.__version__}, {cpu_name()}")
 
 
