@@ -191,7 +191,7 @@ def prune(options: argparse.Namespace, console: Console) -> None:
         wrong |= {f"op{op}.level_db": -40.0 for op in OPERATORS if op not in true}
         begun = perf_counter()
         full = refine(sound, FM, [Candidate(FM.name, {**values, **wrong}, math.inf)], options.steps)
-        graph = prune_patch(sound, full.graph)
+        graph = prune_patch(sound, FM, full.graph)
         seconds.append(perf_counter() - begun)
         same = {name[2:] for name in graph.names if name.startswith("op")} == true
         near = float(log_spectral_distance(play([graph], len(audio), renderer), audio)[0]) <= 1

@@ -45,7 +45,7 @@ def train_programmer(
     patches: Annotated[Path, typer.Argument(help="A folder of graphmix patches.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; resumed if unfinished.")],
     design: Annotated[str, typer.Option(help=f"Of the network: {', '.join(DESIGNS)}.")] = "joint-encoder",
-    latent: Annotated[int, typer.Option(min=1, help="Size of the latent vector.")] = 64,
+    latent: Annotated[int, typer.Option(min=1, max=4096, help="Size of the latent vector.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 3000,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
 ) -> None:
@@ -74,7 +74,9 @@ def program(
     steps: Annotated[int, typer.Option(min=0, help="Steps of gradient descent.")] = 200,
     candidates: Annotated[int, typer.Option(min=1, help="Random patches that are tried first.")] = 200,
     note: Annotated[float | None, typer.Option(min=0, max=127, help="MIDI note number; else estimated.")] = None,
-    length_ms: Annotated[float | None, typer.Option(min=1, help="How long the key is down; else estimated.")] = None,
+    length_ms: Annotated[
+        float | None, typer.Option(min=1, max=60_000, help="How long the key is down; else estimated.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="A network of train-programmer: one more candidate.")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Take out the modules that the sound does not need.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates.")] = 0,
@@ -103,4 +105,7 @@ def program(
     say(console, f"{metrics['synthesizer']}: {metrics['proposed_db']:.2f} dB proposed, {metrics['distance_db']:.2f} dB "
                  "refined (mean log-spectral distance, floor at -80 dB)")  # fmt: skip
     written = "patch.safetensors, patch.json, match.wav, metrics.json"
-    say(console, f"{out}/: {written}{', voice.syx' if (out / 'voice.syx').exists() else ''}, plots/")
+    say(
+        console,
+        f"{out}/: {written}{', voice.syx' if (out / 'voice.syx').exists() else ''}{', plots/' if plots else ''}",
+    )

@@ -8,7 +8,8 @@ form of Simper: with :math:`g = \tan(\pi f / f_s)` and damping :math:`k = 1 / Q`
     s_1' = 2 v_1 - s_1, \quad s_2' = 2 v_2 - s_2
 
 band-pass is :math:`v_1`, low-pass :math:`v_2`, high-pass :math:`x - k v_1 - v_2`. It stays stable whatever *g* and *k*
-do from one sample to the next. Forward and backward are compiled loops; the state is float64.
+do from one sample to the next. Forward and backward are compiled loops; the recursion
+is float64, and what is kept of it for gradients has the precision of the signal.
 
 Conventions: rows are independent and start at rest; *x*, *g*, *k* are [rows, samples], where *k* may be [rows, 1].
 """

@@ -93,11 +93,12 @@ class Note(Generator):
 
 
 class Oscillator(Generator):
-    r"""A periodic waveform: a sum of sine, saw, pulse, triangle and a wavetable, free of aliases below 15 kHz.
+    r"""A periodic waveform: a sum of sine, saw, pulse, triangle and a wavetable.
 
     .. math:: y = u + 10^{L/20} \sum_k a_k w_k(\phi), \quad \phi[n] = \phi_0 + m[n] + \sum_{i \leq n} f[i] / f_s
 
-    See :mod:`graphmix.dsp.wavetable`; the pulse is the difference of two saws that lie its width apart. The wavetable
+    See :mod:`graphmix.dsp.wavetable`: up to 0.34 of the sample rate (15 kHz at 44.1 kHz) it is free of aliases, unless
+    the phase inlet is used. The pulse is the difference of two saws that lie its width apart. The wavetable
     goes in eight steps, with all between them, from a sine to a bright, hollow spectrum.
 
     Params:
@@ -209,8 +210,9 @@ class Operator(Generator):
 
     Params:
         level_db [nodes, 1]: L.
+        by_ratio, by_hz [nodes, 1 each]: whichever is larger decides where the frequency comes from.
         ratio [nodes, 1]: frequency relative to the note.
-        fixed_hz [nodes, 1]: frequency where not 0, whatever the note.
+        fixed_hz [nodes, 1]: frequency whatever the note.
         detune_cents [nodes, 1].
         feedback [nodes, 1]: beta in radians.
         times_ms [nodes, 4]: of the envelope's segments; the last one is the release.
@@ -226,8 +228,10 @@ class Operator(Generator):
         super().__init__(sample_rate)
         parameters = (
             LEVEL,
+            ParameterSpec("by_ratio", 1, "", 0.0, 1.0, 1.0),
+            ParameterSpec("by_hz", 1, "", 0.0, 1.0, 0.0),
             ParameterSpec("ratio", 1, "", 0.1, 64.0, 1.0, Exponential()),
-            ParameterSpec("fixed_hz", 1, "Hz", 0.0, 10_000.0, 0.0, Linear(100.0)),
+            ParameterSpec("fixed_hz", 1, "Hz", 1.0, 10_000.0, 440.0, Exponential()),
             ParameterSpec("detune_cents", 1, "cents", -100.0, 100.0, 0.0, Linear(10.0)),
             ParameterSpec("feedback", 1, "rad", 0.0, 2 * math.pi, 0.0),
             ParameterSpec("times_ms", 4, "ms", *TIME_RANGE_MS, 10.0, Exponential()),
@@ -241,8 +245,8 @@ class Operator(Generator):
         modulation, pitch, gate = audio[:, 1:, 0].unbind(1)
         octaves = self.get(params, "ratio").log2() * 12
         step = self.frequency(pitch + octaves + self.get(params, "detune_cents") / 100)
-        fixed = self.get(params, "fixed_hz").double() / self.sample_rate
-        step = torch.where(fixed > 0, fixed.expand_as(step), step)
+        fixed = (self.get(params, "fixed_hz").double() / self.sample_rate).clamp(max=0.5)
+        step = torch.where(self.get(params, "by_hz") > self.get(params, "by_ratio"), fixed, step)
         phase = torch.cumsum(step, dim=1) - step[:, :1] + self.get(params, "phase").double()
         wave = operator(
             phase + MODULATION_PERIODS * modulation.double(), self.get(params, "feedback")[:, 0], audio.dtype

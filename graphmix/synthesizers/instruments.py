@@ -8,6 +8,7 @@ _WAVES = ("sine", "saw", "pulse", "triangle", "table")
 _LFO = ("sine", "triangle", "saw", "square")
 _MODES = ("low", "band", "high")
 _SILENT = {"level_db": -96.0}
+_FREQUENCY = {"frequency": ("by_ratio", "by_hz")}
 
 
 def _off(*names: str) -> dict[str, float]:
@@ -91,8 +92,8 @@ FM = Synthesizer(
         Module("pitch_envelope", "segment_envelope", fixed={"depth": 1.0}),
         Module("bend", "amplifier", fixed={"offset": 1.0}),
         Module("pitch", "mix"),
-        *(Module(f"op{operator}", "operator", starts=_SILENT) for operator in OPERATORS[:0:-1]),
-        Module("op1", "operator"),
+        *(Module(f"op{operator}", "operator", _FREQUENCY, starts=_SILENT) for operator in OPERATORS[:0:-1]),
+        Module("op1", "operator", _FREQUENCY),
         Module("amplifier", "amplifier", fixed={"offset": 1.0}),
     ),
     _fm_wires,

@@ -86,11 +86,18 @@ def write_patches(
             if not path.exists():
                 save_graph(graph, path)
             done += 1
+            if (index + 1) % _CHUNK == 0:
+                _note_count(out, seed, synthesizer.name, index + 1)
             if progress is not None:
                 progress(done, wanted)
-    counts = {s.name: max(count, _count(out, s.name)) for s in synthesizers}
-    write_json(out / INFO, {"seed": seed, "version": VERSION, "counts": _counts(out) | counts})
+        _note_count(out, seed, synthesizer.name, count)
     return out
+
+
+def _note_count(out: Path, seed: int, name: str, count: int) -> None:
+    counts = _counts(out)
+    counts[name] = max(count, counts.get(name, 0))
+    write_json(out / INFO, {"seed": seed, "version": VERSION, "counts": counts})
 
 
 def _begin(out: Path, seed: int) -> None:
@@ -117,10 +124,6 @@ def _info(folder: Path) -> dict[str, Any]:
 
 def _counts(folder: Path) -> dict[str, int]:
     return {str(name): int(number) for name, number in _info(folder)["counts"].items()}
-
-
-def _count(folder: Path, name: str) -> int:
-    return _counts(folder).get(name, 0)
 
 
 def _path(folder: Path, name: str, index: int) -> Path:
@@ -179,7 +182,7 @@ def play_patch(graph: MixGraph, seconds: float = SECONDS, renderer: Renderer | N
 
 
 def features_of(audio: Tensor) -> Features:
-    """Levels in dB of 32 bands of about equal ratio in 8 stretches of time, [256]."""
+    """Levels in dB of about 30 bands of equal ratio in 8 stretches of time, [240]."""
     power = power_spectra(audio)
     edges = np.unique(np.round(np.geomspace(2, power.size(0), 33)).astype(int))
     bands = torch.stack([power[a:b].mean(0) for a, b in pairwise(edges)])
@@ -218,6 +221,8 @@ class PatchSet(Dataset[MixGraph]):
             for index in range(counts[name])
             if split is None or index % 10 in SPLITS[split]
         ]
+        if not self.items:
+            raise GraphmixError(f"{self.folder} has no patches{'' if split is None else f' in the {split} split'}.")
 
     def description(self) -> dict[str, Any]:
         """What tells this set from others: seed and version of the patches, how many of each synthesizer."""

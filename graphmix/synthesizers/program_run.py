@@ -28,9 +28,10 @@ from graphmix.synthesizers.programming import Programmed, play, program, prune_p
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
 from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
-from graphmix.synthesizers.training import MODEL, mel_images
+from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
 
 RESULT, PATCH, AUTO = "metrics.json", "patch.safetensors", "auto"
+LONGEST_MS = 60_000.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,17 @@ class ProgramSettings:
     seed: int = 0
     model: str = ""
     prune: bool = False
+
+    def check(self) -> None:
+        """Refuse pitches and lengths that no note has.
+
+        Raises:
+            GraphmixError: one of them.
+        """
+        if self.pitch is not None and not 0 <= self.pitch <= 127:
+            raise GraphmixError(f"the note is {self.pitch}; it is a MIDI note number from 0 to 127.")
+        if self.length_ms is not None and not 1 <= self.length_ms <= LONGEST_MS:
+            raise GraphmixError(f"the key is down for {self.length_ms} ms; it is from 1 to {LONGEST_MS:g} ms.")
 
     def chosen(self) -> list[Synthesizer]:
         """The synthesizers that are tried.
@@ -97,10 +109,14 @@ def program_sound(
     """
     settings, listener = settings or ProgramSettings(), listener or Silent()
     synthesizers = settings.chosen()
-    proposals = None
+    settings.check()
+    programmer = None
     if model is not None:
+        programmer = load_programmer(find_programmer(model))[0]
+        check_sizes(programmer, [synthesizer.name for synthesizer in synthesizers], model)
         settings = replace(settings, model=digest_file(find_programmer(model)))
     sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
+    proposals = None if programmer is None else propose_patches(sound, programmer)
     run = {"sound": digest_file(path), "settings": vars(settings)}
     folder = RunFolder(out, run, RESULT, _difference)
     with folder.hold():
@@ -110,8 +126,6 @@ def program_sound(
         for notice in sound.notices:
             if on_notice is not None:
                 on_notice(notice)
-        if model is not None:
-            proposals = propose_patches(sound, load_programmer(find_programmer(model))[0])
         results = program(
             sound,
             synthesizers,
@@ -131,7 +145,10 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if found["sound"] != ours["sound"]:
         return "the patch of another sound. Choose another --out."
     different = first_difference(found["settings"], json.loads(to_json(ours["settings"])))
-    return None if different is None else f"a patch made with {different[0]} = {different[1]}, not {different[2]}."
+    if different is None:
+        return None
+    name, theirs, our = different
+    return f"a patch made with {name} = {theirs if theirs != '' else 'none'}, not {our if our != '' else 'none'}."
 
 
 def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], plots: bool) -> dict[str, Any]:
@@ -185,13 +202,12 @@ def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]
     samples = round(SECONDS * sound.sample_rate)
     audio = torch.nn.functional.pad(sound.audio[:samples], (0, max(0, samples - len(sound.audio))))
     images = mel_images(audio[None], model.config.mels, model.config.frames)
-    known = {name: SYNTHESIZERS[name] for name in model.names if name in SYNTHESIZERS}
-    return {name: synthesizer.values_of(model.vectors(images, name)[0]) for name, synthesizer in known.items()}
+    return {name: SYNTHESIZERS[name].values_of(model.vectors(images, name)[0]) for name in model.names}
 
 
 def pruned(sound: Sound, result: Programmed) -> Programmed:
     """The same with the smaller graph."""
-    graph = prune_patch(sound, result.graph)
+    graph = prune_patch(sound, SYNTHESIZERS[result.synthesizer], result.graph)
     audio = play([graph], len(sound.audio), Renderer(Rack.generators(sound.sample_rate)))
     distance = float(log_spectral_distance(audio, sound.audio)[0])
     return replace(result, graph=graph, audio=audio[0], distance=distance)

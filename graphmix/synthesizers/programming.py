@@ -19,6 +19,7 @@ from torch_geometric.data import Batch
 from graphmix.audio.files import AudioInfo
 from graphmix.audio.segments import evaluation_segments
 from graphmix.audio.song import Song
+from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
@@ -26,6 +27,8 @@ from graphmix.render.renderer import Renderer
 from graphmix.search.fit import Training
 from graphmix.search.objective import Objective
 from graphmix.search.parametrization import RawGraph
+from graphmix.search.policies import Candidate as PruningCandidate
+from graphmix.search.policies import LeaveOneOut
 from graphmix.search.pruning import Search
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
@@ -41,6 +44,7 @@ REFINED = 2
 FIRST_SHARE = 0.2
 LEAST_LEVEL_DB = -50.0
 TOLERANCE = 0.003
+_LEVEL = "amplifier.level_db"
 SETTINGS = SearchSettings(
     steps=200, rounds=0, learning_rate=0.02, own_rates=False, final_rate=0.1, gain_staging=0.0, evaluate_every=20
 )
@@ -112,10 +116,15 @@ def play(graphs: Sequence[MixGraph], samples: int, renderer: Renderer) -> Tensor
         return renderer(batch, torch.zeros(0, 2, samples))[:, 0]
 
 
-def with_level(synthesizer: Synthesizer, values: Values, change_db: float) -> dict[str, Value]:
+def with_level(values: Values, change_db: float) -> dict[str, Value]:
     """The patch at another level."""
-    p = synthesizer.by_name["amplifier.level_db"]
-    return {**values, p.name: min(max(float(values[p.name]) + change_db, p.low), p.high)}
+    return {**values, _LEVEL: float(values[_LEVEL]) + change_db}
+
+
+def _possible(synthesizer: Synthesizer, values: Values, change_db: float) -> float:
+    """A change of level within the range of the amplifier."""
+    p = synthesizer.by_name[_LEVEL]
+    return min(max(float(values[_LEVEL]) + change_db, p.low), p.high) - float(values[_LEVEL])
 
 
 def try_patches(
@@ -129,12 +138,12 @@ def try_patches(
     for begin in range(0, len(patches), BATCH):
         part = patches[begin : begin + BATCH]
         played = play([_graph(sound, synthesizer, values) for values in part], len(sound.audio), renderer)
-        gains = [level - _level(audio) if _level(audio) > -90 else 0.0 for audio in played]
+        gains = [_possible(synthesizer, v, level - _level(audio)) for v, audio in zip(part, played, strict=True)]
         scaled = played * torch.tensor([10 ** (gain / 20) for gain in gains])[:, None]
         distances = log_spectral_distance(scaled, sound.audio)
         for values, gain, distance in zip(part, gains, distances.tolist(), strict=True):
             if math.isfinite(distance):
-                found.append(Candidate(synthesizer.name, with_level(synthesizer, values, gain), distance))
+                found.append(Candidate(synthesizer.name, with_level(values, gain), distance))
         listener.progress(begin + len(part))
     return sorted(found, key=lambda candidate: candidate.distance)
 
@@ -186,41 +195,72 @@ def refine(
     steps: int,
     listener: Listener | None = None,
 ) -> Programmed:
-    """Refine candidates by gradient descent: each for a part of the steps, the best one to the end."""
+    """Refine candidates by gradient descent: each for a part of the steps, the best one to the end.
+
+    Args:
+        sound: to imitate.
+        synthesizer: whose patches they are.
+        candidates: one or more.
+        steps: in all.
+        listener: shown the progress.
+
+    Returns:
+        The refined patch, or the nearest candidate where that is nearer.
+
+    Raises:
+        GraphmixError: there is no candidate.
+    """
     listener = listener or Silent()
+    if not candidates:
+        raise GraphmixError(f"no patch of {synthesizer.name!r} that was tried made a sound; try more candidates.")
+    nearest = min(candidates, key=lambda candidate: candidate.distance)
     objective = SoundObjective(sound, Rack.generators(sound.sample_rate))
     first = round(FIRST_SHARE * steps) if len(candidates) > 1 else 0
     started = []
     for candidate in candidates:
         graph = _graph(sound, synthesizer, _audible(candidate.values))
-        started.append((*_descend(objective, synthesizer, graph, first, listener, 0), candidate))
-    graph, history, candidate = min(started, key=lambda entry: entry[1][-1][1])
+        started.append(_descend(objective, synthesizer, graph, first, listener, 0))
+    graph, history = min(started, key=lambda entry: entry[1][-1][1])
     done = first * len(candidates)
     graph, more = _descend(objective, synthesizer, graph, max(0, steps - done), listener, done)
     history = (*history, *((step + first, loss) for step, loss in more[1:]))
     audio = play([graph], len(sound.audio), objective.renderer)
     distance = float(log_spectral_distance(audio, sound.audio)[0])
-    if distance > candidate.distance:  # the loss of the search is another one
-        graph = _graph(sound, synthesizer, candidate.values)
-        audio, distance = play([graph], len(sound.audio), objective.renderer), candidate.distance
-    return Programmed(synthesizer.name, graph, audio[0], distance, candidate.distance, history)
+    if distance > nearest.distance:  # the loss of the search is another one
+        graph = _graph(sound, synthesizer, nearest.values)
+        audio = play([graph], len(sound.audio), objective.renderer)
+        distance = float(log_spectral_distance(audio, sound.audio)[0])
+    return Programmed(synthesizer.name, graph, audio[0], distance, nearest.distance, history)
 
 
-def prune_patch(sound: Sound, graph: MixGraph, tolerance: float = TOLERANCE) -> MixGraph:
+class _Removable(LeaveOneOut):
+    """Leave-one-out over some of the nodes."""
+
+    def __init__(self, nodes: Sequence[int]) -> None:
+        self.nodes = frozenset(nodes)
+
+    def begin(self, candidates: Sequence[PruningCandidate], round_index: int, seed: int) -> None:
+        """Sort those by importance."""
+        super().begin([c for c in candidates if c.node in self.nodes], round_index, seed)
+
+
+def prune_patch(sound: Sound, synthesizer: Synthesizer, graph: MixGraph, tolerance: float = TOLERANCE) -> MixGraph:
     """A patch without the modules that its sound does not need.
 
     Args:
         sound: that the patch imitates.
+        synthesizer: whose patch it is.
         graph: the patch.
         tolerance: by how much the loss may grow with each of them, as in a search.
 
     Returns:
-        The smaller graph; of a module that is not there :meth:`Synthesizer.read` gives the lowest level.
+        The smaller graph, which :meth:`Synthesizer.read` still reads.
     """
     objective = SoundObjective(sound, Rack.generators(sound.sample_rate))
     settings = replace(SETTINGS, steps=0, rounds=1, round_steps=0, policy="leave-one-out", tolerance=tolerance)
     whole = ScoredGraph(graph, objective.evaluate(graph))
-    search = Search(objective, settings, SearchState(whole, "trials", step=0, best=whole))
+    policy = _Removable([i for i, name in enumerate(graph.names) if name in synthesizer.removable])
+    search = Search(objective, settings, SearchState(whole, "trials", step=0, best=whole), policy=policy)
     search.begin_pruning()
     return search.run().current.graph
 

@@ -65,6 +65,9 @@ def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, l
     if not torch.equal(audio[0], audio[1]):
         notices.append("the sound is stereo; its mean of left and right is imitated.")
     mono = audio.mean(0)
+    if float(mono.abs().max()) < SILENT_PEAK <= float(audio.abs().max()):
+        notices[-1] = "left and right of the sound cancel each other; its left channel is imitated."
+        mono = audio[0]
     if float(mono.abs().max()) < SILENT_PEAK:
         raise GraphmixError(f"{path} is silent: there is nothing to imitate.")
     if float((mono.abs() > _CLIPPED).float().mean()) > 1e-3:

@@ -122,6 +122,11 @@ class Synthesizer:
         """Numbers of a :meth:`vector`."""
         return sum(p.size for p in self.parameters)
 
+    @cached_property
+    def removable(self) -> frozenset[str]:
+        """Modules that can be taken out of a patch, as some of their values do the same."""
+        return frozenset(module.name for module in self.modules if _is_removable(module))
+
     def defaults(self) -> dict[str, Value]:
         """Neutral values, and of each choice the first option."""
         return {p.name: p.options[0] if p.options else p.neutral for p in self.parameters}
@@ -178,7 +183,8 @@ class Synthesizer:
         Modules that were pruned from it have the values at which they do nothing.
 
         Raises:
-            GraphError: the graph is no patch of this synthesizer, or of another version of it.
+            GraphError: the graph is no patch of this synthesizer, or of another version of it, or lacks a module that
+                it cannot be without.
         """
         about = graph.provenance
         if about.get("synthesizer") != self.name:
@@ -188,11 +194,13 @@ class Synthesizer:
                 f"the patch was made by version {about.get('version')} of {self.name!r}, and this is {VERSION}: "
                 "its parameters have changed since."
             )
-        values = self.defaults() | {name: str(about[name]) for name in self.choices}
+        choices: dict[str, Value] = {name: str(about.get(name)) for name in self.choices}
+        self._checked(choices)
+        values = self.defaults() | choices
         node_of = {name: node for node, name in enumerate(graph.names)}
         for module in self.modules:
             node = node_of.get(module.name)
-            if node is None:
+            if node is None or (not module.has_wet and float(graph.wet[node]) == 0):
                 values |= self._without(module, graph)
                 continue
             values |= {f"{module.name}.wet": float(graph.wet[node])} if module.has_wet else {}
@@ -207,11 +215,20 @@ class Synthesizer:
             for p in node_type.parameters:
                 for label, number in zip(_labels(module.name, p), numbers[node_type.columns(p.name)], strict=True):
                     if label in values:
-                        values[label] = float(number)
+                        of = self.by_name[label]
+                        values[label] = min(max(float(number), of.low), of.high)
         return values
 
     def _without(self, module: Module, graph: MixGraph) -> dict[str, Value]:
-        """The values at which a module is what it is without it: a source is silent, all else a wire."""
+        """The values at which a module is what it is without it: a source is silent, all else a wire.
+
+        Raises:
+            GraphError: there are no such values.
+        """
+        if module.name not in self.removable:
+            raise GraphError(
+                f"the patch lacks its {module.name!r}, and {self.name!r} has no values that stand for that."
+            )
         values: dict[str, Value] = {}
         for p in graph.types.by_letter(module.kind).parameters:
             silent = {"level_db": p.low, "depth": 0.0} if module.kind in SOURCES else {}
@@ -252,8 +269,18 @@ class Synthesizer:
             if p.options and value not in p.options:
                 raise GraphError(f"{name} is {value!r}; it is one of {', '.join(p.options)}.")
             if not p.options and (isinstance(value, str) or not p.low <= value <= p.high):
-                raise GraphError(f"{name} is {value!r}; it is a number between {p.low:g} and {p.high:g} {p.unit}.")
+                unit = f" {p.unit}" if p.unit else ""
+                raise GraphError(f"{name} is {value!r}; it is a number between {p.low:g} and {p.high:g}{unit}.")
         return values
+
+
+def _is_removable(module: Module) -> bool:
+    if module.has_wet:
+        return True
+    if module.kind == "amplifier":
+        return module.fixed.get("offset", 1.0) == 1.0
+    silent = {"oscillator": "level_db", "noise": "level_db", "operator": "level_db", "segment_envelope": "levels"}
+    return module.kind in SOURCES and silent.get(module.kind, "depth") not in module.fixed
 
 
 def _labels(module: str, p: ParameterSpec) -> list[str]:

@@ -10,11 +10,12 @@ The maker's curves (from the instrument's measured behaviour, as open emulations
 * rates: the level falls by :math:`(4 + q \bmod 4) \, 2^{\lfloor q / 4 \rfloor} \cdot 0.0105` octaves of amplitude a
   second with :math:`q = \lfloor 41 r / 64 \rfloor`, and rises towards 17 octaves at a rate in proportion to what is
   left;
-* feedback: :math:`\pi \, 2^{f - 7}`; detune: 1.5 cents a step; fixed frequencies: :math:`10^{c + f / 100}` Hz.
+* feedback: :math:`2 \pi \, 2^{f - 7}` times the operator's output, so that a quiet one has less of it (here at its
+  level, without its envelope); detune: 1.5 cents a step; fixed frequencies: :math:`10^{c + f / 100}` Hz.
 
-A segment that is straight in dB there is exponential here, with the same ends and time. Keyboard scaling, velocity and
-amplitude modulation sensitivities, LFO delay and pitch sensitivity have no counterpart: :func:`voice_of` leaves them as
-a given voice has them.
+A segment that is straight in dB there is exponential here, with the same ends and time. Not carried over, in either
+direction: keyboard and rate scaling, velocity and amplitude sensitivities, the pitch envelope, speed, delay and depths
+of the LFO. :func:`voice_of` leaves them as a given voice has them, and levels above 0 dB become full level.
 """
 
 import math
@@ -247,11 +248,16 @@ def values_of(voice: Voice) -> dict[str, Value]:
         values |= _operator_values(f"op{number}", n, 24 if n[f"op{number}.fixed"] else n["transpose"])
 
     fed_back = ALGORITHMS[n["algorithm"]][2]
-    values[f"op{fed_back}.feedback"] = math.pi * 2.0 ** (n["feedback"] - 7) if n["feedback"] else 0.0
+    values[f"op{fed_back}.feedback"] = _feedback(n["feedback"], float(values[f"op{fed_back}.level_db"]))
     carriers = len(ALGORITHMS[n["algorithm"]][1])
     values["amplifier.level_db"] = -10.0 * math.log10(carriers) - 6.0
     values["lfo.wave"] = _LFO_WAVES[n["lfo_wave"]]
     return values
+
+
+def _feedback(step: int, level_db: float) -> float:
+    """Index of an operator that feeds back by a step from 0 to 7 and has a level."""
+    return 2 * math.pi * 2.0 ** (step - 7) * 10 ** (level_db / 20) if step else 0.0
 
 
 def _operator_values(name: str, n: Mapping[str, int], transpose: int) -> dict[str, Value]:
@@ -264,7 +270,8 @@ def _operator_values(name: str, n: Mapping[str, int], transpose: int) -> dict[st
     }
     coarse, fine = n[f"{name}.coarse"], n[f"{name}.fine"]
     if n[f"{name}.fixed"]:
-        values[f"{name}.fixed_hz"] = 10 ** (coarse % 4 + fine / 100)
+        values[f"{name}.fixed_hz"] = min(10 ** (coarse % 4 + fine / 100), p[f"{name}.fixed_hz"].high)
+        values[f"{name}.frequency"] = "by_hz"
     else:
         ratio = (coarse or 0.5) * (1 + fine / 100) * 2 ** ((transpose - 24) / 12)
         values[f"{name}.ratio"] = min(max(ratio, p[f"{name}.ratio"].low), p[f"{name}.ratio"].high)
@@ -289,8 +296,9 @@ def voice_of(values: Mapping[str, Value], name: str, like: Voice | None = None) 
     n = dict((like or initial_voice()).numbers)
     algorithm = int(values["algorithm"]) - 1
     n |= {"algorithm": algorithm, "transpose": 24}
-    feedback = float(values[f"op{ALGORITHMS[algorithm][2]}.feedback"])
-    n["feedback"] = min(7, max(1, round(math.log2(feedback / math.pi)) + 7)) if feedback > math.pi * 2**-7.5 else 0
+    fed_back = f"op{ALGORITHMS[algorithm][2]}"
+    feedback, level = float(values[f"{fed_back}.feedback"]), min(0.0, float(values[f"{fed_back}.level_db"]))
+    n["feedback"] = min(range(8), key=lambda step: abs(_feedback(step, level) - feedback))
     n["lfo_wave"] = _LFO_INDEX[str(values["lfo.wave"])]
     for number in OPERATORS:
         n |= _operator_numbers(f"op{number}", values)
@@ -312,9 +320,9 @@ def _operator_numbers(name: str, values: Mapping[str, Value]) -> dict[str, int]:
         if begin != end:
             distance = {r: abs(math.log(max(segment_ms(r, begin, end), 1e-3) / wanted)) for r in range(99, -1, -1)}
             n[f"{name}.rate_{i}"] = min(distance, key=lambda rate: distance[rate])
-    if number("fixed_hz") > 0:
-        log = min(max(math.log10(max(number("fixed_hz"), 1.0)), 0.0), 3.99)
-        return n | {f"{name}.fixed": 1, f"{name}.coarse": int(log), f"{name}.fine": min(99, round(100 * (log % 1)))}
+    if values[f"{name}.frequency"] == "by_hz":
+        steps = min(max(0, round(100 * math.log10(number("fixed_hz")))), 399)
+        return n | {f"{name}.fixed": 1, f"{name}.coarse": steps // 100, f"{name}.fine": steps % 100}
     ratios = {(c, f): (c or 0.5) * (1 + f / 100) for c in range(32) for f in range(100)}
     coarse, fine = min(ratios, key=lambda pair: (round(abs(math.log(ratios[pair] / number("ratio"))), 9), pair[1]))
     return n | {f"{name}.fixed": 0, f"{name}.coarse": coarse, f"{name}.fine": fine}

@@ -7,17 +7,20 @@ The folder that it writes holds ``programmer.safetensors`` (the weights that wer
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from graphmix.errors import GraphmixError
+from graphmix.errors import FileError, GraphmixError
 from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
+from graphmix.models.config import describe_error
 from graphmix.models.features import mel_filters
 from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
 from graphmix.processors.rack import Rack
@@ -32,6 +35,7 @@ from graphmix.synthesizers.synthesizer import SAMPLE_RATE
 MODEL, RESULT, CHECKPOINT, CACHE = "programmer.safetensors", "training.json", "checkpoint.safetensors", "images"
 FLOOR_DB = -80.0
 SAVE_EVERY = 200
+CACHE_EVERY = 500
 _HEADER = "graphmix_programmer_training"
 Design = Literal["separate", "joint_encoder", "joint_decoder"]
 
@@ -100,12 +104,14 @@ def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener |
     listener.phase("spectrograms", len(patches))
     cached = {name: _read_cache(patches.folder, name, mels, frames) for name in names}
     for i, (name, index) in enumerate(patches.items):
-        known = cached[name]
+        known, graph = cached[name], patches[i]
         if index not in known:
-            audio = play_patch(patches[i], SECONDS, renderer)
+            audio = play_patch(graph, SECONDS, renderer)
             known[index] = mel_images(audio[None], mels, frames)[0]
+            if (i + 1) % CACHE_EVERY == 0:
+                _write_cache(patches.folder, name, mels, frames, known)
         synthesizer = SYNTHESIZERS[name]
-        vector = synthesizer.vector(synthesizer.read(patches[i]))
+        vector = synthesizer.vector(synthesizer.read(graph))
         images.append(known[index])
         which.append(names.index(name))
         vectors.append(torch.nn.functional.pad(vector, (0, width - len(vector))))
@@ -132,10 +138,11 @@ def _read_cache(folder: Path, name: str, mels: int, frames: int) -> dict[int, Te
 
 def _write_cache(folder: Path, name: str, mels: int, frames: int, known: Mapping[int, Tensor]) -> None:
     path = _cache(folder, name, mels, frames)
-    path.parent.mkdir(exist_ok=True)
     indices = sorted(known)
     tensors = {"indices": torch.tensor(indices), "images": torch.stack([known[i] for i in indices])}
-    write_atomically(path, save(tensors))
+    with suppress(OSError, FileError):  # a folder that cannot be written is no obstacle
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, save(tensors))
 
 
 @dataclass
@@ -173,6 +180,7 @@ def train_programmer(
         raise GraphmixError(
             f"{patches} has too few patches to learn from and to judge by; 20 of each or more are needed."
         )
+    config = _configure(settings, names)
     run = {"patches": training.description(), "settings": json.loads(to_json(asdict(settings)))}
     folder = RunFolder(out, run, RESULT, _difference)
     with folder.hold():
@@ -180,20 +188,51 @@ def train_programmer(
             return load_programmer(out / MODEL)[0]
         folder.begin()
         parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
-        config = ProgrammerConfig(
-            design=settings.design,
-            sizes={name: tuple(p.size for p in SYNTHESIZERS[name].parameters) for name in names},
-            mels=settings.mels,
-            frames=settings.frames,
-            latent=settings.latent,
-            hidden=settings.hidden,
-        )
         model, state = _train(config, settings, parts[0], parts[1], out / CHECKPOINT, listener)
         about = {"training": run, "best": state.best, "steps": state.step}
         save_programmer(model, out / MODEL, about)
         write_json(out / RESULT, finite({**about, "history": state.history}))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return model
+
+
+def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> ProgrammerConfig:
+    """The network of a training.
+
+    Raises:
+        GraphmixError: settings that cannot be.
+    """
+    if min(settings.steps, settings.batch, settings.validate_every) < 1:
+        raise GraphmixError("steps, batch and validate_every of a training are 1 or more.")
+    try:
+        return ProgrammerConfig(
+            design=settings.design,
+            sizes={name: sizes_of(name) for name in names},
+            mels=settings.mels,
+            frames=settings.frames,
+            latent=settings.latent,
+            hidden=settings.hidden,
+        )
+    except ValidationError as error:
+        raise GraphmixError(f"the settings of the training: {describe_error(error)}.") from None
+
+
+def sizes_of(name: str) -> tuple[int, ...]:
+    """Numbers of each parameter of a synthesizer."""
+    return tuple(p.size for p in SYNTHESIZERS[name].parameters)
+
+
+def check_sizes(model: Programmer, names: Sequence[str], path: Path) -> None:
+    """See that a network was trained for synthesizers as they are now, and for one of those that are asked for.
+
+    Raises:
+        GraphmixError: it was not.
+    """
+    for name, sizes in model.config.sizes.items():
+        if name not in SYNTHESIZERS or sizes != sizes_of(name):
+            raise GraphmixError(f"{path} was trained for another {name!r} than this graphmix has; train it again.")
+    if not set(names) & set(model.names):
+        raise GraphmixError(f"{path} knows {', '.join(model.names)}, and none of: {', '.join(names)}.")
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
@@ -211,8 +250,9 @@ def _train(
     checkpoint: Path,
     listener: Listener,
 ) -> tuple[Programmer, _State]:
-    torch.manual_seed(settings.seed)
-    model = Programmer(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = Programmer(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     state = _State(history=[])
     if checkpoint.exists():
@@ -241,7 +281,8 @@ def _train(
         if state.step % SAVE_EVERY == 0 and state.step < settings.steps:
             _save(checkpoint, model, optimizer, state)
         listener.progress(state.step, None, loss=float(loss.detach()), best=state.best)
-    assert state.best_weights is not None, "it was validated at its end"
+    if state.best_weights is None:
+        raise GraphmixError("the training failed: no validation error is finite. Try a smaller learning_rate.")
     model.load_state_dict(state.best_weights)
     return model.eval(), state
 
@@ -286,11 +327,13 @@ def _resume(path: Path, model: Programmer, optimizer: torch.optim.Optimizer) -> 
             number, key = name.split(".", 1)
             stored["state"].setdefault(int(number), {})[key] = value
         optimizer.load_state_dict(stored)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise GraphmixError(f"{path} is damaged ({error}); delete it to begin again.") from None
-    best = math.inf if head["best"] is None else float(head["best"])
-    history = [(int(row[0]), float(row[1]), float(row[2])) for row in head["history"]]
-    return _State(head["step"], best, groups["best"] or None, history)
+        best = math.inf if head["best"] is None else float(head["best"])
+        history = [
+            (int(row[0]), float(row[1]), math.inf if row[2] is None else float(row[2])) for row in head["history"]
+        ]
+        return _State(int(head["step"]), best, groups["best"] or None, history)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise GraphmixError(f"{path} is damaged ({str(error)[:100]}); delete it to begin again.") from None
 
 
 def read_training(folder: str | Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from graphmix.models.effects.captured import CapturedEffect
 from graphmix.models.effects.effect_files import config_of, restore_effect
 from graphmix.models.mixing.estimator import MODELS, Estimator, build_estimator
 from graphmix.processors.base import Processor
-from graphmix.processors.plugin import PluginEffect, is_plugin, plugin_from_text
+from graphmix.processors.plugin import VST3, PluginEffect, is_plugin, plugin_from_text
+from graphmix.processors.plugin_host import PREFIX
 from graphmix.processors.rack import Rack
 from graphmix.spec import NodeType
 
@@ -195,10 +196,13 @@ def _effects(path: Path, estimator: Estimator) -> dict[str, Any]:
         node_type = processor.node_type
         if isinstance(processor, CapturedEffect):
             effects[node_type.letter] = config_of(processor.model)
-        elif isinstance(processor, PluginEffect) and is_plugin(estimator.config.effects.get(node_type.letter, "")):
+        elif isinstance(processor, PluginEffect) and _is_built_in(estimator.config.effects.get(node_type.letter, "")):
             effects[node_type.letter] = {PLUGIN: estimator.config.effects[node_type.letter]}
         elif node_type.source:
-            raise GraphmixError(f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored.")
+            raise GraphmixError(
+                f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored: a model has captured "
+                "effects and pedalboard's own."
+            )
     return {"effects": effects} if effects else {}
 
 
@@ -319,10 +323,17 @@ def _plugin(text: str, own: NodeType, sample_rate: int) -> Processor:
     Raises:
         GraphmixError: it is not, or in another version.
     """
+    if not isinstance(text, str) or not _is_built_in(text):  # a file from anybody does not say which code to load
+        raise GraphmixError(f"its effect {str(text)[:100]!r} is none of pedalboard's own; it is not loaded.")
     plugin = plugin_from_text(text, own.letter, sample_rate)
     if plugin.node_type != own:
         raise GraphmixError(
-            f"its plugin {own.name!r} was {own.source}, and the one found is {plugin.node_type.source}; "
-            "install that version, or train the model again."
+            f"its plugin {own.name!r} was {own.source}, and the one found is {plugin.node_type.source}, or has other "
+            "parameters; install that version, or train the model again."
         )
     return plugin
+
+
+def _is_built_in(text: str) -> bool:
+    """Whether a text names an effect that comes with pedalboard, and no file."""
+    return text.startswith(PREFIX) and VST3 not in text.lower()

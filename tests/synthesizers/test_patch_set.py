@@ -1,5 +1,6 @@
 """Folders of patches: audible, different, the same for any number of workers and runs."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def test_patches_sound_differ_and_have_notes(tmp_path: Path):
         assert float(audio.square().mean()) > 1e-6
         features.append(torch.from_numpy(features_of(patches.audio(i))))
         assert patches[i].provenance["synthesizer"] == ("subtractive" if i < 12 else "fm")
-    distances = torch.cdist(torch.stack(features[:12]), torch.stack(features[:12])) / 16
+    distances = torch.cdist(torch.stack(features[:12]), torch.stack(features[:12])) / math.sqrt(240)
     assert float(distances[~torch.eye(12, dtype=torch.bool)].min()) >= 0.99 * NEAREST_DB
     pitches = {float(graph.params["note"][0, 0]) for graph in (patches[i] for i in range(24))}
     assert len(pitches) > 8

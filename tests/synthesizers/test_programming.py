@@ -131,7 +131,7 @@ def test_pruning_leaves_the_operators_that_matter(level: float):
         only = values | {f"op{op}.level_db": -96.0 for op in "123456" if op not in true}
         audio = play([FM.patch(only, RATE, pitch=50.0, length_ms=300.0)], RATE // 2, render)[0]
         sound = Sound(audio, RATE, 50.0, 300.0)
-        graph = prune_patch(sound, FM.patch(values, RATE, pitch=50.0, length_ms=300.0))
+        graph = prune_patch(sound, FM, FM.patch(values, RATE, pitch=50.0, length_ms=300.0))
         assert {name for name in graph.names if name.startswith("op")} == {f"op{op}" for op in true}
         again = FM.read(graph)
         assert again["op1.level_db" if "1" in true else "op3.level_db"] > -30
@@ -196,3 +196,15 @@ def test_wrong_names_are_refused_in_one_sentence(tmp_path: Path):
     with pytest.raises(GraphmixError):
         program_sound(tmp_path / "none.wav", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_distance_is_that_of_the_patch_also_where_it_cannot_be_as_loud():
+    sound = sound_of({"oscillator_1.wave": "saw"})
+    quiet = SUBTRACTIVE.defaults() | {"oscillator_1.wave": "saw", "oscillator_1.level_db": -60.0}
+    candidates = try_patches(sound, SUBTRACTIVE, [quiet])
+    result = refine(sound, SUBTRACTIVE, candidates, 0)
+    played = play([result.graph], len(sound.audio), Renderer(Rack.generators(RATE)))
+    assert float(log_spectral_distance(played, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-3)
+    assert result.distance > 5
+    with pytest.raises(GraphmixError, match="no patch of 'subtractive' that was tried made a sound"):
+        refine(sound, SUBTRACTIVE, [], 0)

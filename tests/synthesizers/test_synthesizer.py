@@ -1,5 +1,6 @@
 """Patches as graphs: values in, values out, vectors, files, presets that sound."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from graphmix.errors import GraphError
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
@@ -124,6 +126,53 @@ def test_wrong_values_are_refused_in_one_sentence():
             FM.patch(values)
     with pytest.raises(GraphError, match="a patch of 'fm', not of 'subtractive'"):
         SYNTHESIZERS["subtractive"].read(FM.patch())
+
+
+@ALL
+def test_values_at_the_ends_of_all_ranges_are_read_back_as_they_may_be_given(synthesizer: Synthesizer):
+    for edge in ("low", "high"):
+        values = {p.name: p.options[-1] if p.options else getattr(p, edge) for p in synthesizer.parameters}
+        graph = synthesizer.patch(values, 44100)
+        synthesizer.patch(synthesizer.read(graph), 44100)
+
+
+@ALL
+def test_a_patch_without_a_module_has_values_that_sound_the_same(synthesizer: Synthesizer):
+    render, silence = Renderer(Rack.generators(RATE)), torch.zeros(0, 2, 6000)
+    values = presets(synthesizer, 5, 7)[4]
+    graph = synthesizer.patch(values, RATE, length_ms=200.0)
+    assert len(synthesizer.removable) >= 4
+    for name in [module.name for module in synthesizer.modules]:
+        node = graph.names.index(name)
+        smaller = remove_nodes(graph, [node])
+        bypassed = graph.clone()
+        bypassed.wet[node] = 0
+        if name not in synthesizer.removable:
+            with pytest.raises(GraphError, match="the patch lacks its '"):
+                synthesizer.read(smaller)
+            continue
+        again = synthesizer.patch(synthesizer.read(smaller), RATE, length_ms=200.0)
+        with torch.no_grad():
+            torch.testing.assert_close(render(again, silence), render(smaller, silence), rtol=1e-3, atol=1e-4)
+        again = synthesizer.patch(synthesizer.read(bypassed), RATE, length_ms=200.0)
+        with torch.no_grad():
+            torch.testing.assert_close(render(again, silence), render(smaller, silence), rtol=1e-3, atol=1e-4)
+
+
+def test_an_edited_choice_is_refused():
+    graph = FM.patch()
+    graph.info = replace(graph.info, provenance={**graph.provenance, "algorithm": "99"})
+    with pytest.raises(GraphError, match="algorithm is '99'; it is one of 1, 2"):
+        FM.read(graph)
+
+
+def test_proposals_follow_the_note():
+    """A network's numbers are never exactly zero: each operator still goes by the ratio or by Hz."""
+    values = FM.values_of(FM.vector(FM.defaults()).clamp(1e-3, 1 - 1e-3))
+    render = Renderer(Rack.generators(RATE))
+    with torch.no_grad():
+        audio = render(FM.patch(values, RATE, pitch=81.0, length_ms=2000.0), torch.zeros(0, 2, RATE))[0, 0]
+    assert abs(int(np.abs(np.fft.rfft(audio.numpy() * np.hanning(RATE))).argmax()) - 880) < 5
 
 
 def test_a_patch_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch):

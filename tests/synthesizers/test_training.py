@@ -11,7 +11,7 @@ from graphmix.cli.app import app
 from graphmix.errors import GraphmixError
 from graphmix.synthesizers import FM, SUBTRACTIVE
 from graphmix.synthesizers.patch_set import PatchSet, write_patches
-from graphmix.synthesizers.program_run import propose_patches
+from graphmix.synthesizers.program_run import ProgramSettings, program_sound, propose_patches
 from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.training import (
     CHECKPOINT,
@@ -106,5 +106,57 @@ def test_commands_train_and_use_it(patches: Path, tmp_path: Path):
 
 def test_too_few_patches_are_refused(tmp_path: Path):
     folder = write_patches(tmp_path / "p", [FM], 3)
-    with pytest.raises(GraphmixError, match="too few patches to learn from"):
+    with pytest.raises(GraphmixError, match="has no patches in the validation split"):
         train_programmer(folder, tmp_path / "m", TINY)
+
+
+def test_a_damaged_checkpoint_and_impossible_settings_are_refused(patches: Path, tmp_path: Path):
+    with pytest.raises(GraphmixError, match="latent"):
+        train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "latent": 5000}))
+    with pytest.raises(GraphmixError, match="steps, batch and validate_every"):
+        train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "steps": 0}))
+    assert not (tmp_path / "m").exists()
+
+    class Stop(Exception):
+        pass
+
+    class Listener:
+        def phase(self, name: str, total: int | None, done: int = 0) -> None:
+            if name == "training":
+                raise Stop
+
+        def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
+            pass
+
+    with pytest.raises(Stop):
+        train_programmer(patches, tmp_path / "m", TINY, listener=Listener())
+    (tmp_path / "m" / CHECKPOINT).write_bytes(b"\0" * 100)
+    with pytest.raises(GraphmixError, match=r"checkpoint\.safetensors is damaged .*delete it to begin again"):
+        train_programmer(patches, tmp_path / "m", TINY)
+
+
+def test_a_network_for_other_parameters_is_refused_before_anything_is_written(patches: Path, tmp_path: Path):
+    from graphmix.models.synthesizers import Programmer, ProgrammerConfig, save_programmer
+
+    write_audio(tmp_path / "note.wav", PatchSet(patches, "test").audio(0, 0.5).expand(2, -1), 44100)
+    small = Programmer(ProgrammerConfig(sizes={"fm": (1, 3)}, mels=16, frames=12, hidden=(4,)))
+    cases = {
+        save_programmer(small, tmp_path / "small.safetensors"): "trained for another 'fm' than this graphmix has",
+        tmp_path / "missing.safetensors": "there is no such file",
+    }
+    for model, message in cases.items():
+        with pytest.raises(GraphmixError, match=message):
+            program_sound(tmp_path / "note.wav", tmp_path / "out", ProgramSettings("fm", 1, 0), model=model)
+    model = train_programmer(patches, tmp_path / "m", TINY, ["fm"])
+    assert model.names == ("fm",)
+    with pytest.raises(GraphmixError, match="knows fm, and none of: subtractive"):
+        program_sound(
+            tmp_path / "note.wav", tmp_path / "out", ProgramSettings("subtractive", 1, 0), model=tmp_path / "m"
+        )
+    for settings, message in (
+        (ProgramSettings(pitch=200.0), "MIDI note"),
+        (ProgramSettings(length_ms=1e9), "down for"),
+    ):
+        with pytest.raises(GraphmixError, match=message):
+            program_sound(tmp_path / "note.wav", tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()

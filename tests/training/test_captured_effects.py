@@ -167,3 +167,14 @@ def test_a_plugin_of_another_version_is_refused(tmp_path: Path):
     path.write_text(described.replace(version[0], "pedalboard 0.1.2"))
     with pytest.raises(GraphmixError, match=r"its plugin 'plugin_compressor' was .*0\.1\.2.*install that version"):
         load_estimator(path)
+
+
+def test_a_model_from_anybody_does_not_load_a_vst3_file(tmp_path: Path):
+    pytest.importorskip("pedalboard")
+    config = model_config({**GRAPH, "chain": "pg", "effects": {"p": "plugin:Compressor"}})
+    path = save_estimator(build_estimator(config), tmp_path / "model")
+    described = json.loads(path.read_text())
+    described["rack"]["effects"]["p"]["plugin"] = "/tmp/foreign.vst3"
+    path.write_text(json.dumps(described))
+    with pytest.raises(GraphmixError, match=r"'/tmp/foreign\.vst3' is none of pedalboard's own; it is not loaded"):
+        load_estimator(path)

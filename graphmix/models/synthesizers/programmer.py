@@ -23,7 +23,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +30,7 @@ from torch.nn import functional
 from graphmix.errors import GraphmixError
 from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
 from graphmix.models.config import Table, describe_error
+from graphmix.models.effects.effect import load_weights, loading
 
 HEADER, VERSION = "graphmix_programmer", 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
@@ -264,20 +264,30 @@ def load_programmer(path: str | Path) -> tuple[Programmer, dict[str, Any]]:
     """A model in evaluation mode, and what was written about it.
 
     Raises:
-        GraphmixError: the file is missing, damaged, or no such model.
+        GraphmixError: the file is missing, damaged, of a newer graphmix, or no such model.
     """
     path = Path(path)
-    try:
+    with loading(path):
         check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
         with open_tensors(path) as file:
             text = (file.metadata() or {}).get(HEADER)
             if text is None:
-                raise GraphmixError(f"cannot load {path}: it holds no model that programs synthesizers.")
-            head = json.loads(text)
-            model = Programmer(ProgrammerConfig.model_validate(head["config"]))
-            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except ValidationError as error:
-        raise GraphmixError(f"cannot load {path}: {describe_error(error)}.") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise GraphmixError(f"cannot load {path}: it is damaged or missing ({str(error)[:100]}).") from None
-    return model.eval(), dict(head["about"])
+                raise GraphmixError("it holds no model that programs synthesizers.")
+            try:
+                head = json.loads(text)
+                version, config, about = head["version"], head["config"], dict(head["about"])
+                model = _build(ProgrammerConfig.model_validate(config))
+            except ValidationError as error:
+                raise GraphmixError(f"{describe_error(error)}.") from None
+            except (KeyError, TypeError, ValueError):
+                raise GraphmixError("its header is damaged.") from None
+            if version != VERSION:
+                raise GraphmixError(f"it is of version {version}, and this graphmix reads {VERSION}.")
+            load_weights(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return model.eval(), about
+
+
+def _build(config: ProgrammerConfig) -> Programmer:
+    """A new model, without touching the caller's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        return Programmer(config)
