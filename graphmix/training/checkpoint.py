@@ -200,8 +200,8 @@ def _effects(path: Path, estimator: Estimator) -> dict[str, Any]:
             effects[node_type.letter] = {PLUGIN: estimator.config.effects[node_type.letter]}
         elif node_type.source:
             raise GraphmixError(
-                f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored: a model has captured "
-                "effects and pedalboard's own."
+                f"{path}: the effect {node_type.name!r}, from {node_type.source}, cannot be stored: a model has "
+                "captured effects and pedalboard's own."
             )
     return {"effects": effects} if effects else {}
 
