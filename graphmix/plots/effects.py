@@ -159,5 +159,4 @@ def plot_free_runs(moments: Mapping[str, tuple[Samples, Samples]], sample_rate: 
         axes.plot(time, output, color=_MODEL, lw=0.9, label="model")
         axes.set_xlabel("time / ms", fontsize=8)
         axes.set_title(title, fontsize=8)
-    panels[0].legend(fontsize=7.5, frameon=False)
-    return finish(figure)
+    return finish(figure, panels[0].get_lines())
