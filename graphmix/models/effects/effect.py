@@ -29,6 +29,9 @@ BLOCK = 16384
 """Samples of a block where whole signals are rendered without gradients: what is kept of it fits into a cache."""
 
 _SHOWN = 60
+LARGEST_CONTROL = 1e9
+LEAST_RANGE = 1e-5
+"""Of a control, relative to its values, so that numbers in single precision tell its settings apart."""
 LARGEST_RATE = 768000
 """In Hz; converters go no higher."""
 
@@ -45,14 +48,14 @@ class Control(Table):
     """
 
     name: str = Field(min_length=1)
-    low: float = Field(default=0.0, allow_inf_nan=False)
-    high: float = Field(default=1.0, allow_inf_nan=False)
+    low: float = Field(default=0.0, ge=-LARGEST_CONTROL, le=LARGEST_CONTROL)
+    high: float = Field(default=1.0, ge=-LARGEST_CONTROL, le=LARGEST_CONTROL)
     neutral: float | None = None
     unit: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.low < self.high:
+        if not self.low < self.high or self.high - self.low < max(abs(self.low), abs(self.high)) * LEAST_RANGE:
             raise ValueError(f"control {self.name!r} goes from {self.low} to {self.high}; low lies below high")
         if self.neutral is not None and not self.low <= self.neutral <= self.high:
             raise ValueError(f"control {self.name!r}: neutral {self.neutral} lies outside {self.low} to {self.high}")

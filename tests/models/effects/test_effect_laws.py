@@ -1,5 +1,6 @@
 """Laws of all effect models: blocks, batches, gradients, files; and of the node type that they make."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,12 @@ def test_the_digest_of_an_effect_stays_what_it_was():
         for value in model.state_dict().values():
             value.fill_(0.5)
     assert digest_of(model) == "50b547a621677193"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1e39), (0.0, math.inf), (math.nan, 1.0), (1e8, 1e8 + 1), (1.0, 1.0)])
+def test_ranges_that_single_precision_cannot_hold_are_refused(low: float, high: float):
+    with pytest.raises(GraphmixError, match="controls"):
+        build_effect({"model": "gru", "hidden": 2, "controls": ({"name": "tone", "low": low, "high": high},)})
 
 
 def test_wrong_controls_are_refused():
