@@ -148,8 +148,11 @@ class Oscillator(Generator):
         total = audio.new_zeros(pitch.shape)
         for name in self.SHAPES:
             amplitude = self.get(params, name)
-            if amplitude.requires_grad or bool((amplitude > 0).any()):
-                total = total + amplitude * self._wave(name, phase, step, params, shape)
+            used = torch.ones_like(amplitude[:, 0]) if amplitude.requires_grad else amplitude[:, 0]
+            rows = (used > 0).nonzero().flatten()
+            if rows.numel():
+                wave = self._wave(name, phase[rows], step[rows], params[rows], shape[rows])
+                total = total.index_add(0, rows, amplitude[rows] * wave)
         return to_stereo(total * (self.get(params, "level_db") / DB_PER_NEPER).exp(), audio[:, 0])
 
     def _wave(self, name: str, phase: Tensor, step: Tensor, params: Tensor, shape: Tensor) -> Tensor:
