@@ -10,6 +10,7 @@ import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def draw(name: str, index: int, seed: int, first: int = 0) -> tuple[MixGraph, Fe
         seed: of all.
         first: number of the first attempt.
     """
-    synthesizer, renderer = SYNTHESIZERS[name], Renderer(Rack.generators(SAMPLE_RATE))
+    synthesizer = SYNTHESIZERS[name]
     for attempt in range(first, first + _ATTEMPTS):
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), index, attempt])
         values = random_patch(synthesizer, rng)
@@ -167,18 +168,23 @@ def draw(name: str, index: int, seed: int, first: int = 0) -> tuple[MixGraph, Fe
             length_ms=float(np.exp(rng.uniform(low, high))),
             velocity=float(rng.uniform(*VELOCITIES)),
         )
-        audio = play_patch(graph, renderer=renderer)
+        audio = play_patch(graph)
         level = 10 * float(audio[:SAMPLE_RATE].square().mean().clamp(min=1e-20).log10())
         if level > QUIETEST_DB and float(audio.abs().max()) < LOUDEST:
             return graph, features_of(audio)
     raise GraphmixError(f"{_ATTEMPTS} random patches of {name!r} were silent; its distributions are wrong.")
 
 
-def play_patch(graph: MixGraph, seconds: float = SECONDS, renderer: Renderer | None = None) -> Tensor:
+@cache
+def _renderer(sample_rate: int) -> Renderer:
+    """One for all patches, which keeps the plans of those that are wired alike."""
+    return Renderer(Rack.generators(sample_rate))
+
+
+def play_patch(graph: MixGraph, seconds: float = SECONDS) -> Tensor:
     """What a patch sounds like, mono, [samples]."""
-    renderer = renderer or Renderer(Rack.generators(graph.sample_rate))
     with torch.no_grad():
-        return renderer(graph, torch.zeros(0, 2, round(seconds * graph.sample_rate)))[0, 0]
+        return _renderer(graph.sample_rate)(graph, torch.zeros(0, 2, round(seconds * graph.sample_rate)))[0, 0]
 
 
 def features_of(audio: Tensor) -> Features:

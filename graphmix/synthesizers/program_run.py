@@ -24,8 +24,8 @@ from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
 from graphmix.synthesizers.patch_set import SECONDS
-from graphmix.synthesizers.programming import Programmed, play, program, prune_patch
-from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
+from graphmix.synthesizers.programming import Programmed, compare, program, prune_patch
+from graphmix.synthesizers.sounds import Sound, load_sound
 from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
 from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
@@ -208,9 +208,8 @@ def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]
 def pruned(sound: Sound, result: Programmed) -> Programmed:
     """The same with the smaller graph."""
     graph = prune_patch(sound, SYNTHESIZERS[result.synthesizer], result.graph)
-    audio = play([graph], len(sound.audio), Renderer(Rack.generators(sound.sample_rate)))
-    distance = float(log_spectral_distance(audio, sound.audio)[0])
-    return replace(result, graph=graph, audio=audio[0], distance=distance)
+    audio, distance = compare(sound, graph, Renderer(Rack.generators(sound.sample_rate)))
+    return replace(result, graph=graph, audio=audio, distance=distance)
 
 
 def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Tensor]:

@@ -116,6 +116,12 @@ def play(graphs: Sequence[MixGraph], samples: int, renderer: Renderer) -> Tensor
         return renderer(batch, torch.zeros(0, 2, samples))[:, 0]
 
 
+def compare(sound: Sound, graph: MixGraph, renderer: Renderer) -> tuple[Tensor, float]:
+    """What a patch sounds like beside a sound, [samples], and its log-spectral distance in dB."""
+    audio = play([graph], len(sound.audio), renderer)
+    return audio[0], float(log_spectral_distance(audio, sound.audio)[0])
+
+
 def with_level(values: Values, change_db: float) -> dict[str, Value]:
     """The patch at another level."""
     return {**values, _LEVEL: float(values[_LEVEL]) + change_db}
@@ -224,13 +230,11 @@ def refine(
     done = first * len(candidates)
     graph, more = _descend(objective, synthesizer, graph, max(0, steps - done), listener, done)
     history = (*history, *((step + first, loss) for step, loss in more[1:]))
-    audio = play([graph], len(sound.audio), objective.renderer)
-    distance = float(log_spectral_distance(audio, sound.audio)[0])
+    audio, distance = compare(sound, graph, objective.renderer)
     if distance > nearest.distance:  # the loss of the search is another one
         graph = _graph(sound, synthesizer, nearest.values)
-        audio = play([graph], len(sound.audio), objective.renderer)
-        distance = float(log_spectral_distance(audio, sound.audio)[0])
-    return Programmed(synthesizer.name, graph, audio[0], distance, nearest.distance, history)
+        audio, distance = compare(sound, graph, objective.renderer)
+    return Programmed(synthesizer.name, graph, audio, distance, nearest.distance, history)
 
 
 class _Removable(LeaveOneOut):

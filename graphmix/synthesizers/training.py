@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +23,10 @@ from graphmix.io import finite, open_tensors, read_json, to_json, write_atomical
 from graphmix.models.config import describe_error
 from graphmix.models.features import mel_filters
 from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
-from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
-from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.synthesizers.instruments import SYNTHESIZERS
-from graphmix.synthesizers.patch_set import SECONDS, PatchSet, play_patch
+from graphmix.synthesizers.patch_set import PatchSet, play_patch
 from graphmix.synthesizers.sounds import power_spectra
 from graphmix.synthesizers.synthesizer import SAMPLE_RATE
 
@@ -99,14 +97,13 @@ def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener |
     listener = listener or Silent()
     names = list(dict.fromkeys(name for name, _ in patches.items))
     width = max(SYNTHESIZERS[name].width for name in names)
-    renderer = Renderer(Rack.generators(SAMPLE_RATE))
     images, which, vectors = list[Tensor](), list[int](), list[Tensor]()
     listener.phase("spectrograms", len(patches))
     cached = {name: _read_cache(patches.folder, name, mels, frames) for name in names}
     for i, (name, index) in enumerate(patches.items):
         known, graph = cached[name], patches[i]
         if index not in known:
-            audio = play_patch(graph, SECONDS, renderer)
+            audio = play_patch(graph)
             known[index] = mel_images(audio[None], mels, frames)[0]
             if (i + 1) % CACHE_EVERY == 0:
                 _write_cache(patches.folder, name, mels, frames, known)
@@ -149,8 +146,8 @@ def _write_cache(folder: Path, name: str, mels: int, frames: int, known: Mapping
 class _State:
     step: int = 0
     best: float = math.inf
-    best_weights: dict[str, Tensor] | None = None
-    history: list[tuple[int, float, float]] | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[tuple[int, float, float]] = field(default_factory=list)
 
 
 def train_programmer(
@@ -254,11 +251,8 @@ def _train(
         torch.manual_seed(settings.seed)
         model = Programmer(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    state = _State(history=[])
-    if checkpoint.exists():
-        state = _resume(checkpoint, model, optimizer)
+    state = _resume(checkpoint, model, optimizer) if checkpoint.exists() else _State()
     listener.phase("training", settings.steps, state.step)
-    assert state.history is not None, "as it was made"
     while state.step < settings.steps:
         share = state.step / settings.steps
         for group in optimizer.param_groups:
@@ -281,7 +275,7 @@ def _train(
         if state.step % SAVE_EVERY == 0 and state.step < settings.steps:
             _save(checkpoint, model, optimizer, state)
         listener.progress(state.step, None, loss=float(loss.detach()), best=state.best)
-    if state.best_weights is None:
+    if not state.best_weights:
         raise GraphmixError("the training failed: no validation error is finite. Try a smaller learning_rate.")
     model.load_state_dict(state.best_weights)
     return model.eval(), state
@@ -300,7 +294,7 @@ def _validate(model: Programmer, sounds: Sounds) -> float:
 
 
 def _save(path: Path, model: Programmer, optimizer: torch.optim.Optimizer, state: _State) -> None:
-    groups: dict[str, Mapping[str, Tensor]] = {"weights": model.state_dict(), "best": state.best_weights or {}}
+    groups: dict[str, Mapping[str, Tensor]] = {"weights": model.state_dict(), "best": state.best_weights}
     moments = {
         f"{i}.{key}": torch.as_tensor(value)
         for i, values in optimizer.state_dict()["state"].items()
@@ -331,7 +325,7 @@ def _resume(path: Path, model: Programmer, optimizer: torch.optim.Optimizer) -> 
         history = [
             (int(row[0]), float(row[1]), math.inf if row[2] is None else float(row[2])) for row in head["history"]
         ]
-        return _State(int(head["step"]), best, groups["best"] or None, history)
+        return _State(int(head["step"]), best, groups["best"], history)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise GraphmixError(f"{path} is damaged ({str(error)[:100]}); delete it to begin again.") from None
 
