@@ -11,8 +11,8 @@
 
 *program*: sounds of patches that no candidate is drawn from (other seeds), each of them imitated by all synthesizers.
 Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
-patch, after the refinement, and after the same number of steps from the random one; how often the synthesizer that
-comes nearest is the one that made the sound.
+patch, after each stage of the refinement; with --parts also of gradient descent alone and from the random patch; how
+often the synthesizer that comes nearest is the one that made the sound.
 
 *prune*: sounds of FM patches of two to four operators. A full graph, in which the others have random settings at
 -40 dB, is fitted to the sound and pruned; right is the same set of operators, or a distance of at most 1 dB.
@@ -25,12 +25,13 @@ random one of the training part.
 """
 
 import argparse
+import itertools
 import json
 import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import torch
@@ -42,10 +43,12 @@ from torch_geometric.data import Batch
 from graphmix.models.synthesizers import load_programmer
 from graphmix.processors import Rack
 from graphmix.render import Renderer
-from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer, programming
+from graphmix.synthesizers.candidates import Candidate, play, random_patches, try_patches
 from graphmix.synthesizers.instruments import OPERATORS
 from graphmix.synthesizers.patch_set import PatchSet
-from graphmix.synthesizers.programming import Candidate, play, prune_patch, random_patches, refine, try_patches
+from graphmix.synthesizers.programming import prune_patch, refine
+from graphmix.synthesizers.refinement import plan_stages
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
 from graphmix.synthesizers.training import MODEL, patch_images
 
@@ -96,16 +99,16 @@ def speed(options: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
-def make_sounds(synthesizer: Synthesizer, count: int) -> list[Sound]:
+def make_sounds(synthesizer: Synthesizer, count: int, seconds: float = 1.5) -> list[Sound]:
     """Sounds of patches of another seed than the candidates'."""
-    renderer = Renderer(Rack.generators(RATE))
-    sounds = []
+    renderer, length = Renderer(Rack.generators(RATE)), 600 * seconds
+    sounds: list[Sound] = []
     for i, values in enumerate(random_patches(synthesizer, 4 * count, SOUND_SEED)):
         pitch = PITCHES[i % len(PITCHES)]
-        graph = synthesizer.patch(values, RATE, pitch=pitch, length_ms=LENGTH_MS)
-        audio = play([graph], round(1.5 * RATE), renderer)[0]
+        graph = synthesizer.patch(values, RATE, pitch=pitch, length_ms=length)
+        audio = play([graph], round(seconds * RATE), renderer)[0]
         if float(audio.square().mean()) > 1e-5 and len(sounds) < count:
-            sounds.append(Sound(audio, RATE, pitch, LENGTH_MS))
+            sounds.append(Sound(audio, RATE, pitch, length))
     return sounds
 
 
@@ -115,20 +118,27 @@ def mean_patch(synthesizer: Synthesizer, patches: list[dict[str, Any]]) -> dict[
 
 
 def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namespace) -> Row:
-    """One sound, imitated by all synthesizers."""
-    row: Row = {"maker": name, "number": number, "by": {}}
-    for synthesizer in SYNTHESIZERS.values():
-        patches = random_patches(synthesizer, options.candidates, CANDIDATE_SEED)
+    """One sound, imitated by all synthesizers; with --parts also by gradient descent alone and from a random patch."""
+    begun, busy = perf_counter(), process_time()
+    results = programming.program(
+        sound, list(SYNTHESIZERS.values()), candidates=options.candidates, steps=options.steps, seed=CANDIDATE_SEED
+    )
+    row: Row = {"maker": name, "number": number, "chosen": results[0].synthesizer}
+    row |= {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
+    row["by"] = {r.synthesizer: {"nearest": r.proposed, "refined": r.distance} for r in results}
+    synthesizer = SYNTHESIZERS[name]
+    history = next(dict(r.history) for r in results if r.synthesizer == name)
+    ends = itertools.accumulate(stage.steps for stage in plan_stages(options.steps))
+    row["after"] = [history[end] for end in ends if end in history]
+    patches = random_patches(synthesizer, options.candidates, CANDIDATE_SEED)
+    (random,) = try_patches(sound, synthesizer, patches[number : number + 1])
+    row["random"] = random.distance
+    row["mean"] = try_patches(sound, synthesizer, [mean_patch(synthesizer, patches)])[0].distance
+    if options.parts:
         tried = try_patches(sound, synthesizer, patches)
-        begun = perf_counter()
-        result = refine(sound, synthesizer, tried[:2], options.steps)
-        found: Row = {"nearest": tried[0].distance, "refined": result.distance, "seconds": perf_counter() - begun}
-        if synthesizer.name == name:
-            (random,) = try_patches(sound, synthesizer, patches[number : number + 1])
-            found["random"] = random.distance
-            found["mean"] = try_patches(sound, synthesizer, [mean_patch(synthesizer, patches)])[0].distance
-            found["from_random"] = refine(sound, synthesizer, [random], options.steps).distance
-        row["by"][synthesizer.name] = found
+        row["descent alone"] = refine(sound, synthesizer, tried[:1], options.steps, trials=False).distance
+        row["random, descent alone"] = refine(sound, synthesizer, [random], options.steps, trials=False).distance
+        row["random, all stages"] = refine(sound, synthesizer, [random], options.steps).distance
     return row
 
 
@@ -136,24 +146,40 @@ def program(options: argparse.Namespace, console: Console) -> None:
     """The table of distances, and of choices."""
     rows = read_log(options.read or options.log)
     done = {(row["maker"], row["number"]) for row in rows}
-    for synthesizer in SYNTHESIZERS.values() if options.read is None else ():
-        for number, sound in enumerate(make_sounds(synthesizer, options.sounds)):
-            if (synthesizer.name, number) in done:
-                continue
-            rows.append(measure_sound(synthesizer.name, number, sound, options))
-            if options.log:
-                with options.log.open("a") as file:
-                    file.write(json.dumps(rows[-1]) + "\n")
-    kinds = ("random", "mean", "nearest", "refined", "from_random")
-    table = make_table("distance / dB, means", ["synthesizer", "sounds", *kinds, "refined / nearest", "chosen right"])
-    for name in [*SYNTHESIZERS, "all"]:
-        own = [row for row in rows if name in (row["maker"], "all")]
-        if not own:
+    sounds = {
+        s.name: make_sounds(s, options.sounds, options.seconds) for s in SYNTHESIZERS.values() if not options.read
+    }
+    for number, name in itertools.product(range(options.sounds), sounds):
+        if (name, number) in done or number >= len(sounds[name]):
             continue
-        means = [statistics.mean(row["by"][row["maker"]][kind] for row in own) for kind in kinds]
-        right = sum(min(row["by"], key=lambda n, row=row: row["by"][n]["refined"]) == row["maker"] for row in own)
-        ratio = means[3] / means[2]
-        table.add_row(name, str(len(own)), *(f"{m:.2f}" for m in means), f"{ratio:.2f}", f"{right} of {len(own)}")
+        rows.append(measure_sound(name, number, sounds[name][number], options))
+        if options.log:
+            with options.log.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+    parts = ("descent alone", "random, descent alone", "random, all stages")
+    stages = ("wide trials", "descent", "narrow trials", "descent")
+    table = make_table("distance / dB, means", ["", *SYNTHESIZERS, "all"])
+    groups = [[row for row in rows if name in (row["maker"], "all")] for name in (*SYNTHESIZERS, "all")]
+    table.add_row("sounds", *(str(len(own)) for own in groups))
+
+    def add(label: str, value: Callable[[Row], float | None]) -> None:
+        cells = []
+        for own in groups:
+            known = [number for number in map(value, own) if number is not None]
+            cells.append(f"{statistics.mean(known):.2f}" if known else "")
+        table.add_row(label, *cells)
+
+    add("random patch", lambda row: row["random"])
+    add("mean patch", lambda row: row["mean"])
+    add("nearest candidate", lambda row: row["by"][row["maker"]]["nearest"])
+    for i, stage in enumerate(stages):
+        add(f"after {stage}", lambda row, i=i: row["after"][i] if i < len(row["after"]) else None)
+    add("refined", lambda row: row["by"][row["maker"]]["refined"])
+    for part in parts:
+        add(part, lambda row, part=part: row.get(part))
+    add("refined / nearest, mean", lambda row: row["by"][row["maker"]]["refined"] / row["by"][row["maker"]]["nearest"])
+    add("chosen right", lambda row: float(row["chosen"] == row["maker"]))
+    add("CPU s, all synthesizers", lambda row: row["cpu"])
     console.print(table)
 
 
@@ -190,7 +216,7 @@ def prune(options: argparse.Namespace, console: Console) -> None:
         wrong = {n: v for n, v in others.items() if n[:2] == "op" and n[2] not in true}
         wrong |= {f"op{op}.level_db": -40.0 for op in OPERATORS if op not in true}
         begun = perf_counter()
-        full = refine(sound, FM, [Candidate(FM.name, {**values, **wrong}, math.inf)], options.steps)
+        full = refine(sound, FM, [Candidate(FM.name, {**values, **wrong}, math.inf)], options.steps, trials=False)
         graph = prune_patch(sound, FM, full.graph)
         seconds.append(perf_counter() - begun)
         same = {name[2:] for name in graph.names if name.startswith("op")} == true
@@ -245,6 +271,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="so many test patches at most")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sounds", type=int, default=4, help="of each synthesizer")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each sound")
+    parser.add_argument("--parts", action="store_true", help="also gradient descent alone, and from a random patch")
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, help="as the machine has, if not given")

@@ -22,9 +22,10 @@ from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
+from graphmix.synthesizers.candidates import compare
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
 from graphmix.synthesizers.patch_set import SECONDS
-from graphmix.synthesizers.programming import Programmed, compare, program, prune_patch
+from graphmix.synthesizers.programming import Programmed, program, prune_patch
 from graphmix.synthesizers.sounds import Sound, load_sound
 from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
