@@ -69,9 +69,9 @@ def train_programmer(
 @app.command(epilog="Example: graphmix program flute.wav --out flute --synth fm")
 def program(
     sound: Annotated[Path, typer.Argument(help="A note: WAV, FLAC, MP3, …")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder; resumed if unfinished.")],
     synth: Annotated[str, typer.Option(help="subtractive, fm, wavetable, or auto: the nearest of them.")] = "auto",
-    steps: Annotated[int, typer.Option(min=0, help="Steps of gradient descent.")] = 200,
+    steps: Annotated[int, typer.Option(min=0, help="Steps of the refinement: trials and gradient descent.")] = 200,
     candidates: Annotated[int, typer.Option(min=1, help="Random patches that are tried first.")] = 200,
     note: Annotated[float | None, typer.Option(min=0, max=127, help="MIDI note number; else estimated.")] = None,
     length_ms: Annotated[
@@ -82,7 +82,7 @@ def program(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates.")] = 0,
     plots: Annotated[bool, typer.Option(help="Draw spectrograms and the patch.")] = True,
 ) -> None:
-    """Find a synthesizer patch that makes a sound: candidates, the nearest of them refined by gradient descent."""
+    """Find a synthesizer patch that makes a sound: candidates, the nearest of them refined."""
     from graphmix.synthesizers.program_run import ProgramSettings, program_sound
 
     settings = ProgramSettings(synth, candidates, steps, note, length_ms, seed, prune=prune)

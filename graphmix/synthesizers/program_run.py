@@ -1,7 +1,8 @@
 """Programming a synthesizer from a sound file to a folder with the patch, what it sounds like, figures, pictures.
 
 The folder holds ``patch.safetensors`` and ``patch.json`` (the graph), ``match.wav``, ``voice.syx`` of an FM patch,
-``metrics.json`` (written last) and ``plots/``; ``run.json`` says from the beginning which run it is.
+``metrics.json`` (written last) and ``plots/``; ``run.json`` says from the beginning which run it is, and until it ends
+``unfinished.json`` holds the patches so far, from which the same call resumes.
 """
 
 import json
@@ -31,7 +32,7 @@ from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
 from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
 
-RESULT, PATCH, AUTO = "metrics.json", "patch.safetensors", "auto"
+RESULT, PATCH, UNFINISHED, AUTO = "metrics.json", "patch.safetensors", "unfinished.json", "auto"
 LONGEST_MS = 60_000.0
 
 
@@ -111,23 +112,54 @@ def program_sound(
     settings, listener = settings or ProgramSettings(), listener or Silent()
     synthesizers = settings.chosen()
     settings.check()
-    programmer = None
+    for needed in (path, *(() if model is None else (find_programmer(model),))):
+        if not needed.is_file():
+            raise GraphmixError(f"{needed} is not a file: check the name.")
+    if model is not None:
+        settings = replace(settings, model=digest_file(find_programmer(model)))
+    run = {"sound": digest_file(path), "settings": vars(settings)}
+    folder = RunFolder(out, run, RESULT, _difference)
+    if out.is_dir() and folder.status() is RunStatus.FINISHED:
+        return _finished(out)
+    sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
+    proposals = None
     if model is not None:
         programmer = load_programmer(find_programmer(model))[0]
         check_sizes(programmer, [synthesizer.name for synthesizer in synthesizers], model)
-        settings = replace(settings, model=digest_file(find_programmer(model)))
-    sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
-    proposals = None if programmer is None else propose_patches(sound, programmer)
-    run = {"sound": digest_file(path), "settings": vars(settings)}
-    folder = RunFolder(out, run, RESULT, _difference)
+        proposals = propose_patches(sound, programmer)
     with folder.hold():
-        if folder.status() is RunStatus.FINISHED:
-            return dict(read_json(out / RESULT, error=GraphmixError, fix="delete it to begin again"))
+        if folder.status() is RunStatus.FINISHED:  # another process was faster
+            return _finished(out)
         folder.begin()
         for notice in sound.notices:
             if on_notice is not None:
                 on_notice(notice)
-        results = program(
+        results = _program(out / UNFINISHED, sound, synthesizers, settings, proposals, listener)
+        if settings.prune:
+            listener.phase("pruning", None)
+            results = [pruned(sound, results[0]), *results[1:]]
+        metrics = _write(out, path.stem, sound, results, plots)
+        (out / UNFINISHED).unlink(missing_ok=True)
+        return metrics
+
+
+def _finished(out: Path) -> dict[str, Any]:
+    return dict(read_json(out / RESULT, error=GraphmixError, fix="delete it to begin again"))
+
+
+def _program(
+    unfinished: Path,
+    sound: Sound,
+    synthesizers: Sequence[Synthesizer],
+    settings: ProgramSettings,
+    proposals: Mapping[str, Any] | None,
+    listener: Listener,
+) -> list[Programmed]:
+    """Resume from the patches so far, or begin."""
+    fix = "delete it to begin again"
+    resume = read_json(unfinished, error=GraphmixError, fix=fix) if unfinished.exists() else None
+    try:
+        return program(
             sound,
             synthesizers,
             candidates=settings.candidates,
@@ -135,11 +167,13 @@ def program_sound(
             seed=settings.seed,
             proposals=proposals,
             listener=listener,
+            resume=resume,
+            on_save=lambda states: write_json(unfinished, states),
         )
-        if settings.prune:
-            listener.phase("pruning", None)
-            results = [pruned(sound, results[0]), *results[1:]]
-        return _write(out, path.stem, sound, results, plots)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        if resume is None:
+            raise
+        raise GraphmixError(f"{unfinished} is damaged ({str(error)[:100]}): {fix}.") from None
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
@@ -182,14 +216,13 @@ def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], pl
 def _draw(folder: Path, sound: Sound, results: Sequence[Programmed]) -> None:
     from graphmix.plots import saving  # matplotlib is loaded only where something is drawn
     from graphmix.plots.graph import plot_graph
-    from graphmix.plots.spectrogram import plot_match
+    from graphmix.plots.notes import plot_notes
 
     folder.mkdir(exist_ok=True)
-    stereo = {
-        f"{result.synthesizer}: {result.distance:.2f} dB": result.audio.expand(2, -1).numpy() for result in results
-    }
-    saving.save(plot_match(sound.audio.expand(2, -1).numpy(), stereo, sound.sample_rate), folder / "match.png")
-    title = f"{results[0].synthesizer}: {len(SYNTHESIZERS[results[0].synthesizer].parameters)} parameters"
+    matches = {f"{result.synthesizer}: {result.distance:.2f} dB": result.audio.numpy() for result in results}
+    saving.save(plot_notes(sound.audio.numpy(), matches, sound.sample_rate), folder / "match.png")
+    modules = sum(name not in (NOTE, "out") for name in results[0].graph.names)
+    title = f"{results[0].synthesizer}: {modules} modules, {results[0].distance:.2f} dB from the sound"
     saving.save(plot_graph(results[0].graph, title), folder / "patch.png")
 
 

@@ -28,6 +28,10 @@ SILENT_PEAK = 1e-4
 _ONSET_DB, _END_DB, _HELD_DB = -40.0, -60.0, -24.0
 _PITCH_RANGE_HZ = (40.0, 2200.0)
 _CLIPPED = 0.999
+_UNCLEAR, _NOISY = 0.5, 0.75
+"""Of a pitch, how periodic the sound is at it: at 0.75 with noise 5 dB below the note, at 0.5 with as much noise."""
+_MISSING_DB = -40.0
+"""Fundamental re the strongest partial: the common period of a chord lies below all of its notes."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,15 @@ def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, l
     mono = torch.nn.functional.pad(mono, (0, max(0, SHORTEST_SAMPLES - len(mono))))
     if pitch is None:
         pitch, certainty = estimate_pitch(mono, sample_rate)
-        if certainty < 0.5:
+        if certainty < _UNCLEAR:
             notices.append("the sound has no clear pitch (noise, or several notes): the result is a best effort.")
+        elif fundamental_db(mono, sample_rate, pitch) < _MISSING_DB:
+            notices.append(
+                f"the sound has nothing at its pitch, MIDI note {pitch:.1f}: it may be several notes, and the result "
+                "a best effort. Give the note if it is one."
+            )
+        elif certainty < _NOISY:
+            notices.append("the sound is noisy: the result is a best effort.")
     held = _held_ms(mono, sample_rate) if length_ms is None else length_ms
     return Sound(mono, sample_rate, pitch, held, tuple(notices))
 
@@ -138,6 +149,17 @@ def estimate_pitch(mono: Tensor, sample_rate: int) -> tuple[float, float]:
         return 60.0, 0.0
     hz = sample_rate / float(torch.tensor(places).median())
     return A4_NOTE + 12 * math.log2(hz / A4_HZ), float(torch.tensor(heights).median())
+
+
+def fundamental_db(mono: Tensor, sample_rate: int, pitch: float) -> float:
+    """Power at a pitch, a MIDI note number, re the strongest partial of the sound, in dB."""
+    size = 1 << 14
+    mono = torch.nn.functional.pad(mono, (0, max(0, size - len(mono))))
+    frames = mono.unfold(0, size, size // 2) * torch.hann_window(size)
+    power = torch.fft.rfft(frames).abs().square().amax(0)
+    place = A4_HZ * 2 ** ((pitch - A4_NOTE) / 12) * size / sample_rate
+    near = power[int(place * 0.97 - 1) : math.ceil(place * 1.03) + 2]
+    return 10 * math.log10(float(near.max() / power.max()) + 1e-20)
 
 
 def power_spectra(audio: Tensor) -> Tensor:
