@@ -1,6 +1,7 @@
 """Notes beside the note that they imitate: spectrograms on a logarithmic scale of frequency, errors, levels in time.
 
-Conventions: audio is mono, [samples]. Levels are in dB re the loudest point of the target and not below -80 dB; the error is the match's level minus the target's, red where the match is too loud.
+Conventions: audio is mono, [samples]. Levels are in dB re the loudest point of the target and not below -80 dB; the
+error is the match's level minus the target's, red where the match is too loud.
 """
 
 import textwrap
