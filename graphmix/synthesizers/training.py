@@ -23,8 +23,11 @@ from graphmix.io import finite, open_tensors, read_json, to_json, write_atomical
 from graphmix.models.config import describe_error
 from graphmix.models.features import mel_filters
 from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
+from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
+from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.synthesizers.audio_loss import sound_distance
 from graphmix.synthesizers.instruments import SYNTHESIZERS
 from graphmix.synthesizers.patch_set import PatchSet, play_patch
 from graphmix.synthesizers.sounds import power_spectra
@@ -53,6 +56,10 @@ class ProgrammerTraining:
         hidden: units of the decoders' layers.
         mels, frames: of a spectrogram.
         seed: of weights, batches and noise.
+        audio_steps: the last so many steps learn from sounds as well (:mod:`graphmix.synthesizers.audio_loss`).
+        audio_batch: sounds that are played in one of those steps.
+        audio_weight: of a distance of 1 dB.
+        audio_seconds: that are played of each sound.
     """
 
     design: Design = "joint_encoder"
@@ -66,6 +73,10 @@ class ProgrammerTraining:
     mels: int = 64
     frames: int = 96
     seed: int = 0
+    audio_steps: int = 0
+    audio_batch: int = 8
+    audio_weight: float = 0.05
+    audio_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,8 @@ def train_programmer(
             return load_programmer(out / MODEL)[0]
         folder.begin()
         parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
-        model, state = _train(config, settings, parts[0], parts[1], out / CHECKPOINT, listener)
+        audio = _SoundLoss(training, settings, parts[0])
+        model, state = _train(config, settings, parts[0], parts[1], audio, out / CHECKPOINT, listener)
         about = {"training": run, "best": state.best, "steps": state.step}
         save_programmer(model, out / MODEL, about)
         write_json(out / RESULT, finite({**about, "history": state.history}))
@@ -199,8 +211,10 @@ def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> Programmer
     Raises:
         GraphmixError: settings that cannot be.
     """
-    if min(settings.steps, settings.batch, settings.validate_every) < 1:
-        raise GraphmixError("steps, batch and validate_every of a training are 1 or more.")
+    if min(settings.steps, settings.batch, settings.validate_every, settings.audio_batch) < 1:
+        raise GraphmixError("steps, batch, validate_every and audio_batch of a training are 1 or more.")
+    if not 0 <= settings.audio_steps <= settings.steps:
+        raise GraphmixError(f"audio_steps is {settings.audio_steps}; it is from 0 to the {settings.steps} steps.")
     try:
         return ProgrammerConfig(
             design=settings.design,
@@ -244,6 +258,7 @@ def _train(
     settings: ProgrammerTraining,
     training: Sounds,
     validation: Sounds,
+    audio: "_SoundLoss",
     checkpoint: Path,
     listener: Listener,
 ) -> tuple[Programmer, _State]:
@@ -262,6 +277,8 @@ def _train(
         model.train()
         terms = model.terms(training.images[rows], training.which[rows], training.vectors[rows], generator)
         loss = model.loss(terms, min(1.0, share / max(settings.warm_up, 1e-9)))
+        if state.step >= settings.steps - settings.audio_steps:
+            loss = loss + settings.audio_weight * audio(model, state.step, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -279,6 +296,24 @@ def _train(
         raise GraphmixError("the training failed: no validation error is finite. Try a smaller learning_rate.")
     model.load_state_dict(state.best_weights)
     return model.eval(), state
+
+
+class _SoundLoss:
+    """Distances in dB of what a network proposes for a few training sounds, of one synthesizer at a time."""
+
+    def __init__(self, patches: PatchSet, settings: ProgrammerTraining, sounds: Sounds) -> None:
+        self.patches, self.settings, self.sounds = patches, settings, sounds
+        self.renderer = Renderer(Rack.generators(SAMPLE_RATE))
+
+    def __call__(self, model: Programmer, step: int, generator: torch.Generator) -> Tensor:
+        """Mean distance of a batch of the synthesizer whose turn it is."""
+        number = step % len(model.names)
+        own = (self.sounds.which == number).nonzero().flatten()
+        rows = own[torch.randint(len(own), (self.settings.audio_batch,), generator=generator)]
+        vectors = model.as_vectors(model(self.sounds.images[rows], self.sounds.which[rows]), model.names[number])
+        graphs = [self.patches[i] for i in rows.tolist()]
+        seconds = self.settings.audio_seconds
+        return sound_distance(model.names[number], graphs, vectors, self.renderer, seconds).mean()
 
 
 @torch.no_grad()

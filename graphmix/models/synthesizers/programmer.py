@@ -216,9 +216,13 @@ class Programmer(nn.Module):
         if name not in self.config.sizes:
             raise GraphmixError(f"the model knows {', '.join(self.names)}, and not {name!r}.")
         which = torch.full((len(images),), self.names.index(name))
+        return self.as_vectors(self(images, which), name)
+
+    def as_vectors(self, raw: Tensor, name: str) -> Tensor:
+        """Raw numbers of patches of one synthesizer as their vectors: from 0 to 1, choices as probabilities."""
         sizes = self.config.sizes[name]
-        raw = self(images, which)[:, : sum(sizes)].split(sizes, dim=1)
-        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in raw], dim=1)
+        parts = raw[:, : sum(sizes)].split(sizes, dim=1)
+        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in parts], dim=1)
 
     def _by_synthesizer(self, which: Tensor, function: Any) -> tuple[Tensor, ...]:
         """Results of a function of (number, rows), put back in the order of the sounds."""
