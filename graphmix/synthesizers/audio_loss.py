@@ -1,9 +1,9 @@
 r"""A loss of proposed patches on their sound, through the graphs of the synthesizers.
 
-The numbers of a patch that a network proposes stand in the graph of the true one, which has the right choices (the wires
-of an FM algorithm, waveforms: they learn by cross entropy) and the same note. It is played, brought to the level of the
-true sound, and compared with it by the log-spectral distance of :mod:`graphmix.synthesizers.sounds`; gradients flow
-through the renderer to the network.
+The numbers of a patch that a network proposes stand in the graph of the true one, which has the right choices (the
+wires of an FM algorithm, waveforms: they learn by cross entropy) and the same note. It is played, brought to the level
+of the true sound, and compared with it by the log-spectral distance of :mod:`graphmix.synthesizers.sounds`; gradients
+flow through the renderer to the network.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from graphmix.render.renderer import Renderer
 from graphmix.spec import Curve
 from graphmix.synthesizers.instruments import SYNTHESIZERS
 from graphmix.synthesizers.sounds import FLOOR_DB, power_spectra
-from graphmix.synthesizers.synthesizer import PatchParameter, parameter_labels
+from graphmix.synthesizers.synthesizer import PatchParameter, labels_of
 
 LEAST_POWER = 1e-12
 _LEAST_SQUARE = 1e-2
@@ -69,9 +69,9 @@ def places(name: str) -> dict[str, tuple[Place, ...]]:
     for module in synthesizer.modules:
         row = int((graph.nodes_of(module.kind) == node_of[module.name]).nonzero()[0])
         node_type = graph.types.by_letter(module.kind)
-        for p in node_type.parameters:
-            first = node_type.columns(p.name).start
-            for i, label in enumerate(parameter_labels(module.name, p)):
+        for spec in node_type.parameters:
+            first = node_type.columns(spec.name).start
+            for i, label in enumerate(labels_of(module.name, spec)):
                 if label in entries:
                     place = Place(entries[label], synthesizer.by_name[label], row, first + i)
                     found.setdefault(module.kind, []).append(place)
