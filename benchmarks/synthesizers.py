@@ -19,7 +19,8 @@ often the synthesizer that comes nearest is the one that made the sound.
 
 *models*: distances of what trained networks (folders of ``graphmix train-programmer``) propose for the test part of a
 folder of patches, at the true pitch and length, beside the nearest training patch by spectrogram, the mean patch and a
-random one of the training part.
+random one of the training part. Once more by the harmonic share of the sounds: the mean magnitude of the harmonic part
+over that of all, of a harmonic-percussive separation (librosa), in four parts of equal size. --log keeps the distances.
 
 --log keeps a line of JSON for each sound, which is not repeated.
 """
@@ -34,6 +35,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+import librosa
 import torch
 from report import make_table, read_log
 from rich.console import Console
@@ -228,6 +230,13 @@ def prune(options: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
+def harmonic_share(audio: torch.Tensor) -> float:
+    """Mean magnitude of the harmonic part of a sound over that of all, as in the paper on multi-task programming."""
+    magnitude = librosa.stft(audio.numpy(), n_fft=2048, hop_length=512)
+    harmonic, percussive = librosa.decompose.hpss(abs(magnitude))
+    return float(harmonic.sum() / max(1e-9, (harmonic + percussive).sum()))
+
+
 def models(options: argparse.Namespace, console: Console) -> None:
     """What networks propose for unseen patches."""
     test, training = PatchSet(options.folder, "test"), PatchSet(options.folder, "train")
@@ -237,6 +246,7 @@ def models(options: argparse.Namespace, console: Console) -> None:
     renderer = Renderer(Rack.generators(RATE))
     rng = torch.Generator().manual_seed(0)
     found: dict[str, dict[str, list[float]]] = {}
+    rows: list[Row] = []
     for i, (name, _) in enumerate(test.items[: options.most] if options.most else test.items):
         synthesizer, graph = SYNTHESIZERS[name], test[i]
         pitch, _, length, velocity = graph.params["note"][0].tolist()
@@ -248,18 +258,33 @@ def models(options: argparse.Namespace, console: Console) -> None:
             "random": known.vectors[same[int(torch.randint(len(same), (1,), generator=rng))], :width],
             "mean": known.vectors[same, :width].mean(0),
             "nearest": known.vectors[nearest, :width],
-        } | {key: model.vectors(unseen.images[i : i + 1], name)[0] for key, model in networks.items()}
+        }
+        one = slice(i, i + 1)
+        vectors |= {
+            key: model.vectors(unseen.images[one], unseen.notes[one], name)[0] for key, model in networks.items()
+        }
         graphs = [synthesizer.patch(synthesizer.values_of(v), RATE, **note) for v in vectors.values()]
         played = play([graph, *graphs], round(SECONDS * RATE), renderer)
         distances = log_spectral_distance(played[1:], played[0]).tolist()
         for key, distance in zip(vectors, distances, strict=True):
             found.setdefault(key, {}).setdefault(name, []).append(distance)
+        by = dict(zip(vectors, distances, strict=True))
+        rows.append({"synthesizer": name, "number": i, "harmonic": harmonic_share(played[0]), "by": by})
     names = list(dict.fromkeys(name for by_name in found.values() for name in by_name))
     table = make_table("distance / dB of proposals for unseen patches, means", ["", *names, "all"])
     for key, by_name in found.items():
         every = [distance for own in by_name.values() for distance in own]
         table.add_row(key, *(f"{statistics.mean(by_name[n]):.2f}" for n in names), f"{statistics.mean(every):.2f}")
     console.print(table)
+    rows.sort(key=lambda row: row["harmonic"])
+    quarters = [rows[len(rows) * i // 4 : len(rows) * (i + 1) // 4] for i in range(4)]
+    ends = [f"{part[0]['harmonic']:.2f} to {part[-1]['harmonic']:.2f}" for part in quarters]
+    table = make_table("the same by harmonic share", ["", *ends])
+    for key in found:
+        table.add_row(key, *(f"{statistics.mean(row['by'][key] for row in part):.2f}" for part in quarters))
+    console.print(table)
+    if options.log:
+        options.log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     print(f"{len(test)} test and {len(training)} training patches")
 
 

@@ -47,6 +47,10 @@ def train_programmer(
     design: Annotated[str, typer.Option(help=f"Of the network: {', '.join(DESIGNS)}.")] = "joint-encoder",
     latent: Annotated[int, typer.Option(min=1, max=4096, help="Size of the latent vector.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Of training.")] = 3000,
+    audio_steps: Annotated[
+        int, typer.Option(min=0, help="So many of them, the last ones, learn from played sounds as well.")
+    ] = 0,
+    hidden: Annotated[int, typer.Option(min=1, help="Units of each of the decoders' three layers.")] = 1024,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
 ) -> None:
     """Train a network that proposes the patch of a sound; graphmix program --model uses it."""
@@ -56,7 +60,15 @@ def train_programmer(
     if design not in DESIGNS:
         raise GraphmixError(f"--design is {design!r}; the designs are: {', '.join(DESIGNS)}.")
     chosen = cast("Design", design.replace("-", "_"))
-    settings = ProgrammerTraining(chosen, latent, steps, seed=seed, validate_every=min(200, steps))
+    settings = ProgrammerTraining(
+        chosen,
+        latent,
+        steps,
+        seed=seed,
+        validate_every=min(200, steps),
+        hidden=(hidden,) * 3,
+        audio_steps=audio_steps,
+    )
     console = new_console()
     with ProgressListener(console) as listener:
         model = train(patches, out, settings, listener=listener)

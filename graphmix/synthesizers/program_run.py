@@ -17,7 +17,7 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.io import finite, read_json, to_json, write_json
-from graphmix.models.synthesizers import Programmer, load_programmer
+from graphmix.models.synthesizers import Programmer, load_programmer, note_features
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
@@ -236,7 +236,8 @@ def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]
     samples = round(SECONDS * sound.sample_rate)
     audio = torch.nn.functional.pad(sound.audio[:samples], (0, max(0, samples - len(sound.audio))))
     images = mel_images(audio[None], model.config.mels, model.config.frames)
-    return {name: SYNTHESIZERS[name].values_of(model.vectors(images, name)[0]) for name in model.names}
+    notes = note_features(torch.tensor([sound.pitch]), torch.tensor([sound.length_ms]))
+    return {name: SYNTHESIZERS[name].values_of(model.vectors(images, notes, name)[0]) for name in model.names}
 
 
 def pruned(sound: Sound, result: Programmed) -> Programmed:

@@ -108,7 +108,7 @@ class Synthesizer:
                 if p.name in taken:
                     continue
                 start = module.starts.get(p.name, p.neutral)
-                table += [PatchParameter(n, p.unit, p.low, p.high, start, p.curve) for n in _labels(module.name, p)]
+                table += [PatchParameter(n, p.unit, p.low, p.high, start, p.curve) for n in labels_of(module.name, p)]
             table += [PatchParameter(f"{module.name}.wet")] * module.has_wet
         return tuple(table)
 
@@ -165,7 +165,7 @@ class Synthesizer:
                 parameters |= {name: float(name == chosen) for name in names}
             for p in graph.types.by_letter(module.kind).parameters:
                 if p.name not in parameters:
-                    wanted = [float(settings[label]) for label in _labels(module.name, p)]
+                    wanted = [float(settings[label]) for label in labels_of(module.name, p)]
                     parameters[p.name] = [min(value, p.high) for value in wanted]  # a lower rate has a lower end
             wet = float(settings[f"{module.name}.wet"]) if module.has_wet else 1.0
             nodes[module.name] = graph.add(module.kind, module.name, wet, **parameters)
@@ -213,7 +213,7 @@ class Synthesizer:
                 weights = [float(numbers[node_type.columns(name)][0]) for name in names]
                 values[f"{module.name}.{choice}"] = names[weights.index(max(weights))]
             for p in node_type.parameters:
-                for label, number in zip(_labels(module.name, p), numbers[node_type.columns(p.name)], strict=True):
+                for label, number in zip(labels_of(module.name, p), numbers[node_type.columns(p.name)], strict=True):
                     if label in values:
                         of = self.by_name[label]
                         values[label] = min(max(float(number), of.low), of.high)
@@ -232,7 +232,7 @@ class Synthesizer:
         values: dict[str, Value] = {}
         for p in graph.types.by_letter(module.kind).parameters:
             silent = {"level_db": p.low, "depth": 0.0} if module.kind in SOURCES else {}
-            for label in _labels(module.name, p):
+            for label in labels_of(module.name, p):
                 if label in self.by_name:
                     values[label] = silent.get(p.name, p.neutral)
         return values | ({f"{module.name}.wet": 0.0} if module.has_wet else {})
@@ -283,5 +283,6 @@ def _is_removable(module: Module) -> bool:
     return module.kind in SOURCES and silent.get(module.kind, "depth") not in module.fixed
 
 
-def _labels(module: str, p: ParameterSpec) -> list[str]:
+def labels_of(module: str, p: ParameterSpec) -> list[str]:
+    """Names of a patch's numbers for a parameter of a module: one, or one for each of its entries."""
     return [f"{module}.{p.name}"] if p.size == 1 else [f"{module}.{p.name}.{i + 1}" for i in range(p.size)]

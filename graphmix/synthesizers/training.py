@@ -22,9 +22,18 @@ from graphmix.errors import FileError, GraphmixError
 from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
 from graphmix.models.config import describe_error
 from graphmix.models.features import mel_filters
-from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
+from graphmix.models.synthesizers import (
+    Programmer,
+    ProgrammerConfig,
+    load_programmer,
+    note_features,
+    save_programmer,
+)
+from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
+from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.synthesizers.audio_loss import sound_distance
 from graphmix.synthesizers.instruments import SYNTHESIZERS
 from graphmix.synthesizers.patch_set import PatchSet, play_patch
 from graphmix.synthesizers.sounds import power_spectra
@@ -53,6 +62,11 @@ class ProgrammerTraining:
         hidden: units of the decoders' layers.
         mels, frames: of a spectrogram.
         seed: of weights, batches and noise.
+        notes: the decoders are given the pitch and the length of the note.
+        audio_steps: the last so many steps learn from sounds as well (:mod:`graphmix.synthesizers.audio_loss`).
+        audio_batch: sounds that are played in one of those steps.
+        audio_weight: of a distance of 1 dB.
+        audio_seconds: that are played of each sound.
     """
 
     design: Design = "joint_encoder"
@@ -66,6 +80,11 @@ class ProgrammerTraining:
     mels: int = 64
     frames: int = 96
     seed: int = 0
+    notes: bool = True
+    audio_steps: int = 0
+    audio_batch: int = 8
+    audio_weight: float = 0.05
+    audio_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,12 +94,17 @@ class Sounds:
     Args:
         images: mel spectrograms, [sounds, mels, frames].
         which: number of the synthesizer, [sounds].
+        notes: pitches and lengths, as :func:`graphmix.models.synthesizers.note_features` has them, [sounds, 2].
         vectors: patches, padded, [sounds, width].
     """
 
     images: Tensor
     which: Tensor
+    notes: Tensor
     vectors: Tensor
+
+    def __getitem__(self, rows: Tensor | slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.images[rows], self.which[rows], self.notes[rows], self.vectors[rows]
 
 
 def mel_images(audio: Tensor, mels: int, frames: int) -> Tensor:
@@ -97,7 +121,7 @@ def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener |
     listener = listener or Silent()
     names = list(dict.fromkeys(name for name, _ in patches.items))
     width = max(SYNTHESIZERS[name].width for name in names)
-    images, which, vectors = list[Tensor](), list[int](), list[Tensor]()
+    images, which, notes, vectors = list[Tensor](), list[int](), list[Tensor](), list[Tensor]()
     listener.phase("spectrograms", len(patches))
     cached = {name: _read_cache(patches.folder, name, mels, frames) for name in names}
     for i, (name, index) in enumerate(patches.items):
@@ -111,11 +135,13 @@ def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener |
         vector = synthesizer.vector(synthesizer.read(graph))
         images.append(known[index])
         which.append(names.index(name))
+        notes.append(graph.params["note"][0, [0, 2]])
         vectors.append(torch.nn.functional.pad(vector, (0, width - len(vector))))
         listener.progress(i + 1)
     for name, known in cached.items():
         _write_cache(patches.folder, name, mels, frames, known)
-    return Sounds(torch.stack(images), torch.tensor(which), torch.stack(vectors))
+    features = note_features(*torch.stack(notes).unbind(1))
+    return Sounds(torch.stack(images), torch.tensor(which), features, torch.stack(vectors))
 
 
 def _cache(folder: Path, name: str, mels: int, frames: int) -> Path:
@@ -185,7 +211,8 @@ def train_programmer(
             return load_programmer(out / MODEL)[0]
         folder.begin()
         parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
-        model, state = _train(config, settings, parts[0], parts[1], out / CHECKPOINT, listener)
+        audio = _SoundLoss(training, settings, parts[0])
+        model, state = _train(config, settings, parts[0], parts[1], audio, out / CHECKPOINT, listener)
         about = {"training": run, "best": state.best, "steps": state.step}
         save_programmer(model, out / MODEL, about)
         write_json(out / RESULT, finite({**about, "history": state.history}))
@@ -199,8 +226,10 @@ def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> Programmer
     Raises:
         GraphmixError: settings that cannot be.
     """
-    if min(settings.steps, settings.batch, settings.validate_every) < 1:
-        raise GraphmixError("steps, batch and validate_every of a training are 1 or more.")
+    if min(settings.steps, settings.batch, settings.validate_every, settings.audio_batch) < 1:
+        raise GraphmixError("steps, batch, validate_every and audio_batch of a training are 1 or more.")
+    if not 0 <= settings.audio_steps <= settings.steps:
+        raise GraphmixError(f"audio_steps is {settings.audio_steps}; it is from 0 to the {settings.steps} steps.")
     try:
         return ProgrammerConfig(
             design=settings.design,
@@ -209,6 +238,7 @@ def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> Programmer
             frames=settings.frames,
             latent=settings.latent,
             hidden=settings.hidden,
+            notes=settings.notes,
         )
     except ValidationError as error:
         raise GraphmixError(f"the settings of the training: {describe_error(error)}.") from None
@@ -244,6 +274,7 @@ def _train(
     settings: ProgrammerTraining,
     training: Sounds,
     validation: Sounds,
+    audio: "_SoundLoss",
     checkpoint: Path,
     listener: Listener,
 ) -> tuple[Programmer, _State]:
@@ -260,8 +291,10 @@ def _train(
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + state.step)
         rows = torch.randint(len(training.which), (settings.batch,), generator=generator)
         model.train()
-        terms = model.terms(training.images[rows], training.which[rows], training.vectors[rows], generator)
+        terms = model.terms(*training[rows], generator)
         loss = model.loss(terms, min(1.0, share / max(settings.warm_up, 1e-9)))
+        if state.step >= settings.steps - settings.audio_steps:
+            loss = loss + settings.audio_weight * audio(model, state.step, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -281,6 +314,24 @@ def _train(
     return model.eval(), state
 
 
+class _SoundLoss:
+    """Distances in dB of what a network proposes for a few training sounds, of one synthesizer at a time."""
+
+    def __init__(self, patches: PatchSet, settings: ProgrammerTraining, sounds: Sounds) -> None:
+        self.patches, self.settings, self.sounds = patches, settings, sounds
+        self.renderer = Renderer(Rack.generators(SAMPLE_RATE))
+
+    def __call__(self, model: Programmer, step: int, generator: torch.Generator) -> Tensor:
+        """Mean distance of a batch of the synthesizer whose turn it is."""
+        number = step % len(model.names)
+        own = (self.sounds.which == number).nonzero().flatten()
+        rows = own[torch.randint(len(own), (self.settings.audio_batch,), generator=generator)]
+        vectors = model.as_vectors(model(*self.sounds[rows][:3]), model.names[number])
+        graphs = [self.patches[i] for i in rows.tolist()]
+        seconds = self.settings.audio_seconds
+        return sound_distance(model.names[number], graphs, vectors, self.renderer, seconds).mean()
+
+
 @torch.no_grad()
 def _validate(model: Programmer, sounds: Sounds) -> float:
     """The distance of the parameters, over all sounds."""
@@ -288,7 +339,7 @@ def _validate(model: Programmer, sounds: Sounds) -> float:
     total = 0.0
     for begin in range(0, len(sounds.which), 128):
         part = slice(begin, begin + 128)
-        terms = model.terms(sounds.images[part], sounds.which[part], sounds.vectors[part])
+        terms = model.terms(*sounds[part])
         total += float(terms.parameters) * len(sounds.which[part])
     return total / len(sounds.which)
 

@@ -209,20 +209,26 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(songs, whole, tmp_
     assert errors == ""
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert not alive
-    said = drivers.run(songs, tmp_path / "out")
-    assert len(said["mined"]) == 4
+    assert not drivers.finished()
+    standing = mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False)
+    assert (len(standing.mined), standing.already) == (4, [])
     assert_complete(tmp_path / "out", digests(whole))
-    assert drivers.finished() == dict.fromkeys(digests(whole), 1)
     events = [event["event"] for event in read_events(tmp_path / "out")]
     assert (events.count("submitted"), events.count("mined")) == (6, 4)
 
 
 def test_two_drivers_share_an_output_folder(songs, whole, tmp_path, drivers):
-    both = [drivers.start(songs, tmp_path / "out", slowly=0.5) for _ in range(2)]
-    first, second = (drivers.finish(process) for process in both)
-    for said in (first, second):
-        assert len(said["mined"]) + len(said["already"]) + len(said["elsewhere"]) == 4
-        assert not said["failed"]
-    assert sorted([*first["mined"], *second["mined"]]) == sorted(digests(whole))
-    assert drivers.finished() == dict.fromkeys(digests(whole), 1)
+    other = drivers.start(songs, tmp_path / "out", slowly=0.5)
+    while not list((tmp_path / "out").glob("*/run.json")):
+        assert other.poll() is None, other.communicate()
+        time.sleep(0.02)
+    here = mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False)
+    there = drivers.finish(other)
+    assert len(here.mined) + len(here.already) + len(here.elsewhere) == 4
+    assert len(there["mined"]) + len(there["already"]) + len(there["elsewhere"]) == 4
+    assert not here.failed
+    assert not there["failed"]
+    assert here.mined
+    assert there["mined"]
+    assert sorted([*here.mined, *there["mined"]]) == sorted(digests(whole))
     assert_complete(tmp_path / "out", digests(whole))

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from graphmix.mining.catalogue import read_catalogue, read_events
+from graphmix.mining.driver import Standing
 from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.pool import LocalPool, default_workers, describe_death, find_devices, in_flight
 from graphmix.mining.song_task import SongTask, Status
@@ -29,7 +30,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of the graphs of an undisturbed run."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    mine_all(songs, out, TINY, workers=0, device="cpu", plots=False)
+    finish_here(songs, out)
     return digests(out)
 
 
@@ -186,6 +187,10 @@ def kill_and_restart(songs: Path, whole: dict[str, str], out: Path, drivers: Dri
     settle(process, songs, whole, out, drivers, seen)
 
 
+def finish_here(songs: Path, out: Path, **options: bool) -> Standing:
+    return mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, **options)
+
+
 def settle(
     process: subprocess.Popen[str],
     songs: Path,
@@ -194,12 +199,12 @@ def settle(
     drivers: Drivers,
     seen: dict[Path, tuple[int, int]],
 ) -> None:
-    """Let it finish, in another process if need be, and look at what came of it."""
+    """Let it finish, in this process if it was killed, and look at what came of it."""
     was_killed = process.poll() not in (None, 0)
-    said = drivers.run(songs, out) if was_killed else drivers.finish(process)
-    assert all("SIGKILL" in reason for reason in said["failed"].values()), said
-    if said["failed"]:  # a song may be hit twice by chance
-        drivers.run(songs, out, retry_failed=True)
+    failed = finish_here(songs, out).failed if was_killed else drivers.finish(process)["failed"]
+    assert all("SIGKILL" in reason for reason in failed.values()), failed
+    if failed:  # a song may be hit twice by chance
+        finish_here(songs, out, retry_failed=True)
     check_unchanged(out, seen)
     assert_complete(out, whole)
     assert {row["song_id"]: row["status"] for row in read_catalogue(out)} == dict.fromkeys(whole, "mined")

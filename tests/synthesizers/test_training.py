@@ -113,7 +113,7 @@ def test_too_few_patches_are_refused(tmp_path: Path):
 def test_a_damaged_checkpoint_and_impossible_settings_are_refused(patches: Path, tmp_path: Path):
     with pytest.raises(GraphmixError, match="latent"):
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "latent": 5000}))
-    with pytest.raises(GraphmixError, match="steps, batch and validate_every"):
+    with pytest.raises(GraphmixError, match="steps, batch, validate_every"):
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "steps": 0}))
     assert not (tmp_path / "m").exists()
 
@@ -160,3 +160,14 @@ def test_a_network_for_other_parameters_is_refused_before_anything_is_written(pa
         with pytest.raises(GraphmixError, match=message):
             program_sound(tmp_path / "note.wav", tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_on_sounds_learns_from_them(patches: Path, tmp_path: Path):
+    with_sound = ProgrammerTraining(**{**vars(TINY), "audio_steps": 2, "audio_batch": 2, "audio_seconds": 0.2})
+    model = train_programmer(patches, tmp_path / "sound", with_sound)
+    plain = train_programmer(patches, tmp_path / "plain", TINY)
+    weights = zip(model.state_dict().values(), plain.state_dict().values(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in weights)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    with pytest.raises(GraphmixError, match="audio_steps is 9; it is from 0 to the 6 steps"):
+        train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "audio_steps": 9}))

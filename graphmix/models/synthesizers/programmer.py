@@ -51,6 +51,7 @@ class ProgrammerConfig(Table):
         hidden: units of the decoders' layers.
         beta: weight of the divergence, after its warm-up.
         weight: lambda, of the parameters.
+        notes: whether the decoders are given the pitch and the length of the note beside the latent vector.
     """
 
     design: Literal["separate", "joint_encoder", "joint_decoder"] = "joint_encoder"
@@ -62,11 +63,17 @@ class ProgrammerConfig(Table):
     hidden: tuple[int, ...] = (1024, 1024, 1024)
     beta: float = Field(default=1e-3, ge=0)
     weight: float = Field(default=1.0, ge=0)
+    notes: bool = False
 
     @property
     def width(self) -> int:
         """Numbers of the largest synthesizer."""
         return max(sum(sizes) for sizes in self.sizes.values())
+
+
+def note_features(pitch: Tensor, length_ms: Tensor) -> Tensor:
+    """MIDI note numbers and lengths of notes, about from -1 to 1, for the decoders, [sounds, 2]."""
+    return torch.stack([(pitch - 60) / 24, (length_ms.clamp(min=1) / 600).log() / 1.5], 1)
 
 
 class Terms(NamedTuple):
@@ -112,8 +119,9 @@ class Programmer(nn.Module):
         config: design and sizes.
 
     Shape:
-        images [sounds, mels, frames] from 0 to 1, and the number of the synthesizer of each, [sounds] -> the numbers
-        of its patch in the first columns of [sounds, width]: raw ones, see :meth:`vectors`.
+        images [sounds, mels, frames] from 0 to 1, the number of the synthesizer of each, [sounds], and
+        :func:`note_features`, [sounds, 2] -> the numbers of its patch in the first columns of [sounds, width]: raw
+        ones, see :meth:`vectors`.
     """
 
     def __init__(self, config: ProgrammerConfig) -> None:
@@ -123,8 +131,9 @@ class Programmer(nn.Module):
         widths = [sum(sizes) for sizes in config.sizes.values()]
         shared = config.design != "separate"
         self.autoencoders = nn.ModuleList(MelAutoencoder(config) for _ in range(1 if shared else count))
+        inputs = config.latent + 2 * config.notes
         outputs = [config.width] if config.design == "joint_decoder" else widths
-        self.decoders = nn.ModuleList(_perceptron(config.latent, config.hidden, width) for width in outputs)
+        self.decoders = nn.ModuleList(_perceptron(inputs, config.hidden, width) for width in outputs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -146,8 +155,10 @@ class Programmer(nn.Module):
             0
         ]
 
-    def parameters_of(self, latent: Tensor, which: Tensor) -> Tensor:
+    def parameters_of(self, latent: Tensor, which: Tensor, notes: Tensor) -> Tensor:
         """Raw numbers of the patches; zero beyond those that a synthesizer has, [sounds, width]."""
+        if self.config.notes:
+            latent = torch.cat([latent, notes], 1)
         if len(self.decoders) == 1:
             return self.decoders[0](latent) * self.mask(which)
         width = self.config.width
@@ -158,21 +169,29 @@ class Programmer(nn.Module):
 
         return self._by_synthesizer(which, decode)[0]
 
-    def forward(self, images: Tensor, which: Tensor) -> Tensor:
+    def forward(self, images: Tensor, which: Tensor, notes: Tensor) -> Tensor:
         """Raw numbers of the patches at the means of the latent vectors."""
-        return self.parameters_of(self.encode(images, which)[0], which)
+        return self.parameters_of(self.encode(images, which)[0], which, notes)
 
     def mask(self, which: Tensor) -> Tensor:
         """1 for the numbers that a sound's synthesizer has, [sounds, width]."""
         widths = which.new_tensor([sum(sizes) for sizes in self.config.sizes.values()])
         return (torch.arange(self.config.width, device=which.device) < widths[which][:, None]).float()
 
-    def terms(self, images: Tensor, which: Tensor, vectors: Tensor, generator: torch.Generator | None = None) -> Terms:
+    def terms(
+        self,
+        images: Tensor,
+        which: Tensor,
+        notes: Tensor,
+        vectors: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Terms:
         """Means of the parts of the loss.
 
         Args:
             images: spectrograms.
             which: number of the synthesizer of each sound.
+            notes: its note's features.
             vectors: its patch, from 0 to 1, padded to [sounds, width].
             generator: of the latent noise, in training.
         """
@@ -183,7 +202,8 @@ class Programmer(nn.Module):
             latent = mean + (log_variance / 2).exp() * noise
         divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1).mean()
         reconstruction = (self.reconstruct(latent, which) - images).square().mean()
-        return Terms(reconstruction, divergence, self._distance(self.parameters_of(latent, which), which, vectors))
+        raw = self.parameters_of(latent, which, notes)
+        return Terms(reconstruction, divergence, self._distance(raw, which, vectors))
 
     def loss(self, terms: Terms, warm_up: float = 1.0) -> Tensor:
         """The sum of the parts, the divergence by the share ``warm_up`` of its weight."""
@@ -211,14 +231,18 @@ class Programmer(nn.Module):
         return total / max(1, len(which))
 
     @torch.no_grad()
-    def vectors(self, images: Tensor, name: str) -> Tensor:
+    def vectors(self, images: Tensor, notes: Tensor, name: str) -> Tensor:
         """Patches of one synthesizer, as :meth:`graphmix.synthesizers.Synthesizer.vector` has them, [sounds, width]."""
         if name not in self.config.sizes:
             raise GraphmixError(f"the model knows {', '.join(self.names)}, and not {name!r}.")
         which = torch.full((len(images),), self.names.index(name))
+        return self.as_vectors(self(images, which, notes), name)
+
+    def as_vectors(self, raw: Tensor, name: str) -> Tensor:
+        """Raw numbers of patches of one synthesizer as their vectors: from 0 to 1, choices as probabilities."""
         sizes = self.config.sizes[name]
-        raw = self(images, which)[:, : sum(sizes)].split(sizes, dim=1)
-        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in raw], dim=1)
+        parts = raw[:, : sum(sizes)].split(sizes, dim=1)
+        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in parts], dim=1)
 
     def _by_synthesizer(self, which: Tensor, function: Any) -> tuple[Tensor, ...]:
         """Results of a function of (number, rows), put back in the order of the sounds."""

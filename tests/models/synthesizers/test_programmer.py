@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from graphmix.errors import GraphmixError
-from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, save_programmer
+from graphmix.models.synthesizers import Programmer, ProgrammerConfig, load_programmer, note_features, save_programmer
 
 SIZES = {"small": (1, 3), "large": (1, 1, 4, 1), "middle": (2, 1)}
 DESIGNS = ("separate", "joint_encoder", "joint_decoder")
@@ -20,16 +20,17 @@ def a_model(design: str, **changes: object) -> Programmer:
     return Programmer(ProgrammerConfig.model_validate({"design": design, **sizes, **changes}))
 
 
-def a_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def a_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     which = torch.tensor([2, 0, 1, 1, 0, 2, 2])
-    return torch.rand(7, 16, 12, generator=generator), which, torch.rand(7, 7, generator=generator)
+    notes = note_features(torch.linspace(36, 84, 7), torch.linspace(150, 2500, 7))
+    return torch.rand(7, 16, 12, generator=generator), which, notes, torch.rand(7, 7, generator=generator)
 
 
 @ALL
 def test_shapes_and_masks(design: str):
-    model, (images, which, _) = a_model(design).eval(), a_batch()
-    raw = model(images, which)
+    model, (images, which, notes, _) = a_model(design).eval(), a_batch()
+    raw = model(images, which, notes)
     assert raw.shape == (7, 7)
     widths = torch.tensor([4, 7, 3])[which]
     assert torch.equal(raw != 0, torch.arange(7) < widths[:, None])
@@ -40,9 +41,9 @@ def test_shapes_and_masks(design: str):
 
 @ALL
 def test_sounds_do_not_depend_on_their_order(design: str):
-    model, (images, which, _) = a_model(design).eval(), a_batch()
+    model, (images, which, notes, _) = a_model(design).eval(), a_batch()
     order = torch.tensor([3, 6, 0, 5, 1, 2, 4])
-    torch.testing.assert_close(model(images[order], which[order]), model(images, which)[order])
+    torch.testing.assert_close(model(images[order], which[order], notes[order]), model(images, which, notes)[order])
 
 
 @pytest.mark.parametrize(("design", "autoencoders", "decoders"), zip(DESIGNS, (3, 1, 1), (3, 3, 1), strict=True))
@@ -53,17 +54,17 @@ def test_the_designs_share_what_the_paper_says(design: str, autoencoders: int, d
 
 @ALL
 def test_only_the_synthesizer_of_a_sound_learns_from_it(design: str):
-    model, (images, _, vectors) = a_model(design).train(), a_batch()
+    model, (images, _, notes, vectors) = a_model(design).train(), a_batch()
     which = torch.ones(7, dtype=torch.long)
-    model.loss(model.terms(images, which, vectors)).backward()
+    model.loss(model.terms(images, which, notes, vectors)).backward()
     learned = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in d.parameters()) for d in model.decoders]
     assert learned == ([True] if design == "joint_decoder" else [False, True, False])
 
 
 def test_the_last_decoder_of_a_narrow_synthesizer_is_masked():
-    model, (images, _, vectors) = a_model("joint_decoder"), a_batch()
+    model, (images, _, notes, vectors) = a_model("joint_decoder"), a_batch()
     which = torch.full((7,), 2)
-    model.loss(model.terms(images, which, vectors)).backward()
+    model.loss(model.terms(images, which, notes, vectors)).backward()
     gradient = model.decoders[0][-1].weight.grad
     assert (gradient[:3].abs().sum(1) > 0).all()
     assert not gradient[3:].any()
@@ -71,8 +72,8 @@ def test_the_last_decoder_of_a_narrow_synthesizer_is_masked():
 
 @ALL
 def test_the_loss_is_that_of_its_formula(design: str):
-    model, (images, which, vectors) = a_model(design).eval(), a_batch()
-    terms = model.terms(images, which, vectors)
+    model, (images, which, notes, vectors) = a_model(design).eval(), a_batch()
+    terms = model.terms(images, which, notes, vectors)
     mean, log_variance = model.encode(images, which)
     variance = log_variance.exp()
     divergence = torch.distributions.kl_divergence(
@@ -80,7 +81,7 @@ def test_the_loss_is_that_of_its_formula(design: str):
     )
     torch.testing.assert_close(terms.divergence, divergence.sum(1).mean())
     torch.testing.assert_close(terms.reconstruction, functional.mse_loss(model.reconstruct(mean, which), images))
-    raw, total = model(images, which), 0.0
+    raw, total = model(images, which, notes), 0.0
     for row, number in enumerate(which.tolist()):
         column, own = 0, []
         for size in list(SIZES.values())[number]:
@@ -98,28 +99,40 @@ def test_the_loss_is_that_of_its_formula(design: str):
 
 @ALL
 def test_it_learns_a_few_sounds_by_heart(design: str):
-    model, (images, which, vectors) = a_model(design, hidden=(32,), latent=16, channels=4, beta=0.0), a_batch()
+    model, (images, which, notes, vectors) = a_model(design, hidden=(32,), latent=16, channels=4, beta=0.0), a_batch()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    first = float(model.terms(images, which, vectors).parameters)
+    first = float(model.terms(images, which, notes, vectors).parameters)
     for _ in range(150):
         optimizer.zero_grad()
-        model.loss(model.terms(images, which, vectors)).backward()
+        model.loss(model.terms(images, which, notes, vectors)).backward()
         optimizer.step()
-    assert float(model.terms(images, which, vectors).parameters) < 0.2 * first
+    assert float(model.terms(images, which, notes, vectors).parameters) < 0.2 * first
+
+
+def test_features_of_notes_are_about_one_and_reach_the_decoders_if_asked_for():
+    notes = note_features(torch.tensor([36.0, 60.0, 84.0]), torch.tensor([0.0, 600.0, 2500.0]))
+    torch.testing.assert_close(notes[:, 0], torch.tensor([-1.0, 0.0, 1.0]))
+    assert notes[1, 1] == 0
+    assert notes.isfinite().all()
+    images, which, ours, _ = a_batch()
+    for uses in (False, True):
+        model = a_model("joint_encoder", notes=uses).eval()
+        same = torch.equal(model(images, which, ours), model(images, which, ours + 1))
+        assert same is not uses
 
 
 @ALL
 def test_a_model_survives_its_file(design: str, tmp_path: Path):
-    model, (images, which, _) = a_model(design).eval(), a_batch()
+    model, (images, which, notes, _) = a_model(design).eval(), a_batch()
     again, about = load_programmer(save_programmer(model, tmp_path / "m.safetensors", {"steps": 3}))
     assert about == {"steps": 3}
-    assert torch.equal(again(images, which), model(images, which))
-    vectors = again.vectors(images, "large")
+    assert torch.equal(again(images, which, notes), model(images, which, notes))
+    vectors = again.vectors(images, notes, "large")
     assert vectors.shape == (7, 7)
     assert ((vectors >= 0) & (vectors <= 1)).all()
     torch.testing.assert_close(vectors[:, 2:6].sum(1), torch.ones(7))
     with pytest.raises(GraphmixError, match="the model knows small, large, middle, and not 'fm'"):
-        again.vectors(images, "fm")
+        again.vectors(images, notes, "fm")
 
 
 def test_what_is_no_model_is_refused_in_one_sentence(tmp_path: Path):
