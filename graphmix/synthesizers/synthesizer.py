@@ -8,9 +8,11 @@ A *patch* is a :class:`graphmix.graph.MixGraph` whose nodes are named after the 
 and saved like any other graph, and :meth:`Synthesizer.read` says what is set to what.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ from torch import Tensor
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.spec import MIX, Curve, Linear, ParameterSpec
+from graphmix.spec import MIX, Curve, Linear, NodeType, ParameterSpec
 
 SAMPLE_RATE = 44100
 NOTE = "note"
@@ -78,6 +80,31 @@ class PatchParameter:
     def size(self) -> int:
         """Numbers of it in a vector: one, or one for each option."""
         return max(1, len(self.options))
+
+
+class _Source(NamedTuple):
+    """Where a number of a graph comes from: a parameter, whether an option is chosen, or nowhere."""
+
+    label: str
+    high: float = math.inf
+    option: str = ""
+    fixed: float = 0.0
+
+    def value(self, settings: Mapping[str, Value]) -> float:
+        """The number for a patch."""
+        if not self.label:
+            return self.fixed
+        if self.option:
+            return float(settings[self.label] == self.option)
+        return min(float(settings[self.label]), self.high)  # a lower rate has a lower end
+
+
+_Sources = Mapping[str, Sequence[Sequence[_Source]]]
+
+
+@cache
+def _generators(sample_rate: int) -> tuple[NodeType, ...]:
+    return tuple(Rack.generators(sample_rate).types)
 
 
 @dataclass(frozen=True)
@@ -155,27 +182,55 @@ class Synthesizer:
             GraphError: a name that the synthesizer does not have, a value out of range.
         """
         settings = {**self.defaults(), **self._checked(values or {})}
-        graph = MixGraph(Rack.generators(sample_rate).types, sample_rate)
-        note = {"pitch": pitch, "length_ms": length_ms, "start_ms": start_ms, "velocity": velocity}
-        nodes = {NOTE: graph.add(NOTE, name=NOTE, **note)}
-        for module in self.modules:
-            parameters: dict[str, list[float] | float] = dict(module.fixed)
-            for choice, names in module.choices.items():
-                chosen = settings[f"{module.name}.{choice}"]
-                parameters |= {name: float(name == chosen) for name in names}
-            for p in graph.types.by_letter(module.kind).parameters:
-                if p.name not in parameters:
-                    wanted = [float(settings[label]) for label in labels_of(module.name, p)]
-                    parameters[p.name] = [min(value, p.high) for value in wanted]  # a lower rate has a lower end
-            wet = float(settings[f"{module.name}.wet"]) if module.has_wet else 1.0
-            nodes[module.name] = graph.add(module.kind, module.name, wet, **parameters)
+        chosen = tuple(str(settings[name]) for name in self.choices)
+        key: tuple[int | str, ...] = (sample_rate, *chosen)
+        if key not in self._blanks:
+            self._blanks[key] = self._blank(sample_rate, chosen), self._sources(sample_rate)
+        blank, sources = self._blanks[key]
+        graph = blank.clone()
+        for kind, rows in sources.items():
+            graph.params[kind] = torch.tensor([[source.value(settings) for source in row] for row in rows])
+        graph.params[NOTE] = torch.tensor([[pitch, start_ms, length_ms, velocity]])
+        for number, module in enumerate(self.modules, start=1):
+            if module.has_wet:
+                graph.wet[number] = float(settings[f"{module.name}.wet"])
+        return graph
+
+    @cached_property
+    def _blanks(self) -> dict[tuple[int | str, ...], tuple[MixGraph, "_Sources"]]:
+        """Graphs without values, which take longer to make than the values do."""
+        return {}
+
+    def _blank(self, sample_rate: int, chosen: tuple[str, ...]) -> MixGraph:
+        graph = MixGraph(_generators(sample_rate), sample_rate)
+        nodes = {NOTE: graph.add(NOTE, name=NOTE)}
+        nodes |= {module.name: graph.add(module.kind, module.name) for module in self.modules}
         nodes["out"] = graph.add("out", name="out")
-        for source, target in self.wires({name: str(settings[name]) for name in self.choices}):
+        choices = dict(zip(self.choices, chosen, strict=True))
+        for source, target in self.wires(choices):
             (a, _, outlet), (b, _, inlet) = source.partition(":"), target.partition(":")
             graph.connect(nodes[a], nodes[b], outlet or 0, inlet or 0)
-        about = {"synthesizer": self.name, "version": VERSION, **{name: settings[name] for name in self.choices}}
-        graph.info = replace(graph.info, provenance=about)
+        graph.info = replace(graph.info, provenance={"synthesizer": self.name, "version": VERSION, **choices})
         return graph
+
+    def _sources(self, sample_rate: int) -> "_Sources":
+        """Where the rows of each type's parameters come from."""
+        types = {node_type.name: node_type for node_type in _generators(sample_rate)}
+        found: dict[str, list[list[_Source]]] = {}
+        for module in self.modules:
+            if module.kind not in types:
+                continue
+            choice_of = {name: choice for choice, names in module.choices.items() for name in names}
+            row = []
+            for p in types[module.kind].parameters:
+                if p.name in choice_of:
+                    row.append(_Source(f"{module.name}.{choice_of[p.name]}", option=p.name))
+                elif p.name in module.fixed:
+                    row += [_Source("", fixed=module.fixed[p.name])] * p.size
+                else:
+                    row += [_Source(label, high=p.high) for label in labels_of(module.name, p)]
+            found.setdefault(module.kind, []).append(row)
+        return found
 
     def read(self, graph: MixGraph) -> dict[str, Value]:
         """The values of a patch.
