@@ -22,7 +22,7 @@ folder of patches, at the true pitch and length, beside the nearest training pat
 random one of the training part. Once more by the harmonic share of the sounds: the mean magnitude of the harmonic part
 over that of all, of a harmonic-percussive separation (librosa), in four parts of equal size. --log keeps the distances.
 
---log keeps a line of JSON for each sound, which is not repeated.
+--log keeps a line of JSON for each sound, which is not repeated, and beside it the state of one that was stopped.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from rich.console import Console
 from step import cpu_name
 from torch_geometric.data import Batch
 
+from graphmix.io import write_json
 from graphmix.models.synthesizers import load_programmer
 from graphmix.processors import Rack
 from graphmix.render import Renderer
@@ -121,9 +122,24 @@ def mean_patch(synthesizer: Synthesizer, patches: list[dict[str, Any]]) -> dict[
 
 def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namespace) -> Row:
     """One sound, imitated by all synthesizers; with --parts also by gradient descent alone and from a random patch."""
-    begun, busy = perf_counter(), process_time()
+    partial = options.log and options.log.with_suffix(".partial")
+    stopped = json.loads(partial.read_text()) if partial and partial.exists() else {}
+    known = stopped if (stopped.get("maker"), stopped.get("number")) == (name, number) else {}
+    begun, busy = perf_counter() - known.get("seconds", 0.0), process_time() - known.get("cpu", 0.0)
+
+    def save(states: Any) -> None:
+        if partial:
+            times = {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
+            write_json(partial, {"maker": name, "number": number, **times, "states": states})
+
     results = programming.program(
-        sound, list(SYNTHESIZERS.values()), candidates=options.candidates, steps=options.steps, seed=CANDIDATE_SEED
+        sound,
+        list(SYNTHESIZERS.values()),
+        candidates=options.candidates,
+        steps=options.steps,
+        seed=CANDIDATE_SEED,
+        resume=known.get("states"),
+        on_save=save,
     )
     row: Row = {"maker": name, "number": number, "chosen": results[0].synthesizer}
     row |= {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
