@@ -12,13 +12,12 @@ synthesizers at the pitch that is estimated; the nearest patch is compared with 
 The resynthesis knows the note: harmonics of the pitch with the amplitudes of the note's STFT at every 256 samples, and
 noise with the spectrum that the STFT has between them. That is some thousand numbers a second, and a patch 44 to 114.
 
---log keeps a line of JSON for each note, which is not repeated.
+--log keeps a line of JSON for each note, which is not repeated, and beside it the state of one that was stopped.
 """
 
 import argparse
 import json
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import auraloss
@@ -28,11 +27,11 @@ from numpy.typing import NDArray
 from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
+from synthesizers import program_again
 
 from graphmix.audio import write_audio
 from graphmix.processors.generators import A4_HZ, A4_NOTE
 from graphmix.synthesizers import SYNTHESIZERS
-from graphmix.synthesizers.programming import program
 from graphmix.synthesizers.sounds import load_sound, log_spectral_distance
 
 RATE = 44100
@@ -117,9 +116,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     path = folder / f"{name.replace(' ', '_')}.wav"
     write_audio(path, torch.tensor(play_note(number, pitch), dtype=torch.float32), RATE)
     sound = load_sound(path, RATE)
-    begun = process_time()
-    results = program(sound, list(SYNTHESIZERS.values()), candidates=options.candidates, steps=options.steps)
-    cpu = process_time() - begun
+    results, times = program_again(name, sound, options)
     again = torch.tensor(harmonic_plus_noise(sound.audio.double().numpy(), sound.pitch), dtype=torch.float32)
     for kind, audio in (("patch", results[0].audio), ("harmonics", again)):
         write_audio(path.with_name(f"{path.stem}_{kind}.wav"), audio.expand(2, -1), RATE)
@@ -132,7 +129,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "chosen": results[0].synthesizer,
         "patch": distances(results[0].audio, sound.audio),
         "resynthesis": distances(again, sound.audio),
-        "cpu": cpu,
+        **times,
     }
 
 

@@ -50,7 +50,7 @@ from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer, programming
 from graphmix.synthesizers.candidates import Candidate, play, random_patches, try_patches
 from graphmix.synthesizers.instruments import OPERATORS
 from graphmix.synthesizers.patch_set import PatchSet
-from graphmix.synthesizers.programming import prune_patch, refine
+from graphmix.synthesizers.programming import Programmed, prune_patch, refine
 from graphmix.synthesizers.refinement import plan_stages
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
 from graphmix.synthesizers.training import MODEL, patch_images
@@ -120,17 +120,19 @@ def mean_patch(synthesizer: Synthesizer, patches: list[dict[str, Any]]) -> dict[
     return synthesizer.values_of(torch.stack([synthesizer.vector(values) for values in patches]).mean(0))
 
 
-def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namespace) -> Row:
-    """One sound, imitated by all synthesizers; with --parts also by gradient descent alone and from a random patch."""
+def program_again(key: str, sound: Sound, options: argparse.Namespace) -> tuple[list[Programmed], Row]:
+    """The patches of all synthesizers for a sound, and the seconds; goes on from where it was stopped, beside the log."""
     partial = options.log and options.log.with_suffix(".partial")
     stopped = json.loads(partial.read_text()) if partial and partial.exists() else {}
-    known = stopped if (stopped.get("maker"), stopped.get("number")) == (name, number) else {}
+    known = stopped if stopped.get("key") == key else {}
     begun, busy = perf_counter() - known.get("seconds", 0.0), process_time() - known.get("cpu", 0.0)
+
+    def times() -> Row:
+        return {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
 
     def save(states: Any) -> None:
         if partial:
-            times = {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
-            write_json(partial, {"maker": name, "number": number, **times, "states": states})
+            write_json(partial, {"key": key, **times(), "states": states})
 
     results = programming.program(
         sound,
@@ -141,8 +143,13 @@ def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namesp
         resume=known.get("states"),
         on_save=save,
     )
-    row: Row = {"maker": name, "number": number, "chosen": results[0].synthesizer}
-    row |= {"seconds": perf_counter() - begun, "cpu": process_time() - busy}
+    return results, times()
+
+
+def measure_sound(name: str, number: int, sound: Sound, options: argparse.Namespace) -> Row:
+    """One sound, imitated by all synthesizers; with --parts also by gradient descent alone and from a random patch."""
+    results, times = program_again(f"{name} {number}", sound, options)
+    row: Row = {"maker": name, "number": number, "chosen": results[0].synthesizer, **times}
     row["by"] = {r.synthesizer: {"nearest": r.proposed, "refined": r.distance} for r in results}
     synthesizer = SYNTHESIZERS[name]
     history = next(dict(r.history) for r in results if r.synthesizer == name)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from typer.testing import CliRunner
 from graphmix.audio import write_audio
 from graphmix.cli.app import app
 from graphmix.errors import GraphmixError
+from graphmix.graph.storage import save_graph
 from graphmix.processors import Rack
+from graphmix.progress import Silent
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SUBTRACTIVE
 from graphmix.synthesizers.candidates import play, random_patches, try_patches
 from graphmix.synthesizers.program_run import ProgramSettings, load_patch, program_sound
 from graphmix.synthesizers.programming import program, prune_patch, refine
-from graphmix.synthesizers.sounds import Sound, estimate_pitch, load_sound, log_spectral_distance
+from graphmix.synthesizers.sounds import Sound, estimate_pitch, fundamental_db, load_sound, log_spectral_distance
 from graphmix.synthesizers.sysex import read_bank
 
 RATE = 44100
@@ -77,22 +80,43 @@ def test_what_is_before_and_behind_a_sound_is_cut_off(tmp_path: Path):
     assert sound.notices == ()
 
 
+def a_tone(hz: float, seconds: float, rate: int = RATE) -> torch.Tensor:
+    return torch.sin(2 * math.pi * hz * torch.arange(round(seconds * rate)) / rate)
+
+
 def test_odd_sounds_are_handled_or_refused(tmp_path: Path):
-    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(2, 20000, generator=torch.Generator().manual_seed(1))
+    tone = a_tone(330, 20000 / RATE)
+    chord = sum(sound_of({"oscillator_1.wave": "saw"}, note).audio for note in (60.0, 64.0, 67.0))
     cases = {
-        "short": (0.3 * torch.randn(2, 2205, generator=generator), "no clear pitch"),
-        "long": (0.3 * torch.sin(torch.arange(30 * 8000) * 0.2).expand(2, -1), "first 10 s are taken"),
-        "clipped": (torch.sin(torch.arange(20000) * 0.05).mul(5).clamp(-1, 1).expand(2, -1), "clipped"),
-        "stereo": (0.3 * torch.randn(2, 20000, generator=generator), "stereo"),
+        "short": (0.3 * noise[:, :2205], "no clear pitch"),
+        "long": (0.3 * a_tone(220, 133, 8000).expand(2, -1), "lasts 133 s; its first 10 s are taken"),
+        "clipped": (tone.mul(5).clamp(-1, 1).expand(2, -1), "clipped"),
+        "stereo": (0.3 * noise, "stereo"),
+        "opposite": (torch.stack([tone, -tone]), "cancel each other; its left channel"),
+        "chord": (0.3 * chord.expand(2, -1), "it may be several notes"),
+        "noisy": (0.2 * (tone + 0.45 * noise[0]).expand(2, -1), "the sound is noisy"),
     }
     for name, (audio, notice) in cases.items():
         write_audio(tmp_path / f"{name}.wav", audio, 8000 if name == "long" else RATE)
         sound = load_sound(tmp_path / f"{name}.wav", RATE)
-        assert any(notice in text for text in sound.notices), name
+        assert any(notice in text for text in sound.notices), (name, sound.notices)
         assert len(sound.audio) >= 8192
+        assert 0 <= sound.pitch <= 127
+    given = load_sound(tmp_path / "chord.wav", RATE, pitch=60.0)
+    assert not any("several" in text for text in given.notices)
     write_audio(tmp_path / "silent.wav", torch.zeros(2, 9000), RATE)
     with pytest.raises(GraphmixError, match=r"silent\.wav is silent: there is nothing to imitate"):
         load_sound(tmp_path / "silent.wav", RATE)
+
+
+@pytest.mark.parametrize("hz", [55.0, 220.0, 1200.0])
+def test_the_fundamental_is_found_or_missing(hz: float):
+    pitch = 69 + 12 * math.log2(hz / 440)
+    tone = a_tone(hz, 0.5)
+    assert fundamental_db(tone, RATE, pitch) == pytest.approx(0, abs=0.5)
+    assert fundamental_db(tone + 10 * a_tone(3 * hz, 0.5), RATE, pitch) == pytest.approx(-20, abs=1.5)  # bins of a Hann window
+    assert fundamental_db(a_tone(2 * hz, 0.5), RATE, pitch) < -60
 
 
 # --- patches
@@ -178,6 +202,94 @@ def test_a_folder_holds_patch_sound_and_pictures(tmp_path: Path):
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 0
     assert (out / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_odd_sounds_are_programmed_from_the_command_line(tmp_path: Path):
+    tone = a_tone(330, 0.05)
+    cases = {
+        "short": (0.3 * tone.expand(2, -1), None),
+        "clipped": (tone.mul(5).clamp(-1, 1).expand(2, -1), "note: the sound is clipped"),
+        "stereo": (torch.stack([tone, 0.5 * tone.flip(0)]), "note: the sound is stereo"),
+        "noise": (0.3 * torch.randn(2, 9000, generator=torch.Generator().manual_seed(0)), "no clear pitch"),
+    }
+    for name, (audio, notice) in cases.items():
+        path, out = tmp_path / f"{name}.wav", tmp_path / name
+        write_audio(path, audio, RATE)
+        arguments = ["--synth", "subtractive", "--candidates", "2", "--steps", "3", "--no-plots"]
+        result = CliRunner().invoke(app, ["program", str(path), "-o", str(out), *arguments])
+        assert result.exit_code == 0, result.output
+        metrics = json.loads((out / "metrics.json").read_text())
+        assert math.isfinite(metrics["distance_db"])
+        assert notice is None or notice in " ".join(result.output.split())
+    write_audio(tmp_path / "silent.wav", torch.zeros(2, 9000), RATE)
+    for arguments, message in (
+        ([str(tmp_path / "silent.wav")], "silent.wav is silent: there is nothing to imitate."),
+        ([str(tmp_path / "none.wav")], "none.wav is not a file: check the name."),
+        ([str(tmp_path / "short.wav"), "--synth", "moog"], "there is no synthesizer 'moog'"),
+        ([str(tmp_path / "short.wav"), "--model", str(tmp_path / "no")], "no is not a file: check the name."),
+    ):
+        result = CliRunner().invoke(app, ["program", *arguments, "-o", str(tmp_path / "refused")])
+        assert result.exit_code != 0
+        said = str(result.exception) if isinstance(result.exception, GraphmixError) else result.output
+        assert message in " ".join(said.split()), said
+        assert not (tmp_path / "refused").exists()
+
+
+def test_a_finished_folder_answers_without_the_sound_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, settings = a_file(tmp_path), ProgramSettings("subtractive", 2, 0)
+    first = program_sound(path, tmp_path / "out", settings, plots=False)
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("the sound or the model was read")
+
+    monkeypatch.setattr("graphmix.synthesizers.program_run.load_sound", fail)
+    monkeypatch.setattr("graphmix.synthesizers.program_run.load_programmer", fail)
+    assert program_sound(path, tmp_path / "out", settings, plots=False)["values"] == first["values"]
+
+
+class Stops(Silent):
+    """Interrupts the refinement."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.refining = step, False
+
+    def phase(self, name: str, total: int | None, done: int = 0) -> None:
+        self.refining = name.endswith("refining")
+
+    def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
+        if self.refining and done >= self.step:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_stopped_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, settings = a_file(tmp_path), ProgramSettings("wavetable", 3, 10)
+    whole = program_sound(path, tmp_path / "whole", settings, plots=False)
+    assert not (tmp_path / "whole" / "unfinished.json").exists()
+    with pytest.raises(KeyboardInterrupt):
+        program_sound(path, tmp_path / "out", settings, plots=False, listener=Stops(6))
+    assert json.loads((tmp_path / "out" / "unfinished.json").read_text())["wavetable"]["stage"] == 1
+    damaged = (tmp_path / "out" / "unfinished.json").read_text()
+    (tmp_path / "out" / "unfinished.json").write_text('{"wavetable": {"stage": 1}}')
+    with pytest.raises(GraphmixError, match=r"unfinished\.json is damaged \(.*\): delete it to begin again"):
+        program_sound(path, tmp_path / "out", settings, plots=False)
+    (tmp_path / "out" / "unfinished.json").write_text(damaged)
+    monkeypatch.setattr("graphmix.synthesizers.programming.random_patches", None)  # candidates are not tried again
+    resumed = program_sound(path, tmp_path / "out", settings, plots=False)
+    assert resumed == whole
+    assert not (tmp_path / "out" / "unfinished.json").exists()
+
+
+def test_a_patch_of_another_version_or_synthesizer_is_refused(tmp_path: Path):
+    graph = SUBTRACTIVE.patch({}, RATE)
+    for change, message in (
+        ({"version": 0}, "the patch was made by version 0 of 'subtractive', and this is 1"),
+        ({"synthesizer": "moog"}, "is no patch of a synthesizer of graphmix"),
+    ):
+        other = graph.clone()
+        other.info = replace(graph.info, provenance={**graph.provenance, **change})
+        save_graph(other, tmp_path / "patch.json")
+        with pytest.raises(GraphmixError, match=message):
+            load_patch(tmp_path / "patch.json")
 
 
 def test_another_sound_or_setting_does_not_go_into_a_folder(tmp_path: Path):
