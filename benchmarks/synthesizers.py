@@ -121,7 +121,7 @@ def mean_patch(synthesizer: Synthesizer, patches: list[dict[str, Any]]) -> dict[
 
 
 def program_again(key: str, sound: Sound, options: argparse.Namespace) -> tuple[list[Programmed], Row]:
-    """The patches of all synthesizers for a sound, and the seconds; goes on from where it was stopped, beside the log."""
+    """The patches of all synthesizers for a sound, and the seconds; resumed from a state beside the log."""
     partial = options.log and options.log.with_suffix(".partial")
     stopped = json.loads(partial.read_text()) if partial and partial.exists() else {}
     known = stopped if stopped.get("key") == key else {}
