@@ -26,6 +26,7 @@ from graphmix.models.effects import Control, EffectModel, build_effect
 from graphmix.models.effects.conv_net import LinearEffect
 from graphmix.models.effects.feedback import FeedbackEffect
 from graphmix.models.effects.grey_box import GreyBoxEffect
+from graphmix.models.effects.recurrent_effect import RecurrentEffect
 from graphmix.progress import Listener, Silent
 
 GUARD_SECONDS = 1.0
@@ -61,6 +62,7 @@ class FitState:
         weights: the current ones.
         optimizer: state of Adam, by tensors.
         looks: looks since the best one.
+        carried: state of a recurrent network after the last part of its segments.
     """
 
     step: int = 0
@@ -71,6 +73,7 @@ class FitState:
     weights: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     looks: int = 0
+    carried: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,8 @@ class _Fit:
         self.model, self.optimizer, self.settings, self.state = model, optimizer, settings, state
         self.training, self.validation, self.listener, self.save = training, validation, listener, save
         self.energy = _energy(training, settings.pre_emphasis)
+        self.segments: tuple[Tensor, Tensor, Tensor] | None = None
+        """That a recurrent network is passing through."""
         self.began = time.perf_counter() - state.seconds
         self.saved = time.monotonic()
 
@@ -233,22 +238,45 @@ class _Fit:
         falling = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share())))
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * falling
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.state.step)
-        context = model.config.window - 1 if isinstance(model, FeedbackEffect) else model.context
-        audio, target, controls = _segments(self.training, settings.batch, context, settings.segment, generator)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(audio, target, controls, context)
+        loss = self._loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         if bool(loss.isfinite()):
             self.optimizer.step()
         return float(loss.detach())
 
-    def _loss(self, audio: Tensor, target: Tensor, controls: Tensor, context: int) -> Tensor:
-        settings, model = self.settings, self.model
+    def _draw(self, number: int, context: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The segments of a step or, of a recurrent network, of all steps through them."""
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
+        return _segments(self.training, self.settings.batch, context, samples, generator)
+
+    def _next_part(self) -> tuple[Tensor, Tensor]:
+        """What a recurrent network makes of the next part of its segments, and the target."""
+        settings, model, state = self.settings, self.model, self.state
+        number, part = divmod(state.step, settings.parts)
+        if part == 0 or self.segments is None:
+            self.segments = self._draw(number, model.context, settings.parts * settings.segment)
+        audio, target, controls = self.segments
+        unit = model.normalized(controls, audio)
+        if part == 0:
+            with torch.no_grad():
+                state.carried = model.run(audio[:, : model.context], unit, model.rest(unit))[1]
+        begin = model.context + part * settings.segment
+        end = begin + settings.segment
+        out, after = model.run(audio[:, begin:end], unit, state.carried)
+        state.carried = tuple(t.detach() for t in after)
+        return out, target[:, begin:end]
+
+    def _loss(self) -> Tensor:
+        settings, model, step = self.settings, self.model, self.state.step
         if isinstance(model, FeedbackEffect):
-            return model.loss(audio, target, controls)
-        out, target = model.respond(audio, controls), target[:, context:]
+            return model.loss(*self._draw(step, model.config.window - 1, settings.segment))
+        if isinstance(model, RecurrentEffect):
+            out, target = self._next_part()
+        else:
+            audio, target, controls = self._draw(step, model.context, settings.segment)
+            out, target = model.respond(audio, controls), target[:, model.context :]
         if settings.loss == "mu_law":
             loss = mu_law_error(prediction=out, target=target)
         elif settings.loss == "level":

@@ -258,7 +258,10 @@ def _load_finished(folder: Path) -> Captured:
 
 
 def _write_checkpoint(path: Path, run: Mapping[str, Any], state: FitState) -> None:
-    groups = {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}
+    carried = {str(i): value for i, value in enumerate(state.carried)}
+    groups = {
+        "weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer, "carried": carried,
+    }  # fmt: skip
     tensors = {f"{g}.{name}": value.contiguous() for g, values in groups.items() for name, value in values.items()}
     head = {"run": run, "step": state.step, "seconds": state.seconds, "looks": state.looks, "history": state.history}
     write_atomically(path, save(tensors, {_HEADER: to_json(finite(head))}))
@@ -275,9 +278,14 @@ def _read_checkpoint(path: Path, run: Mapping[str, Any]) -> FitState | None:
             raise CaptureError(f"{path} belongs to another capture. Delete it, or choose another --out.")
         state = FitState(head["step"], head["seconds"], [tuple(row) for row in head["history"]], looks=head["looks"])
         state.history = [tuple(math.inf if x is None else x for x in row) for row in state.history]  # type: ignore[misc]
+        carried = dict[str, Tensor]()
+        groups = {
+            "weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer, "carried": carried,
+        }  # fmt: skip
         for name, value in tensors.items():
             group, key = name.split(".", 1)
-            {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}[group][key] = value
+            groups[group][key] = value
+        state.carried = tuple(carried[key] for key in sorted(carried, key=int))
     except CaptureError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:

@@ -26,6 +26,8 @@ class CaptureSettings(Table):
         minutes: of training, at most; the learning rate falls with what is nearer to its end.
         batch: segments of a step.
         segment: samples of a segment that count.
+        parts: steps that a recurrent network takes through a segment of so many times the samples, each of which goes
+            on from the state of the one before (truncated backpropagation through time); 1 for the others.
         learning_rate: at the beginning; it falls to a hundredth by half a cosine.
         loss: what is made small: ``esr``, the error of each batch relative to its own energy; ``level``, relative to
             the energy of all recordings; ``mu_law``, the error after mu-law companding.
@@ -43,6 +45,7 @@ class CaptureSettings(Table):
     minutes: float = Field(default=9.0, gt=0)
     batch: int = Field(default=16, ge=1)
     segment: int = Field(default=4096, ge=1)
+    parts: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     loss: Literal["esr", "level", "mu_law"] = "esr"
     pre_emphasis: float = Field(default=PRE_EMPHASIS, ge=0, lt=1)
