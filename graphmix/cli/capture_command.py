@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmix.cli.app import app
+from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
@@ -104,6 +105,7 @@ def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
     say(console, "Play it through the device and record what comes out, from before its beginning to after its end.")
 
 
+@announcing_compilation()
 def _run(
     pairs: "Sequence[Pair]",
     out: Path,
