@@ -63,6 +63,7 @@ class FitState:
         optimizer: state of Adam, by tensors.
         looks: looks since the best one.
         carried: state of a recurrent network after the last part of its segments.
+        chosen: name of the network, if there were several to choose from.
     """
 
     step: int = 0
@@ -74,6 +75,7 @@ class FitState:
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     looks: int = 0
     carried: tuple[Tensor, ...] = ()
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,18 @@ def split(recording: Recording, share: float, names: Sequence[str]) -> tuple[Par
     return part(0, begin - guard), part(begin, begin + length)
 
 
+def build_for(
+    recordings: Sequence[Recording],
+    settings: CaptureSettings,
+    names: Sequence[str] = (),
+    controls: Sequence[Control] | None = None,
+) -> EffectModel:
+    """An untrained network for recordings; the controls range from the smallest to the largest setting if not given."""
+    torch.manual_seed(settings.seed)
+    described = [control.model_dump() for control in (controls or _ranges(recordings, names))]
+    return build_effect({**settings.model, "sample_rate": recordings[0].sample_rate, "controls": described})
+
+
 def fit_effect(
     recordings: Sequence[Recording],
     settings: CaptureSettings,
@@ -124,6 +138,7 @@ def fit_effect(
     listener: Listener | None = None,
     save: Callable[[FitState], None] | None = None,
     controls: Sequence[Control] | None = None,
+    pause: int | None = None,
 ) -> FittedEffect:
     """Train a network on recordings of a device.
 
@@ -131,10 +146,11 @@ def fit_effect(
         recordings: aligned; all at one rate.
         settings: which network and how long.
         names: of the device's controls.
-        state: of an earlier call to resume; a new one if not given.
+        state: of an earlier call to resume, or a starting point; a new one if not given.
         listener: shown the progress.
         save: given the state every 15 seconds.
         controls: their ranges and units; from the smallest to the largest setting if not given.
+        pause: step after which the training stops for now; its state can be resumed.
 
     Raises:
         CaptureError: recordings that are too short.
@@ -143,23 +159,16 @@ def fit_effect(
     listener, state = listener or Silent(), state or FitState()
     parts = [split(recording, settings.validation, names) for recording in recordings]
     training, validation = [part for part, _ in parts], [part for _, part in parts]
-    torch.manual_seed(settings.seed)
-    model = build_effect(
-        {
-            **settings.model,
-            "sample_rate": recordings[0].sample_rate,
-            "controls": [c.model_dump() for c in (controls or _ranges(recordings, names))],
-        }
-    )
+    model = build_for(recordings, settings, names, controls)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     if not state.weights:
         listener.phase("starting point", None)
         initialize(model, [(part.dry, part.wet) for part in training])
     _restore(model, optimizer, state)
-    _Fit(model, optimizer, settings, training, validation, state, listener, save).run()
+    _Fit(model, optimizer, settings, training, validation, state, listener, save).run(pause)
     model.load_state_dict(state.best_weights)
     model.eval().requires_grad_(False)
-    return FittedEffect(model, tuple(_validate(model, [part]) for part in validation), state)
+    return FittedEffect(model, tuple(validation_error(model, [part]) for part in validation), state)
 
 
 def _energy(parts: Sequence[Part], pre_emphasis: float) -> float:
@@ -198,23 +207,24 @@ class _Fit:
         self.began = time.perf_counter() - state.seconds
         self.saved = time.monotonic()
 
-    def run(self) -> None:
-        """To the end of the steps, of the time, or of patience."""
+    def run(self, pause: int | None = None) -> None:
+        """To the end of the steps, of the time, or of patience; or to a step after which it stops for now."""
         settings, state = self.settings, self.state
         if isinstance(self.model, LinearEffect):  # solved in closed form
             self._look(math.inf)
+            self._keep()
             return
         self.listener.phase("training", settings.steps, state.step)
         if isinstance(self.model, GreyBoxEffect) and not state.history:  # training may end worse than its fits
             self._look(math.inf)
         total, count = 0.0, 0
-        while not self._is_over():
+        while not (self._is_over() or state.step == pause):
             loss = self._step()
             total, count = total + loss, count + 1
             state.step += 1
             state.seconds = time.perf_counter() - self.began
             self.listener.progress(state.step, None, loss=loss, **self._shown())
-            if state.step % settings.validate_every == 0 or self._is_over():
+            if state.step % settings.validate_every == 0 or self._is_over() or state.step == pause:
                 self._look(total / count)
                 total, count = 0.0, 0
             if self.save is not None and time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
@@ -223,6 +233,8 @@ class _Fit:
                 self.saved = time.monotonic()
         if not state.best_weights:
             self._look(math.inf)
+        if pause is not None:
+            self._keep()
 
     def _is_over(self) -> bool:
         out_of_patience = 0 < self.settings.patience <= self.state.looks
@@ -292,7 +304,7 @@ class _Fit:
 
     def _look(self, training_loss: float) -> None:
         state = self.state
-        error = _validate(self.model, self.validation)
+        error = validation_error(self.model, self.validation)
         state.history.append((state.step, round(state.seconds, 3), training_loss, error))
         state.looks += 1
         if error < state.best or not state.best_weights:
@@ -349,7 +361,7 @@ def _segments(
 
 
 @torch.no_grad()
-def _validate(model: EffectModel, parts: Sequence[Part]) -> float:
+def validation_error(model: EffectModel, parts: Sequence[Part]) -> float:
     """Error-to-signal ratio over parts, which the model renders from their beginning."""
     model.eval()
     error = energy = 0.0

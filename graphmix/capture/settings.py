@@ -76,9 +76,11 @@ FEATHER = {
 """The small WaveNet of Neural Amp Modeler's own choices."""
 
 _GREY_BOX: dict[str, Any] = {"steps": 6000, "loss": "level", "pre_emphasis": 0.0, "stft": 0.0, "dc": 0.0}
+_RECURRENT: dict[str, Any] = {"batch": 32, "segment": 1024, "parts": 16, "learning_rate": 5e-3}
+_RECURRENT |= {"loss": "level", "pre_emphasis": 0.0, "stft": 0.0}
 DRAFTS: dict[str, CaptureSettings] = {
-    "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
-    "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
+    "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, **_RECURRENT),
+    "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, **_RECURRENT),
     "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
     "feedback": CaptureSettings(model={"model": "feedback"}, batch=64, segment=16, learning_rate=0.02, stft=0.0),
     "grey_box": CaptureSettings(
@@ -99,6 +101,19 @@ DRAFTS: dict[str, CaptureSettings] = {
     "linear": CaptureSettings(model={"model": "linear"}, steps=1, stft=0.0),
 }
 """By the name on the command line; each ends within ten minutes on two threads."""
+
+
+AUTO = ("linear", "grey_box", "multiband")
+"""Networks that do not begin at random, of which ``auto`` trains the best in a short trial."""
+
+
+def presets(model: str, name: Preset = "draft") -> dict[str, CaptureSettings]:
+    """Settings of the networks that a name stands for, by name: those of :data:`AUTO` for ``auto``, else one.
+
+    Raises:
+        KeyError: there is no such network.
+    """
+    return {one: preset(one, name) for one in (AUTO if model == "auto" else (model,))}
 
 
 def preset(model: str, name: Preset = "draft") -> CaptureSettings:
