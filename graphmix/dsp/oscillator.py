@@ -42,6 +42,8 @@ _SAW_TABLE, _FIRST_FRAME = 1, 3
 _CHUNK = 512
 _MOST_OCTAVES = 16.0
 _LN_2 = math.log(2)
+_ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+"""Indices without a sign: the compiled code needs not look whether they count from the end."""
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -100,14 +102,14 @@ def _find_places(phase: np.ndarray, level: np.ndarray, points: int, at: np.ndarr
     for i in range(phase.size):
         place = (phase[i] - np.floor(phase[i])) * points
         index = min(np.int64(place), points - 1)
-        at[i] = level[i] + index
+        at[i] = np.uint64(level[i] + index)
         t[i] = place - index
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _value(table: np.ndarray, at: int, t: float) -> float:
     """A cubic through the two points around a place, whose slopes there are the central differences."""
-    a, b, c, d = table[at], table[at + 1], table[at + 2], table[at + 3]
+    a, b, c, d = table[at], table[at + _ONE], table[at + _TWO], table[at + _THREE]
     p = np.float32(0.5) * (c - a)
     q = a - np.float32(2.5) * b + np.float32(2.0) * c - np.float32(0.5) * d
     r = np.float32(0.5) * (d - a) + np.float32(1.5) * (b - c)
@@ -117,7 +119,7 @@ def _value(table: np.ndarray, at: int, t: float) -> float:
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _slope(table: np.ndarray, at: int, t: float) -> float:
     """Its slope, for a step of one point."""
-    a, b, c, d = table[at], table[at + 1], table[at + 2], table[at + 3]
+    a, b, c, d = table[at], table[at + _ONE], table[at + _TWO], table[at + _THREE]
     p = np.float32(0.5) * (c - a)
     q = a - np.float32(2.5) * b + np.float32(2.0) * c - np.float32(0.5) * d
     r = np.float32(0.5) * (d - a) + np.float32(1.5) * (b - c)
@@ -149,7 +151,7 @@ def _find_frames(
         place[i] = c[_POSITION] + c[_MOVED] * shape[0 if shape.size == 1 else n + i]
         inside = _between(place[i], 0.0, 1.0) * last
         frame = min(np.int64(inside), last - 1)
-        first[i] = at[i] + frame * size
+        first[i] = at[i] + np.uint64(frame * size)
         share[i] = inside - frame
 
 
@@ -161,7 +163,7 @@ def _play_row(
     size = tables.shape[1] // limits.size
     last = frames.size // tables.shape[1] - 1
     steps, phases, laters = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
-    levels, ats, firsts = np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.int64)
+    levels, ats, firsts = np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.uint64), np.empty(_CHUNK, np.uint64)
     ts, us = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
     totals, places, shares = np.empty(_CHUNK, c.dtype), np.empty(_CHUNK, c.dtype), np.empty(_CHUNK, c.dtype)
     for n in range(0, out.size, _CHUNK):
@@ -187,7 +189,7 @@ def _play_row(
             _find_frames(c, shape, n, last, tables.shape[1], at, place, first, share)
             for i in range(count):
                 lower = _value(frames, first[i], t[i])
-                upper = _value(frames, first[i] + tables.shape[1], t[i])
+                upper = _value(frames, first[i] + np.uint64(tables.shape[1]), t[i])
                 total[i] += c[_TABLE] * (lower + share[i] * (upper - lower))
         if c[_PULSE] > 0:
             _find_widths(c, shape, n, phase, place, later)
@@ -206,6 +208,10 @@ def _wave_back(
 ) -> float:
     """Add a wave to the sum of all, and its slopes times its gain; what the gain's gradient is."""
     result = 0.0
+    if gain == 0:
+        for i in range(at.size):
+            result += grad[i] * _value(table, at[i], t[i])
+        return result
     for i in range(at.size):
         value = _value(table, at[i], t[i])
         result += grad[i] * value
@@ -221,13 +227,19 @@ def _table_back(
 ) -> float:  # fmt: skip
     """As :func:`_wave_back` for the two frames around a place, and the gradients of the place."""
     result, gain = 0.0, c[_TABLE]
+    if gain == 0:
+        for i in range(first.size):
+            lower, upper = _value(frames, first[i], t[i]), _value(frames, first[i] + np.uint64(width), t[i])
+            result += grad[i] * (lower + share[i] * (upper - lower))
+            by_place[i] = 0
+        return result
     for i in range(first.size):
-        lower, upper = _value(frames, first[i], t[i]), _value(frames, first[i] + width, t[i])
+        lower, upper = _value(frames, first[i], t[i]), _value(frames, first[i] + np.uint64(width), t[i])
         value = lower + share[i] * (upper - lower)
         result += grad[i] * value
         total[i] += gain * value
         slope = _slope(frames, first[i], t[i])
-        to[i] += gain * (slope + share[i] * (_slope(frames, first[i] + width, t[i]) - slope))
+        to[i] += gain * (slope + share[i] * (_slope(frames, first[i] + np.uint64(width), t[i]) - slope))
         inside = place[i] >= 0 and place[i] <= 1
         by_place[i] = c[_AMPLITUDE] * gain * last * grad[i] * (upper - lower) if inside else 0.0
     return result
@@ -240,6 +252,11 @@ def _pulse_back(
 ) -> float:  # fmt: skip
     """As :func:`_wave_back` for the falling saw of a pulse, and the gradients of the width."""
     result, gain = 0.0, c[_PULSE]
+    if gain == 0:
+        for i in range(at.size):
+            result -= grad[i] * _value(saw, at[i], t[i])
+            by_width[i] = 0
+        return result
     for i in range(at.size):
         value, slope = _value(saw, at[i], t[i]), _slope(saw, at[i], t[i])
         result -= grad[i] * value
@@ -281,7 +298,7 @@ def _back_row(
     points = np.float64(size - 3)
     slopes, speeds = np.empty(grad.size), np.empty(grad.size)
     phases, laters = np.empty(_CHUNK), np.empty(_CHUNK)
-    levels, ats, firsts = np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.int64)
+    levels, ats, firsts = np.empty(_CHUNK, np.int64), np.empty(_CHUNK, np.uint64), np.empty(_CHUNK, np.uint64)
     ts, us = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.float32)
     totals, places, tos = np.empty(_CHUNK, c.dtype), np.empty(_CHUNK, c.dtype), np.empty(_CHUNK, c.dtype)
     ours, shares = np.empty(_CHUNK, c.dtype), np.empty(_CHUNK, c.dtype)
