@@ -215,7 +215,9 @@ class _MovingFilter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, pitch, modulation, settings, kept = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:5]
-        results = [torch.zeros_like(t) if w else t[..., :0] for t, w in zip((x, pitch, modulation), wanted, strict=True)]
+        results = [
+            torch.zeros_like(t) if w else t[..., :0] for t, w in zip((x, pitch, modulation), wanted, strict=True)
+        ]
         to = torch.zeros_like(settings)
         arrays = (x, grad.contiguous(), pitch, modulation, settings), (kept, *results, to)
         _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]))

@@ -32,13 +32,12 @@ SETTINGS = (
 )  # fmt: skip
 """Amplitudes; width of the pulse and place in the frames of the table from 0 to 1, and both for a shape of 1; semitones
 added to the pitch, twice; semitones for a modulation of 1; phase at the start, in periods."""
-_AMPLITUDE, _SINE, _SAW, _PULSE, _TRIANGLE, _TABLE, _WIDTH, _WIDENED, _POSITION, _MOVED, _UP, _TUNE, _VIBRATO, _PHASE = (
-    range(len(SETTINGS))
-)
+_AMPLITUDE, _SINE, _SAW, _PULSE, _TRIANGLE, _TABLE = range(6)
+_WIDTH, _WIDENED, _POSITION, _MOVED, _UP, _TUNE, _VIBRATO, _PHASE = range(6, len(SETTINGS))
 NARROWEST, WIDEST = 0.02, 0.98
 """Limits of a pulse's width."""
 _WAVES = ((_SINE, 0), (_SAW, 1), (_TRIANGLE, 2))
-_SAW_TABLE, _FIRST_FRAME = 1, 3
+_SAW_TABLE = 1
 _CHUNK = 512
 _MOST_OCTAVES = 16.0
 _LN_2 = math.log(2)
@@ -127,7 +126,7 @@ def _slope(table: np.ndarray, at: int, t: float) -> float:
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
-def _between(value: float, low: float, high: float) -> float:
+def _between(value: Any, low: float, high: float) -> Any:
     return min(max(value, low), high)
 
 
@@ -323,9 +322,7 @@ def _back_row(
         for setting, wave in _WAVES:
             to[setting] += c[_AMPLITUDE] * _wave_back(tables[wave], at, t, c[setting], g, total, slope)
         _find_frames(c, shape, n, last, width, at, place, first, share)
-        to[_TABLE] += c[_AMPLITUDE] * _table_back(
-            c, frames, width, last, first, t, place, share, g, total, slope, by
-        )
+        to[_TABLE] += c[_AMPLITUDE] * _table_back(c, frames, width, last, first, t, place, share, g, total, slope, by)
         to[_POSITION] += by.sum()
         to[_MOVED] += _dot(by, form)
         if to_shape.size > 0:

@@ -178,7 +178,7 @@ def _row_back(
     """Gradients; ``to`` are those of velocity and scale. The gate's are not wanted where their array is empty."""
     last = times.size - 1
     status, opened, closed, height, start = int(state[0]), -int(state[1]), -int(state[2]), state[3], state[4]
-    one, owed, n, top = np.ones(1), 0.0, 0, 0.0
+    one, n, top = np.ones(1), 0, 0.0
     while n < grad.size:
         is_open, stop = gate[0 if gate.size == 1 else n] > 0, grad.size
         if gate.size > 1:

@@ -17,7 +17,7 @@ from graphmix.dsp.segments import STATE, added_envelope
 from graphmix.processors.base import State
 from graphmix.processors.generators import CURVE, LEVEL, TIME_RANGE_MS, Generator, add_dry, amplitude, as_signal
 from graphmix.processors.voice import Inlets, Voice
-from graphmix.spec import DB_PER_NEPER, Exponential, NodeType, ParameterSpec
+from graphmix.spec import Exponential, NodeType, ParameterSpec
 
 C4 = -9
 """In semitones above A4: where key tracking leaves a cutoff alone."""

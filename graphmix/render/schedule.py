@@ -227,8 +227,8 @@ def _sort_by_inlet(stage: Stage, stages: Sequence[Stage]) -> tuple[tuple[InletEd
                 if own.any():
                     ends = rows[own] // sender.outlets, targets[own] // stage.inlets
                     whole = len(sender.nodes) == len(nodes) and all(torch.equal(end, nodes) for end in ends)
-                    device = edges.rows.device
-                    result[inlet].append(InletEdges(edges.source, outlet, *(e.to(device) for e in ends), whole))
+                    sent, received = (end.to(edges.rows.device) for end in ends)
+                    result[inlet].append(InletEdges(edges.source, outlet, sent, received, whole))
     return tuple(tuple(own) for own in result)
 
 

@@ -20,7 +20,7 @@ from graphmix.processors.voice import Inlets, Voice
 from graphmix.render.schedule import Plan, Stage
 from graphmix.render.silence import restrict
 
-PART_BYTES = 2**21
+PART_BYTES = 5 * 2**19
 """Of one signal of all notes that are rendered together."""
 
 
@@ -86,7 +86,8 @@ def split(plan: Plan, rack: Rack, samples: int) -> tuple[Plan, ...]:
     """
     if len(find_voices(plan, rack)) < len(plan.stages):
         return (plan,)
-    each = max(1, PART_BYTES // (4 * samples), torch.get_num_threads())
+    threads = torch.get_num_threads()
+    each = threads * max(1, PART_BYTES // (4 * samples * threads))
     if each not in plan.parts:
         plan.parts[each] = _split(plan, each)
     return plan.parts[each]

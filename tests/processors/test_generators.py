@@ -319,7 +319,9 @@ def graph_of_voices(pitch: float) -> MixGraph:
     graph.connect(note, tone, "pitch", "pitch").connect(graph.add("lfo"), both).connect(shape, both)
     graph.connect(both, filter_, 0, "modulation").connect(note, shape, "gate", "gate")
     graph.connect(note, filter_, "pitch", "pitch").connect(shape, amplifier, 0, "control")
-    return graph.chain(graph.add("noise"), tone, filter_, amplifier, graph.add("ring_modulator", wet=0.3), graph.add("out"))
+    return graph.chain(
+        graph.add("noise"), tone, filter_, amplifier, graph.add("ring_modulator", wet=0.3), graph.add("out")
+    )
 
 
 def test_bypassed_generators_are_wires():
