@@ -2,7 +2,8 @@
 
     python benchmarks/peers/torchsynth_voice.py NOTES SECONDS THREADS
 
-Its forward method is without gradients ("not explicitly tested"), so that its output method is called. Answers each line "forward" or "backward" on its input with the seconds that one batch took.
+Answers each line "forward" or "backward" on its input with the seconds that one batch took. Its forward method has no
+gradients (it says that they have not been tested), so that its output method is called.
 """
 
 import sys
