@@ -149,7 +149,7 @@ def _find_frames(
     for i in range(at.size):
         place[i] = c[_POSITION] + c[_MOVED] * shape[0 if shape.size == 1 else n + i]
         inside = _between(place[i], 0.0, 1.0) * last
-        frame = min(np.int64(inside), last - 1)
+        frame = min(int(inside), last - 1)
         first[i] = at[i] + np.uint64(frame * size)
         share[i] = inside - frame
 
