@@ -26,6 +26,10 @@ CORPUS = "music21"
 _DEFAULT_VELOCITY = 0.72
 
 
+class ScoreError(SongError):
+    """One score that cannot be read; others may do."""
+
+
 @dataclass(frozen=True)
 class ScorePart:
     """One part.
@@ -158,7 +162,8 @@ def read_score(file: ScoreFile) -> RealScore:
     """Read one score.
 
     Raises:
-        SongError: it cannot be read, or it has no notes.
+        ScoreError: it cannot be read, or it has no notes.
+        SongError: a package is missing.
     """
     reader = _read_midi if file.path.suffix.casefold() in MIDI_ENDINGS else _read_text
     try:
@@ -167,9 +172,9 @@ def read_score(file: ScoreFile) -> RealScore:
         raise
     except Exception as error:  # both libraries raise whatever their parsers meet
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
-        raise SongError(f"the score {file.path} cannot be read ({reason}).") from None
+        raise ScoreError(f"the score {file.path} cannot be read ({reason}).") from None
     if not any(part.notes for part in score.parts):
-        raise SongError(f"the score {file.path} has no notes.")
+        raise ScoreError(f"the score {file.path} has no notes.")
     return score
 
 
@@ -234,6 +239,7 @@ def _parts_of(stream: Any, music21: Any) -> list[ScorePart]:
         elif length > 0 and not isinstance(element, music21.note.Unpitched | music21.percussion.PercussionChord):
             notes += [(start, length, float(n.pitch.midi), velocity, _goes_on(n)) for n in _single(element)]
     name = str(getattr(stream, "partName", None) or stream.id)
+    name = "melody" if name.isdigit() else name  # music21 numbers parts without a name by where they lie in memory
     found = [ScorePart(name, program, is_drums, tuple(_untied(notes)))]
     if symbols:
         ends = [*(start for start, _ in symbols[1:]), float(stream.highestTime)]
