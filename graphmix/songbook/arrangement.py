@@ -18,7 +18,7 @@ from graphmix.songbook.score import Form, Note
 from graphmix.songbook.scores import ScorePart
 from graphmix.songbook.topology import PlannedTrack
 
-TUNES = ("vocal", "lead", "double", "backing vocal")
+TUNES = ("vocal", "double", "lead", "backing vocal")
 BASSES = ("bass", "sub bass")
 _FREE = ("riser", "blips")
 """Roles that are always composed."""
@@ -50,18 +50,21 @@ def arrange(excerpt: Excerpt, tracks: Sequence[PlannedTrack], seed: tuple[int, .
     """
     parts = [part for part in excerpt.melodic if len(part.notes) >= _FEW]
     pool = _Pool(parts)
-    assigned: list[Assigned] = []
-    tune_of: dict[str, Assigned] = {}
-    for place, track in enumerate(tracks):
-        rng = np.random.default_rng((*seed, place))
+    assigned = [Assigned([], "drums") for _ in tracks]
+    first: dict[str, Assigned] = {}
+    for place in sorted(range(len(tracks)), key=lambda k: (_turn(tracks[k].role), k)):
+        track = tracks[place]
         if track.role not in RANGES:
-            assigned.append(Assigned([], "drums"))
             continue
-        chosen = _choose(excerpt, track, pool, tune_of, rng)
-        if track.role in TUNES:
-            tune_of.setdefault(track.role, chosen)
-        assigned.append(Assigned(_into_range(chosen.notes, track.role), chosen.source))
+        chosen = _choose(excerpt, track, pool, first, np.random.default_rng((*seed, place)))
+        first.setdefault("bass" if track.role in BASSES else track.role, chosen)
+        assigned[place] = Assigned(_into_range(chosen.notes, track.role), chosen.source)
     return assigned
+
+
+def _turn(role: str) -> int:
+    """Singers choose first."""
+    return TUNES.index(role) if role in TUNES else len(TUNES)
 
 
 class _Pool:
@@ -86,13 +89,15 @@ class _Pool:
 
 
 def _choose(
-    excerpt: Excerpt, track: PlannedTrack, pool: _Pool, tune_of: Mapping[str, Assigned], rng: Generator
+    excerpt: Excerpt, track: PlannedTrack, pool: _Pool, first: Mapping[str, Assigned], rng: Generator
 ) -> Assigned:
     role = track.role
     if role in _FREE:
         return Assigned(excerpt.compose(role, rng), "composed")
     if role in TUNES:
-        return _tune(excerpt, track, pool, tune_of, rng)
+        return _tune(excerpt, track, pool, first, rng)
+    if role in BASSES and "bass" in first:  # two instruments, or amplifier and direct signal, of one bass line
+        return Assigned(list(first["bass"].notes), first["bass"].source)
     if role in BASSES and pool.bass is not None:
         return Assigned(list(pool.take(pool.bass).notes), pool.bass.name)
     own = pool.inner(role)
@@ -110,11 +115,11 @@ def _choose(
 
 
 def _tune(
-    excerpt: Excerpt, track: PlannedTrack, pool: _Pool, tune_of: Mapping[str, Assigned], rng: Generator
+    excerpt: Excerpt, track: PlannedTrack, pool: _Pool, first: Mapping[str, Assigned], rng: Generator
 ) -> Assigned:
     """The tune, once; its double; then inner parts, or the tune in thirds."""
-    if track.role == "double" and "vocal" in tune_of:
-        return tune_of["vocal"]
+    if track.role == "double" and "vocal" in first:
+        return first["vocal"]
     if pool.tune is None:
         return Assigned(excerpt.compose(track.role, rng), "composed")
     if track.role == "double":
@@ -126,7 +131,7 @@ def _tune(
     if single:
         part = pool.take(single[0])
         return Assigned(list(part.notes), part.name)
-    if track.role == "lead" and rng.random() < 0.5:
+    if track.role == "lead" and rng.random() < 0.7:
         return Assigned(excerpt.compose("lead", rng), "composed")
     if track.role == "vocal" and track.copy == 0:
         return Assigned(list(pool.tune.notes), f"{pool.tune.name}, doubled")
@@ -155,10 +160,10 @@ def drum_strokes(excerpt: Excerpt, role: str, rng: Generator) -> list[tuple[str,
         role: of :data:`ROLE_PIECES`.
         rng: of what is composed.
     """
-    own = excerpt.drums
     pieces = ROLE_PIECES[role]
-    if own and (role in ("kick", "snare", "hats") or any(KEY_PIECES.get(int(n.pitch)) in pieces for n in own)):
-        return [(piece, n) for n in own if (piece := KEY_PIECES.get(int(n.pitch), "")) in pieces]
+    own = [(piece, n) for n in excerpt.drums if (piece := KEY_PIECES.get(int(n.pitch), "")) in pieces]
+    if own:
+        return own
     notes = excerpt.compose(role, rng)
     by_height = {pitch: k for k, pitch in enumerate(sorted({note.pitch for note in notes}))}
     if role == "hats":

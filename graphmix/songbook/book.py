@@ -47,8 +47,8 @@ def write_songbook(
         material: real scores and samples, in place of what is composed and synthesized; not together with loops.
         progress: called with the number of songs done.
 
-    A song depends on settings, material and index alone: any number of workers, runs and orders gives the same files. A run that
-    is killed leaves complete songs; the next one continues. A worker that dies is replaced.
+    A song depends on settings, material and index alone: any number of workers, runs and orders gives the same files.
+    A run that is killed leaves complete songs; the next one continues. A worker that dies is replaced.
 
     Raises:
         SongError: the folder holds another songbook or cannot be written, a loop cannot be read, or workers keep dying.

@@ -215,6 +215,16 @@ def read_stored(folder: str | Path, effects: Sequence[Processor] = ()) -> Stored
     )
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a song's record says about what it was made of, without its audio.
+
+    Raises:
+        SongError: it is no song of a songbook.
+    """
+    facts = _stored(folder).get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
 def _check_gear(folder: Path, values: Mapping[str, Any], effects: Sequence[Processor]) -> dict[str, Setting]:
     """The captured effect of each track that has one, if those given are the song's own."""
     given = {effect.node_type.name: effect.node_type.source for effect in effects}

@@ -68,7 +68,7 @@ class RealMaterial:
         return next(font for font in self.soundfonts if preset in font.presets)
 
     def draw_score(self, rng: Generator) -> ScoreFile:
-        """A score: first the folder (a composer, a collection), large ones more often, by the logarithm of their size."""
+        """A score: first its folder (a composer, a collection), by the logarithm of its size, so that none prevails."""
         assert self.scores is not None, "a material without scores is composed for"
         folders = sorted(self.scores.files)
         weights = np.log2([1 + len(self.scores.files[folder]) for folder in folders])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from graphmix.songbook.arrangement import TUNES, Assigned, arrange, drum_strokes
+from graphmix.songbook.arrangement import Assigned, arrange, drum_strokes
 from graphmix.songbook.drumkit import Kit, piece_or_spare
 from graphmix.songbook.excerpt import Excerpt, draw_excerpt
 from graphmix.songbook.general_midi import PIECE_KEYS, ROLE_PIECES
@@ -22,7 +22,7 @@ from graphmix.songbook.playing import Audio, faded, play, resampled, widened
 from graphmix.songbook.recording import draw_recording, record
 from graphmix.songbook.roles import MICROPHONES, find_role
 from graphmix.songbook.score import Form, Genre, Note, draw_form
-from graphmix.songbook.scores import read_score
+from graphmix.songbook.scores import RealScore, ScoreFile, read_score
 from graphmix.songbook.settings import SongbookSettings
 from graphmix.songbook.soundfont import PlayedNote, play_preset
 from graphmix.songbook.synth import SYNTH_RATE, Samples
@@ -35,6 +35,7 @@ _LAYER_SHARE = 0.2
 """Tracks that two instruments play together."""
 _VOICE_ALONE, _VOICE_LAYERED = 0.15, 0.45
 """Shares of vocals that the built-in singing voice sings, alone and together with a preset."""
+_SCORE_DRAWS = 3
 _SIDE_DB = -26.0
 """A preset whose side channel is softer than that is mono."""
 _SET_PIECES = tuple(p for role in ("kick", "snare", "hats", "toms", "ride", "crash") for p in ROLE_PIECES[role])
@@ -89,9 +90,7 @@ def make_tracks(
     seeds = _Seeds(settings, index, attempt)
     excerpt, facts = _excerpt(seeds, material, genre, seconds)
     topology = settings.stream("topology", index) if attempt == 0 else seeds.of("topology")
-    planned = draw_topology(
-        np.random.default_rng(topology), settings.min_tracks, settings.max_tracks, material.roles
-    )
+    planned = draw_topology(np.random.default_rng(topology), settings.min_tracks, settings.max_tracks, material.roles)
     drums = _DrumSet.draw(seeds, material)
     if drums.has_microphones:
         planned = {bus: plan_microphones(its) if _is_drums(its) else its for bus, its in planned.items()}
@@ -120,16 +119,14 @@ def _is_drums(tracks: Sequence[PlannedTrack]) -> bool:
     return find_role(tracks[0].role).family == "drums"
 
 
-def _excerpt(
-    seeds: _Seeds, material: RealMaterial, genre: Genre, seconds: float
-) -> tuple[Excerpt, dict[str, Any]]:
+def _excerpt(seeds: _Seeds, material: RealMaterial, genre: Genre, seconds: float) -> tuple[Excerpt, dict[str, Any]]:
     """What the song is arranged from, and where it is from."""
     rng = seeds.rng("excerpt")
     if material.scores is None:
         form = draw_form(rng, genre, seconds)
         return Excerpt((), form, 4, 0, 0), {"bpm": round(form.bpm, 1)}
-    file = material.draw_score(rng)
-    excerpt = draw_excerpt(read_score(file), genre, seconds, rng)
+    file, score = _score(material, rng)
+    excerpt = draw_excerpt(score, genre, seconds, rng)
     facts = {
         "score": file.name,
         "score_digest": file.digest,
@@ -140,6 +137,16 @@ def _excerpt(
         "beats_per_bar": excerpt.beats_per_bar,
     }
     return excerpt, facts
+
+
+def _score(material: RealMaterial, rng: Generator) -> tuple[ScoreFile, RealScore]:
+    """A score; one of a single part is put back a few times, since most of its song would have to be composed."""
+    for _ in range(_SCORE_DRAWS):
+        file = material.draw_score(rng)
+        score = read_score(file)
+        if len(score.parts) > 1:
+            break
+    return file, score
 
 
 def _pitched(
@@ -247,9 +254,8 @@ def _piece(
     facts: dict[str, Any] = {"part": _drum_source(excerpt)}
     kits = material.kits_of(track.role)
     if not kits:
-        notes = [note for _, note in strokes] or [Note(0.0, 0.25, 60.0, 0.8)]
-        notes = [Note(n.beat, n.beats, _voice_pitch(piece, n), n.velocity) for (piece, _), n in zip(strokes, notes)]
-        audio = play(track.role, notes or [Note(0.0, 0.25, 50.0, 0.8)], excerpt.form, rng, SYNTH_RATE)
+        notes = [Note(n.beat, n.beats, _voice_pitch(piece, n), n.velocity) for piece, n in strokes]
+        audio = play(track.role, notes, excerpt.form, rng, SYNTH_RATE)
         return audio, {**facts, "played_by": [{"synthesis": track.role}]}
     own = drums.kit if drums.kit in kits and not track.name.endswith("_sample") and track.copy == 0 else None
     kit = own or kits[int(rng.integers(len(kits)))]

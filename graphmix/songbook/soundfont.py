@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from graphmix.errors import SongError
 from graphmix.songbook.extras import load_extra
 from graphmix.songbook.general_midi import DRUM_BANK, DRUM_CHANNEL, PROGRAM_ROLES
 from graphmix.songbook.playing import Audio
-from graphmix.songbook.synth import SYNTH_RATE
+from graphmix.songbook.synth import SYNTH_RATE, highpass
 
 _GEN_INSTRUMENT, _GEN_SAMPLE = 41, 53
 _GAIN = 0.35
 """Of the synthesizer: dense chords stay below full scale; levels are set afterwards."""
+_LOW_CUT_HZ = 12.0
+"""Waves of some presets have an offset, which no output of an instrument passes on."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def play_preset(soundfont: Soundfont, preset: Preset, notes: Sequence[PlayedNote
         _render(write_float, synth, audio, at, total)
     finally:
         synth.delete()
-    return audio.astype(np.float64)
+    return highpass(audio.astype(np.float64), _LOW_CUT_HZ)
 
 
 def _events(notes: Sequence[PlayedNote], total: int) -> list[tuple[int, bool, PlayedNote]]:
@@ -216,11 +219,10 @@ def _samples_of_presets(tables: Mapping[bytes, bytes]) -> dict[tuple[int, int], 
         }
 
     samples = [
-        amounts(this[1], after[1], inner_bags, inner_generators, _GEN_SAMPLE)
-        for this, after in zip(instruments, instruments[1:], strict=False)
+        amounts(this[1], after[1], inner_bags, inner_generators, _GEN_SAMPLE) for this, after in pairwise(instruments)
     ]
     found = {}
-    for this, after in zip(headers, headers[1:], strict=False):
+    for this, after in pairwise(headers):
         name, program, bank = this[0].split(b"\0")[0].decode("latin-1").strip(), this[1], this[2]
         used = amounts(this[3], after[3], bags, generators, _GEN_INSTRUMENT)
         if its := frozenset().union(*(samples[k] for k in used)):

@@ -43,8 +43,9 @@ def assign(abilities: Mapping[str, Collection[str]]) -> dict[str, Split]:
     Args:
         abilities: name of the instrument -> what it can play.
 
-    Each ability that two instruments have is there in training and test, and with three in validation too. The
-    instruments with the fewest abilities go first, so that those which can do much remain for training.
+    Each ability that two instruments have is there in training and test, and with three in validation too; of
+    many, a split gets its share. The instruments with the fewest abilities go first, so that those which can do much
+    remain for training.
     """
     order = sorted(abilities, key=lambda name: (len(set(abilities[name])), fingerprint(f"instrument {name}")))
     left, found = list(order), dict[str, Split]()
@@ -52,15 +53,10 @@ def assign(abilities: Mapping[str, Collection[str]]) -> dict[str, Split]:
     splits: tuple[Split, ...] = ("test", "valid")
     for split in splits:
         for ability in sorted(count, key=lambda a: (count[a], a)):
-            if count[ability] >= _MINIMUM[split] and not any(
-                ability in abilities[name] for name, its in found.items() if its == split
-            ):
-                _move(split, [name for name in left if ability in abilities[name]], left, found, abilities)
-        wanted = round(SHARES[split] * len(order))
-        for name in sorted(left, key=lambda name: fingerprint(f"share {name}")):
-            if sum(its == split for its in found.values()) >= wanted:
-                break
-            _move(split, [name], left, found, abilities)
+            wanted = max(1, round(SHARES[split] * count[ability])) if count[ability] >= _MINIMUM[split] else 0
+            while sum(its == split and ability in abilities[name] for name, its in found.items()) < wanted:
+                if not _move(split, [name for name in left if ability in abilities[name]], left, found, abilities):
+                    break
     return {name: found.get(name, "train") for name in abilities}
 
 
@@ -70,11 +66,12 @@ def _move(
     left: list[str],
     found: dict[str, Split],
     abilities: Mapping[str, Collection[str]],
-) -> None:
-    """Give a split the first candidate that training can spare."""
+) -> bool:
+    """Give a split the first candidate that training can spare, if there is one."""
     for name in candidates:
         others = {a for other in left if other != name for a in abilities[other]}
         if set(abilities[name]) <= others:
             found[name] = split
             left.remove(name)
-            return
+            return True
+    return False
