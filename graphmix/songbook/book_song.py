@@ -20,7 +20,7 @@ from graphmix.songbook.effects import Setting, draw_gear
 from graphmix.songbook.features import frame_levels
 from graphmix.songbook.loops import LoopLibrary, cut_loop
 from graphmix.songbook.material import RealMaterial
-from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session
+from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session, render_whole
 from graphmix.songbook.playing import Audio, play
 from graphmix.songbook.real_song import RealTracks, make_tracks
 from graphmix.songbook.roles import ROLES, Role, find_role
@@ -130,6 +130,7 @@ def _real_song(
             rejected.append(f"unreadable: {error}")
             continue
         song = _mixed_song(settings, index, genre.name, tracks, effects)
+        song = replace(song, mixed=render_whole(song.session, song.mixed))
         reason = why_rejected(song.session.stems, song.mixed.mix, settings.sample_rate)
         if reason is None:
             return replace(song, facts={"seconds": seconds, **song.facts, "rejected": rejected})
