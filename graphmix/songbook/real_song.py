@@ -225,8 +225,8 @@ class _DrumSet:
         for role in (role for role in ROLE_PIECES if role in roles):
             strokes = drum_strokes(excerpt, role, seeds.rng("score", *_number(role)))
             pieces |= _sound(self.kit, self.choice, strokes, excerpt, hand, rng, length)
-        heard = {piece: sound for piece, sound in pieces.items() if piece in _SET_PIECES}
-        audio = record_drums(heard, [tracks[k] for k in places], draw_setup(rng), rng)
+        of_set = {piece: sound for piece, sound in pieces.items() if piece in _SET_PIECES}
+        audio = record_drums(of_set, [tracks[k] for k in places], draw_setup(rng), rng)
         facts = {"part": _drum_source(excerpt), "played_by": [{"kit": self.kit.name}], "microphone": True}
         return {k: (a, dict(facts)) for k, a in zip(places, audio, strict=True)}
 
