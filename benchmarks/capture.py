@@ -35,7 +35,7 @@ from step import cpu_name
 
 from graphmix.audio import read_audio, write_audio
 from graphmix.audio.files import read_info
-from graphmix.capture import Pair, capture, capture_signal, load_pair, preset
+from graphmix.capture import Pair, capture, capture_signal, load_pair, presets
 from graphmix.capture.fit import split
 from graphmix.capture.settings import DRAFTS
 from graphmix.models.effects import EffectModel
@@ -89,7 +89,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="play the test signal through the devices")
     parser.add_argument("--read", type=Path, metavar="JSONL", help="print what was captured before")
-    parser.add_argument("--models", nargs="+", default=["grey_box"], choices=list(DRAFTS))
+    parser.add_argument("--models", nargs="+", default=["grey_box"], choices=["auto", *DRAFTS])
     parser.add_argument("--only", nargs="+", metavar="DEVICE", help="not all of the folder")
     parser.add_argument("--two-controls", action="store_true", help="the device with two controls")
     parser.add_argument("--minutes", type=float, help="of training at most; the draft's if not given")
@@ -132,7 +132,8 @@ def _two_controls_file(folder: Path, settings: Settings) -> Path:
 
 def _capture(pairs: Sequence[Pair], model: str, arguments: argparse.Namespace) -> tuple[EffectModel, Row]:
     changes = {"minutes": arguments.minutes, "steps": arguments.steps, "seed": arguments.seed}
-    settings = preset(model).model_copy(update={key: value for key, value in changes.items() if value is not None})
+    changes = {key: value for key, value in changes.items() if value is not None}
+    settings = {name: one.model_copy(update=changes) for name, one in presets(model).items()}
     out = Path(tempfile.mkdtemp())
     try:
         captured = capture(pairs, out, settings, plots=False)
@@ -162,7 +163,7 @@ def _controls(arguments: argparse.Namespace) -> Iterable[Row]:
             errors[kind] = []
             for settings in group:
                 recording = load_pair(dry, _two_controls_file(folder, settings), settings)
-                part = split(recording, preset(name).validation, list(settings))[1]
+                part = split(recording, next(iter(presets(name).values())).validation, list(settings))[1]
                 with torch.no_grad():
                     error = model(part.dry, part.controls[None]) - part.wet
                 errors[kind].append(float(error.square().sum() / part.wet.square().sum()))

@@ -6,9 +6,10 @@
 The networks have random weights. Rendering: a standard WaveNet and an LSTM of 16 units, mono at 48 kHz, without
 gradients, one track and 16 at once; as nodes, through the processor of a graph (tracks of one signal left and right).
 A WaveNet's track is split in time, so that one alone has both threads: "in blocks" gives it 2,048 samples at a time, as
-a live signal comes, which are too few to split. Training: one step (forward, squared error, backward, Adam) on 16
-segments of 8,192 outputs, on the same weights, inputs and targets, both in turn; the largest difference of the first
-outputs is printed. It needs the package ``neural-amp-modeler``; without it, that part is left out.
+a live signal comes, which are too few to split, and "on one thread" is what a track costs. GFLOP/s are two operations
+for each weight and sample. Training: one step (forward, squared error, backward, Adam) on 16 segments of 8,192 outputs,
+on the same weights, inputs and targets, both in turn; the largest difference of the first outputs is printed.
+It needs the package ``neural-amp-modeler``; without it, that part is left out.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from peers.contest import versions
 from step import cpu_name
 from torch import Tensor
 
+from graphmix.dsp.threads import at_most
 from graphmix.models.effects import CapturedEffect, EffectModel
 from graphmix.models.effects.nam import save_nam
 from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
@@ -85,7 +87,11 @@ def rendering(model: EffectModel, seconds: float, repeats: int) -> dict[str, flo
             f"{rows} as nodes": lambda: node(stereo[:rows], none[:rows]),
         }
 
-    taken = in_turn(jobs(1) | jobs(NODES), repeats)
+    def alone() -> None:
+        with at_most(1):
+            model(audio[:1])
+
+    taken = in_turn(jobs(1) | jobs(NODES) | {"1 on one thread": alone}, repeats)
     return {name: int(name.split()[0]) * seconds / value for name, value in taken.items()}
 
 
@@ -146,9 +152,10 @@ def measure(seconds: float, repeats: int, threads: int) -> dict[str, Any]:
     """All numbers."""
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    result: dict[str, Any] = {"render": {}, "train": {}}
+    result: dict[str, Any] = {"render": {}, "weights": {}, "train": {}}
     for name, model in networks().items():
         result["render"][name] = rendering(model, seconds, repeats)
+        result["weights"][name] = sum(value.numel() for value in model.parameters())
     result["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if importlib.util.find_spec("nam") is not None:
         for name, model in networks().items():
@@ -158,11 +165,14 @@ def measure(seconds: float, repeats: int, threads: int) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> None:
     """Tables of Markdown."""
-    print("| times real time | one track | 16 tracks, sum | ratio |\n|---|---|---|---|")
+    print("| times real time | one track | 16 tracks, sum | ratio | GFLOP/s of 16 |\n|---|---|---|---|---|")
     for name, values in result["render"].items():
         for kind in ("whole", "in blocks", "as nodes"):
             one, many = values[f"1 {kind}"], values[f"{NODES} {kind}"]
-            print(f"| {name}, {kind} | {one:.1f} | {many:.1f} | {many / one:.2f} |")
+            speed = 2 * result["weights"][name] * RATE * many / 1e9
+            print(f"| {name}, {kind} | {one:.1f} | {many:.1f} | {many / one:.2f} | {speed:.0f} |")
+        one, many = values["1 on one thread"], values[f"{NODES} as nodes"]
+        print(f"| {name}, one track on one thread, 16 nodes on all | {one:.1f} | {many:.1f} | {many / one:.2f} | |")
     if result["train"]:
         print("\n| step | graphmix, ms | neural-amp-modeler, ms | ratio | largest difference |\n|---|---|---|---|---|")
     for name, values in result["train"].items():

@@ -1,13 +1,15 @@
 """Synthesizers: speed of a batch of notes, aliases, and how near programming comes to sounds.
 
-    python benchmarks/synthesizers.py speed
+    python benchmarks/synthesizers.py speed --torchsynth OTHER/bin/python
     python benchmarks/synthesizers.py program --sounds 4 --candidates 100 --steps 200 --log program.jsonl
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
     python benchmarks/synthesizers.py prune --sounds 50 --steps 60
     python benchmarks/synthesizers.py models PATCHES --models separate joint_encoder joint_decoder
 
-*speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats.
+*speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats. With
+--torchsynth PYTHON also the voice of torchsynth 1.0.2 in its own environment, in turn with the same voice as a graph
+(``pip install torch "pytorch-lightning<1.9" "setuptools<81" torchsynth==1.0.2`` there).
 
 *program*: sounds of patches that no candidate is drawn from (other seeds), each of them imitated by all synthesizers.
 Distances (log-spectral, dB, see graphmix.synthesizers.sounds) of the nearest candidate, of a random one, of the mean
@@ -41,6 +43,7 @@ from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
 from torch_geometric.data import Batch
+from voice import in_turn, make_batch
 
 from graphmix.io import write_json
 from graphmix.models.synthesizers import load_programmer
@@ -62,9 +65,10 @@ CANDIDATE_SEED, SOUND_SEED = 0, 1000
 Row = dict[str, Any]
 
 
-def median(action: Callable[[], object], repeats: int) -> float:
+def median(action: Callable[[], object], repeats: int, warm: bool = True) -> float:
     """Seconds of an action, after one that is not measured."""
-    action()
+    if warm:
+        action()
     times = []
     for _ in range(repeats):
         begun = perf_counter()
@@ -76,7 +80,6 @@ def median(action: Callable[[], object], repeats: int) -> float:
 def speed(options: argparse.Namespace, console: Console) -> None:
     """Seconds of one batch, and how many times as fast as all of its notes one after the other, and as one of them."""
     renderer = Renderer(Rack.generators(RATE))
-    samples = round(SECONDS * RATE)
     table = make_table(
         f"{NOTES} notes of {SECONDS:.0f} s, {torch.get_num_threads()} threads, medians of {options.repeats}",
         ["synthesizer", "", "s", "times real time, all notes", "each in one batch"],
@@ -84,22 +87,38 @@ def speed(options: argparse.Namespace, console: Console) -> None:
     for synthesizer in SYNTHESIZERS.values():
         patches = random_patches(synthesizer, NOTES, SOUND_SEED)
         graphs = [synthesizer.patch(v, RATE, pitch=40.0 + i % 40) for i, v in enumerate(patches)]
-        batch = Batch.from_data_list(graphs)
-
-        def forward(batch: Any = batch) -> None:
-            with torch.no_grad():
-                renderer(batch, torch.zeros(0, 2, samples))
-
-        def backward(batch: Any = batch) -> None:
-            graph = batch.clone()
-            graph.params = {name: values.clone().requires_grad_() for name, values in batch.params.items()}
-            renderer(graph, torch.zeros(0, 2, samples)).square().mean().backward()
-
-        for name, action in (("forward", forward), ("with backward", backward)):
+        for name, action in speed_actions(renderer, Batch.from_data_list(graphs)).items():
             seconds = median(action, options.repeats)
             rates = [f"{SECONDS * count / seconds:.1f}" for count in (NOTES, 1)]
-            table.add_row(synthesizer.name, name, f"{seconds:.2f}", *rates)
+            table.add_row(synthesizer.name, name, f"{seconds:.3f}", *rates)
     console.print(table)
+    if options.torchsynth is None:
+        return
+    batch = make_batch(renderer.rack, NOTES)
+    timed = {
+        name: lambda action=action: median(action, 1, warm=False)
+        for name, action in speed_actions(renderer, batch).items()
+    }
+    table = make_table(f"the voice of torchsynth, {NOTES} notes, in turn", ["", "here / s", "torchsynth / s", "ratio"])
+    for name, (ours, theirs) in in_turn(timed, options.torchsynth, NOTES, SECONDS, options.repeats).items():
+        table.add_row(name, f"{ours:.3f}", f"{theirs:.3f}", f"{theirs / ours:.2f}")
+    console.print(table)
+
+
+def speed_actions(renderer: Renderer, batch: Any) -> dict[str, Callable[[], None]]:
+    """Rendering of a batch, and with gradients of all parameters."""
+    silence = torch.zeros(0, 2, round(SECONDS * RATE))
+
+    def forward() -> None:
+        with torch.no_grad():
+            renderer(batch, silence)
+
+    def backward() -> None:
+        graph = batch.clone()
+        graph.params = {name: values.clone().requires_grad_() for name, values in batch.params.items()}
+        renderer(graph, silence).square().mean().backward()
+
+    return {"forward": forward, "with backward": backward}
 
 
 def make_sounds(synthesizer: Synthesizer, count: int, seconds: float = 1.5) -> list[Sound]:
@@ -325,6 +344,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, help="as the machine has, if not given")
     parser.add_argument("--log", type=Path, help="append a line of JSON for each sound; resumed from")
+    parser.add_argument("--torchsynth", type=Path, help="python of an environment with torchsynth 1.0.2, for speed")
     parser.add_argument("--read", type=Path, help="only print the table of such a log")
     options = parser.parse_args()
     if options.what in ("notes", "models") and options.folder is None:

@@ -8,4 +8,5 @@ from .run import Pair as Pair
 from .run import capture as capture
 from .settings import CaptureSettings as CaptureSettings
 from .settings import preset as preset
+from .settings import presets as presets
 from .signal import capture_signal as capture_signal

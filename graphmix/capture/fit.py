@@ -26,6 +26,7 @@ from graphmix.models.effects import Control, EffectModel, build_effect
 from graphmix.models.effects.conv_net import LinearEffect
 from graphmix.models.effects.feedback import FeedbackEffect
 from graphmix.models.effects.grey_box import GreyBoxEffect
+from graphmix.models.effects.recurrent_effect import RecurrentEffect
 from graphmix.progress import Listener, Silent
 
 GUARD_SECONDS = 1.0
@@ -61,6 +62,8 @@ class FitState:
         weights: the current ones.
         optimizer: state of Adam, by tensors.
         looks: looks since the best one.
+        carried: state of a recurrent network after the last part of its segments.
+        chosen: name of the network, if there were several to choose from.
     """
 
     step: int = 0
@@ -71,6 +74,8 @@ class FitState:
     weights: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     looks: int = 0
+    carried: tuple[Tensor, ...] = ()
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,18 @@ def split(recording: Recording, share: float, names: Sequence[str]) -> tuple[Par
     return part(0, begin - guard), part(begin, begin + length)
 
 
+def build_for(
+    recordings: Sequence[Recording],
+    settings: CaptureSettings,
+    names: Sequence[str] = (),
+    controls: Sequence[Control] | None = None,
+) -> EffectModel:
+    """An untrained network for recordings; the controls range from the smallest to the largest setting if not given."""
+    torch.manual_seed(settings.seed)
+    described = [control.model_dump() for control in (controls or _ranges(recordings, names))]
+    return build_effect({**settings.model, "sample_rate": recordings[0].sample_rate, "controls": described})
+
+
 def fit_effect(
     recordings: Sequence[Recording],
     settings: CaptureSettings,
@@ -121,6 +138,7 @@ def fit_effect(
     listener: Listener | None = None,
     save: Callable[[FitState], None] | None = None,
     controls: Sequence[Control] | None = None,
+    pause: int | None = None,
 ) -> FittedEffect:
     """Train a network on recordings of a device.
 
@@ -128,10 +146,11 @@ def fit_effect(
         recordings: aligned; all at one rate.
         settings: which network and how long.
         names: of the device's controls.
-        state: of an earlier call to resume; a new one if not given.
+        state: of an earlier call to resume, or a starting point; a new one if not given.
         listener: shown the progress.
         save: given the state every 15 seconds.
         controls: their ranges and units; from the smallest to the largest setting if not given.
+        pause: step after which the training stops for now; its state can be resumed.
 
     Raises:
         CaptureError: recordings that are too short.
@@ -140,23 +159,16 @@ def fit_effect(
     listener, state = listener or Silent(), state or FitState()
     parts = [split(recording, settings.validation, names) for recording in recordings]
     training, validation = [part for part, _ in parts], [part for _, part in parts]
-    torch.manual_seed(settings.seed)
-    model = build_effect(
-        {
-            **settings.model,
-            "sample_rate": recordings[0].sample_rate,
-            "controls": [c.model_dump() for c in (controls or _ranges(recordings, names))],
-        }
-    )
+    model = build_for(recordings, settings, names, controls)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     if not state.weights:
         listener.phase("starting point", None)
         initialize(model, [(part.dry, part.wet) for part in training])
     _restore(model, optimizer, state)
-    _Fit(model, optimizer, settings, training, validation, state, listener, save).run()
+    _Fit(model, optimizer, settings, training, validation, state, listener, save).run(pause)
     model.load_state_dict(state.best_weights)
     model.eval().requires_grad_(False)
-    return FittedEffect(model, tuple(_validate(model, [part]) for part in validation), state)
+    return FittedEffect(model, tuple(validation_error(model, [part]) for part in validation), state)
 
 
 def _energy(parts: Sequence[Part], pre_emphasis: float) -> float:
@@ -190,26 +202,29 @@ class _Fit:
         self.model, self.optimizer, self.settings, self.state = model, optimizer, settings, state
         self.training, self.validation, self.listener, self.save = training, validation, listener, save
         self.energy = _energy(training, settings.pre_emphasis)
+        self.segments: tuple[Tensor, Tensor, Tensor] | None = None
+        """That a recurrent network is passing through."""
         self.began = time.perf_counter() - state.seconds
         self.saved = time.monotonic()
 
-    def run(self) -> None:
-        """To the end of the steps, of the time, or of patience."""
+    def run(self, pause: int | None = None) -> None:
+        """To the end of the steps, of the time, or of patience; or to a step after which it stops for now."""
         settings, state = self.settings, self.state
         if isinstance(self.model, LinearEffect):  # solved in closed form
             self._look(math.inf)
+            self._keep()
             return
         self.listener.phase("training", settings.steps, state.step)
         if isinstance(self.model, GreyBoxEffect) and not state.history:  # training may end worse than its fits
             self._look(math.inf)
         total, count = 0.0, 0
-        while not self._is_over():
+        while not (self._is_over() or state.step == pause):
             loss = self._step()
             total, count = total + loss, count + 1
             state.step += 1
             state.seconds = time.perf_counter() - self.began
             self.listener.progress(state.step, None, loss=loss, **self._shown())
-            if state.step % settings.validate_every == 0 or self._is_over():
+            if state.step % settings.validate_every == 0 or self._is_over() or state.step == pause:
                 self._look(total / count)
                 total, count = 0.0, 0
             if self.save is not None and time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
@@ -218,6 +233,8 @@ class _Fit:
                 self.saved = time.monotonic()
         if not state.best_weights:
             self._look(math.inf)
+        if pause is not None:
+            self._keep()
 
     def _is_over(self) -> bool:
         out_of_patience = 0 < self.settings.patience <= self.state.looks
@@ -233,22 +250,45 @@ class _Fit:
         falling = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share())))
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * falling
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + self.state.step)
-        context = model.config.window - 1 if isinstance(model, FeedbackEffect) else model.context
-        audio, target, controls = _segments(self.training, settings.batch, context, settings.segment, generator)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(audio, target, controls, context)
+        loss = self._loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         if bool(loss.isfinite()):
             self.optimizer.step()
         return float(loss.detach())
 
-    def _loss(self, audio: Tensor, target: Tensor, controls: Tensor, context: int) -> Tensor:
-        settings, model = self.settings, self.model
+    def _draw(self, number: int, context: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The segments of a step or, of a recurrent network, of all steps through them."""
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
+        return _segments(self.training, self.settings.batch, context, samples, generator)
+
+    def _next_part(self) -> tuple[Tensor, Tensor]:
+        """What a recurrent network makes of the next part of its segments, and the target."""
+        settings, model, state = self.settings, self.model, self.state
+        number, part = divmod(state.step, settings.parts)
+        if part == 0 or self.segments is None:
+            self.segments = self._draw(number, model.context, settings.parts * settings.segment)
+        audio, target, controls = self.segments
+        unit = model.normalized(controls, audio)
+        if part == 0:
+            with torch.no_grad():
+                state.carried = model.run(audio[:, : model.context], unit, model.rest(unit))[1]
+        begin = model.context + part * settings.segment
+        end = begin + settings.segment
+        out, after = model.run(audio[:, begin:end], unit, state.carried)
+        state.carried = tuple(t.detach() for t in after)
+        return out, target[:, begin:end]
+
+    def _loss(self) -> Tensor:
+        settings, model, step = self.settings, self.model, self.state.step
         if isinstance(model, FeedbackEffect):
-            return model.loss(audio, target, controls)
-        out, target = model.respond(audio, controls), target[:, context:]
+            return model.loss(*self._draw(step, model.config.window - 1, settings.segment))
+        if isinstance(model, RecurrentEffect):
+            out, target = self._next_part()
+        else:
+            audio, target, controls = self._draw(step, model.context, settings.segment)
+            out, target = model.respond(audio, controls), target[:, model.context :]
         if settings.loss == "mu_law":
             loss = mu_law_error(prediction=out, target=target)
         elif settings.loss == "level":
@@ -264,7 +304,7 @@ class _Fit:
 
     def _look(self, training_loss: float) -> None:
         state = self.state
-        error = _validate(self.model, self.validation)
+        error = validation_error(self.model, self.validation)
         state.history.append((state.step, round(state.seconds, 3), training_loss, error))
         state.looks += 1
         if error < state.best or not state.best_weights:
@@ -321,7 +361,7 @@ def _segments(
 
 
 @torch.no_grad()
-def _validate(model: EffectModel, parts: Sequence[Part]) -> float:
+def validation_error(model: EffectModel, parts: Sequence[Part]) -> float:
     """Error-to-signal ratio over parts, which the model renders from their beginning."""
     model.eval()
     error = energy = 0.0

@@ -182,7 +182,7 @@ def _set_last_filters(model: GreyBoxEffect, excerpts: Excerpts, branches: int) -
 def _gain(model: GreyBoxEffect, audio: Tensor) -> Tensor:
     start = torch.zeros(1, 1, dtype=audio.dtype)
     curve, times = model.level_curve[None], model.times[None]
-    return model._gains(audio[None], start, curve, times)[0][0]
+    return model.dynamic_gains(audio[None], start, curve, times)[0][0]
 
 
 Dynamics = tuple[tuple[float, float], NDArray[np.float64]]

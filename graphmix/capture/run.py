@@ -20,10 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
+from graphmix.capture.choice import choose_network
 from graphmix.capture.fit import FitState, FittedEffect, fit_effect, split
 from graphmix.capture.losses import esr, esr_by_level, mean_error_ratio
 from graphmix.capture.recording import CaptureError, Recording, check_controls, load_pair
-from graphmix.capture.settings import CaptureSettings
+from graphmix.capture.settings import CaptureSettings, presets
 from graphmix.errors import GraphmixError
 from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
 from graphmix.models.effects import EffectModel, load_effect, save_effect, save_nam
@@ -66,7 +67,7 @@ class Captured:
 def capture(
     pairs: Sequence[Pair],
     out: str | Path,
-    settings: CaptureSettings | None = None,
+    settings: CaptureSettings | Mapping[str, CaptureSettings] | None = None,
     *,
     gear: Mapping[str, Any] | None = None,
     latency: int | None = None,
@@ -80,12 +81,13 @@ def capture(
     Args:
         pairs: recordings; with several settings of its controls they make one model with controls.
         out: output folder.
-        settings: the draft of an LSTM by default; see :func:`graphmix.capture.settings.preset`.
+        settings: of a network, or of several by name, of which the best in a short trial is trained; the drafts
+            of ``auto`` by default (:func:`graphmix.capture.settings.presets`).
         gear: metadata for a ``.nam`` file: ``name``, ``gear_make``, ``gear_model``, ``gear_type``, ``tone_type``, …
         latency: samples by which wet lies behind dry; measured if not given.
         channel: the one that is learned of recordings with two, 1 or 2.
         listener: shown the progress.
-        on_notice: given each sentence on the recordings, before the training begins.
+        on_notice: given each sentence on the recordings and on the choice of a network, before the training begins.
         plots: draw pictures.
 
     Raises:
@@ -94,11 +96,13 @@ def capture(
         RunError: an output folder that holds something else.
         FolderBusyError: another process is at work in the folder.
     """
-    settings, listener, folder = settings or CaptureSettings(), listener or Silent(), Path(out)
+    listener, folder = listener or Silent(), Path(out)
+    settings = presets("auto") if settings is None else settings
+    candidates = {"": settings} if isinstance(settings, CaptureSettings) else dict(settings)
     if not pairs:
         raise CaptureError("there is no pair of recordings; give a dry and a wet file.")
     check_metadata(gear or {})
-    run: dict[str, Any] = {"pairs": [_describe(pair) for pair in pairs], "settings": settings.model_dump(mode="json")}
+    run: dict[str, Any] = {"pairs": [_describe(pair) for pair in pairs], "settings": _merged(list(candidates.values()))}
     if latency is not None:
         run["latency"] = latency
     if channel is not None:
@@ -121,8 +125,19 @@ def capture(
         def keep(state: FitState) -> None:
             _write_checkpoint(folder / CHECKPOINT, run, state)
 
-        fitted = fit_effect(recordings, settings, names, state=state, listener=listener, save=keep)
-        return _finish(folder, recordings, names, settings, fitted, gear or {}, listener, plots)
+        if state is None and len(candidates) > 1:
+            state, errors = choose_network(recordings, candidates, names, listener=listener)
+            keep(state)
+            if on_notice is not None:
+                on_notice(_choice(state.chosen, errors))
+        chosen = candidates[state.chosen] if state is not None and state.chosen else next(iter(candidates.values()))
+        fitted = fit_effect(recordings, chosen, names, state=state, listener=listener, save=keep)
+        return _finish(folder, recordings, names, chosen, fitted, gear or {}, listener, plots)
+
+
+def _choice(chosen: str, errors: Mapping[str, float]) -> str:
+    found = ", ".join(f"{name} {error:.2g}" for name, error in errors.items())
+    return f"{chosen} is trained on, the closest to the device after a trial (error-to-signal ratios: {found})."
 
 
 def _notices(recordings: Sequence[Recording]) -> list[str]:
@@ -138,6 +153,13 @@ def _describe(pair: Pair) -> dict[str, Any]:
     except OSError as error:
         raise CaptureError(f"cannot read {error.filename}: {error.strerror}.") from None
     return {**files, "controls": dict(pair.controls)}
+
+
+def _merged(candidates: Sequence[CaptureSettings]) -> dict[str, Any]:
+    """Settings of all candidates: one value where they agree, else a list of theirs."""
+    tables = [settings.model_dump(mode="json") for settings in candidates]
+    columns = {key: [table[key] for table in tables] for key in tables[0]}
+    return {key: values[0] if all(v == values[0] for v in values) else values for key, values in columns.items()}
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
@@ -258,9 +280,13 @@ def _load_finished(folder: Path) -> Captured:
 
 
 def _write_checkpoint(path: Path, run: Mapping[str, Any], state: FitState) -> None:
-    groups = {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}
+    carried = {str(i): value for i, value in enumerate(state.carried)}
+    groups = {
+        "weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer, "carried": carried,
+    }  # fmt: skip
     tensors = {f"{g}.{name}": value.contiguous() for g, values in groups.items() for name, value in values.items()}
     head = {"run": run, "step": state.step, "seconds": state.seconds, "looks": state.looks, "history": state.history}
+    head["chosen"] = state.chosen
     write_atomically(path, save(tensors, {_HEADER: to_json(finite(head))}))
 
 
@@ -274,10 +300,16 @@ def _read_checkpoint(path: Path, run: Mapping[str, Any]) -> FitState | None:
         if head["run"] != json.loads(to_json(run)):
             raise CaptureError(f"{path} belongs to another capture. Delete it, or choose another --out.")
         state = FitState(head["step"], head["seconds"], [tuple(row) for row in head["history"]], looks=head["looks"])
+        state.chosen = head["chosen"]
         state.history = [tuple(math.inf if x is None else x for x in row) for row in state.history]  # type: ignore[misc]
+        carried = dict[str, Tensor]()
+        groups = {
+            "weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer, "carried": carried,
+        }  # fmt: skip
         for name, value in tensors.items():
             group, key = name.split(".", 1)
-            {"weights": state.weights, "best": state.best_weights, "optimizer": state.optimizer}[group][key] = value
+            groups[group][key] = value
+        state.carried = tuple(carried[key] for key in sorted(carried, key=int))
     except CaptureError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:

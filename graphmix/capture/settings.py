@@ -26,6 +26,8 @@ class CaptureSettings(Table):
         minutes: of training, at most; the learning rate falls with what is nearer to its end.
         batch: segments of a step.
         segment: samples of a segment that count.
+        parts: steps that a recurrent network takes through a segment of so many times the samples, each of which goes
+            on from the state of the one before (truncated backpropagation through time); 1 for the others.
         learning_rate: at the beginning; it falls to a hundredth by half a cosine.
         loss: what is made small: ``esr``, the error of each batch relative to its own energy; ``level``, relative to
             the energy of all recordings; ``mu_law``, the error after mu-law companding.
@@ -43,6 +45,7 @@ class CaptureSettings(Table):
     minutes: float = Field(default=9.0, gt=0)
     batch: int = Field(default=16, ge=1)
     segment: int = Field(default=4096, ge=1)
+    parts: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     loss: Literal["esr", "level", "mu_law"] = "esr"
     pre_emphasis: float = Field(default=PRE_EMPHASIS, ge=0, lt=1)
@@ -73,9 +76,11 @@ FEATHER = {
 """The small WaveNet of Neural Amp Modeler's own choices."""
 
 _GREY_BOX: dict[str, Any] = {"steps": 6000, "loss": "level", "pre_emphasis": 0.0, "stft": 0.0, "dc": 0.0}
+_RECURRENT: dict[str, Any] = {"batch": 32, "segment": 1024, "parts": 16, "learning_rate": 5e-3}
+_RECURRENT |= {"loss": "level", "pre_emphasis": 0.0, "stft": 0.0}
 DRAFTS: dict[str, CaptureSettings] = {
-    "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, learning_rate=8e-3),
-    "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, learning_rate=8e-3),
+    "lstm": CaptureSettings(model={"model": "lstm", "hidden": 24}, **_RECURRENT),
+    "gru": CaptureSettings(model={"model": "gru", "hidden": 24, "skip": True}, **_RECURRENT),
     "wavenet": CaptureSettings(model=FEATHER, batch=8, segment=8192),
     "feedback": CaptureSettings(model={"model": "feedback"}, batch=64, segment=16, learning_rate=0.02, stft=0.0),
     "grey_box": CaptureSettings(
@@ -96,6 +101,19 @@ DRAFTS: dict[str, CaptureSettings] = {
     "linear": CaptureSettings(model={"model": "linear"}, steps=1, stft=0.0),
 }
 """By the name on the command line; each ends within ten minutes on two threads."""
+
+
+AUTO = ("linear", "grey_box", "multiband")
+"""Networks that do not begin at random, of which ``auto`` trains the best in a short trial."""
+
+
+def presets(model: str, name: Preset = "draft") -> dict[str, CaptureSettings]:
+    """Settings of the networks that a name stands for, by name: those of :data:`AUTO` for ``auto``, else one.
+
+    Raises:
+        KeyError: there is no such network.
+    """
+    return {one: preset(one, name) for one in (AUTO if model == "auto" else (model,))}
 
 
 def preset(model: str, name: Preset = "draft") -> CaptureSettings:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmix.cli.app import app
+from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
@@ -17,7 +18,7 @@ from graphmix.errors import GraphmixError
 if TYPE_CHECKING:
     from graphmix.capture import Pair
 
-MODELS = ("lstm", "gru", "tcn", "wavenet", "feedback", "grey_box", "multiband", "linear")
+MODELS = ("auto", "lstm", "gru", "tcn", "wavenet", "feedback", "grey_box", "multiband", "linear")
 
 
 @app.command(epilog="Example: graphmix capture dry.wav wet.wav --out amp --model wavenet")
@@ -26,7 +27,7 @@ def capture(
     wet: Annotated[Path | None, typer.Argument(help="What came out of it.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder; resumed if unfinished.")] = None,
     signal: Annotated[Path | None, typer.Option(help="Write the test signal to this file, and end.")] = None,
-    model: Annotated[str, typer.Option(help=f"Network: {', '.join(MODELS)}.")] = "lstm",
+    model: Annotated[str, typer.Option(help=f"Network: {', '.join(MODELS)}.")] = "auto",
     preset: Annotated[str, typer.Option(help="draft: ten minutes; full: hours.")] = "draft",
     control: Annotated[
         list[str] | None, typer.Option(help="Setting of a control in this recording, name=value; may be repeated.")
@@ -104,6 +105,7 @@ def _write_signal(path: Path, sample_rate: int, force: bool) -> None:
     say(console, "Play it through the device and record what comes out, from before its beginning to after its end.")
 
 
+@announcing_compilation()
 def _run(
     pairs: "Sequence[Pair]",
     out: Path,
@@ -114,13 +116,14 @@ def _run(
     alignment: dict[str, int | None],
 ) -> None:
     from graphmix.capture import capture as run_capture
-    from graphmix.capture import preset
+    from graphmix.capture import presets
 
     if model not in MODELS:
         raise GraphmixError(f"--model is {model!r}; the networks are: {', '.join(MODELS)}.")
     if preset_name not in ("draft", "full"):
         raise GraphmixError(f"--preset is {preset_name!r}; the presets are: draft, full.")
-    settings = preset(model, "draft" if preset_name == "draft" else "full").model_copy(update=changes)
+    asked = presets(model, "draft" if preset_name == "draft" else "full")
+    settings = {name: one.model_copy(update=changes) for name, one in asked.items()}
     console = new_console()
     with ProgressListener(console) as listener:
         captured = run_capture(

@@ -55,13 +55,19 @@ def songbook(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     loops: Annotated[Path | None, typer.Option(help="Folder of your own loops and stems, for the parts.")] = None,
     roles: Annotated[Path | None, typer.Option(help="JSON file: role to file names, for the loops.")] = None,
+    scores: Annotated[str | None, typer.Option(help="Folder of MIDI and MusicXML scores, or music21.")] = None,
+    soundfont: Annotated[list[Path] | None, typer.Option(help="SF2 file whose presets play; may be repeated.")] = None,
+    drumkits: Annotated[Path | None, typer.Option(help="Folder of Hydrogen drum kits, for the drums.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, valid or test: only its scores and instruments; else all.")
+    ] = None,
     effect: Effect = None,
     effect_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the tracks that pass through a captured effect, if any.")
     ] = 0.5,
 ) -> None:
     """Write songs with known answers: dry tracks, mix, and the true graph of the mix."""
-    from graphmix.cli.songbook_command import run_songbook
+    from graphmix.cli.songbook_command import MaterialPaths, run_songbook
     from graphmix.songbook import SongbookSettings
 
     settings = SongbookSettings(
@@ -77,7 +83,8 @@ def songbook(
         audio_format=audio_format,  # type: ignore[arg-type]
         effect_share=effect_share,
     )
-    run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles, effects=effect or [])
+    given = MaterialPaths(scores, tuple(soundfont or ()), drumkits, split)
+    run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles, effects=effect or [], material=given)
 
 
 @app.command("mine-all", epilog="Example: graphmix mine-all songs --out mined --workers 2")

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say
 
 
+@announcing_compilation()
 def run_demo(out: Path, seed: int) -> None:
     """``graphmix demo``.
 

@@ -8,11 +8,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import load_effects
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say, say_notices
 
 
+@announcing_compilation()
 def run_mine(
     song: Path,
     out: Path,

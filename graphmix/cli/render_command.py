@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import rack_for
 from graphmix.cli.files import check_file, find_graph
 from graphmix.cli.terminal import new_console, say, say_notices
@@ -11,6 +12,7 @@ from graphmix.cli.terminal import new_console, say, say_notices
 ENDINGS = (".wav", ".flac", ".ogg")
 
 
+@announcing_compilation()
 def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False, effects: Sequence[str] = ()) -> None:
     """``graphmix render``.
 

@@ -43,7 +43,9 @@ def _heads(
         channels = net.channels[array]
         own = reached[array, :channels]
         if array > 0:
-            own[:] = handed[:channels]
+            for o in range(channels):
+                for t in range(TILE):
+                    own[o, t] = handed[o, t]
         for layer in range(net.first[array], net.first[array + 1]):
             for o in range(channels):
                 into, values = own[o], z[net.channel[layer] + o]
@@ -72,7 +74,8 @@ def _layer_backward(
     add_outer(grad_y, z, matrix(grads, net.last[layer], channels, channels), TILE)
     for o in range(channels):
         grads[net.last_bias[layer] + o] += grad_y[o, :TILE].sum()
-        future[o, :TILE] = total[o]
+        for t in range(TILE):
+            future[o, t] = total[o, t]
     add_product(matrix(turned, net.last[layer], channels, channels), grad_y, future, TILE)
     one = z.dtype.type(1)
     for o in range(channels):
@@ -101,7 +104,8 @@ def _taps_backward(
         row = future[i]
         for begin in range((reach - 1) // TILE * TILE, -1, -TILE):
             stop = min(begin + TILE, reach)
-            row[begin + TILE : stop + TILE] = row[begin:stop]
+            for t in range(stop - 1, begin - 1, -1):
+                row[t + TILE] = row[t]
 
 
 @numba.njit(**COMPILED)
@@ -135,48 +139,53 @@ def _backward_tile(
         before = np.zeros((inputs, TILE), grad.dtype)
         add_product(matrix(turned, net.rechannel[array], inputs, channels), own, before, TILE)
         grad[:] = 0
-        if array > 0:
-            grad[:inputs] = before
-        else:
+        for i in range(inputs):
             for t in range(TILE):
-                grad_audio[t] += before[0, t]
+                if array > 0:
+                    grad[i, t] = before[i, t]
+                else:
+                    grad_audio[t] += before[i, t]
+
+
+@numba.njit(**COMPILED)
+def _backward_row(
+    net: Layout, audio: np.ndarray, weights: np.ndarray, turned: np.ndarray, kept: np.ndarray, grad_out: np.ndarray,
+    grad_audio: np.ndarray, grad_held: np.ndarray, grad_weights: np.ndarray,
+) -> None:  # fmt: skip
+    samples, arrays, widest = audio.size, net.channels.size, max(net.channels.max(), net.head.max())
+    skipped = samples - grad_out.size
+    rings, work = np.zeros(net.sizes[3], audio.dtype), np.zeros((2, widest, TILE), audio.dtype)
+    x, grad = np.zeros((net.sizes[1], TILE), audio.dtype), np.zeros((widest, TILE), audio.dtype)
+    signals, totals = np.zeros((arrays, widest, TILE), audio.dtype), np.zeros((arrays, widest, TILE), audio.dtype)
+    tile, arriving, leaving = np.zeros(TILE, audio.dtype), np.zeros(TILE, audio.dtype), np.zeros(TILE, audio.dtype)
+    for index in range(kept.shape[0] - 1, -1, -1):
+        begin, end = index * TILE, min((index + 1) * TILE, samples)
+        for t in range(TILE):
+            place = begin + t
+            tile[t] = audio[place] if place < end else 0
+            arriving[t] = grad_out[place - skipped] if skipped <= place < end else 0
+            leaving[t] = 0
+        z = kept[index]
+        _recompute(net, weights, tile, z, x, signals, end)
+        totals[:] = 0
+        if end > skipped:
+            _heads(net, weights, turned, z, arriving, grad_weights, totals, work)
+        _backward_tile(net, turned, tile, x, z, signals, totals, rings, grad, grad_weights, grad_held, leaving, end)
+        for t in range(begin, end):
+            grad_audio[t] = leaving[t - begin]
 
 
 @numba.njit(parallel=True, **COMPILED)
 def backward(
-    net: Layout,
-    audio: np.ndarray,
-    weights: np.ndarray,
-    turned: np.ndarray,
-    kept: np.ndarray,
-    grad_out: np.ndarray,
-    grad_audio: np.ndarray,
-    grad_held: np.ndarray,
-    grad_weights: np.ndarray,
-) -> None:
+    net: Layout, audio: np.ndarray, weights: np.ndarray, turned: np.ndarray, kept: np.ndarray, grad_out: np.ndarray,
+    grad_audio: np.ndarray, grad_held: np.ndarray, grad_weights: np.ndarray,
+) -> None:  # fmt: skip
     """Of a cold start. ``turned``: the weights with each matrix transposed; gradients by row, zero to begin with."""
-    rows, samples = audio.shape
-    skipped, arrays, widest = samples - grad_out.shape[1], net.channels.size, max(net.channels.max(), net.head.max())
-    for row in numba.prange(rows):
-        rings, work = np.zeros(net.sizes[3], audio.dtype), np.zeros((2, widest, TILE), audio.dtype)
-        x, grad = np.zeros((net.sizes[1], TILE), audio.dtype), np.zeros((widest, TILE), audio.dtype)
-        signals, totals = np.zeros((arrays, widest, TILE), audio.dtype), np.zeros((arrays, widest, TILE), audio.dtype)
-        tile, arriving, leaving = np.zeros(TILE, audio.dtype), np.zeros(TILE, audio.dtype), np.zeros(TILE, audio.dtype)
-        for index in range(kept.shape[1] - 1, -1, -1):
-            begin, end = index * TILE, min((index + 1) * TILE, samples)
-            tile[:], arriving[:], leaving[:] = 0, 0, 0
-            tile[: end - begin] = audio[row, begin:end]
-            z = kept[row, index]
-            _recompute(net, weights, tile, z, x, signals, end)
-            totals[:] = 0
-            if end > skipped:
-                first = max(begin, skipped)
-                arriving[first - begin : end - begin] = grad_out[row, first - skipped : end - skipped]
-                _heads(net, weights, turned, z, arriving, grad_weights[row], totals, work)
-            _backward_tile(
-                net, turned, tile, x, z, signals, totals, rings, grad, grad_weights[row], grad_held[row], leaving, end
-            )
-            grad_audio[row, begin:end] = leaving[: end - begin]
+    for row in numba.prange(audio.shape[0]):
+        _backward_row(
+            net, audio[row], weights, turned, kept[row], grad_out[row], grad_audio[row], grad_held[row],
+            grad_weights[row],
+        )  # fmt: skip
 
 
 @numba.njit(**COMPILED)

@@ -77,10 +77,10 @@ def _forward_tile(
     inflow = audio[None]
     for array in range(arrays):
         channels = net.channels[array]
-        if array > 0:
-            total[:channels] = handed[:channels]
-        else:
-            total[:] = 0
+        for o in range(channels):
+            sums, values = total[o], handed[o]
+            for t in range(TILE):
+                sums[t] = values[t] if array > 0 else 0
         first, stop = net.first[array], net.first[array + 1]
         reach = (net.kernel[array] - 1) * net.dilation[first]
         begin_array(net, array, weights, inflow, ring(net, rings, first)[:, reach:])
@@ -124,10 +124,42 @@ def _exchange(net: Layout, rings: np.ndarray, history: np.ndarray, writes: bool)
         x, reach = ring(net, rings, layer), (net.kernel[net.array[layer]] - 1) * net.dilation[layer]
         own = matrix(history, net.history[layer], x.shape[0], reach)
         for i in range(x.shape[0]):
-            if writes:
-                own[i] = x[i, :reach]
-            else:
-                x[i, :reach] = own[i]
+            for t in range(reach):  # an assignment of slices takes a second to compile
+                if writes:
+                    own[i, t] = x[i, t]
+                else:
+                    x[i, t] = own[i, t]
+
+
+@numba.njit(**COMPILED)
+def _forward_row(
+    net: Layout,
+    audio: np.ndarray,
+    held: np.ndarray,
+    weights: np.ndarray,
+    history: np.ndarray,
+    warm: bool,
+    out: np.ndarray,
+    kept: np.ndarray,
+) -> None:
+    samples, widest = audio.size, max(net.channels.max(), net.head.max())
+    tiles, skipped = (samples + TILE - 1) // TILE, samples - out.size
+    rings, work = np.zeros(net.sizes[3], audio.dtype), np.zeros((3, widest, TILE), audio.dtype)
+    tile, own = np.zeros(TILE, audio.dtype), np.empty((widest, TILE), audio.dtype)
+    if warm:
+        _exchange(net, rings, history, False)
+    for index in range(tiles):
+        begin, end = index * TILE, min((index + 1) * TILE, samples)
+        for t in range(TILE):
+            tile[t] = audio[begin + t] if begin + t < end else 0
+        if kept.shape[0] > 0:
+            own = kept[index]
+        reached = end if not warm else end + net.sizes[4]
+        _forward_tile(net, weights, held, tile, rings, own, work, reached)
+        for t in range(max(begin, skipped), end):
+            out[t - skipped] = work[1, 0, t - begin]
+        _shift(net, rings, end - begin, reached)
+    _exchange(net, rings, history, True)
 
 
 @numba.njit(parallel=True, **COMPILED)
@@ -142,26 +174,5 @@ def forward(
     kept: np.ndarray,
 ) -> None:
     """``kept`` [rows, tiles, channels of all layers, TILE] takes the activations, if it has room for any tile."""
-    rows, samples = audio.shape
-    tiles, skipped, widest = (
-        (samples + TILE - 1) // TILE,
-        samples - out.shape[1],
-        max(net.channels.max(), net.head.max()),
-    )
-    for row in numba.prange(rows):
-        rings, work = np.zeros(net.sizes[3], audio.dtype), np.zeros((3, widest, TILE), audio.dtype)
-        tile, own = np.zeros(TILE, audio.dtype), np.empty((widest, TILE), audio.dtype)
-        if warm:
-            _exchange(net, rings, history[row], False)
-        for index in range(tiles):
-            begin, end = index * TILE, min((index + 1) * TILE, samples)
-            tile[: end - begin] = audio[row, begin:end]
-            tile[end - begin :] = 0
-            if kept.shape[1] > 0:
-                own = kept[row, index]
-            reached = end if not warm else end + net.sizes[4]
-            _forward_tile(net, weights, held[row], tile, rings, own, work, reached)
-            for t in range(max(begin, skipped), end):
-                out[row, t - skipped] = work[1, 0, t - begin]
-            _shift(net, rings, end - begin, reached)
-        _exchange(net, rings, history[row], True)
+    for row in numba.prange(audio.shape[0]):
+        _forward_row(net, audio[row], held[row], weights, history[row], warm, out[row], kept[row])

@@ -79,3 +79,8 @@ def sum_rows(x: Tensor, sources: Tensor, targets: Tensor, size: int) -> Tensor:
     if x.device.type == "cpu":
         return _SumRows.apply(x, sources, targets, size)
     return x.new_zeros(size, *x.shape[1:]).index_add_(0, targets, x.index_select(0, sources))
+
+
+def summed(grad: Tensor, samples: int) -> Tensor:
+    """The gradient of a signal [rows, samples] that may be one number for all samples, [rows, 1]."""
+    return grad if grad.size(-1) == samples else grad.sum(-1, keepdim=True)

@@ -9,9 +9,11 @@ time *T* and curvature *c* is
 straight for *c* near 0; a capacitor that is charged to 95 % in the given time has *c* = 3. ADSR is the case of three
 segments before the sustain: to 1, to the sustain level, and back to 0 after the gate.
 
-Conventions: times are in samples and may be fractions of one; gates are [rows, samples], open where above 0, and the
-height at the moment of opening scales the envelope (velocity). An envelope that opens again begins at its first level.
-Gradients flow to levels and times, and to the gate's height.
+Conventions: times are in samples and may be fractions of one; gates are [rows, samples] or [rows, 1], open where above
+0, and the height at the moment of opening scales the envelope (velocity). An envelope that opens again begins at its
+first level. Gradients flow to levels and times, and to the gate's height.
+
+Compiled loops go from one change of the gate to the next, and from segment to segment between them.
 """
 
 from typing import Any
@@ -22,166 +24,268 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from graphmix.dsp.elementary import SUMS, exp2
+from graphmix.dsp.rows import summed
+
 _STRAIGHT = 1e-4
 """Curvature below which a segment counts as straight."""
+_PER_OCTAVE = 1 / np.log(2)
+STATE = 5
+"""Numbers that an envelope remembers: 0 before the first note, 1 while the gate is open, 2 after it; samples since it
+opened and since it closed; the height; the level at which it closed."""
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
-def _shape(place: float, curve: float) -> float:
-    if curve < _STRAIGHT:
-        return place
-    return (1.0 - np.exp(-curve * place)) / (1.0 - np.exp(-curve))
-
-
-@numba.njit(cache=True, error_model="numpy", inline="always")
-def _slope(place: float, curve: float) -> float:
-    if curve < _STRAIGHT:
-        return 1.0
-    return curve * np.exp(-curve * place) / (1.0 - np.exp(-curve))
+def _norm(curve: float) -> float:
+    return 1.0 / (1.0 - np.exp(-curve))
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _at(levels: np.ndarray, times: np.ndarray, curve: float, t: float) -> tuple[int, float, float]:
-    """Segment of an open envelope at time t, place within it from 0 to 1, and level; the last one waits."""
+def _at(levels: np.ndarray, times: np.ndarray, curve: float, t: float) -> float:
+    """Level of an open envelope at time t; the last segment waits."""
     last = times.size - 1
     for i in range(last):
         if t < times[i]:
             place = t / times[i]
-            return i, place, levels[i] + (levels[i + 1] - levels[i]) * _shape(place, curve)
+            share = place if curve < _STRAIGHT else (1.0 - np.exp(-curve * place)) * _norm(curve)
+            return levels[i] + (levels[i + 1] - levels[i]) * share
         t -= times[i]
-    return last, 0.0, levels[last]
-
-
-@numba.njit(parallel=True, cache=True, error_model="numpy")
-def _forward(gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, out: np.ndarray) -> None:
-    """``levels`` [rows, segments + 1], ``times`` [rows, segments]; the last segment is the release."""
-    for row in numba.prange(gate.shape[0]):
-        last = times.shape[1] - 1
-        opened, closed, height, start = -1, -1, 0.0, 0.0
-        for n in range(gate.shape[1]):
-            is_open = gate[row, n] > 0
-            if is_open and (n == 0 or not gate[row, n - 1] > 0):
-                opened, closed, height = n, -1, float(gate[row, n])
-            if opened < 0:
-                out[row, n] = 0.0
-                continue
-            if not is_open and closed < 0:
-                closed = n
-                _, _, start = _at(levels[row], times[row], curve, float(closed - opened))
-            if closed < 0:
-                _, _, level = _at(levels[row], times[row], curve, float(n - opened))
-            else:
-                place = (n - closed) / times[row, last]
-                end = levels[row, last + 1]
-                level = end if place >= 1.0 else start + (end - start) * _shape(place, curve)
-            out[row, n] = height * level
+    return levels[last]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _back(
-    levels: np.ndarray,
-    times: np.ndarray,
-    curve: float,
-    t: float,
-    grad: float,
-    to_levels: np.ndarray,
-    to_times: np.ndarray,
-) -> None:
-    """Add the gradient of the level of an open envelope at time t."""
-    i, place, _ = _at(levels, times, curve, t)
-    if i == times.size - 1:
-        to_levels[i] += grad
+def _ramp(t: float, time: float, a: float, b: float, curve: float, out: np.ndarray) -> None:
+    """A segment from level a to b, from t on."""
+    if curve < _STRAIGHT:
+        for i in range(out.size):
+            out[i] = a + (b - a) * ((t + i) / time)
         return
-    share = _shape(place, curve)
-    to_levels[i] += grad * (1.0 - share)
-    to_levels[i + 1] += grad * share
-    by_place = grad * (levels[i + 1] - levels[i]) * _slope(place, curve)
-    to_times[i] -= by_place * place / times[i]
-    for j in range(i):  # the segment began when those before it had ended
-        to_times[j] -= by_place / times[i]
+    scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
+    for i in range(out.size):
+        out[i] = a + (b - a) * ((1.0 - exp2(-scale * (t + i))) * norm)
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _samples_until(end: float, most: int) -> int:
+    """How many samples from 0 on lie before a moment."""
+    return int(min(max(np.ceil(end), 0.0), float(most)))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, out: np.ndarray) -> None:
+    """An open envelope, from t on."""
+    last, n, begin = times.size - 1, 0, float(t)
+    for i in range(last):
+        stop = max(n, _samples_until(times[i] - begin + n, out.size))
+        _ramp(begin, times[i], levels[i], levels[i + 1], curve, out[n:stop])
+        begin += stop - n - times[i]
+        n = stop
+    out[n:] = levels[last]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _row(
+    gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, velocity: float, scale: float,
+    dry: np.ndarray, state: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    last = times.size - 1
+    status, opened, closed, height, start = int(state[0]), -int(state[1]), -int(state[2]), state[3], state[4]
+    n = 0
+    while n < out.size:
+        is_open, stop = gate[0 if gate.size == 1 else n] > 0, out.size
+        if gate.size > 1:
+            stop = n + 1
+            while stop < out.size and (gate[stop] > 0) == is_open:
+                stop += 1
+        if is_open:
+            if status != 1:
+                opened, status = n, 1
+                height = float(gate[0 if gate.size == 1 else n]) * velocity + (1.0 - velocity)
+            _open(n - opened, levels, times, curve, out[n:stop])
+        elif status == 0:
+            out[n:stop] = 0.0
+        else:
+            if status == 1:
+                closed, status, start = n, 2, _at(levels, times, curve, float(n - opened))
+            ended = n + _samples_until(times[last] - (n - closed), stop - n)
+            _ramp(float(n - closed), times[last], start, levels[last + 1], curve, out[n:ended])
+            out[ended:stop] = levels[last + 1]
+        gain = height * scale
+        for i in range(n, stop):
+            out[i] = dry[0 if dry.size == 1 else i] + gain * out[i]
+        n = stop
+    state[0], state[1], state[2], state[3], state[4] = status, out.size - opened, out.size - closed, height, start
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _ramp_sums(t: float, time: float, curve: float, grad: np.ndarray) -> tuple[float, float, float, float]:
+    """Sums of gradients, and of their products with share, slope and slope times place."""
+    all_, shares, slopes, places = 0.0, 0.0, 0.0, 0.0
+    if curve < _STRAIGHT:
+        for i in range(grad.size):
+            place = (t + i) / time
+            all_ += grad[i]
+            shares += grad[i] * place
+        return all_, shares, all_, shares
+    scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
+    for i in range(grad.size):
+        fallen = exp2(-scale * (t + i)) * grad[i]
+        all_ += grad[i]
+        slopes += fallen
+        places += fallen * (t + i)
+    return all_, (all_ - slopes) * norm, slopes * curve * norm, places * curve * norm / time
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _sum(grad: np.ndarray) -> float:
+    total = 0.0
+    for i in range(grad.size):
+        total += grad[i]
+    return total
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _open_back(
+    t: int, levels: np.ndarray, times: np.ndarray, curve: float, height: float, grad: np.ndarray,
+    to_levels: np.ndarray, to_times: np.ndarray,
+) -> float:  # fmt: skip
+    """Add the gradients of an open envelope from t on; what that of the height is."""
+    last, n, begin, total = times.size - 1, 0, float(t), 0.0
+    for i in range(last):
+        stop = max(n, _samples_until(times[i] - begin + n, grad.size))
+        if stop > n:
+            all_, shares, slopes, places = _ramp_sums(begin, times[i], curve, grad[n:stop])
+            change = levels[i + 1] - levels[i]
+            total += levels[i] * all_ + change * shares
+            to_levels[i] += height * (all_ - shares)
+            to_levels[i + 1] += height * shares
+            to_times[i] -= height * change * places / times[i]
+            for j in range(i):  # the segment began when those before it had ended
+                to_times[j] -= height * change * slopes / times[i]
+        begin += stop - n - times[i]
+        n = stop
+    rest = _sum(grad[n:])
+    to_levels[last] += height * rest
+    return total + levels[last] * rest
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _row_back(
+    gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, velocity: float, scale: float,
+    state: np.ndarray, grad: np.ndarray, to_gate: np.ndarray, to_levels: np.ndarray, to_times: np.ndarray,
+    to: np.ndarray,
+) -> None:  # fmt: skip
+    """Gradients; ``to`` are those of velocity and scale. The gate's are not wanted where their array is empty."""
+    last = times.size - 1
+    status, opened, closed, height, start = int(state[0]), -int(state[1]), -int(state[2]), state[3], state[4]
+    one, n, top = np.ones(1), 0, 0.0
+    while n < grad.size:
+        is_open, stop = gate[0 if gate.size == 1 else n] > 0, grad.size
+        if gate.size > 1:
+            stop = n + 1
+            while stop < grad.size and (gate[stop] > 0) == is_open:
+                stop += 1
+        given, total = grad[n:stop], 0.0
+        if is_open:
+            if status != 1:
+                opened, status, top = n, 1, float(gate[0 if gate.size == 1 else n])
+                height = top * velocity + (1.0 - velocity)
+            total = _open_back(n - opened, levels, times, curve, height * scale, given, to_levels, to_times)
+        elif status != 0:
+            if status == 1:
+                closed, status, start = n, 2, _at(levels, times, curve, float(n - opened))
+            stopped, end = _samples_until(times[last] - (n - closed), stop - n), levels[last + 1]
+            all_, shares, _, places = _ramp_sums(float(n - closed), times[last], curve, given[:stopped])
+            rest = _sum(given[stopped:])
+            total = start * all_ + (end - start) * shares + end * rest
+            to_levels[last + 1] += height * scale * (shares + rest)
+            to_times[last] -= height * scale * (end - start) * places / times[last]
+            one[0] = height * scale * (all_ - shares)  # what the release owes to the level it came from
+            if closed >= 0:
+                _open_back(closed - opened, levels, times, curve, 1.0, one, to_levels, to_times)
+        to[1] += height * total
+        if status != 0 and opened >= 0:
+            to[0] += scale * total * (top - 1.0)
+            if to_gate.size > 0:
+                to_gate[0 if gate.size == 1 else opened] += scale * total * velocity
+        n = stop
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def _forward(
+    gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, amounts: np.ndarray, dry: np.ndarray,
+    state: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    """``levels`` [rows, segments + 1], ``times`` [rows, segments]; the last segment is the release."""
+    for row in numba.prange(out.shape[0]):
+        velocity, scale = amounts[row, 0], amounts[row, 1]
+        _row(gate[row], levels[row], times[row], curve, velocity, scale, dry[row], state[row], out[row])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _backward(
-    gate: np.ndarray,
-    levels: np.ndarray,
-    times: np.ndarray,
-    curve: float,
-    grad: np.ndarray,
-    to_gate: np.ndarray,
-    to_levels: np.ndarray,
-    to_times: np.ndarray,
-) -> None:
-    for row in numba.prange(gate.shape[0]):
-        last = times.shape[1] - 1
-        opened, closed, height, start, to_start = -1, -1, 0.0, 0.0, 0.0
-        for n in range(gate.shape[1] + 1):
-            ended = n == gate.shape[1]
-            is_open = not ended and gate[row, n] > 0
-            opens = is_open and (n == 0 or not gate[row, n - 1] > 0)
-            if (opens or ended) and closed >= 0:  # what the release owes to the level it came from
-                _back(levels[row], times[row], curve, float(closed - opened), to_start, to_levels[row], to_times[row])
-            if ended:
-                break
-            if opens:
-                opened, closed, height, to_start = n, -1, float(gate[row, n]), 0.0
-            if opened < 0:
-                continue
-            if not is_open and closed < 0:
-                closed = n
-                _, _, start = _at(levels[row], times[row], curve, float(closed - opened))
-            given = float(grad[row, n])
-            if closed < 0:
-                _, _, level = _at(levels[row], times[row], curve, float(n - opened))
-                _back(levels[row], times[row], curve, float(n - opened), given * height, to_levels[row], to_times[row])
-            else:
-                place = (n - closed) / times[row, last]
-                end = levels[row, last + 1]
-                if place >= 1.0:
-                    level = end
-                    to_levels[row, last + 1] += given * height
-                else:
-                    share = _shape(place, curve)
-                    level = start + (end - start) * share
-                    to_levels[row, last + 1] += given * height * share
-                    to_start += given * height * (1.0 - share)
-                    by_place = given * height * (end - start) * _slope(place, curve)
-                    to_times[row, last] -= by_place * place / times[row, last]
-            to_gate[row, opened] += given * level
+    gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, amounts: np.ndarray, state: np.ndarray,
+    grad: np.ndarray, to_gate: np.ndarray, to_levels: np.ndarray, to_times: np.ndarray, to: np.ndarray,
+) -> None:  # fmt: skip
+    for row in numba.prange(grad.shape[0]):
+        velocity, scale = amounts[row, 0], amounts[row, 1]
+        _row_back(
+            gate[row], levels[row], times[row], curve, velocity, scale, state[row], grad[row], to_gate[row],
+            to_levels[row], to_times[row], to[row],
+        )  # fmt: skip
 
 
 class _Envelope(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gate: Tensor, levels: Tensor, times: Tensor, curve: float) -> Tensor:
-        gate, levels, times = gate.detach().contiguous(), levels.detach().double(), times.detach().double()
-        out = torch.empty_like(gate)
-        _forward(gate.numpy(), levels.contiguous().numpy(), times.contiguous().numpy(), curve, out.numpy())
-        ctx.save_for_backward(gate, levels.contiguous(), times.contiguous())
-        ctx.curve = curve
+    def forward(ctx: Any, curve: float, samples: int, state: Tensor, *inputs: Tensor) -> Tensor:
+        gate, levels, times, amounts, dry = (t.detach().contiguous() for t in inputs)
+        out = torch.empty(len(gate), samples, dtype=gate.dtype)
+        ctx.begun, ctx.curve, ctx.dry = state.clone(), curve, dry.size(1)
+        arrays = (gate, levels, times), (amounts, dry, state, out)
+        _forward(*(t.numpy() for t in arrays[0]), curve, *(t.numpy() for t in arrays[1]))
+        ctx.save_for_backward(gate, levels, times, amounts)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gate, levels, times = ctx.saved_tensors
-        results = tuple(torch.zeros_like(t) for t in (gate, levels, times))
-        arrays = (gate, levels, times), (grad.contiguous(), *results)
+        gate, levels, times, amounts = ctx.saved_tensors
+        _, _, _, wants_gate, *_, wants_dry = ctx.needs_input_grad
+        to_gate = torch.zeros_like(gate) if wants_gate else gate[:, :0]
+        results = to_gate, *(torch.zeros_like(t) for t in (levels, times, amounts))
+        arrays = (gate, levels, times), (amounts, ctx.begun, grad.contiguous(), *results)
         _backward(*(t.numpy() for t in arrays[0]), ctx.curve, *(t.numpy() for t in arrays[1]))
-        return *results, None
+        to_dry = summed(grad, ctx.dry) if wants_dry else None
+        return None, None, None, to_gate if wants_gate else None, *results[1:], to_dry
 
 
-def envelope(gate: Tensor, levels: Tensor, times: Tensor, curve: float = 3.0) -> Tensor:
-    """Envelopes of gates.
+def added_envelope(
+    gate: Tensor, levels: Tensor, times: Tensor, curve: float, amounts: Tensor, dry: Tensor, samples: int,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Envelopes of gates, scaled and added to signals.
 
     Args:
-        gate: [rows, samples].
+        gate: [rows, samples] or [rows, 1].
         levels: before, between and after the segments, [rows, segments + 1].
         times: of the segments in samples, positive, [rows, segments]; the last one is the release.
         curve: 0 for straight segments.
+        amounts: by how much the gate's height counts, from 0 to 1, and the scale, [rows, 2].
+        dry: as the gate.
+        samples: how many.
+        state: what is returned for the samples before, where these are not the first ones.
 
     Returns:
-        [rows, samples], with gradients of all three.
+        [rows, samples], with gradients of all but the curve; and the state behind it, float64 [rows, STATE].
     """
-    out = _Envelope.apply(gate.cpu(), levels.cpu().double(), times.cpu().double(), curve)
+    state = torch.zeros(len(gate), STATE, dtype=torch.float64) if state is None else state.clone()
+    numbers = (t.cpu().double() for t in (levels, times, amounts))
+    out = _Envelope.apply(curve, samples, state, gate.cpu(), *numbers, dry.cpu())
     assert isinstance(out, Tensor)
-    return out.to(gate.device)
+    return out.to(gate.device), state
+
+
+def envelope(gate: Tensor, levels: Tensor, times: Tensor, curve: float = 3.0) -> Tensor:
+    """Envelopes of gates, [rows, samples]; arguments as of :func:`added_envelope`."""
+    dry = torch.zeros(len(gate), 1, dtype=gate.dtype, device=gate.device)
+    return added_envelope(gate, levels, times, curve, torch.ones(len(gate), 2), dry, gate.size(1))[0]

@@ -5,24 +5,38 @@ they move says by how much. Envelopes and oscillators are added to their first i
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from graphmix.dsp.segments import envelope
-from graphmix.dsp.state_variable import state_variable
-from graphmix.processors.base import Processor
-from graphmix.processors.generators import CURVE, LEVEL, TIME_RANGE_MS, WHOLE_SONG, Generator, to_stereo
-from graphmix.spec import DB_PER_NEPER, Exponential, NodeType, ParameterSpec
+from graphmix.dsp.low_frequency import oscillation
+from graphmix.dsp.moving_filter import HIGHEST, moving_filter
+from graphmix.dsp.products import modulate
+from graphmix.dsp.segments import STATE, added_envelope
+from graphmix.processors.base import State
+from graphmix.processors.generators import CURVE, LEVEL, TIME_RANGE_MS, Generator, add_dry, amplitude, as_signal
+from graphmix.processors.voice import Inlets, Voice
+from graphmix.spec import Exponential, NodeType, ParameterSpec
 
 C4 = -9
 """In semitones above A4: where key tracking leaves a cutoff alone."""
-LARGEST_SHARE = 0.49
-"""Of the sample rate: the highest cutoff."""
 
 
 def _time(name: str, neutral: float) -> ParameterSpec:
     return ParameterSpec(name, 1, "ms", *TIME_RANGE_MS, neutral, Exponential())
+
+
+def _add_envelope(
+    processor: Generator, inlets: Inlets, levels: Tensor, times_ms: Tensor, amounts: Sequence[Tensor], state: State
+) -> tuple[Sequence[Tensor], State]:
+    """An envelope of the second inlet's gate, added to the first inlet; amounts of velocity and of itself."""
+    nodes = len(levels)
+    dry, stereo = add_dry(inlets, nodes)
+    times, opened = times_ms * (processor.sample_rate / 1000), inlets.mono(1, nodes)
+    own = torch.cat(list(amounts), dim=1)
+    out, behind = added_envelope(opened, levels, times, CURVE, own, dry, inlets.samples, state[0])
+    return as_signal(out, stereo), (behind,)
 
 
 class Envelope(Generator):
@@ -52,16 +66,18 @@ class Envelope(Generator):
         )
         self.node_type = NodeType("envelope", "E", parameters, inlets=("in", "gate"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def rest(self, nodes: int) -> State:
+        """Where in its segments it is."""
+        return (torch.zeros(nodes, STATE, dtype=torch.float64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the envelope to the first inlet."""
-        gate = audio[:, 1, 0]
-        height = torch.where(gate > 0, (1 - (1 - gate) * self.get(params, "velocity")).clamp(min=1e-6), 0.0)
         sustain = self.get(params, "sustain")
         zeros = torch.zeros_like(sustain)
         levels = torch.cat([zeros, zeros + 1, sustain, zeros], dim=1)
         times = torch.cat([self.get(params, name) for name in ("attack_ms", "decay_ms", "release_ms")], dim=1)
-        out = envelope(height, levels, times * (self.sample_rate / 1000), CURVE)
-        return to_stereo(out * self.get(params, "depth"), audio[:, 0])
+        amounts = self.get(params, "velocity"), self.get(params, "depth") * wet[:, None]
+        return _add_envelope(self, inlets, levels, times, amounts, state)
 
 
 class SegmentEnvelope(Generator):
@@ -85,11 +101,14 @@ class SegmentEnvelope(Generator):
         )
         self.node_type = NodeType("segment_envelope", "G", parameters, inlets=("in", "gate"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def rest(self, nodes: int) -> State:
+        """Where in its segments it is."""
+        return (torch.zeros(nodes, STATE, dtype=torch.float64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the envelope to the first inlet."""
-        times = self.get(params, "times_ms") * (self.sample_rate / 1000)
-        out = envelope(audio[:, 1, 0], self.get(params, "levels"), times, CURVE)
-        return to_stereo(out * self.get(params, "depth"), audio[:, 0])
+        amounts = params.new_ones(len(params), 1), self.get(params, "depth") * wet[:, None]
+        return _add_envelope(self, inlets, self.get(params, "levels"), self.get(params, "times_ms"), amounts, state)
 
 
 class LFO(Generator):
@@ -119,23 +138,38 @@ class LFO(Generator):
         )
         self.node_type = NodeType("lfo", "L", parameters)
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def rest(self, nodes: int) -> State:
+        """The number of samples before."""
+        return (torch.zeros(1, dtype=torch.int64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the oscillation."""
-        n = torch.arange(audio.size(-1), device=audio.device, dtype=torch.float64)
-        phase = self.get(params, "rate_hz").double() * n / self.sample_rate + self.get(params, "phase").double()
-        place = phase - phase.detach().floor()
-        waves = {
-            "sine": torch.sin(2 * math.pi * place),
-            "triangle": 1 - 4 * (((place + 0.25) - (place + 0.25).detach().floor()) - 0.5).abs(),
-            "saw": 2 * place - 1,
-            "square": torch.where(place < 0.5, 1.0, -1.0).to(place),
-        }
-        total = sum((self.get(params, name) * wave for name, wave in waves.items()), torch.zeros_like(place))
-        faded = (n * 1000 / self.sample_rate / self.get(params, "fade_ms").double()).clamp(max=1)
-        return to_stereo(total * faded * self.get(params, "depth"), audio)
+        dry, stereo = add_dry(inlets, len(params))
+        settings = (
+            self.get(params, "depth") * wet[:, None],
+            *(self.get(params, name) for name in self.SHAPES),
+            self.get(params, "rate_hz").double() / self.sample_rate,
+            self.get(params, "phase"),
+            self.get(params, "fade_ms").double() * (self.sample_rate / 1000),
+        )
+        own = torch.cat([t.double() for t in settings], dim=1)
+        return as_signal(oscillation(dry, own, inlets.samples, int(state[0])), stereo), (state[0] + inlets.samples,)
 
 
-class Amplifier(Processor):
+def _multiply(inlets: Inlets, dry: Tensor, gain: Tensor, nodes: int) -> list[Tensor]:
+    """The first inlet times ``dry + gain * control``, these [nodes, 1]; the second inlet is the control."""
+    signal, control = inlets.signals
+    if signal is None:
+        return [inlets.like.new_zeros(nodes, 1, 1)]
+    dry, gain = dry.to(signal), gain.to(signal)
+    if control is None:
+        return [signal * dry[:, None]]
+    if signal.size(1) == control.size(1) == 1:
+        return [modulate(signal[:, 0], control[:, 0], dry[:, 0], gain[:, 0], inlets.samples)[:, None]]
+    return [signal * torch.addcmul(dry[:, None], gain[:, None], control)]
+
+
+class Amplifier(Voice):
     r"""A voltage-controlled amplifier: a signal times a control signal.
 
     .. math:: y = 10^{L/20} \, (o + c[n]) \, u[n]
@@ -153,13 +187,13 @@ class Amplifier(Processor):
         offset = ParameterSpec("offset", 1, "", 0.0, 1.0, 1.0)
         self.node_type = NodeType("amplifier", "A", (LEVEL, offset), inlets=("in", "control"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
-        gain = (self.get(params, "level_db") / DB_PER_NEPER).exp()[:, :, None]
-        return audio[:, 0] * (gain * (self.get(params, "offset")[:, :, None] + audio[:, 1]))
+        gain = amplitude(self, params, wet)
+        return _multiply(inlets, 1 - wet[:, None] + gain * self.get(params, "offset"), gain, len(params)), state
 
 
-class RingModulator(Processor):
+class RingModulator(Voice):
     r"""The product of two signals; its dry/wet weight says how much of it there is.
 
     Params: none.
@@ -172,12 +206,12 @@ class RingModulator(Processor):
         super().__init__(sample_rate)
         self.node_type = NodeType("ring_modulator", "R", (), inlets=("in", "modulator"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
-        return audio[:, 0] * audio[:, 1]
+        return _multiply(inlets, 1 - wet[:, None], wet[:, None], len(params)), state
 
 
-class ResonantFilter(Processor):
+class ResonantFilter(Voice):
     r"""A voltage-controlled state-variable filter: low-, band- and high-pass in any mixture, exact for a moving cutoff.
 
     .. math:: f_c[n] = f \cdot 2^{\, t (p[n] - p_{C4}) / 12 + o \, m[n]}
@@ -197,7 +231,7 @@ class ResonantFilter(Processor):
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
-        highest = LARGEST_SHARE * sample_rate
+        highest = HIGHEST * sample_rate
         parameters = (
             ParameterSpec("cutoff_hz", 1, "Hz", 20.0, highest, min(20000.0, highest), Exponential()),
             ParameterSpec("resonance", 1, "", 0.5, 40.0, math.sqrt(0.5), Exponential()),
@@ -209,23 +243,29 @@ class ResonantFilter(Processor):
         )
         self.node_type = NodeType("filter", "F", parameters, inlets=("in", "pitch", "modulation"))
 
-    def memory(self, params: Tensor) -> tuple[int, int]:
-        """The whole song before: a resonance may ring on, and its state is not carried."""
-        return WHOLE_SONG, 0
+    def rest(self, nodes: int) -> State:
+        """The integrators of both channels."""
+        return (torch.zeros(nodes, 2, 2, dtype=torch.float64),)
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Filter left and right; where they are equal, once."""
-        signal, pitch, modulation = audio[:, 0], audio[:, 1, 0], audio[:, 2, 0]
-        octaves = self.get(params, "tracking") * (pitch - C4) / 12
-        octaves = octaves + self.get(params, "modulation_octaves") * modulation
-        share = self.get(params, "cutoff_hz") / self.sample_rate * octaves.clamp(-20, 20).exp2()
-        g = torch.tan(math.pi * share.clamp(1e-5, LARGEST_SHARE))
+        nodes, signal = len(params), inlets.signals[0]
+        if signal is None:
+            return [inlets.like.new_zeros(nodes, 1, 1)], state
+        signal = signal.expand(-1, -1, inlets.samples)
+        low, band, high = (wet[:, None] * self.get(params, name) for name in ("low", "band", "high"))
         damping = 1 / self.get(params, "resonance")
-        single = not signal.requires_grad and torch.equal(signal[:, 0], signal[:, 1])
-        channels = 1 if single else 2
-        rows = signal[:, :channels].flatten(0, 1)
-        g, damping = (t.repeat_interleave(channels, dim=0) for t in (g, damping))
-        low, band, high = state_variable(rows, g.to(rows), damping.to(rows))
-        amounts = [self.get(params, name).repeat_interleave(channels, dim=0) for name in ("low", "band", "high")]
-        out = amounts[0] * low + amounts[1] * damping * band + amounts[2] * high
-        return out.unflatten(0, (-1, channels)).expand_as(signal)
+        settings = (
+            self.get(params, "cutoff_hz").double() / self.sample_rate,
+            self.get(params, "tracking"),
+            self.get(params, "modulation_octaves"),
+            damping,
+            1 - wet[:, None] + high,
+            damping * (band - high),
+            low - high,
+        )
+        own = torch.cat([t.double() for t in settings], dim=1)
+        pitch, modulation = (inlets.mono(i, nodes).to(signal) for i in (1, 2))
+        begin = state[0][:, : signal.size(1)]
+        out, behind = moving_filter(signal, pitch, modulation, own, C4, begin)
+        return [out], (behind,)

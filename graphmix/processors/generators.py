@@ -9,52 +9,64 @@ Conventions of control signals, which are signals of the graph like audio (left 
 * ``gate`` above 0 as long as a key is down, its height the velocity from 0 to 1;
 * modulation from -1 to 1, by how much is a parameter of what it comes into.
 
-A generator begins at the first sample that it is given. So a song with generators is rendered in one piece.
+A generator begins at the first sample that it is given; rendered in blocks, it goes on where it stopped.
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.dsp import wavetable
-from graphmix.dsp.operators import operator
-from graphmix.dsp.segments import envelope
-from graphmix.processors.base import Processor
+from graphmix.dsp import oscillator, wavetable
+from graphmix.dsp.operators import added_operator
+from graphmix.dsp.products import gate
+from graphmix.dsp.segments import STATE, added_envelope
+from graphmix.processors.base import State
+from graphmix.processors.voice import Inlets, Voice
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 A4_HZ, A4_NOTE = 440.0, 69
-WHOLE_SONG = 1 << 40
-"""Samples of memory: whatever a block is rendered with, it is all before it."""
 LEVEL = ParameterSpec("level_db", 1, "dB", -96.0, 24.0, 0.0, Linear(DB_PER_NEPER))
 TIME_RANGE_MS = (0.1, 20_000.0)
 MODULATION_PERIODS = 2.0
 """Phase deviation for a modulator at full level: an index of 4 pi, near that of the classic FM synthesizer."""
 NOISE_SEED = 20
+DRAWN = 16
+"""Numbers that a generator makes at once."""
 CURVE = 3.0
 """Of envelopes: a segment covers 95 % of an exponential approach."""
 
 
-class Generator(Processor):
-    """A processor that sounds by itself; what it makes is added to its first inlet's signal."""
+class Generator(Voice):
+    """A voice that sounds by itself; what it makes is added to its first inlet's signal."""
 
     keeps_silence = False
 
-    def memory(self, params: Tensor) -> tuple[int, int]:
-        """The whole song before."""
-        return WHOLE_SONG, 0
-
-    def frequency(self, pitch: Tensor) -> Tensor:
-        """Semitones above A4 to periods a sample, in float64 and below half the sample rate."""
-        octaves = (pitch.double() / 12).clamp(max=16.0)
-        return (octaves.exp2() * (A4_HZ / self.sample_rate)).clamp(max=0.5)
+    @property
+    def rate(self) -> float:
+        """The frequency of A4 in periods a sample."""
+        return A4_HZ / self.sample_rate
 
 
-def to_stereo(mono: Tensor, dry: Tensor) -> Tensor:
-    """A dry signal [nodes, 2, samples] with [nodes, samples] added to both channels."""
-    return dry + mono[:, None].to(dry.dtype)
+def add_dry(inlets: Inlets, nodes: int) -> tuple[Tensor, Tensor | None]:
+    """What a mono generator is added to, [nodes, 1 or samples]: the first inlet, or zero and that in stereo."""
+    dry = inlets.signals[0]
+    if dry is None or dry.size(1) == 1:
+        return inlets.mono(0, nodes), None
+    return inlets.like.new_zeros(nodes, 1), dry
+
+
+def as_signal(mono: Tensor, dry: Tensor | None) -> list[Tensor]:
+    """[nodes, samples] as the one outlet's signal, with a stereo signal added."""
+    return [mono[:, None] if dry is None else dry + mono[:, None]]
+
+
+def amplitude(processor: Voice, params: Tensor, wet: Tensor) -> Tensor:
+    """The level as a factor, with dry/wet, [nodes, 1]."""
+    return (processor.get(params, "level_db") / DB_PER_NEPER).exp() * wet[:, None]
 
 
 class Note(Generator):
@@ -81,15 +93,19 @@ class Note(Generator):
         )
         self.node_type = NodeType("note", "Q", parameters, inlets=(), outlets=("pitch", "gate"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
-        """Pitch and gate; of the audio only the length counts."""
+    def rest(self, nodes: int) -> State:
+        """The number of samples before."""
+        return (torch.zeros(nodes, dtype=torch.int64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
+        """Pitch and gate."""
         pitch, start, length, velocity = params.split(1, dim=1)
-        n = torch.arange(audio.size(-1), device=audio.device)
-        begin = (start * self.sample_rate / 1000).round()
-        end = begin + (length * self.sample_rate / 1000).round().clamp(min=1)
-        gate = velocity * ((n >= begin) & (n < end))
-        both = torch.stack([(pitch - A4_NOTE).expand_as(gate), gate], dim=1).to(audio.dtype)
-        return both[:, :, None].expand(-1, -1, 2, -1)
+        position = state[0].to(params.device)
+        begin = (start[:, 0] * self.sample_rate / 1000).round().long() - position
+        end = begin + (length[:, 0] * self.sample_rate / 1000).round().clamp(min=1).long()
+        opened = gate(velocity[:, 0].to(inlets.like), begin, end, inlets.samples)
+        leaves = (pitch - A4_NOTE).to(inlets.like)[:, None], opened[:, None]
+        return leaves, (state[0] + inlets.samples,)
 
 
 class Oscillator(Generator):
@@ -117,6 +133,11 @@ class Oscillator(Generator):
 
     SHAPES = ("sine", "saw", "pulse", "triangle", "table")
     FRAMES = 8
+    SETTINGS = (
+        *SHAPES, "width", "width_modulation", "position", "position_modulation", "transpose_semitones", "detune_cents",
+        "vibrato_semitones", "phase",
+    )  # fmt: skip
+    """In the order of the compiled oscillator's."""
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -135,40 +156,23 @@ class Oscillator(Generator):
         )
         inlets = ("in", "pitch", "modulation", "shape", "phase")
         self.node_type = NodeType("oscillator", "O", parameters, inlets=inlets)
-        self._waves = {"sine": wavetable.sine(), "saw": wavetable.saw(), "triangle": wavetable.triangle()}
-        self._frames = [_frame(i / (self.FRAMES - 1)) for i in range(self.FRAMES)]
+        frames = [_frame(i / (self.FRAMES - 1)) for i in range(self.FRAMES)]
+        self._bank = oscillator.make_bank(wavetable.sine(), wavetable.saw(), wavetable.triangle(), frames)
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def rest(self, nodes: int) -> State:
+        """Phases, and whether they have begun."""
+        return (torch.zeros(nodes, 2, dtype=torch.float64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the waveforms to the first inlet."""
-        pitch, modulation, shape, moved = audio[:, 1:, 0].unbind(1)
-        tuned = pitch + self.get(params, "transpose_semitones") + self.get(params, "detune_cents") / 100
-        step = self.frequency(tuned + self.get(params, "vibrato_semitones") * modulation)
-        start = self.get(params, "phase").double() + moved.double()
-        phase = torch.cumsum(step, dim=1) - step[:, :1] + start
-        total = audio.new_zeros(pitch.shape)
-        for name in self.SHAPES:
-            amplitude = self.get(params, name)
-            used = torch.ones_like(amplitude[:, 0]) if amplitude.requires_grad else amplitude[:, 0]
-            rows = (used > 0).nonzero().flatten()
-            if rows.numel():
-                wave = self._wave(name, phase[rows], step[rows], params[rows], shape[rows])
-                total = total.index_add(0, rows, amplitude[rows] * wave)
-        return to_stereo(total * (self.get(params, "level_db") / DB_PER_NEPER).exp(), audio[:, 0])
-
-    def _wave(self, name: str, phase: Tensor, step: Tensor, params: Tensor, shape: Tensor) -> Tensor:
-        dtype = shape.dtype
-        if name == "pulse":
-            width = (self.get(params, "width") + self.get(params, "width_modulation") * shape).clamp(0.02, 0.98)
-            rising = wavetable.read(self._waves["saw"], phase, step, dtype)
-            return rising - wavetable.read(self._waves["saw"], phase + width.double(), step, dtype)
-        if name == "table":
-            moved = self.get(params, "position") + self.get(params, "position_modulation") * shape
-            place = moved.clamp(0, 1) * (self.FRAMES - 1)
-            frames = [wavetable.read(frame, phase, step, dtype) for frame in self._frames]
-            return sum(
-                (wave * (1 - (place - i).abs()).clamp(min=0) for i, wave in enumerate(frames)), torch.zeros_like(shape)
-            )
-        return wavetable.read(self._waves[name], phase, step, dtype)
+        nodes = len(params)
+        dry, stereo = add_dry(inlets, nodes)
+        settings = [amplitude(self, params, wet), *(self.get(params, name) for name in self.SETTINGS)]
+        settings[-3] = settings[-3] / 100  # cents
+        own = torch.cat(settings, dim=1).to(torch.promote_types(params.dtype, inlets.like.dtype))
+        signals = [t.to(own.dtype) for t in (dry, *(inlets.mono(i, nodes) for i in range(1, 5)))]
+        out, behind = oscillator.oscillator(self._bank, self.rate, inlets.samples, own, signals, state[0])
+        return as_signal(out.to(inlets.like.dtype), stereo), (behind,)
 
 
 @cache
@@ -196,11 +200,32 @@ class Noise(Generator):
         super().__init__(sample_rate)
         self.node_type = NodeType("noise", "H", (LEVEL,))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
-        """Add noise."""
+    def rest(self, nodes: int) -> State:
+        """The number of samples before, and the generator's state at the last multiple of a draw."""
         generator = torch.Generator().manual_seed(NOISE_SEED)
-        wave = torch.randn(1, audio.size(-1), generator=generator).to(audio)
-        return to_stereo(wave * (self.get(params, "level_db") / DB_PER_NEPER).exp(), audio)
+        return torch.zeros(1, dtype=torch.int64), generator.get_state()[None]
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
+        """Add noise."""
+        wave, behind = _draw(inlets.samples, state)
+        dry, gain = inlets.signals[0], amplitude(self, params, wet)[:, None].to(inlets.like)
+        wave = wave.to(inlets.like)
+        return [gain * wave if dry is None else torch.addcmul(dry, gain, wave)], behind
+
+
+def _draw(samples: int, state: State) -> tuple[Tensor, State]:
+    """The next samples of the noise, and the state behind them.
+
+    The generator draws normal numbers sixteen at a time, so that whole sixteens are the same however many are drawn.
+    """
+    generator = torch.Generator()
+    generator.set_state(state[1][0])
+    begin = int(state[0]) % DRAWN
+    whole, rest = divmod(begin + samples, DRAWN)
+    first = torch.randn(whole * DRAWN, generator=generator)
+    behind = generator.get_state()[None]
+    wave = torch.cat([first, torch.randn(DRAWN, generator=generator)]) if rest else first
+    return wave[begin : begin + samples], (state[0] + samples, behind)
 
 
 class Operator(Generator):
@@ -243,17 +268,31 @@ class Operator(Generator):
         )
         self.node_type = NodeType("operator", "P", parameters, inlets=("in", "modulation", "pitch", "gate"))
 
-    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+    def rest(self, nodes: int) -> State:
+        """Phases and the last sines; of the envelope."""
+        return tuple(torch.zeros(nodes, size, dtype=torch.float64) for size in (4, STATE))
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the operator's sound to the first inlet."""
-        modulation, pitch, gate = audio[:, 1:, 0].unbind(1)
-        octaves = self.get(params, "ratio").log2() * 12
-        step = self.frequency(pitch + octaves + self.get(params, "detune_cents") / 100)
-        fixed = (self.get(params, "fixed_hz").double() / self.sample_rate).clamp(max=0.5)
-        step = torch.where(self.get(params, "by_hz") > self.get(params, "by_ratio"), fixed, step)
-        phase = torch.cumsum(step, dim=1) - step[:, :1] + self.get(params, "phase").double()
-        wave = operator(
-            phase + MODULATION_PERIODS * modulation.double(), self.get(params, "feedback")[:, 0], audio.dtype
-        )
+        nodes, dtype = len(params), torch.promote_types(params.dtype, inlets.like.dtype)
+        dry, stereo = add_dry(inlets, nodes)
+        modulation, pitch, opened = (inlets.mono(i, nodes).to(dtype) for i in range(1, 4))
         times = self.get(params, "times_ms") * (self.sample_rate / 1000)
-        level = envelope(gate, self.get(params, "levels"), times, CURVE)
-        return to_stereo(wave * level * (self.get(params, "level_db") / DB_PER_NEPER).exp(), audio[:, 0])
+        amounts, nothing = params.new_ones(nodes, 2), opened.new_zeros(nodes, 1)
+        levels = self.get(params, "levels")
+        level, envelope = added_envelope(opened, levels, times, CURVE, amounts, nothing, inlets.samples, state[1])
+        by_hz = self.get(params, "by_hz") > self.get(params, "by_ratio")
+        settings = (
+            amplitude(self, params, wet),
+            self.get(params, "ratio").log2() * 12,
+            self.get(params, "detune_cents") / 100,
+            self.get(params, "fixed_hz") / self.sample_rate,
+            by_hz.to(params.dtype),
+            self.get(params, "feedback"),
+            self.get(params, "phase"),
+            params.new_full((nodes, 1), MODULATION_PERIODS),
+        )
+        own = torch.cat(settings, dim=1).to(dtype)
+        signals = dry.to(dtype), modulation, pitch, level
+        out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0])
+        return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)

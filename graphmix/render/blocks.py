@@ -92,6 +92,8 @@ class BlockRenderer(Renderer):
         period: blocks begin at multiples of so many samples.
     """
 
+    voices = False
+
     def __init__(self, rack: Rack, graph: MixGraph) -> None:
         super().__init__(rack)
         self.graph = graph

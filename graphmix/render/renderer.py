@@ -22,10 +22,12 @@ from graphmix.graph.validation import validate
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
 from graphmix.processors.signals import as_signal
+from graphmix.processors.voice import Inlets
 from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
+from graphmix.render.voices import Leaves, find_voices, gather_inlets, play, split
 
 _CACHED_PLANS = 64
 Observer = Callable[[Stage, Tensor, Tensor], None]
@@ -65,6 +67,8 @@ class Renderer(MessagePassing):
         torch.Size([1, 2, 100])
     """
 
+    voices = True
+    """Synthesizers' nodes get their inlets one by one; see :mod:`graphmix.render.voices`."""
     propagate_type = {"x": OptPairTensor}  # noqa: RUF012  (PyG reads it from the class)
 
     def __init__(self, rack: Rack, method: SequenceMethod | None = None) -> None:
@@ -160,31 +164,62 @@ class Renderer(MessagePassing):
             responses: frequency responses that are known, and where new ones are kept, for the next segment of
                 the same graph; an empty dictionary to begin with.
         """
-        outputs: dict[int, Tensor] = {}
-        last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         energies: list[Tensor] = []
         mixes: list[tuple[Tensor, Tensor]] = []
+        one_by_one = self.voices and observe is None
+        parts = split(plan, self.rack, sources.size(-1)) if one_by_one else (plan,)
+        for part in parts:
+            voices = find_voices(part, self.rack) if one_by_one else frozenset[int]()
+            self._run_part(part, graph, sources, observe, responses, voices, mixes, energies)
+        mix = in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
+        staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
+        return Rendered(mix, staged[:, 0], staged[:, 1])
+
+    def _run_part(
+        self,
+        plan: Plan,
+        graph: MixGraph,
+        sources: Tensor,
+        observe: Observer | None,
+        responses: Responses | None,
+        voices: frozenset[int],
+        mixes: list[tuple[Tensor, Tensor]],
+        energies: list[Tensor],
+    ) -> None:
+        """Carry out a plan, and add what comes out, with its rows, and the energies."""
+        outputs: dict[int, Tensor | Leaves] = {}
+        last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
+        signal: Tensor | Leaves
         for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)
                 incoming = signal = sources if every else sources.index_select(0, stage.rows)
+            elif i in voices:
+                inlets = Inlets(gather_inlets(plan, i, outputs, sources), sources.size(-1), sources)
+                signal = self._play(stage, inlets, graph)
             else:
                 incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)
                 signal, energy = self.process(stage, incoming, graph, response)
                 energies.extend([] if energy is None else [energy])
             if observe is not None:
+                assert isinstance(signal, Tensor), "an observer is shown all signals in full"
                 observe(stage, incoming, signal)
             if stage.kind == "out":
-                mixes.append((stage.rows, signal))
+                mixes.append((stage.rows, signal.full(sources.size(-1)) if isinstance(signal, Leaves) else signal))
             outputs[i] = signal
             for source in [source for source in outputs if last_reader.get(source, i) <= i]:
                 del outputs[source]
-        mix = in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
-        staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
-        return Rendered(mix, staged[:, 0], staged[:, 1])
 
-    def _gather(self, plan: Plan, index: int, outputs: dict[int, Tensor], sources: Tensor) -> Tensor:
+    def _play(self, stage: Stage, inlets: Inlets, graph: MixGraph) -> Leaves:
+        """What leaves a stage that gets its inlets one by one."""
+        if stage.kind in ("mix", "out"):
+            (signal,) = inlets.signals
+            return Leaves([inlets.like.new_zeros(len(stage.nodes), 1, 1) if signal is None else signal])
+        params = graph.params[stage.kind].index_select(0, stage.rows)
+        return play(self.rack, stage, inlets, params, graph.wet.index_select(0, stage.nodes).to(params.dtype))
+
+    def _gather(self, plan: Plan, index: int, outputs: dict[int, Tensor | Leaves], sources: Tensor) -> Tensor:
         """What comes into a stage, [nodes * inlets, 2, samples or bins], in its domain."""
         stage, inflow = plan.stages[index], plan.inflows[index]
         size, samples = stage.nodes.numel() * stage.inlets, sources.size(-1)
@@ -192,7 +227,8 @@ class Renderer(MessagePassing):
         for flow in inflow.flows:
             total: Tensor | None = None
             for edges in flow.edges:
-                brought = outputs[edges.source]
+                sent = outputs[edges.source]
+                brought = sent.full(samples) if isinstance(sent, Leaves) else sent
                 if not edges.passes_through:
                     edge_index = torch.stack([edges.rows, edges.targets])
                     brought = self.propagate(edge_index, x=(brought, None), size=(brought.size(0), flow.size))
@@ -267,4 +303,6 @@ def in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
     if len(mixes) == 1:
         return mixes[0][1]
     rows, signals = (torch.cat(parts) for parts in zip(*mixes, strict=True))
+    if bool((rows[1:] > rows[:-1]).all()):
+        return signals
     return signals.index_select(0, rows.argsort())

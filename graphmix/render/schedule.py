@@ -13,6 +13,7 @@ lengths there are, and where one is left for another, is decided in :mod:`graphm
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -106,6 +107,24 @@ class Inflow:
     flows: tuple[Flow, ...]
 
 
+class InletEdges(NamedTuple):
+    """All edges from one outlet of a stage into one inlet of another.
+
+    Args:
+        source: index of the stage that sends.
+        outlet: which outlet.
+        rows: nodes of that stage, [edges].
+        targets: nodes of the receiving stage, in rising order, [edges].
+        whole: what leaves *is* what comes in.
+    """
+
+    source: int
+    outlet: int
+    rows: Tensor
+    targets: Tensor
+    whole: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """A schedule ready to render; see :func:`schedule`.
@@ -132,6 +151,16 @@ class Plan:
     def inflows(self) -> tuple[Inflow, ...]:
         """What comes into each stage, sorted by how it has to be transformed."""
         return tuple(_sort_inputs(stage, self.stages) for stage in self.stages)
+
+    @cached_property
+    def by_inlet(self) -> tuple[tuple[tuple[InletEdges, ...], ...], ...]:
+        """The edges into each inlet of each stage, for stages that get their inlets one by one."""
+        return tuple(_sort_by_inlet(stage, self.stages) for stage in self.stages)
+
+    @cached_property
+    def parts(self) -> dict[int, tuple["Plan", ...]]:
+        """Plans of some of the graph's components each, by how many; see :mod:`graphmix.render.voices`."""
+        return {}
 
     def describe(self, samples: int) -> str:
         """The plan as a table: stage, nodes, domain, transforms and bytes for a segment of so many samples."""
@@ -183,6 +212,24 @@ class Plan:
             for s in self.stages
         )
         return replace(self, stages=moved)
+
+
+def _sort_by_inlet(stage: Stage, stages: Sequence[Stage]) -> tuple[tuple[InletEdges, ...], ...]:
+    """The edges into a stage, for each inlet."""
+    result: list[list[InletEdges]] = [[] for _ in range(stage.inlets)]
+    nodes = torch.arange(len(stage.nodes))
+    for edges in stage.inputs:
+        sender = stages[edges.source]
+        rows, targets = edges.rows.cpu(), edges.targets.cpu()
+        for inlet in range(stage.inlets):
+            for outlet in range(sender.outlets):
+                own = (targets % stage.inlets == inlet) & (rows % sender.outlets == outlet)
+                if own.any():
+                    ends = rows[own] // sender.outlets, targets[own] // stage.inlets
+                    whole = len(sender.nodes) == len(nodes) and all(torch.equal(end, nodes) for end in ends)
+                    sent, received = (end.to(edges.rows.device) for end in ends)
+                    result[inlet].append(InletEdges(edges.source, outlet, sent, received, whole))
+    return tuple(tuple(own) for own in result)
 
 
 def _sort_inputs(stage: Stage, stages: Sequence[Stage]) -> Inflow:

@@ -9,6 +9,7 @@ from graphmix.songbook.book import write_songbook
 from graphmix.songbook.book_song import BookSong, make_song, song_name
 from graphmix.songbook.files import read_stored
 from graphmix.songbook.loops import LoopLibrary, find_loops
+from graphmix.songbook.material import RealMaterial, find_material
 from graphmix.songbook.oracle import OracleLoss, oracle_loss, oracle_mix
 from graphmix.songbook.settings import SongbookSettings
 
@@ -16,8 +17,10 @@ __all__ = [
     "BookSong",
     "LoopLibrary",
     "OracleLoss",
+    "RealMaterial",
     "SongbookSettings",
     "find_loops",
+    "find_material",
     "make_song",
     "oracle_loss",
     "oracle_mix",

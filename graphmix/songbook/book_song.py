@@ -12,15 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.errors import SongError
 from graphmix.processors.base import Processor
+from graphmix.songbook.checks import why_rejected
 from graphmix.songbook.condition import at_level, draw_condition, spoil
 from graphmix.songbook.effects import Setting, draw_gear
 from graphmix.songbook.features import frame_levels
 from graphmix.songbook.loops import LoopLibrary, cut_loop
-from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session
+from graphmix.songbook.material import RealMaterial
+from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session, render_whole
 from graphmix.songbook.playing import Audio, play
+from graphmix.songbook.real_song import RealTracks, make_tracks
 from graphmix.songbook.roles import ROLES, Role, find_role
-from graphmix.songbook.score import GENRES, Form, draw_form, write_part
+from graphmix.songbook.score import GENRES, Form, Genre, draw_form, write_part
+from graphmix.songbook.scores import ScoreError
 from graphmix.songbook.session import MixingStyle, Session, draw_style
 from graphmix.songbook.settings import SongbookSettings
 from graphmix.songbook.topology import PlannedTrack, draw_topology
@@ -28,6 +33,8 @@ from graphmix.songbook.topology import PlannedTrack, draw_topology
 QUANTUM = 2.0**-23
 """The last bit of 24."""
 CROWD_DB = 3.5
+ATTEMPTS = 8
+"""So often a song of real material is drawn before its material is given up."""
 _SAME_TUNE = {"double": "vocal"}
 _NAMES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
 
@@ -70,7 +77,11 @@ def song_name(index: int) -> str:
 
 
 def make_song(
-    settings: SongbookSettings, index: int, loops: LoopLibrary | None = None, effects: Sequence[Processor] = ()
+    settings: SongbookSettings,
+    index: int,
+    loops: LoopLibrary | None = None,
+    effects: Sequence[Processor] = (),
+    material: RealMaterial | None = None,
 ) -> BookSong:
     """Make one song.
 
@@ -79,39 +90,79 @@ def make_song(
         index: of the song, 0 or more; it needs no other songs.
         loops: files in place of the synthesized parts.
         effects: captured effects; a share of the tracks passes through one of them on its way to the console.
+        material: real scores and samples in place of composed and synthesized parts; not together with loops.
 
     Raises:
-        SongError: a loop that cannot be read.
+        SongError: a loop or sample that cannot be read, or material of which no song can be made.
     """
     artist = settings.artist_of(index)
     genre = GENRES[int(np.random.default_rng(settings.stream("form", artist)).integers(len(GENRES)))]
     rng = np.random.default_rng(settings.stream("form", artist, index))
     low, high = settings.seconds
     seconds = min(high, max(low, round(float(rng.uniform(low, high)), 1)))
+    if material is not None:
+        return _real_song(settings, index, genre, seconds, effects, material)
     form = draw_form(rng, genre, seconds)
     available = None if loops is None else loops.files.keys()
     rng = np.random.default_rng(settings.stream("topology", index))
     planned = draw_topology(rng, settings.min_tracks, settings.max_tracks, available)
-    tracks = [track for members in planned.values() for track in members]
-    clean, sources = _clean_tracks(settings, index, form, tracks, loops)
-    stems = _arrived(settings, index, tracks, clean)
+    clean, sources = _clean_tracks(settings, index, form, [t for members in planned.values() for t in members], loops)
+    facts: dict[str, Any] = {"seconds": seconds}
+    facts |= {"loops": sources} if loops else {"bpm": round(form.bpm, 1), "key": _NAMES[form.root % 12]}
+    tracks = RealTracks(planned, clean, facts)
+    return _mixed_song(settings, index, None if loops else genre.name, tracks, effects)
+
+
+def _real_song(
+    settings: SongbookSettings,
+    index: int,
+    genre: Genre,
+    seconds: float,
+    effects: Sequence[Processor],
+    material: RealMaterial,
+) -> BookSong:
+    """The first attempt that its checks accept; its facts say why others were rejected."""
+    rejected: list[str] = []
+    for attempt in range(ATTEMPTS):
+        try:
+            tracks = make_tracks(settings, index, attempt, material, genre, seconds)
+        except ScoreError as error:
+            rejected.append(f"unreadable: {error}")
+            continue
+        song = _mixed_song(settings, index, genre.name, tracks, effects)
+        song = replace(song, mixed=render_whole(song.session, song.mixed))
+        reason = why_rejected(song.session.stems, song.mixed.mix, settings.sample_rate)
+        if reason is None:
+            return replace(song, facts={"seconds": seconds, **song.facts, "rejected": rejected})
+        rejected.append(reason)
+    raise SongError(
+        f"no song {index} can be made of this material: {ATTEMPTS} attempts were rejected, the last one as "
+        f"{rejected[-1]!r}."
+    )
+
+
+def _mixed_song(
+    settings: SongbookSettings, index: int, genre: str | None, tracks: RealTracks, effects: Sequence[Processor]
+) -> BookSong:
+    """The tracks as they arrive, mixed by the artist's engineer."""
+    artist = settings.artist_of(index)
+    flat = [track for members in tracks.planned.values() for track in members]
+    stems = _arrived(settings, index, flat, tracks.clean)
     ending = "." + settings.audio_format
     session = Session(
-        stems={track.name + ending: stem for track, stem in zip(tracks, stems, strict=True)},
-        roles={track.name + ending: track.role for track in tracks},
-        subgroups={bus: tuple(track.name + ending for track in members) for bus, members in planned.items()},
+        stems={track.name + ending: stem for track, stem in zip(flat, stems, strict=True)},
+        roles={track.name + ending: track.role for track in flat},
+        subgroups={bus: tuple(track.name + ending for track in members) for bus, members in tracks.planned.items()},
         sample_rate=settings.sample_rate,
-        gear=_gear(settings, index, [track.name + ending for track in tracks], effects),
+        gear=_gear(settings, index, [track.name + ending for track in flat], effects),
         effects=tuple(effects),
     )
     style = draw_style(settings.stream("artist", artist), settings.style_spread)
-    facts: dict[str, Any] = {"seconds": seconds}
-    facts |= {"loops": sources} if loops else {"bpm": round(form.bpm, 1), "key": _NAMES[form.root % 12]}
     mixed = mix_session(
         session, style, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
     )
     mixed = replace(mixed, graph=_with_provenance(mixed, settings, index))
-    return BookSong(index, artist, None if loops else genre.name, session, style, mixed, facts)
+    return BookSong(index, artist, genre, session, style, mixed, tracks.facts)
 
 
 def _gear(

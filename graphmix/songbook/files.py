@@ -35,6 +35,7 @@ from graphmix.processors.rack import sources_of
 from graphmix.songbook.book_song import BookSong, in_24_bits
 from graphmix.songbook.effects import Setting
 from graphmix.songbook.loops import LoopLibrary
+from graphmix.songbook.material import RealMaterial
 from graphmix.songbook.session import MixingStyle, Session
 from graphmix.songbook.settings import SongbookSettings
 
@@ -67,7 +68,11 @@ class StoredSong:
 
 
 def open_book(
-    out: Path, settings: SongbookSettings, loops: LoopLibrary | None, effects: Sequence[Processor] = ()
+    out: Path,
+    settings: SongbookSettings,
+    loops: LoopLibrary | None,
+    effects: Sequence[Processor] = (),
+    material: RealMaterial | None = None,
 ) -> None:
     """Make the folder of a songbook, or make sure that it is this one's; clear what killed processes have left.
 
@@ -81,6 +86,8 @@ def open_book(
     }
     if effects:
         content["effects"] = sources_of(effects)
+    if material is not None:
+        content["material"] = material.to_dict()
     path = out / BOOK_FILE
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -106,7 +113,7 @@ def open_book(
         theirs.setdefault("effect_share", settings.effect_share)  # older ones have no captured effects
     if found != content:
         theirs, ours = (
-            {**(c.get("settings") or {}), "effects": c.get("effects"), "loops": c.get("loops")}
+            {**(c.get("settings") or {}), **{key: c.get(key) for key in ("effects", "loops", "material")}}
             for c in (found, content)
         )
         other = next((name for name in ours if theirs.get(name) != ours[name]), "loops")
@@ -206,6 +213,16 @@ def read_stored(folder: str | Path, effects: Sequence[Processor] = ()) -> Stored
         gain_only=values["mode"] == "gain",
         path=folder,
     )
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a song's record says about what it was made of, without its audio.
+
+    Raises:
+        SongError: it is no song of a songbook.
+    """
+    facts = _stored(folder).get("facts")
+    return facts if isinstance(facts, dict) else {}
 
 
 def _check_gear(folder: Path, values: Mapping[str, Any], effects: Sequence[Processor]) -> dict[str, Setting]:

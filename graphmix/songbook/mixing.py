@@ -79,6 +79,20 @@ def mix_session(
     return Mixed(graph, mix * 10 ** (master_db / 20))
 
 
+def render_whole(session: Session, mixed: Mixed) -> Mixed:
+    """The mix again, from its graph at once.
+
+    A mix is made bus by bus, so that what its tracks' effects ring on after the song's end does not reach the effects
+    of the bus. Where tracks sound to their end (noise, rooms), that would be a difference from the graph's own sound.
+    """
+    if all(len(members) < 2 for members in session.subgroups.values()):
+        return mixed
+    order = [track for members in session.subgroups.values() for track in members]
+    sources = torch.stack([session.stems[track].expand(2, -1) for track in order])
+    with torch.no_grad():
+        return Mixed(mixed.graph, studio(session.sample_rate, session.effects)(mixed.graph, sources)[0])
+
+
 def build_console(
     subgroups: Mapping[str, Sequence[str]],
     chains: Mapping[str, Sequence[Setting]],

@@ -80,6 +80,15 @@ _ROLES = (
 
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
 
+MICROPHONES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        _R("overheads", "drums", -6, 0.0, 0.05, 0.6, 0, 60, 4, 4, 14, 20, -8),
+        _R("room", "drums", -12, 0.0, 0.0, 0.8, 0, 60, -6, 4, 12, 40, -5),
+    )
+}
+"""Roles of tracks that hold a whole drum set; songs of recorded drums have them."""
+
 FAMILIES: dict[str, tuple[str, ...]] = {}
 """Family -> its roles, those that a small group has first."""
 for _role in _ROLES:
@@ -107,6 +116,7 @@ def find_role(name: str) -> Role:
     Raises:
         SongError: there is none.
     """
-    if name not in ROLES:
+    role = ROLES.get(name) or MICROPHONES.get(name)
+    if role is None:
         raise SongError(f"there is no role {name!r}; choose one of: {', '.join(ROLES)}.")
-    return ROLES[name]
+    return role

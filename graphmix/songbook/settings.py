@@ -15,7 +15,10 @@ AudioFormat = Literal["flac", "wav"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MIN_SECONDS, MIN_RATE = 2.0, 16000
-STREAMS = ("artist", "form", "topology", "score", "playing", "condition", "chance", "effect")
+STREAMS = (
+    "artist", "form", "topology", "score", "playing", "condition", "chance", "effect",
+    "excerpt", "arrangement", "instruments", "drums", "recording",
+)  # fmt: skip
 """What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
 
 

@@ -12,6 +12,7 @@ from graphmix.capture.fit import FitState, fit_effect, split
 from graphmix.capture.recording import CaptureError, Recording
 from graphmix.capture.settings import DRAFTS, CaptureSettings
 from tests.capture.devices import RATE, lowpass, music, saturate
+from tests.interrupting import Interrupted, Interrupting
 
 SHORT = CaptureSettings(
     model={"model": "lstm", "hidden": 4},
@@ -102,25 +103,16 @@ def test_too_short_a_recording_is_refused():
         fit_effect([recording(seconds=0.1)], SHORT)
 
 
-def test_a_resumed_training_ends_as_an_uninterrupted_one(monkeypatch: pytest.MonkeyPatch):
-    whole = fit_effect([recording()], SHORT)
-
-    class Stop(Exception):
-        pass
-
-    class Listener:
-        def phase(self, name: str, total: int | None, done: int = 0) -> None:
-            pass
-
-        def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-            if done == 31:
-                raise Stop
-
+@pytest.mark.parametrize("parts", [1, 7])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(monkeypatch: pytest.MonkeyPatch, parts: int):
+    settings = SHORT.model_copy(update={"parts": parts})
+    whole = fit_effect([recording()], settings)
     kept: list[FitState] = []
     monkeypatch.setattr("graphmix.capture.fit.SAVE_EVERY_SECONDS", -1.0)
-    with pytest.raises(Stop):
-        fit_effect([recording()], SHORT, listener=Listener(), save=lambda s: kept.append(copy.deepcopy(s)))
-    resumed = fit_effect([recording()], SHORT, state=kept[-1])
+    interrupting = Interrupting(step=31)
+    with pytest.raises(Interrupted):
+        fit_effect([recording()], settings, listener=interrupting, save=lambda s: kept.append(copy.deepcopy(s)))
+    resumed = fit_effect([recording()], settings, state=kept[-1])
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 

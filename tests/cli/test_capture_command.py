@@ -34,7 +34,8 @@ def amp(tmp_path: Path) -> Path:
 
 
 def test_a_device_is_captured_measured_and_drawn(program: Program, take: tuple[Path, Path], tmp_path: Path):
-    outcome = program("capture", *take, "-o", tmp_path / "amp", *QUICK, "--gear-type", "pedal", "--name", "Box")
+    given = ("--model", "lstm", *QUICK)
+    outcome = program("capture", *take, "-o", tmp_path / "amp", *given, "--gear-type", "pedal", "--name", "Box")
     assert outcome.status == 0, outcome.err
     metrics = json.loads((tmp_path / "amp" / "metrics.json").read_text())
     assert f"{metrics['esr']:.5f}" in outcome.out
@@ -47,11 +48,20 @@ def test_a_device_is_captured_measured_and_drawn(program: Program, take: tuple[P
     assert pictures == {
         "transfer_curve", "harmonics", "step_response", "waveforms", "error", "learning_curve", "error_by_level",
     }  # fmt: skip
-    again = program("capture", *take, "-o", tmp_path / "amp", *QUICK)
+    again = program("capture", *take, "-o", tmp_path / "amp", *given)
     assert "finished already" in again.out
-    other = program("capture", *take, "-o", tmp_path / "amp", "--steps", 7)
+    other = program("capture", *take, "-o", tmp_path / "amp", "--model", "lstm", "--steps", 7)
     assert other.status == 2
     assert "this capture with minutes = 0.5, not 9.0" in other.err or "steps = 6, not 7" in other.err
+
+
+def test_without_a_model_the_best_of_a_trial_is_trained(program: Program, tmp_path: Path):
+    dry, wet = write_pair(tmp_path / "filter", lowpass)
+    outcome = program("capture", dry, wet, "-o", tmp_path / "amp", *QUICK)
+    assert outcome.status == 0, outcome.err
+    assert "note: linear is trained on, the closest to the device after a trial" in outcome.out
+    assert json.loads((tmp_path / "amp" / "metrics.json").read_text())["model"] == "linear"
+    assert "finished already" in program("capture", dry, wet, "-o", tmp_path / "amp", *QUICK).out
 
 
 def test_several_settings_make_a_model_with_controls(program: Program, tmp_path: Path):
@@ -59,7 +69,7 @@ def test_several_settings_make_a_model_with_controls(program: Program, tmp_path:
     for gain in (0.5, 2.0):
         dry, wet = write_pair(tmp_path / f"gain {gain}", lambda x, gain=gain: saturate(gain * x))
         texts += ["--pair", f"{dry},{wet},drive={gain}"]
-    outcome = program("capture", *texts, "-o", tmp_path / "amp", *QUICK)
+    outcome = program("capture", *texts, "-o", tmp_path / "amp", "--model", "lstm", *QUICK)
     assert outcome.status == 0, outcome.err
     assert "no .nam file: a .nam file has no controls" in outcome.out
     assert load_effect(tmp_path / "amp" / "effect.safetensors")[0].config.controls[0].name == "drive"
@@ -187,7 +197,7 @@ def test_a_damaged_checkpoint_is_named(program: Program, take: tuple[Path, Path]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "banjo"), "--model is 'banjo'; the networks are: lstm, gru"),
+        (("--model", "banjo"), "--model is 'banjo'; the networks are: auto, lstm, gru"),
         (("--preset", "huge"), "--preset is 'huge'; the presets are: draft, full"),
         (("--control", "drive=loud"), "control 'drive' is set to 'loud'; give a number"),
         (("--control", "drive=nan"), "control 'drive' is set to 'nan'; give a number"),

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.signal.windows import blackmanharris
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from graphmix.audio import load_stems, write_audio
 from graphmix.errors import GraphError
@@ -16,6 +19,7 @@ from graphmix.processors import Rack
 from graphmix.processors.base import Processor
 from graphmix.render import Renderer
 from graphmix.render.blocks import render_song
+from graphmix.render.voices import split
 from tests.random_parameters import random_parameters
 
 RATE = 44100
@@ -226,21 +230,98 @@ def test_a_graph_of_generators_and_inputs_is_rendered_together():
     assert (mix[:, :400] - audio[0, :, :400] * 10 ** (-6 / 20)).abs().max() > 0.5
 
 
-def test_a_song_with_generators_is_rendered_in_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rate = 8000
-    rack = Rack([*Rack.console("g", rate), *Rack.generators(rate)])
+def graph_of_everything(rack: Rack, rate: int) -> MixGraph:
+    """Each generator and control with what it remembers, a track, and a delay, which looks back."""
     graph = MixGraph(rack.types, rate)
-    note, tone = graph.add("note", start_ms=700.0, length_ms=900.0), graph.add("oscillator", vibrato_semitones=1.0)
-    amplifier, out = graph.add("amplifier", offset=0.0), graph.add("out")
-    graph.connect(note, tone, "pitch", "pitch").connect(graph.add("lfo"), tone, 0, "modulation")
-    graph.connect(note, amplifier, "gate", "control").chain(tone, amplifier, graph.add("filter"), out)
-    graph.chain(graph.add("in", name="a.wav"), out)
-    write_audio(tmp_path / "a.wav", 0.1 * torch.randn(2, 2 * rate, generator=seeded(6)), rate)
+    note, out = graph.add("note", start_ms=700.0, length_ms=900.0), graph.add("out")
+    tone = graph.add("oscillator", vibrato_semitones=1.0, saw=0.5, pulse=0.3, table=0.2, width_modulation=0.3)
+    one = graph.add("operator", feedback=1.2, times_ms=[50.0, 300.0, 200.0, 400.0], levels=[0.0, 1.0, 0.5, 0.7, 0.0])
+    other = graph.add("operator", ratio=3.0, times_ms=[50.0, 300.0, 200.0, 400.0], levels=[0.0, 1.0, 0.5, 0.7, 0.0])
+    lfo, shape, bend = graph.add("lfo", fade_ms=800.0), graph.add("envelope"), graph.add("segment_envelope")
+    amplifier, filter_ = graph.add("amplifier", offset=0.0), graph.add("filter", cutoff_hz=900.0, resonance=8.0)
+    ring = graph.add("ring_modulator", wet=0.4)
+    graph.params["segment_envelope"][:, 4:9] = torch.tensor([0.0, 0.9, -0.3, 0.5, 0.1])
+    graph.params["filter"][:, rack["filter"].node_type.columns("modulation_octaves")] = 2.0
+    for node in (tone, one, other):
+        graph.connect(note, node, "pitch", "pitch")
+    for node in (one, other, shape, bend):
+        graph.connect(note, node, "gate", "gate")
+    graph.connect(lfo, tone, 0, "modulation").connect(bend, tone, 0, "shape").connect(other, one, 0, "modulation")
+    graph.connect(bend, filter_, 0, "modulation").connect(shape, amplifier, 0, "control").connect(lfo, ring, 0, 1)
+    graph.chain(graph.add("noise", level_db=-30.0), tone, one, ring, filter_, amplifier, graph.add("delay"), out)
+    return graph.chain(graph.add("in", name="a.wav"), filter_)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.77])
+def test_a_song_with_generators_in_blocks_is_the_song_at_once(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rate = 8000
+    rack = Rack([*Rack.console("gd", rate), *Rack.generators(rate)])
+    graph = graph_of_everything(rack, rate)
+    write_audio(tmp_path / "a.wav", 0.1 * torch.randn(2, 3 * rate + 5, generator=seeded(6)), rate)
     song = load_stems(tmp_path, rate)
     whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
-    monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.25)
-    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", seconds)
+    torch.testing.assert_close(render_song(graph, song, rack), whole, rtol=1e-4, atol=2e-6)
     assert float((whole - song.read(0, song.num_samples).stems[0]).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["note", *NAMES])
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_parts_of_any_lengths_are_the_whole(name: str, data: st.DataObject):
+    processor = SMALL[name]
+    lengths = data.draw(st.lists(st.integers(1, 700), min_size=1, max_size=5))
+    ahead = data.draw(st.integers(0, 50), label="samples that a part has beyond the next one's beginning")
+    samples = sum(lengths)
+    audio = signal_for(processor, 2, samples) if name != "note" else torch.zeros(2, 2, samples)
+    params = usual(processor, 2) if name != "note" else torch.tensor([[60.0, 30.0, 90.0, 0.5], [40.0, 0.0, 1e4, 1.0]])
+    whole, state, parts, begin = processor(audio, params), None, [], 0
+    for length in lengths:
+        part, state = processor.resume(audio[..., begin : begin + length + ahead], params, state, length)
+        parts.append(part[..., :length])
+        begin += length
+    torch.testing.assert_close(torch.cat(parts, dim=-1), whole, rtol=1e-5, atol=2e-6)
+
+
+def test_notes_together_are_notes_one_by_one_with_their_gradients(monkeypatch: pytest.MonkeyPatch):
+    """Parts of a batch, a few notes each, and all in one part, and the plain renderer, which stacks inlets."""
+    graphs = [graph_of_voices(pitch) for pitch in (50.0, 57.0, 61.0, 70.0, 75.0)]
+    batch = Batch.from_data_list(graphs)
+    found = {}
+    for key, size in (("parts", 1), ("whole", 2**40), ("plain", 0)):
+        monkeypatch.setattr("graphmix.render.voices.PART_BYTES", size)
+        monkeypatch.setattr(Renderer, "voices", key != "plain")
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        graph = batch.clone()
+        graph.params = {kind: values.clone().requires_grad_() for kind, values in batch.params.items()}
+        graph.wet = batch.wet.clone().requires_grad_()
+        renderer = Renderer(RACK)
+        out = renderer(graph, torch.zeros(0, 2, 900))
+        if key != "plain":
+            assert len(split(renderer.plan(graph), RACK, 900)) == (3 if key == "parts" else 1)
+        used = {kind: values for kind, values in graph.params.items() if values.numel()}
+        gradients = torch.autograd.grad(out.square().sum(), [graph.wet, *used.values()], allow_unused=True)
+        found[key] = out, *(g for g in gradients if g is not None)
+    alone = torch.cat([Renderer(RACK)(graph, torch.zeros(0, 2, 900)) for graph in graphs])
+    torch.testing.assert_close(found["parts"][0], alone, rtol=1e-5, atol=1e-6)
+    for key in ("whole", "plain"):
+        for one, other in zip(found["parts"], found[key], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * float(other.detach().abs().max()))
+
+
+def graph_of_voices(pitch: float) -> MixGraph:
+    graph = MixGraph(RACK.types, RATE)
+    note, tone = graph.add("note", pitch=pitch, length_ms=10.0), graph.add("oscillator", saw=0.5, wet=0.7)
+    shape, filter_ = graph.add("envelope"), graph.add("filter", cutoff_hz=900.0, modulation_octaves=3.0, wet=0.9)
+    both, amplifier = graph.add("mix"), graph.add("amplifier", offset=0.1)
+    graph.connect(note, tone, "pitch", "pitch").connect(graph.add("lfo"), both).connect(shape, both)
+    graph.connect(both, filter_, 0, "modulation").connect(note, shape, "gate", "gate")
+    graph.connect(note, filter_, "pitch", "pitch").connect(shape, amplifier, 0, "control")
+    return graph.chain(
+        graph.add("noise"), tone, filter_, amplifier, graph.add("ring_modulator", wet=0.3), graph.add("out")
+    )
 
 
 def test_bypassed_generators_are_wires():

@@ -21,6 +21,7 @@ from graphmix.synthesizers.training import (
     read_training,
     train_programmer,
 )
+from tests.interrupting import Interrupted, Interrupting
 
 TINY = ProgrammerTraining(
     "joint_encoder", latent=4, steps=6, batch=8, validate_every=3, hidden=(8,), mels=16, frames=12
@@ -59,19 +60,8 @@ def test_an_interrupted_training_ends_in_the_same_numbers(
     monkeypatch.setattr("graphmix.synthesizers.training.SAVE_EVERY", 2)
     whole = train_programmer(patches, tmp_path / "whole", TINY)
 
-    class Stop(Exception):
-        pass
-
-    class Listener:
-        def phase(self, name: str, total: int | None, done: int = 0) -> None:
-            pass
-
-        def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-            if "loss" in numbers and done == 5:
-                raise Stop
-
-    with pytest.raises(Stop):
-        train_programmer(patches, tmp_path / "cut", TINY, listener=Listener())
+    with pytest.raises(Interrupted):
+        train_programmer(patches, tmp_path / "cut", TINY, listener=Interrupting(step=5))
     assert (tmp_path / "cut" / CHECKPOINT).exists()
     resumed = train_programmer(patches, tmp_path / "cut", TINY)
     assert not (tmp_path / "cut" / CHECKPOINT).exists()
@@ -117,19 +107,8 @@ def test_a_damaged_checkpoint_and_impossible_settings_are_refused(patches: Path,
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "steps": 0}))
     assert not (tmp_path / "m").exists()
 
-    class Stop(Exception):
-        pass
-
-    class Listener:
-        def phase(self, name: str, total: int | None, done: int = 0) -> None:
-            if name == "training":
-                raise Stop
-
-        def progress(self, done: int, total: int | None = None, **numbers: float) -> None:
-            pass
-
-    with pytest.raises(Stop):
-        train_programmer(patches, tmp_path / "m", TINY, listener=Listener())
+    with pytest.raises(Interrupted):
+        train_programmer(patches, tmp_path / "m", TINY, listener=Interrupting(phase="training"))
     (tmp_path / "m" / CHECKPOINT).write_bytes(b"\0" * 100)
     with pytest.raises(GraphmixError, match=r"checkpoint\.safetensors is damaged .*delete it to begin again"):
         train_programmer(patches, tmp_path / "m", TINY)

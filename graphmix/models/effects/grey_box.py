@@ -137,7 +137,7 @@ class GreyBoxEffect(EffectModel):
         after = list(state)
         gains: Tensor | float = 1.0
         if self.config.dynamics:
-            gains, after[-1] = self._gains(audio, state[-1], level_curve, times)
+            gains, after[-1] = self.dynamic_gains(audio, state[-1], level_curve, times)
         total = torch.zeros_like(audio)
         for filters, shapers in self.branches():
             signal = audio
@@ -164,8 +164,14 @@ class GreyBoxEffect(EffectModel):
         out = irfft(rfft(signal, n_fft) * rfft(response, n_fft), n_fft, signal.size(-1))
         return out[:, self.config.taps - 1 :]
 
-    def _gains(self, audio: Tensor, before: Tensor, curve: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Gains [rows, samples], and the envelope after the last sample.
+    def dynamic_gains(self, audio: Tensor, before: Tensor, curve: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """What the gain computer makes of audio [rows, samples]: gains, and the envelope after the last sample.
+
+        Args:
+            audio: [rows, samples].
+            before: the envelope before the first sample, [rows, 1].
+            curve: gains in nepers at levels, [rows or 1, points].
+            times: logarithms of attack and release in ms, [rows or 1, 2].
 
         The recursion starts from silence; from another state it starts by a sample that brings it there.
         """

@@ -394,4 +394,5 @@ def describe_for_nam(model: EffectModel) -> tuple[str, dict[str, Any]]:
         return "ConvNet", model.config.model_dump(mode="json", include=set(keys))
     if isinstance(model, LinearEffect):
         return "Linear", {"receptive_field": model.config.taps, "bias": model.config.bias}
-    raise GraphmixError(f"the model {config.model!r} has no form as a .nam file (WaveNet and LSTM without skip have).")
+    forms = "wavenet, linear, and lstm without skip have"
+    raise GraphmixError(f"the model {config.model!r} has no form as a .nam file ({forms}).")

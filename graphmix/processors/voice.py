@@ -1,0 +1,101 @@
+"""The base class of what synthesizers are made of: generators, controls, filters and amplifiers.
+
+Most of their signals are control signals: equal left and right, often the same for all samples, and many inlets have
+nothing connected. So a :class:`Voice` gets its inlets one by one, and a signal is [nodes, 1 or 2 channels, 1 or all
+samples], where an axis of size 1 stands for equal values. The renderer keeps signals in that form from one voice to the
+next; all other processors are given them in full.
+
+A voice also says in which state it is behind its last sample, from which the next block of a song goes on.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphmix.processors.base import Processor, State
+
+
+class Inlets(NamedTuple):
+    """What comes into the nodes of a stage.
+
+    Args:
+        signals: for each inlet [nodes, 1 or 2, 1 or samples], or None where nothing is connected.
+        samples: how many.
+        like: any tensor of the signals' precision and device.
+    """
+
+    signals: Sequence[Tensor | None]
+    samples: int
+    like: Tensor
+
+    def mono(self, inlet: int, nodes: int) -> Tensor:
+        """The left channel, [nodes, samples] or [nodes, 1]; zero where nothing is connected."""
+        signal = self.signals[inlet]
+        return self.like.new_zeros(nodes, 1) if signal is None else signal[:, 0]
+
+    def part(self, begin: int, end: int) -> "Inlets":
+        """Some of the samples."""
+        cut = (s if s is None or s.size(-1) == 1 < self.samples else s[..., begin:end] for s in self.signals)
+        return Inlets(tuple(cut), end - begin, self.like)
+
+
+class Voice(Processor):
+    """A processor that gets its inlets one by one and knows its state."""
+
+    @abstractmethod
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
+        """Process a batch of nodes and mix with the dry signal.
+
+        Args:
+            inlets: the signals.
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+            state: behind the samples before, or of :meth:`rest`.
+
+        Returns:
+            A signal for each outlet, [nodes, 1 or 2, 1 or samples], and the state behind it.
+        """
+
+    def rest(self, nodes: int) -> State:
+        """The state before the first sample; nothing by default."""
+        return ()
+
+    def split(self, audio: Tensor) -> Inlets:
+        """Inlets from what other processors are given, [nodes, (inlets,) 2, samples]."""
+        number = len(self.node_type.inlets)
+        return Inlets(audio.unbind(1) if number > 1 else [audio] * number, audio.size(-1), audio)
+
+    def join(self, leaves: Sequence[Tensor], samples: int) -> Tensor:
+        """Outlets in full, [nodes, (outlets,) 2, samples]."""
+        full = [leaf.expand(-1, 2, samples) for leaf in leaves]
+        return torch.stack(full, dim=1) if len(full) > 1 else full[0].contiguous()
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        wet = params.new_ones(len(params))
+        return self.join(self.play(self.split(audio), params, wet, self.rest(len(params)))[0], audio.size(-1))
+
+    def mix(self, audio: Tensor, params: Tensor, wet: Tensor) -> tuple[Tensor, None]:
+        """Process and mix; a voice is not gain-staged."""
+        leaves, _ = self.play(self.split(audio), params, wet.to(params.dtype), self.rest(len(params)))
+        return self.join(leaves, audio.size(-1)), None
+
+    @property
+    def resumable(self) -> bool:
+        """Voices go on where they stopped."""
+        return True
+
+    def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """One part of a longer signal, wet only, and the state with which the next part begins."""
+        inlets, wet = self.split(audio), params.new_ones(len(params))
+        state = self.rest(len(params)) if state is None else state
+        parts, marked = [], state
+        for begin, end in ((0, mark), (mark, audio.size(-1))):
+            if begin < end:
+                leaves, state = self.play(inlets.part(begin, end), params, wet, state)
+                parts.append(self.join(leaves, end - begin))
+            marked = state if end == mark else marked
+        return torch.cat(parts, dim=-1), marked
