@@ -124,7 +124,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "note": name,
         "played": pitch,
         "pitch": sound.pitch,
-        "seconds": len(sound.audio) / RATE,
+        "length": len(sound.audio) / RATE,
         "by": {result.synthesizer: [result.proposed, result.distance] for result in results},
         "chosen": results[0].synthesizer,
         "patch": distances(results[0].audio, sound.audio),

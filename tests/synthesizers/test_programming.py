@@ -115,7 +115,9 @@ def test_the_fundamental_is_found_or_missing(hz: float):
     pitch = 69 + 12 * math.log2(hz / 440)
     tone = a_tone(hz, 0.5)
     assert fundamental_db(tone, RATE, pitch) == pytest.approx(0, abs=0.5)
-    assert fundamental_db(tone + 10 * a_tone(3 * hz, 0.5), RATE, pitch) == pytest.approx(-20, abs=1.5)  # bins of a Hann window
+    assert fundamental_db(tone + 10 * a_tone(3 * hz, 0.5), RATE, pitch) == pytest.approx(
+        -20, abs=1.5
+    )  # bins of a Hann window
     assert fundamental_db(a_tone(2 * hz, 0.5), RATE, pitch) < -60
 
 
