@@ -89,14 +89,21 @@ def program(
     length_ms: Annotated[
         float | None, typer.Option(min=1, max=60_000, help="How long the key is down; else estimated.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="A network of train-programmer: one more candidate.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A network whose proposal is one more candidate: a folder of train-programmer, none, "
+            "or programmer, which comes with graphmix."
+        ),
+    ] = "programmer",
     prune: Annotated[bool, typer.Option("--prune", help="Take out the modules that the sound does not need.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates.")] = 0,
     plots: Annotated[bool, typer.Option(help="Draw spectrograms and the patch.")] = True,
 ) -> None:
     """Find a synthesizer patch that makes a sound: candidates, the nearest of them refined."""
-    from graphmix.synthesizers.program_run import ProgramSettings, program_sound
+    from graphmix.synthesizers.program_run import SHIPPED, ProgramSettings, program_sound
 
+    networks = {"none": None, "programmer": SHIPPED}
     settings = ProgramSettings(synth, candidates, steps, note, length_ms, seed, prune=prune)
     console = new_console()
     with ProgressListener(console) as listener:
@@ -104,7 +111,7 @@ def program(
             sound,
             out,
             settings,
-            model=model,
+            model=networks[model] if model in networks else Path(model),
             plots=plots,
             listener=listener,
             on_notice=lambda text: say(console, f"note: {text}"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+import graphmix.models
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph, save_graph
@@ -34,6 +35,8 @@ from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
 
 RESULT, PATCH, UNFINISHED, AUTO = "metrics.json", "patch.safetensors", "unfinished.json", "auto"
 LONGEST_MS = 60_000.0
+SHIPPED = Path(graphmix.models.__file__).parent / "pretrained" / MODEL
+"""The network that comes with graphmix; its training is described in docs/synthesizers.md."""
 
 
 @dataclass(frozen=True)
