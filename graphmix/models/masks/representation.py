@@ -50,6 +50,21 @@ class Representation(nn.Module, ABC):
         """Masks of the features -> masks of the coefficients, [..., feature bins, frames] -> [..., bins, frames]."""
         return masks
 
+    def reduce(self, values: Tensor) -> Tensor:
+        """The adjoint of :meth:`expand`: [..., bins, frames] -> [..., feature bins, frames].
+
+        So that the sum of expand(m) * values is that of m * reduce(values), for all masks m.
+        """
+        return values
+
+    def reduce_squares(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What squared masks are weighted with, [..., bins, frames] -> two of [..., feature bins, frames].
+
+        So that the sum of expand(m)^2 * values is that of m^2 * first + 2 * m * (m of the next bin) * second; the
+        second is None where masks are not expanded, and its last bin is zero.
+        """
+        return values, None
+
 
 class STFT(Representation):
     """Short-time Fourier transform with a Hann window, frames centered on multiples of the hop.
@@ -137,6 +152,24 @@ class Mel(STFT):
         """Weighted means of amplitudes."""
         amplitude = super().features(coefficients)
         return self.weights.to(amplitude.dtype) @ amplitude
+
+    def reduce(self, values: Tensor) -> Tensor:
+        """Sums, weighted as in the interpolation."""
+        return self._interpolation().to(values.dtype) @ values
+
+    def reduce_squares(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Sums, weighted by the squares and the products of the interpolation's weights."""
+        weights = self._interpolation().to(values.dtype)
+        products = torch.cat((weights[:-1] * weights[1:], weights.new_zeros(1, self.bins)))
+        return weights.square() @ values, products @ values
+
+    def _interpolation(self) -> Tensor:
+        """How much a band's mask weighs in each bin, [bands, bins]."""
+        weights = self.share.new_zeros(self.feature_bins, self.bins)
+        bins = torch.arange(self.bins, device=weights.device)
+        weights[self.below, bins] = 1 - self.share
+        weights[self.below + 1, bins] = self.share
+        return weights
 
     def expand(self, masks: Tensor) -> Tensor:
         """Interpolation between the centers of bands."""

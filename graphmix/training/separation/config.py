@@ -80,7 +80,8 @@ class SeparationLoss(Table):
         magnitude_l1: mean absolute error of magnitudes.
         magnitude_mse: mean squared error of magnitudes.
         si_sdr: negative SI-SDR in dB, divided by 10, of the decoded sources.
-        spectral_sdr: the same, of coefficients instead of samples: no inverse transform is computed.
+        spectral_snr: negative signal-to-noise ratio, likewise, of coefficients: levels count, and a source 30 dB below
+            the mixture is silent. No inverse transform is computed.
         deep_clustering: of the embedding, for models that have one.
         permutation_invariant: sources have no names: each example takes the order of least loss.
     """
@@ -88,7 +89,7 @@ class SeparationLoss(Table):
     magnitude_l1: float = Field(default=1.0, ge=0)
     magnitude_mse: float = Field(default=0.0, ge=0)
     si_sdr: float = Field(default=0.0, ge=0)
-    spectral_sdr: float = Field(default=0.0, ge=0)
+    spectral_snr: float = Field(default=0.0, ge=0)
     deep_clustering: float = Field(default=0.0, ge=0)
     permutation_invariant: bool = False
 
