@@ -130,7 +130,7 @@ def _separator_in_words(facts: dict[str, Any], out: Path) -> list[str]:
         f"{model['model']} of {', '.join(model['sources'])}: {facts['parameters']} weights, songs: {songs}",
         f"{facts['steps']} steps in {facts['seconds']:.0f} s{ended}; best weights at step {facts['step']}",
     ]
-    best = next((row for row in facts["evaluations"] if row["step"] == facts["step"]), {})
+    best: dict[str, Any] = next((row for row in facts["evaluations"] if row["step"] == facts["step"]), {})
     if best.get("si_sdr_improvement_db") is not None:
         lines.append(
             f"held-out songs: SI-SDR {best['si_sdr_improvement_db']:.2f} dB above the mixture's; the ideal ratio mask: "

@@ -109,6 +109,7 @@ class SeparationRun(Table):
     """The descent.
 
     Args:
+        start: a separator whose weights the training begins with: a file, a folder of a training, or a name.
         steps: gradient steps.
         batch_size: mixtures of a step.
         learning_rate: of AdamW, after the warm-up.
@@ -123,6 +124,7 @@ class SeparationRun(Table):
         save_every_seconds: time between saved states, and so the work that a kill may lose.
     """
 
+    start: str = ""
     steps: int = Field(default=2000, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -112,11 +112,17 @@ def as_channels(audio: Tensor, channels: int) -> Tensor:
 
 def spectral_snr(estimates: Tensor, targets: Tensor, mixture: Tensor, floor: float) -> Tensor:
     """Signal-to-noise ratio of coefficients in dB, [N, sources]; ``floor`` re the mixture's energy."""
-    products = [
-        (a.conj() * b).real.sum(dim=(2, 3, 4))
-        for a, b in ((estimates, estimates), (estimates, targets), (targets, targets))
-    ]
-    return snr_of_products(*products, floor * mixture.abs().square().sum(dim=(1, 2, 3))[:, None])
+    return snr_of_products(
+        _products(estimates, estimates),
+        _products(estimates, targets),
+        _products(targets, targets),
+        floor * mixture.abs().square().sum(dim=(1, 2, 3))[:, None],
+    )
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products, [N, sources]."""
+    return (a.real * b.real + a.imag * b.imag).sum(dim=(2, 3, 4))
 
 
 def _mean_negative(ratios_db: Tensor, audible: Tensor) -> Tensor:
