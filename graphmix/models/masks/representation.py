@@ -2,7 +2,7 @@
 
 Each turns audio into complex coefficients and back without error (1e-5 of full scale), for any length. *Features* are
 what a network receives: amplitudes, scaled so that a sine at full scale reaches 1 (a mel band holds the mean of its
-bins, so less); *expand* maps masks of the features' bins to masks of the coefficients, and differs from the identity for
+bins, so less). *expand* maps masks of the features' bins to masks of the coefficients; it differs from the identity for
 mel bands alone.
 """
 
