@@ -12,7 +12,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-_EPS = 1e-8
+_EPS, _TINY = 1e-8, 1e-12
 SILENT = 1e-7
 """Mean power below which a target counts as silent: -70 dB; it has no SI-SDR."""
 PairLoss = Callable[[Tensor, Tensor], Tensor]
@@ -72,7 +72,7 @@ def snr_of_products(estimate: Tensor, cross: Tensor, target: Tensor, floor: Tens
         estimate, cross, target: energy of the estimate, inner product with the target, energy of the target.
         floor: f; what lies below it is neither asked for nor missed.
     """
-    error = (estimate - 2 * cross + target).clamp(min=0)
+    error, floor = (estimate - 2 * cross + target).clamp(min=0), floor + _TINY
     return 10 * torch.log10((target + floor) / (error + floor))
 
 

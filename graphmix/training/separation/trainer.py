@@ -234,13 +234,14 @@ class _Training:
         terms = self.step(type(batch)(*(part.to(self.device) for part in batch)))
         terms["total"].backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip))
-        if math.isfinite(norm):
+        numbers = {name: float(value.detach()) for name, value in terms.items()}
+        finite = math.isfinite(norm) and math.isfinite(numbers["total"])
+        if finite:
             self.optimizer.step()
         else:
             self._count_skipped()
         progress.step += 1
-        numbers = {name: float(value.detach()) for name, value in terms.items()}
-        if math.isfinite(norm):
+        if finite:
             progress.recent = [progress.recent[0] + numbers["total"], progress.recent[1] + 1]
         if progress.step % settings.log_every == 0 or progress.step == settings.steps:
             logged = {f"train/{name}": value for name, value in numbers.items()}

@@ -78,3 +78,13 @@ def test_deep_clustering_needs_and_trains_the_embedding() -> None:
     step(mixtures())["total"].backward()
     assert model.clustering.linear.weight.grad.abs().sum() > 0  # type: ignore[union-attr]
     assert model.masks.linear.weight.grad is None or model.masks.linear.weight.grad.abs().sum() == 0  # type: ignore[union-attr]
+
+
+def test_silent_mixtures_have_finite_losses_and_gradients() -> None:
+    model = small_separator("mask_inference").train()
+    silence = Mixtures(torch.zeros(2, 2, 1000), torch.zeros(2, 2, 2, 1000))
+    for weights in ({"spectral_snr": 1.0}, {"magnitude_mse": 1.0}, {"magnitude_l1": 1.0}, {"si_sdr": 1.0}):
+        terms = SeparationStep(model, SeparationLoss(**{"magnitude_l1": 0.0, **weights}))(silence)
+        terms["total"].backward()
+        assert terms["total"].abs() < 1e-3
+        assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
