@@ -54,7 +54,7 @@ class SeparationStep(nn.Module):
             coefficients = model.representation.encode(mixture)
             audible = is_audible(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
         if self.is_quadratic:
-            terms, embedding = self._quadratic(coefficients, targets)
+            terms, embedding = self._quadratic(coefficients, targets, audible)
         else:
             output = model.analyze(coefficients)
             terms, embedding = self._direct(output, targets, stems, audible), output.embedding
@@ -63,7 +63,7 @@ class SeparationStep(nn.Module):
         total = torch.stack([weights[name] * value for name, value in terms.items() if weights[name]]).sum()
         return {"total": total, **terms}
 
-    def _quadratic(self, mixture: Tensor, targets: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _quadratic(self, mixture: Tensor, targets: Tensor, audible: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Terms that need no coefficient of an estimate, and the embedding."""
         representation, weights = self.model.representation, self.loss.weights
         with torch.no_grad():
@@ -74,7 +74,7 @@ class SeparationStep(nn.Module):
         if weights["magnitude_mse"]:
             terms["magnitude_mse"] = form.magnitude_mse(masks).mean()
         if weights["spectral_snr"]:
-            terms["spectral_snr"] = -form.snr(masks, SNR_FLOOR).mean() / SDR_UNIT_DB
+            terms["spectral_snr"] = _mean_negative(form.snr(masks, SNR_FLOOR), audible)
         return terms, embedding
 
     def _direct(self, output: MaskOutput, targets: Tensor, stems: Tensor, audible: Tensor) -> dict[str, Tensor]:
@@ -91,7 +91,8 @@ class SeparationStep(nn.Module):
         if weights["magnitude_mse"]:
             terms["magnitude_mse"] = magnitude_loss(estimates / scale, targets / scale, 2).mean()
         if weights["spectral_snr"]:
-            terms["spectral_snr"] = -spectral_snr(estimates, targets, output.mixture, SNR_FLOOR).mean() / SDR_UNIT_DB
+            ratio = spectral_snr(estimates, targets, output.mixture, SNR_FLOOR)
+            terms["spectral_snr"] = _mean_negative(ratio, audible)
         if weights["si_sdr"]:
             decoded = self.model.representation.decode(estimates.flatten(0, 1), stems.size(-1))
             ratio = si_sdr(decoded, stems.flatten(0, 1), eps=SDR_EPS)
