@@ -2,10 +2,13 @@
 
     python benchmarks/separation.py step            # seconds of a step, ours and theirs in turns
     python benchmarks/separation.py networks SONGS OUT [--steps 300] [--seeds 0 1 2]
+    python benchmarks/separation.py real FOLDER [--model separator]
 
 ``step``: both take magnitudes that are there already and compute masks, the mean squared error of magnitudes, gradients
 and an AdamW step, of one source; both have the same sizes (bins, hidden units, layers, bandwidth). ``pip install
-openunmix``. ``networks`` trains mask inference, chimera and U-Net on the same songs, steps and seeds.
+openunmix``. ``networks`` trains mask inference, chimera and U-Net on the same songs, steps and seeds. ``real`` separates
+sums of the dry tracks of songs in FOLDER into drums, bass and the rest (vocals and other together); which is which is
+said by words in the names of tracks.
 """
 
 import argparse
@@ -102,6 +105,61 @@ def compare_networks(songs: Path, out: Path, steps: int, seeds: list[int]) -> No
         print(f"{name}: {statistics.mean(gains):.2f} ± {spread:.2f} dB")
 
 
+DRUM_WORDS = (
+    "kick",
+    "kik",
+    "snare",
+    "hat",
+    "hihat",
+    "hi_hat",
+    "crash",
+    "rim",
+    "clap",
+    "bd_",
+    "drum",
+    "cga",
+    "tom",
+    "perc",
+)
+BASS_WORDS = ("bass", "sub_")
+
+
+def group_of(track: str) -> int:
+    """0 drums, 1 bass, 2 the rest."""
+    name = track.casefold().replace(" ", "_")
+    return 0 if any(word in name for word in DRUM_WORDS) else 1 if any(word in name for word in BASS_WORDS) else 2
+
+
+@torch.no_grad()
+def score_real(folder: Path, source: str) -> None:
+    from graphmix.audio import load_stems
+    from graphmix.models.masks import load_separator
+    from graphmix.training.separation.scores import ideal_ratio_masks, separate_whole, source_scores
+
+    model = load_separator(source)[0]
+    gains, ideals = [], []
+    for path in sorted(path.parent for path in folder.glob("*/dry")):
+        song = load_stems(path / "dry", round(model.sample_rate))
+        tracks = song.read(0, song.num_samples).stems
+        stems = torch.zeros(3, 2, song.num_samples)
+        for name, track in zip(song.track_names, tracks, strict=True):
+            stems[group_of(name)] += track
+        mixture = stems.sum(dim=0)
+        found = separate_whole(model, mixture)
+        by_name = dict(zip(model.sources, found, strict=True))
+        estimates = torch.stack([by_name["drums"], by_name["bass"], by_name["vocals"] + by_name["other"]])
+        base = source_scores(mixture.expand_as(stems), stems)
+        gain = source_scores(estimates, stems) - base
+        ideal = source_scores(ideal_ratio_masks(model.representation, stems), stems) - base
+        gains.append(gain)
+        ideals.append(ideal)
+        print(f"{path.name}: drums, bass, rest {[round(float(x), 1) for x in gain]} of "
+              f"{[round(float(x), 1) for x in ideal]} dB", flush=True)  # fmt: skip
+    gain, ideal = torch.stack(gains), torch.stack(ideals)
+    print(f"mean of each: {gain.nanmean(dim=0).tolist()} of {ideal.nanmean(dim=0).tolist()} dB; of all "
+          f"{float(gain.nanmean()):.2f} of {float(ideal.nanmean()):.2f} dB")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -116,9 +174,14 @@ def main() -> None:
     networks.add_argument("out", type=Path)
     networks.add_argument("--steps", type=int, default=300)
     networks.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    real = commands.add_parser("real")
+    real.add_argument("folder", type=Path)
+    real.add_argument("--model", default="separator")
     given = parser.parse_args()
     if given.command == "step":
         time_steps(given.hidden, given.layers, given.batch, given.seconds, given.repeats)
+    elif given.command == "real":
+        score_real(given.folder, given.model)
     else:
         compare_networks(given.songs, given.out, given.steps, given.seeds)
 
