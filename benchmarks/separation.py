@@ -7,8 +7,8 @@
 ``step``: both take magnitudes that are there already and compute masks, the mean squared error of magnitudes, gradients
 and an AdamW step, of one source; both have the same sizes (bins, hidden units, layers, bandwidth). ``pip install
 openunmix``. ``networks`` trains mask inference, chimera and U-Net on the same songs, steps and seeds. ``real`` takes
-sums of the dry tracks of songs in FOLDER apart into drums, bass and the rest (vocals and other together); which is which
-is said by words in the names of tracks.
+sums of the dry tracks of songs in FOLDER apart into drums, bass and the rest (vocals and other together); which is
+which is said by words in the names of tracks.
 """
 
 import argparse

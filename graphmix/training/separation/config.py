@@ -80,8 +80,8 @@ class SeparationLoss(Table):
         magnitude_l1: mean absolute error of magnitudes.
         magnitude_mse: mean squared error of magnitudes.
         si_sdr: negative SI-SDR in dB, divided by 10, of the decoded sources.
-        spectral_snr: negative signal-to-noise ratio, likewise, of coefficients, up to 30 dB re the mixture: levels count,
-            and no inverse transform is computed. Silent sources have none: magnitude_mse keeps them silent.
+        spectral_snr: negative signal-to-noise ratio, likewise, of coefficients, up to 30 dB re the mixture: levels
+            count, and no inverse transform is computed. Silent sources have none: magnitude_mse keeps them silent.
         deep_clustering: of the embedding, for models that have one.
         permutation_invariant: sources have no names: each example takes the order of least loss.
     """
