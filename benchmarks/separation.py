@@ -144,6 +144,9 @@ def score_real(folder: Path, source: str) -> None:
         stems = torch.zeros(3, 2, song.num_samples)
         for name, track in zip(song.track_names, tracks, strict=True):
             stems[group_of(name)] += track
+        if len({group_of(name) for name in song.track_names}) < 2:
+            print(f"{path.name}: names of tracks do not say what they are")
+            continue
         mixture = stems.sum(dim=0)
         found = separate_whole(model, mixture)
         by_name = dict(zip(model.sources, found, strict=True))
