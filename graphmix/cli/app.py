@@ -18,7 +18,7 @@ from graphmix.errors import GraphmixError
 from graphmix.processes import prepare_program
 from graphmix.text import name_as_text
 
-RESUMED = ("capture", "demo", "mine", "mine-all", "patches", "songbook", "train", "train-programmer")
+RESUMED = ("capture", "demo", "mine", "mine-all", "patches", "separate", "songbook", "train", "train-programmer")
 """Commands that continue what an interrupted one left."""
 
 
