@@ -363,9 +363,7 @@ def _write_blocks(path: Path, blocks: Iterable[np.ndarray], sample_rate: int, ch
     if container == "WAV" and count * channels * 4 > LARGEST_WAV:
         container = "RF64"
     try:
-        with soundfile.SoundFile(
-            os.fsencode(partial), "w", sample_rate, channels, subtype, format=container
-        ) as file:
+        with soundfile.SoundFile(os.fsencode(partial), "w", sample_rate, channels, subtype, format=container) as file:
             for block in blocks:
                 file.write(block)
         if read_info(partial).num_samples != count:

@@ -41,7 +41,9 @@ def wiener_filter(estimates: Tensor, mixture: Tensor, iterations: int = 1) -> Te
     size = max(1, _VALUES_AT_ONCE * estimates.size(3) // estimates.numel())
     groups = zip(estimates.split(size, 3), mixture.split(size, 2), strict=True)
     parts = [
-        expectation_maximization((y * scale[:, None]).to(torch.complex128), (x * scale).to(torch.complex128), iterations)
+        expectation_maximization(
+            (y * scale[:, None]).to(torch.complex128), (x * scale).to(torch.complex128), iterations
+        )
         for y, x in groups
     ]
     return torch.cat([part.to(estimates.dtype) for part in parts], dim=3) / scale[:, None]

@@ -108,7 +108,7 @@ class BlockSeparator:
         return torch.cat([self._estimate(part) for part in rows.split(AT_ONCE)]).unflatten(0, (-1, count))
 
     def _estimate(self, audio: Tensor) -> Tensor:
-        """The sources of blocks, each for itself: [blocks, channels, samples] -> [blocks, sources, channels, samples]."""
+        """Sources of blocks, each for itself: [blocks, channels, samples] -> [blocks, sources, channels, samples]."""
         blocks, channels, samples = audio.shape
         sources = len(self.model.sources)
         audio = torch.where(audio.abs() < _SMALLEST, 0.0, audio)  # subnormal coefficients have no gradient but NaN

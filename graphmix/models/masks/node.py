@@ -113,7 +113,7 @@ def separator_node(
         >>> import tempfile, os
         >>> from graphmix.models.masks import build_separator, save_separator
         >>> from graphmix.processors import Rack
-        >>> small = {"model": "mask_inference", "recurrent": {"hidden": 4}, "representation": {"kind": "stft", "n_fft": 64, "hop": 16}}
+        >>> small = {"model": "mask_inference", "recurrent": {"hidden": 4}}
         >>> path = os.path.join(tempfile.mkdtemp(), "four.safetensors")
         >>> _ = save_separator(path, build_separator(small))
         >>> Rack.console("g").with_separator("v", path)["four"].node_type.outlets
