@@ -159,7 +159,7 @@ def test_a_search_without_it_is_the_same_and_says_the_share_and_one_with_it_has_
 def test_a_track_of_that_name_is_refused(small: Song, tmp_path: Path):
     found = find_unexplained(small, with_audio=True)
     made = with_residual(small, found, tmp_path)
-    with pytest.raises(SearchError, match="has a track 'residual.wav' already"):
+    with pytest.raises(SearchError, match=r"has a track 'residual\.wav' already"):
         with_residual(made, found, tmp_path)
 
 
