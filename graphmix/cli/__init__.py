@@ -5,6 +5,7 @@ from graphmix.cli import (  # noqa: F401, they add commands
     collections,
     estimators,
     separate_command,
+    separator_commands,
     synthesizer_commands,
 )
 from graphmix.cli.app import main

@@ -9,6 +9,7 @@ from rich.progress import TaskID
 
 from graphmix.cli.effects import files_of
 from graphmix.cli.progress import ProgressListener
+from graphmix.errors import GraphmixError
 
 
 class TrainingListener(ProgressListener):
@@ -58,8 +59,13 @@ def run_train(
         GraphmixError: bad input.
     """
     from graphmix.training.config import load_config
+    from graphmix.training.separation.config import find_separator_config
     from graphmix.training.trainer import train
 
+    if find_separator_config(config) is not None:
+        _refuse(config, devices=devices, precision=precision, chain=chain, effect=effects or None)
+        train_separator_into(config, out, songs, steps=steps, seed=seed, device=device)
+        return
     settings = load_config(config).changed(
         model={"chain": chain, "effects": files_of(effects) or None},
         data={"songs": [str(folder) for folder in songs] or None},
@@ -75,6 +81,62 @@ def run_train(
         console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
     for line in _in_words(trained.facts, out):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _refuse(config: str, **options: Any) -> None:
+    """Options that the training of a separator does not have.
+
+    Raises:
+        GraphmixError: one was given.
+    """
+    given = next((name for name, value in options.items() if value is not None), None)
+    if given is not None:
+        raise GraphmixError(f"{config} trains a separator, which has no --{given}; leave it out.")
+
+
+def train_separator_into(
+    config: str,
+    out: Path,
+    songs: Sequence[Path] = (),
+    *,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+) -> None:
+    """``graphmix train separator``: options as of :func:`run_train`.
+
+    Raises:
+        GraphmixError: bad input.
+    """
+    from graphmix.training.separation import load_separator_config, train_separator
+
+    settings = load_separator_config(config).changed(
+        data={"songs": [str(folder) for folder in songs] or None}, training={"steps": steps, "seed": seed}
+    )
+    console = Console(highlight=False)
+    with TrainingListener(console) as listener:
+        trained = train_separator(settings, out, device=device or "auto", listener=listener)
+    if trained.already_done:
+        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
+    for line in _separator_in_words(trained.facts, out):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _separator_in_words(facts: dict[str, Any], out: Path) -> list[str]:
+    songs = ", ".join(f"{count} {part}" for part, count in facts["songs"].items() if count)
+    model = facts["config"]["model"]
+    ended = ", stopped early" if facts["stopped_early"] else ""
+    lines = [
+        f"{model['model']} of {', '.join(model['sources'])}: {facts['parameters']} weights, songs: {songs}",
+        f"{facts['steps']} steps in {facts['seconds']:.0f} s{ended}; best weights at step {facts['step']}",
+    ]
+    best: dict[str, Any] = next((row for row in facts["evaluations"] if row["step"] == facts["step"]), {})
+    if best.get("si_sdr_improvement_db") is not None:
+        lines.append(
+            f"held-out songs: SI-SDR {best['si_sdr_improvement_db']:.2f} dB above the mixture's; the ideal ratio mask: "
+            f"{best['ideal_improvement_db']:.2f} dB"
+        )
+    return [*lines, f"Use it:  graphmix separate MIX --model {out} -o stems"]
 
 
 def _in_words(facts: dict[str, Any], out: Path) -> list[str]:

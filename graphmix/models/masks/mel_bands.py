@@ -10,7 +10,7 @@ from graphmix.dsp.mel import hertz_to_mel, mel_to_hertz
 
 def mel_centers(bins: int, bands: int, sample_rate: float) -> NDArray[np.float64]:
     """Centers of bands in bins, from 0 to `bins` - 1, rising by 1 or more."""
-    top = float(hertz_to_mel(sample_rate / 2))
+    top = float(hertz_to_mel(np.array([sample_rate / 2]))[0])
     hertz = np.asarray(mel_to_hertz(np.linspace(0.0, top, bands)), dtype=np.float64)
     # The scale grows faster and faster: where it has once passed one bin a band, it stays above.
     return np.maximum(np.arange(bands), hertz / (sample_rate / 2) * (bins - 1))

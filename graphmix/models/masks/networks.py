@@ -24,7 +24,7 @@ from graphmix.models.masks.config import (
 from graphmix.models.masks.heads import BandsToMasks, ClusteringEmbedding, EmbeddingToMasks, activate_masks, numbers_of
 from graphmix.models.masks.mel_bands import mel_centers
 from graphmix.models.masks.normalization import AmplitudeToDecibel, Level
-from graphmix.models.masks.representation import STFT
+from graphmix.models.masks.representation import STFT, Mel
 from graphmix.models.masks.separator import MaskEstimator
 
 
@@ -139,8 +139,7 @@ class OpenUnmix(MaskEstimator):
             return int(np.clip(2 + octaves * config.representation.bins_per_octave, 1, bins))
         half = config.sample_rate / 2
         centers = np.arange(bins) / (bins - 1) * half
-        if config.representation.kind == "mel":
-            assert isinstance(self.representation, STFT), "mel bands lie on Fourier coefficients"
+        if isinstance(self.representation, Mel):
             full = self.representation.bins
             centers = mel_centers(full, bins, config.sample_rate) / (full - 1) * half
         return max(1, int((centers <= config.bandwidth_hz).sum()))
@@ -183,7 +182,7 @@ class BandSplit(MaskEstimator):
     def _widths(self, bins: int) -> tuple[int, ...]:
         """Bins of each band; where the features are not linear in frequency they are equal."""
         config = self.config
-        if config.representation.kind == "stft":
+        if type(self.representation) is STFT:
             edges = mel_centers(bins + 1, config.bands + 1, config.sample_rate)
         else:
             edges = np.linspace(0, bins, config.bands + 1)

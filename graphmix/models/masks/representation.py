@@ -1,8 +1,9 @@
 """Time-frequency representations in which masks are estimated: Fourier, mel on top of it, and constant-Q.
 
 Each turns audio into complex coefficients and back without error (1e-5 of full scale), for any length. *Features* are
-what a network receives: amplitudes, scaled so that a sine at full scale reaches about 1; *expand* maps masks of the
-features' bins to masks of the coefficients, and differs from the identity for mel bands alone.
+what a network receives: amplitudes, scaled so that a sine at full scale reaches 1 (a mel band holds the mean of its
+bins, so less). *expand* maps masks of the features' bins to masks of the coefficients; it differs from the identity for
+mel bands alone.
 """
 
 from abc import ABC, abstractmethod
@@ -49,6 +50,21 @@ class Representation(nn.Module, ABC):
     def expand(self, masks: Tensor) -> Tensor:
         """Masks of the features -> masks of the coefficients, [..., feature bins, frames] -> [..., bins, frames]."""
         return masks
+
+    def reduce(self, values: Tensor) -> Tensor:
+        """The adjoint of :meth:`expand`: [..., bins, frames] -> [..., feature bins, frames].
+
+        So that the sum of expand(m) * values is that of m * reduce(values), for all masks m.
+        """
+        return values
+
+    def reduce_squares(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What squared masks are weighted with, [..., bins, frames] -> two of [..., feature bins, frames].
+
+        So that the sum of expand(m)^2 * values is that of m^2 * first + 2 * m * (m of the next bin) * second; the
+        second is None where masks are not expanded, and its last bin is zero.
+        """
+        return values, None
 
 
 class STFT(Representation):
@@ -138,6 +154,24 @@ class Mel(STFT):
         amplitude = super().features(coefficients)
         return self.weights.to(amplitude.dtype) @ amplitude
 
+    def reduce(self, values: Tensor) -> Tensor:
+        """Sums, weighted as in the interpolation."""
+        return self._interpolation().to(values.dtype) @ values
+
+    def reduce_squares(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Sums, weighted by the squares and the products of the interpolation's weights."""
+        weights = self._interpolation().to(values.dtype)
+        products = torch.cat((weights[:-1] * weights[1:], weights.new_zeros(1, self.bins)))
+        return weights.square() @ values, products @ values
+
+    def _interpolation(self) -> Tensor:
+        """How much a band's mask weighs in each bin, [bands, bins]."""
+        weights = self.share.new_zeros(self.feature_bins, self.bins)
+        bins = torch.arange(self.bins, device=weights.device)
+        weights[self.below, bins] = 1 - self.share
+        weights[self.below + 1, bins] = self.share
+        return weights
+
     def expand(self, masks: Tensor) -> Tensor:
         """Interpolation between the centers of bands."""
         share = self.share.to(masks.real.dtype)[:, None]
@@ -183,19 +217,19 @@ class ConstantQ(Representation):
         """Coefficients; silence is added at the end, so that it does not wrap around to the beginning."""
         plan = self._plan(audio.size(-1), audio)
         spectrum = torch.fft.rfft(audio, plan.samples) * plan.scale
-        return torch.fft.ifft(spectrum[..., plan.index] * plan.weight, norm="forward")
+        return torch.fft.ifft(spectrum[..., plan.bins] * plan.weight, norm="forward")
 
     def decode(self, coefficients: Tensor, length: int) -> Tensor:
         """The adjoint."""
         plan = self._plan(length, coefficients.real)
-        if coefficients.size(-1) != plan.index.size(-1):
+        if coefficients.size(-1) != plan.bins.size(-1):
             raise GraphmixError(
                 f"coefficients have {coefficients.size(-1)} frames, a signal of {length} samples has "
-                f"{plan.index.size(-1)}."
+                f"{plan.bins.size(-1)}."
             )
         parts = torch.fft.fft(coefficients, norm="forward") * plan.weight
         spectrum = parts.new_zeros(*parts.shape[:-2], plan.samples // 2 + 1)
-        spectrum = spectrum.index_add(-1, plan.index.flatten(), parts.flatten(-2))
+        spectrum = spectrum.index_add(-1, plan.bins.flatten(), parts.flatten(-2))
         return torch.fft.irfft(spectrum / plan.scale, plan.samples)[..., :length]
 
     def features(self, coefficients: Tensor) -> Tensor:
@@ -219,7 +253,7 @@ class _Plan(NamedTuple):
     """Constant-Q bands for one length: padded samples, bins and weights [bands, frames], scale of amplitudes."""
 
     samples: int
-    index: Tensor
+    bins: Tensor
     weight: Tensor
     scale: float
 

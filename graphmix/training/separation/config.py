@@ -80,7 +80,8 @@ class SeparationLoss(Table):
         magnitude_l1: mean absolute error of magnitudes.
         magnitude_mse: mean squared error of magnitudes.
         si_sdr: negative SI-SDR in dB, divided by 10, of the decoded sources.
-        spectral_sdr: the same, of coefficients instead of samples: no inverse transform is computed.
+        spectral_snr: negative signal-to-noise ratio, likewise, of coefficients: levels count, and a source 30 dB below
+            the mixture is silent. No inverse transform is computed.
         deep_clustering: of the embedding, for models that have one.
         permutation_invariant: sources have no names: each example takes the order of least loss.
     """
@@ -88,7 +89,7 @@ class SeparationLoss(Table):
     magnitude_l1: float = Field(default=1.0, ge=0)
     magnitude_mse: float = Field(default=0.0, ge=0)
     si_sdr: float = Field(default=0.0, ge=0)
-    spectral_sdr: float = Field(default=0.0, ge=0)
+    spectral_snr: float = Field(default=0.0, ge=0)
     deep_clustering: float = Field(default=0.0, ge=0)
     permutation_invariant: bool = False
 
@@ -108,6 +109,7 @@ class SeparationRun(Table):
     """The descent.
 
     Args:
+        start: a separator whose weights the training begins with: a file, a folder of a training, or a name.
         steps: gradient steps.
         batch_size: mixtures of a step.
         learning_rate: of AdamW, after the warm-up.
@@ -122,6 +124,7 @@ class SeparationRun(Table):
         save_every_seconds: time between saved states, and so the work that a kill may lose.
     """
 
+    start: str = ""
     steps: int = Field(default=2000, ge=1)
     batch_size: int = Field(default=8, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)

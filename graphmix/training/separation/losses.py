@@ -12,7 +12,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-_EPS = 1e-8
+_EPS, _TINY = 1e-8, 1e-12
 SILENT = 1e-7
 """Mean power below which a target counts as silent: -70 dB; it has no SI-SDR."""
 PairLoss = Callable[[Tensor, Tensor], Tensor]
@@ -51,13 +51,29 @@ def si_sdr(estimates: Tensor, targets: Tensor, eps: float = _EPS) -> Tensor:
         eps: keeps the ratio finite, relative to the target's energy.
     """
     a, s = estimates.flatten(1), targets.flatten(1)
-    energy = _dot(s, s)
-    scale = _dot(a, s) / (energy + 1e-20)
-    found = scale.square() * energy
+    return si_sdr_of_products(_dot(a, a), _dot(a, s), _dot(s, s), eps)
+
+
+def si_sdr_of_products(estimate: Tensor, cross: Tensor, target: Tensor, eps: float = _EPS) -> Tensor:
+    """SI-SDR in dB from the energy of an estimate, its inner product with the target, and the target's energy."""
+    found = cross.square() / (target + 1e-20)
     # By Pythagoras, so that no signal of the error is written out; rounding may take it below zero.
-    error = (_dot(a, a) - found).clamp(min=0)
-    floor = eps * energy + 1e-20
+    error = (estimate - found).clamp(min=0)
+    floor = eps * target + 1e-20
     return 10 * torch.log10((found + floor) / (error + floor))
+
+
+def snr_of_products(estimate: Tensor, cross: Tensor, target: Tensor, floor: Tensor) -> Tensor:
+    """Signal-to-noise ratio in dB, from energies and the inner product, which also levels and silent targets count in.
+
+    .. math:: 10 \\log_{10} \\frac{\\|s\\|^2 + f}{\\|s - \\hat s\\|^2 + f}
+
+    Args:
+        estimate, cross, target: energy of the estimate, inner product with the target, energy of the target.
+        floor: f; what lies below it is neither asked for nor missed.
+    """
+    error, floor = (estimate - 2 * cross + target).clamp(min=0), floor + _TINY
+    return 10 * torch.log10((target + floor) / (error + floor))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def _wet_stems(song: SourceSong, sources: Sequence[str], sample_rate: int, stems
             f"{song.graph} is made for {graph.sample_rate} Hz and the separator for {sample_rate} Hz; make the songs "
             "at the separator's rate, set model.sample_rate, or learn from dry stems (data.wet = false)."
         )
-    renderer, names = Renderer(Rack.for_types(graph.types, sample_rate)), graph.input_names
+    renderer, names = Renderer(Rack.for_types(graph.types.types, sample_rate)), graph.input_names
     for row, source in zip(stems, sources, strict=True):
         tracks = song.tracks.get(source, {})
         if not tracks:

@@ -1,24 +1,28 @@
 """The loss of one step: mixtures through a separator, its estimates against the stems."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from graphmix.models.masks.separator import MaskEstimator, MaskOutput
 from graphmix.training.separation.config import SeparationLoss
 from graphmix.training.separation.losses import (
-    PairLoss,
     deep_clustering,
     dominant_source,
     is_audible,
     magnitude_loss,
     permutation_invariant,
     si_sdr,
+    snr_of_products,
 )
+from graphmix.training.separation.quadratic import QuadraticForm, mean_magnitude
 from graphmix.training.separation.remix import Mixtures
 
-SDR_UNIT_DB = 10.0
+SDR_UNIT_DB, SDR_EPS = 10.0, 1e-3
+"""Ratios count in tens of dB, and SI-SDR up to 30 dB."""
+SNR_FLOOR = 1e-3
+"""What lies 30 dB below the mixture's energy is neither asked for nor missed."""
+QUADRATIC = {"magnitude_mse", "spectral_snr", "deep_clustering"}
+"""Terms that can be taken in the features' bins."""
 
 
 class SeparationStep(nn.Module):
@@ -35,47 +39,70 @@ class SeparationStep(nn.Module):
     def __init__(self, model: MaskEstimator, loss: SeparationLoss) -> None:
         super().__init__()
         self.model, self.loss = model, loss
+        real = getattr(model.config, "mask", "sigmoid") != "tanh_complex"
+        named = {name for name, weight in loss.weights.items() if weight}
+        self.is_quadratic = real and named <= QUADRATIC and not loss.permutation_invariant
+        """Whether the losses are quadratic in the masks, so that they are taken in the features' bins."""
 
     def forward(self, batch: Mixtures) -> dict[str, Tensor]:
         """The terms of a step."""
-        mixture, stems = as_channels(batch.mixture, self.model.channels), as_channels(batch.stems, self.model.channels)
         model, weights = self.model, self.loss.weights
-        sources = stems.size(1)
-        targets = model.representation.encode(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
-        output = model(mixture)
-        estimates = output.estimates
-        scale = _level(output.mixture)
-        order: Sequence[int] | Tensor = range(sources)
-        terms: dict[str, Tensor] = {}
-        if weights["magnitude_l1"] or self.loss.permutation_invariant:
-            terms["magnitude_l1"], order = self._sources(_magnitude(1), estimates / scale, targets / scale)
-        placed = _in_order(estimates, order)
-        if weights["magnitude_mse"]:
-            terms["magnitude_mse"] = magnitude_loss(
-                (placed / scale).flatten(0, 1), (targets / scale).flatten(0, 1), 2
-            ).mean()
-        if weights["spectral_sdr"]:
-            terms["spectral_sdr"] = _negative_sdr(placed, targets, stems)
-        if weights["si_sdr"]:
-            decoded = model.representation.decode(placed.flatten(0, 1), mixture.size(-1))
-            terms["si_sdr"] = _negative_sdr(decoded.unflatten(0, stems.shape[:2]), stems, stems)
+        stems = as_channels(batch.stems, model.channels)
+        mixture = as_channels(batch.mixture, model.channels)
+        with torch.no_grad():
+            targets = model.representation.encode(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
+            coefficients = model.representation.encode(mixture)
+            audible = is_audible(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
+        if self.is_quadratic:
+            terms, embedding = self._quadratic(coefficients, targets)
+        else:
+            output = model.analyze(coefficients)
+            terms, embedding = self._direct(output, targets, stems, audible), output.embedding
         if weights["deep_clustering"]:
-            terms["deep_clustering"] = self._clustering(output, targets)
+            terms["deep_clustering"] = self._clustering(embedding, targets)
         total = torch.stack([weights[name] * value for name, value in terms.items() if weights[name]]).sum()
         return {"total": total, **terms}
 
-    def _sources(self, loss: PairLoss, estimates: Tensor, targets: Tensor) -> tuple[Tensor, Sequence[int] | Tensor]:
-        """The mean loss over examples and sources, and the order of the sources."""
-        if not self.loss.permutation_invariant:
-            return loss(estimates.flatten(0, 1), targets.flatten(0, 1)).mean(), range(targets.size(1))
-        value, order = permutation_invariant(loss, estimates, targets)
-        return value.mean(), order
+    def _quadratic(self, mixture: Tensor, targets: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Terms that need no coefficient of an estimate, and the embedding."""
+        representation, weights = self.model.representation, self.loss.weights
+        with torch.no_grad():
+            features = representation.features(mixture)
+            form = QuadraticForm.of(representation, mixture, targets, magnitudes=weights["magnitude_mse"] > 0)
+        masks, embedding = self.model.estimate(features)
+        terms = {}
+        if weights["magnitude_mse"]:
+            terms["magnitude_mse"] = form.magnitude_mse(masks).mean()
+        if weights["spectral_snr"]:
+            terms["spectral_snr"] = -form.snr(masks, SNR_FLOOR).mean() / SDR_UNIT_DB
+        return terms, embedding
 
-    def _clustering(self, output: MaskOutput, targets: Tensor) -> Tensor:
-        assert output.embedding is not None, "the configuration allows deep clustering for such models alone"
+    def _direct(self, output: MaskOutput, targets: Tensor, stems: Tensor, audible: Tensor) -> dict[str, Tensor]:
+        """Terms of the estimates' coefficients and of what is decoded from them."""
+        weights, estimates = self.loss.weights, output.estimates
+        scale = mean_magnitude(output.mixture)
+        terms: dict[str, Tensor] = {}
+        if self.loss.permutation_invariant:
+            value, order = permutation_invariant(magnitude_loss, estimates / scale, targets / scale)
+            terms["magnitude_l1"] = value.mean()
+            estimates = estimates[torch.arange(len(order), device=order.device)[:, None], order]
+        elif weights["magnitude_l1"]:
+            terms["magnitude_l1"] = magnitude_loss(estimates / scale, targets / scale).mean()
+        if weights["magnitude_mse"]:
+            terms["magnitude_mse"] = magnitude_loss(estimates / scale, targets / scale, 2).mean()
+        if weights["spectral_snr"]:
+            terms["spectral_snr"] = -spectral_snr(estimates, targets, output.mixture, SNR_FLOOR).mean() / SDR_UNIT_DB
+        if weights["si_sdr"]:
+            decoded = self.model.representation.decode(estimates.flatten(0, 1), stems.size(-1))
+            ratio = si_sdr(decoded, stems.flatten(0, 1), eps=SDR_EPS)
+            terms["si_sdr"] = _mean_negative(ratio.view_as(audible), audible)
+        return terms
+
+    def _clustering(self, embedding: Tensor | None, targets: Tensor) -> Tensor:
+        assert embedding is not None, "the configuration allows deep clustering for such models alone"
         features = self.model.representation.features(targets.flatten(0, 1)).unflatten(0, targets.shape[:2])
         best, weights = dominant_source(features)
-        return deep_clustering(output.embedding, best, weights).mean()
+        return deep_clustering(embedding, best, weights).mean()
 
 
 def as_channels(audio: Tensor, channels: int) -> Tensor:
@@ -83,24 +110,21 @@ def as_channels(audio: Tensor, channels: int) -> Tensor:
     return audio if channels == audio.size(-2) else audio.mean(dim=-2, keepdim=True)
 
 
-def _magnitude(power: int) -> PairLoss:
-    return lambda estimates, targets: magnitude_loss(estimates, targets, power)
+def spectral_snr(estimates: Tensor, targets: Tensor, mixture: Tensor, floor: float) -> Tensor:
+    """Signal-to-noise ratio of coefficients in dB, [N, sources]; ``floor`` re the mixture's energy."""
+    return snr_of_products(
+        _products(estimates, estimates),
+        _products(estimates, targets),
+        _products(targets, targets),
+        floor * mixture.abs().square().sum(dim=(1, 2, 3))[:, None],
+    )
 
 
-def _level(mixture: Tensor) -> Tensor:
-    """Mean magnitude of each mixture, so that soft examples count like loud ones, [N, 1, 1, 1, 1]."""
-    return mixture.abs().mean(dim=(1, 2, 3)).clamp(min=1e-6)[:, None, None, None, None]
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products, [N, sources]."""
+    return (a.real * b.real + a.imag * b.imag).sum(dim=(2, 3, 4))
 
 
-def _in_order(estimates: Tensor, order: Sequence[int] | Tensor) -> Tensor:
-    """Estimates [N, sources, ...] as the targets that they were given to."""
-    if not isinstance(order, Tensor):
-        return estimates
-    return estimates[torch.arange(len(order), device=order.device)[:, None], order]
-
-
-def _negative_sdr(estimates: Tensor, targets: Tensor, stems: Tensor) -> Tensor:
-    """Mean of negative SI-SDR over sources that can be heard, divided by 10 dB; zero where there is none."""
-    audible = is_audible(stems.flatten(0, 1))
-    ratio = si_sdr(estimates.flatten(0, 1), targets.flatten(0, 1), eps=1e-3)
-    return -(ratio * audible).sum() / audible.sum().clamp(min=1) / SDR_UNIT_DB
+def _mean_negative(ratios_db: Tensor, audible: Tensor) -> Tensor:
+    """Mean of negative ratios over sources that can be heard, in tens of dB; zero where there is none."""
+    return -(ratios_db * audible).sum() / audible.sum().clamp(min=1) / SDR_UNIT_DB

@@ -154,6 +154,8 @@ class _Training:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=decay)
         if tensors:
             restore(tensors, self.model, self.optimizer, self.folder / STATE)
+        elif self.settings.start:
+            self._start_from(self.settings.start)
         else:
             self._set_statistics()
         self.logger = self._logger()
@@ -179,6 +181,23 @@ class _Training:
                 if stop:
                     raise KeyboardInterrupt
         self._finish()
+
+    def _start_from(self, source: str) -> None:
+        """Take the weights of another separator.
+
+        Raises:
+            GraphmixError: it has another configuration.
+        """
+        other = load_separator(source)[0]
+        ours, theirs = (flatten(model.config.model_dump(mode="json")) for model in (self.model, other))
+        different = first_difference(theirs, ours)
+        if different is not None:
+            name, their, our = different
+            raise GraphmixError(
+                f"{source} has model.{name} = {their}, and this training {our}: a training starts from a separator of "
+                "its own configuration."
+            )
+        self.model.load_state_dict(other.state_dict())
 
     def _render_stems(self) -> None:
         """Render all stems before the first step, so that steps take equally long."""
@@ -215,13 +234,14 @@ class _Training:
         terms = self.step(type(batch)(*(part.to(self.device) for part in batch)))
         terms["total"].backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip))
-        if math.isfinite(norm):
+        numbers = {name: float(value.detach()) for name, value in terms.items()}
+        finite = math.isfinite(norm) and math.isfinite(numbers["total"])
+        if finite:
             self.optimizer.step()
         else:
             self._count_skipped()
         progress.step += 1
-        numbers = {name: float(value.detach()) for name, value in terms.items()}
-        if math.isfinite(norm):
+        if finite:
             progress.recent = [progress.recent[0] + numbers["total"], progress.recent[1] + 1]
         if progress.step % settings.log_every == 0 or progress.step == settings.steps:
             logged = {f"train/{name}": value for name, value in numbers.items()}
