@@ -236,7 +236,7 @@ def _grouped(spectra: Tensor, group: int) -> Tensor:
 
 def _fit(song: Song, shape: _Shape, parts: list[tuple[int, int]], mutes: Mutes) -> tuple[Tensor, Tensor, float]:
     """Filters [bins, numbers, 2], by how much each bin's residual is scaled up [bins], and the residual's share."""
-    gram = right = power = None
+    sums = list[Tensor]()
     rows, hop = 0, shape.n_fft // 2
     for begin, end in parts:
         made, mix, before = _read(song, begin, end, shape)
@@ -246,12 +246,10 @@ def _fit(song: Song, shape: _Shape, parts: list[tuple[int, int]], mutes: Mutes) 
         if sounding is not None:
             made, mix = (x[:, sounding[: x.size(1)].to(x.device)] for x in (made, mix))
         a, x = _grouped(made, shape.group), _grouped(mix, shape.group)
-        new = a.mH @ a, a.mH @ x, x.abs().square().sum((1, 2)).double()
-        gram, right, power = new if gram is None else (gram + new[0], right + new[1], power + new[2])
+        new = [a.mH @ a, a.mH @ x, x.abs().square().sum((1, 2)).double()]
+        sums = [one + other for one, other in zip(sums, new, strict=True)] if sums else new
         rows += a.size(1)
-    assert gram is not None, "a song has a part"
-    assert right is not None, "made with the other"
-    assert power is not None, "made with the other"
+    gram, right, power = sums
     gram, right = gram.to(torch.complex128), right.to(torch.complex128)
     scale = gram.diagonal(dim1=1, dim2=2).real.clamp(min=1e-20).sqrt()
     gram, right = gram / (scale[:, :, None] * scale[:, None]), right / scale[:, :, None]

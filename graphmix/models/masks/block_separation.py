@@ -22,7 +22,7 @@ from graphmix.models.masks.separator import MaskEstimator
 HOP_SECONDS = 7
 """In whole seconds, so that the grid is one of whole samples at every pair of rates."""
 OVERLAP_SECONDS = 1
-AT_ONCE = 4
+AT_ONCE = 2
 """Blocks that pass through the network together."""
 _SMALLEST = 1e-30
 """Samples below it count as silence."""
@@ -133,9 +133,11 @@ class BlockSeparator:
         output = model(audio)
         estimates = output.estimates
         rest = output.mixture - estimates.sum(1)
-        refined = wiener_filter(torch.cat([estimates, rest[:, None]], 1), output.mixture, self.iterations)[:, :-1]
-        decoded = model.representation.decode(refined.flatten(0, 1), audio.size(-1))
-        return decoded.unflatten(0, refined.shape[:2])
+        parts = []
+        for y, z, x in zip(estimates, rest, output.mixture, strict=True):  # one by one, for the sake of memory
+            refined = wiener_filter(torch.cat([y, z[None]])[None], x[None], self.iterations)[0, :-1]
+            parts.append(model.representation.decode(refined, audio.size(-1)))
+        return torch.stack(parts)
 
     def _model(self, dtype: torch.dtype) -> MaskEstimator:
         if dtype != torch.float64:
