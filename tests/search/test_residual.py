@@ -21,7 +21,6 @@ from graphmix.search.residual import RESIDUAL_TRACK, find_unexplained, with_resi
 from graphmix.songbook.demo import DEMO_RATE, hidden_console, write_demo_song
 from tests.small_song import RATE, SETTINGS, TRACKS, dry_tracks, hidden_graph, mine_without_plots, mixed, write_song
 
-
 shape_of = residual._shape_of
 
 
