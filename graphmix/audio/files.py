@@ -17,7 +17,7 @@ page of an Ogg file lands wrong too: near its end such a file is decoded from we
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -49,6 +49,7 @@ WRITTEN_AS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24"), ".ogg": ("O
 SCAN_BLOCK = 1 << 19  # samples decoded at a time when a whole file is checked: 12 s, 4 MB in stereo
 RESAMPLE_BLOCK = 1 << 18  # samples resampled at a time; torchaudio counts in float32, exact below 2 ** 24
 WRITE_BLOCK = 1 << 16  # samples written at a time: libvorbis overflows its stack on a whole song
+LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples whose number fits into a WAV header; more are written as RF64
 LARGEST_KERNEL = 1 << 26  # filter taps of a resampler: 256 MB
 LAST_OGG_PAGE_SECONDS = 20  # longer than any last page: 255 packets of at most 60 ms are 15 s
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's answer for a FLAC stream that does not say its length is 2 ** 63 - 1
@@ -329,25 +330,52 @@ def write_audio(path: str | Path, audio: Tensor | NDArray[np.floating], sample_r
     """
     path = Path(path)
     samples = _writable_samples(path, audio)
-    sample_rate = whole_rate(sample_rate)
+    blocks = (samples[start : start + WRITE_BLOCK] for start in range(0, len(samples), WRITE_BLOCK))
+    _write_blocks(path, blocks, whole_rate(sample_rate), samples.shape[1], len(samples))
+
+
+def write_audio_blocks(path: str | Path, blocks: Iterable[Tensor], sample_rate: int, channels: int, count: int) -> None:
+    """Write audio that comes in blocks [channels, samples], of any length in all, as :func:`write_audio` does.
+
+    Args:
+        path: ends in .wav.
+        blocks: of finite samples.
+        sample_rate: in Hz.
+        channels: 1 or 2.
+        count: samples of all blocks together.
+
+    Raises:
+        SongError: as :func:`write_audio`, or the blocks have another length in all.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".wav":
+        raise SongError(f"{path} ends in '{path.suffix}': audio that comes in blocks is written as .wav.")
+    arrays = (_writable_samples(path, block) for block in blocks)
+    _write_blocks(path, arrays, whole_rate(sample_rate), channels, count)
+
+
+def _write_blocks(path: Path, blocks: Iterable[np.ndarray], sample_rate: int, channels: int, count: int) -> None:
+    """Write blocks [samples, channels], beside the file and then in its place."""
     if not path.parent.is_dir():
         raise SongError(f"{path} cannot be written: the folder {path.parent} is missing. Create it first.")
     partial = path.parent / f".{uuid.uuid4().hex}.part"
     container, subtype = WRITTEN_AS[path.suffix.lower()]
+    if container == "WAV" and count * channels * 4 > LARGEST_WAV:
+        container = "RF64"
     try:
-        with soundfile.SoundFile(
-            os.fsencode(partial), "w", sample_rate, samples.shape[1], subtype, format=container
-        ) as file:
-            for start in range(0, len(samples), WRITE_BLOCK):
-                file.write(samples[start : start + WRITE_BLOCK])
-        if read_info(partial).num_samples != len(samples):
+        with soundfile.SoundFile(os.fsencode(partial), "w", sample_rate, channels, subtype, format=container) as file:
+            for block in blocks:
+                file.write(block)
+        if read_info(partial).num_samples != count:
             raise OSError("the written file is too short")
         os.replace(partial, path)
     except (soundfile.SoundFileError, OSError, AssertionError, TypeError, ValueError) as error:
+        if isinstance(error, SongError):
+            raise
         # soundfile asserts that all was written; libsndfile says only "System error" for a full disk
         raise SongError(
             f"{path} cannot be written ({_reason(error)}): check that the disk has room, that the folder may "
-            f"be written to and that {container} takes {samples.shape[1]} channels at {sample_rate} Hz."
+            f"be written to and that {container} takes {channels} channels at {sample_rate} Hz."
         ) from error
     finally:
         with suppress(OSError):  # no such file after a success, or the folder forbids it

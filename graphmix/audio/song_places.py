@@ -20,8 +20,10 @@ OTHER_STEM_FOLDERS = (
 )  # fmt: skip
 """Letters and digits of the names, in lower case, that a folder of tracks beside the mix may have."""
 MINED_FILES = ("graph.safetensors", "checkpoint.safetensors", "run.json")
-MINED_MIX = "mix.wav"
-"""What a search writes; its folder has no other audio, while a graph may be saved in the folder of a song."""
+MINED_AUDIO = ("mix.wav", "residual.wav")
+SEPARATED = "separated"
+"""What a search writes, and the folder of the song that it mined where there were no tracks; its folder has no other
+audio, while a graph may be saved in the folder of a song."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def is_mined(folder: Path) -> bool:
     if not any((folder / name).exists() for name in MINED_FILES) or is_song(folder):
         return False
     try:
-        has_tracks = any(path.name != MINED_MIX for path in audio_files(folder))
-        return not has_tracks and not any(map(holds_audio, subfolders(folder)))
+        has_tracks = any(path.name not in MINED_AUDIO for path in audio_files(folder))
+        return not has_tracks and not any(holds_audio(child) for child in subfolders(folder) if child.name != SEPARATED)
     except SongError:
         return False
 

@@ -18,7 +18,7 @@ from graphmix.errors import GraphmixError
 from graphmix.processes import prepare_program
 from graphmix.text import name_as_text
 
-RESUMED = ("capture", "demo", "mine", "mine-all", "patches", "songbook", "train", "train-programmer")
+RESUMED = ("capture", "demo", "mine", "mine-all", "patches", "separate", "songbook", "train", "train-programmer")
 """Commands that continue what an interrupted one left."""
 
 
@@ -74,7 +74,7 @@ class PolicyName(StrEnum):
     first_order = "first-order"
 
 
-Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks.")]
+Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
 Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
 Offset = Annotated[
@@ -120,13 +120,25 @@ def mine(
     offset: Offset = None,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of the search and the graph.")] = True,
     effect: Effect = None,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Add what the tracks do not explain of the mix as one more track.")
+    ] = False,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="Separator of --separate: folder, file, or name.")] = "separator",
+    iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 1,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
-    run_mine(song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [])
+    separator = (model, iterations) if separate else None
+    run_mine(
+        song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
+        residual=residual, separator=separator,
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: graphmix render mined/graph.safetensors songs/RockSteady/dry -o mix.wav")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +13,9 @@ from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import load_effects
 from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say, say_notices
+
+LARGE_SHARE = 10.0
+"""Percent of a mix's energy that compression and reverb alone rarely leave unexplained."""
 
 
 @announcing_compilation()
@@ -28,6 +32,9 @@ def run_mine(
     offset: str | None = None,
     plots: bool = True,
     effects: Sequence[str] = (),
+    *,
+    residual: bool = False,
+    separator: tuple[str, int] | None = None,
 ) -> None:
     """``graphmix mine``.
 
@@ -44,6 +51,8 @@ def run_mine(
         offset: how far the mix lies behind the tracks, instead of the song's own.
         plots: draw pictures.
         effects: captured effects, each as ``letter=FILE``.
+        residual: add what the tracks do not explain as one more track.
+        separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
 
     Raises:
         GraphmixError: bad input.
@@ -61,15 +70,53 @@ def run_mine(
 
         begin = parse_start(start)
     console = new_console()
+    if separator is not None:
+        song = _separated(console, song, out, separator, device)
     loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
+        options["residual"] = residual
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
     console.print(summary(mined.metrics))
+    say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
+
+
+def _separated(console: Console, mix: Path, out: Path, separator: tuple[str, int], device: str) -> Path:
+    """The folder of a mix's stems, inside of the output folder."""
+    from graphmix.audio.song_places import SEPARATED
+    from graphmix.errors import RunError
+    from graphmix.runs import RUN
+    from graphmix.search.mine_song import run_folder
+    from graphmix.separation import separate
+
+    model, iterations = separator
+    if (out / RUN).exists() and not (out / SEPARATED).exists():
+        raise RunError(f"output folder {out} holds another run. Choose another --out.")
+    if not (out / RUN).exists():
+        run_folder(out, {}).status()  # refuses a folder that holds something else
+    with ProgressListener(console) as listener:
+        made = separate(mix, out / SEPARATED, model, iterations=iterations, device=device, listener=listener)
+    say_notices(console, made.about["notices"])
+    shares = ", ".join(f"{name} {100 * stem['share_of_energy']:.0f} %" for name, stem in made.about["stems"].items())
+    say(console, f"separated into {shares} of the mix's energy: {made.folder}/")
+    return made.folder
+
+
+def explained(metrics: dict[str, Any]) -> str:
+    """How much of the mix its tracks explain, in a sentence or two."""
+    found = metrics.get("unexplained")
+    if found is None:  # of an earlier version
+        return "how much of the mix the tracks explain was not measured"
+    share = 100 * found["share_of_energy"]
+    text = f"{share:.1f} % of the mix's energy ({found['level_db']:.1f} dB) is not made of the tracks by filtering"
+    if found["is_track"]:
+        return f"{text}: it is the track residual.wav."
+    advice = "; a track may be missing: --residual adds the rest as a track" if share >= LARGE_SHARE else ""
+    return f"{text}{advice}."
 
 
 def summary(metrics: dict[str, Any]) -> Table:

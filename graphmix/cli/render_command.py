@@ -3,11 +3,15 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import rack_for
 from graphmix.cli.files import check_file, find_graph
 from graphmix.cli.terminal import new_console, say, say_notices
+
+if TYPE_CHECKING:
+    from graphmix.audio.song import Song
 
 ENDINGS = (".wav", ".flac", ".ogg")
 
@@ -34,7 +38,7 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False,
     check_file(output, ENDINGS, _inputs(graph_path, stems), force)
     graph = load_graph(graph_path)
     rack = rack_for(graph, effects)
-    song = load_stems(stems, graph.sample_rate)
+    song = _with_residual(load_stems(stems, graph.sample_rate), graph.input_names, graph_path)
     console = new_console()
     say_notices(console, song.notices)
     started = time.perf_counter()
@@ -48,6 +52,17 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False,
         f"{output}: {seconds:.1f} s at {graph.sample_rate} Hz, peak {float(mix.abs().max()):.3f}, "
         f"rendered in {time.perf_counter() - started:.1f} s",
     )
+
+
+def _with_residual(song: "Song", names: Sequence[str], graph_path: Path) -> "Song":
+    """The tracks, and the residual that mining left beside its graph if the graph takes it and they lack it."""
+    from graphmix.audio import read_audio
+    from graphmix.search.residual import RESIDUAL_TRACK, add_track
+
+    path = graph_path.with_name(RESIDUAL_TRACK)
+    if RESIDUAL_TRACK not in names or RESIDUAL_TRACK in song.track_names or not path.is_file():
+        return song
+    return add_track(song, path, read_audio(path, 0, song.num_samples, song.sample_rate))
 
 
 def _inputs(graph_path: Path, stems: Path) -> list[Path]:

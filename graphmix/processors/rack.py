@@ -100,19 +100,36 @@ class Rack(nn.Module):
         return Rack([*self, processor], self.sample_rate)
 
     def with_effect(self, letter: str, path: str | PathLike[str], name: str | None = None) -> "Rack":
-        """This rack with one more processor: the captured device of a file, at the rack's sample rate.
+        """This rack with one more processor: the captured device or the separator of a file, at the rack's rate.
 
         Args:
             letter: of the node type in chains.
-            path: ``.safetensors`` of graphmix or ``.nam`` of Neural Amp Modeler.
+            path: ``.safetensors`` of graphmix or ``.nam`` of Neural Amp Modeler; of a separator also a folder that
+                ``graphmix train separator`` wrote, or its name.
             name: of the node type; the file's name by default.
 
         Raises:
             GraphmixError: a file that cannot be read, a letter or name that the rack has already.
         """
-        from graphmix.models.effects import captured_effect  # models stand above processors
+        from graphmix.models.effects.captured import effect_from_file  # models stand above processors
 
-        return self.with_processor(captured_effect(path, letter, self.sample_rate, name))
+        return self.with_processor(effect_from_file(path, letter, self.sample_rate, name))
+
+    def with_separator(self, letter: str, path: str | PathLike[str] = "separator", name: str | None = None) -> "Rack":
+        """This rack with one more processor: a separator, with an outlet for each source and one for the rest.
+
+        Args:
+            letter: of the node type.
+            path: its file, a folder that ``graphmix train separator`` wrote, or the name of one that comes with
+                graphmix.
+            name: of the node type; the file's name by default.
+
+        Raises:
+            GraphmixError: no separator, a letter or name that the rack has already.
+        """
+        from graphmix.models.masks.node import separator_node  # models stand above processors
+
+        return self.with_processor(separator_node(path, letter, self.sample_rate, name))
 
     @classmethod
     def for_types(cls, types: Iterable[NodeType], sample_rate: int, extra: Iterable[Processor] = ()) -> "Rack":
@@ -195,10 +212,10 @@ def _same_file(node_type: NodeType, given: Iterable[Processor]) -> Processor:
     if other is not None:
         raise GraphError(
             f"the graph's {node_type.name!r} is from {node_type.source}, and the one given from {other.source}: "
-            "another capture sounds otherwise."
+            f"another {'separator' if len(node_type.outlets) > 1 else 'capture'} sounds otherwise."
         )
     raise GraphError(
-        f"the graph uses the captured effect {node_type.name!r}, from {node_type.source}; "
+        f"the graph uses the {_kind(node_type)} {node_type.name!r}, from {node_type.source}; "
         f"give its file: --effect {node_type.letter}={_option(node_type)}."
     )
 
@@ -216,6 +233,11 @@ def sources_of(processors: Iterable[Processor]) -> dict[str, str]:
     Of a plugin also how its gradients are estimated.
     """
     return {p.node_type.letter: p.extra_repr() or p.node_type.source or p.node_type.name for p in processors}
+
+
+def _kind(node_type: NodeType) -> str:
+    """What a type of a file is, for messages."""
+    return "captured effect" if len(node_type.outlets) == 1 else "separator"
 
 
 def _option(node_type: NodeType) -> str:

@@ -1,7 +1,8 @@
 """Mining one song: from its files to the files that describe its mix.
 
 The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
-``trace.jsonl`` and ``plots/``; ``run.json`` says from the beginning which song and settings it belongs to, and
+``trace.jsonl`` and ``plots/``, on request ``residual.wav``;
+``run.json`` says from the beginning which song and settings it belongs to, and
 ``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
 folder is left alone and an unfinished one is continued. A process that works on a folder holds its ``.lock``, of which
 the system lets go when the process dies, however it dies.
@@ -19,6 +20,7 @@ import torch
 from graphmix import __version__
 from graphmix.audio.files import write_audio
 from graphmix.audio.song import Song, load_song
+from graphmix.audio.song_places import SEPARATED
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
@@ -43,6 +45,7 @@ from graphmix.search.metrics import (
 )
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
+from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
@@ -98,6 +101,7 @@ def mine(
     start: Start | None = None,
     plots: bool = True,
     effects: Sequence[Processor] = (),
+    residual: bool = False,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -111,6 +115,8 @@ def mine(
         start: sets the console in place of least squares and spectra; see :class:`graphmix.training.EstimatorStart`.
         effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
         plots: draw pictures and measure the importance of processors, into ``plots/``.
+        residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
+            folder; see :mod:`graphmix.search.residual`.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -132,6 +138,8 @@ def mine(
         run["start"] = start.name
     if effects:
         run["effects"] = sources_of(effects)
+    if residual:
+        run["residual"] = True
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -140,6 +148,13 @@ def mine(
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
         output.begin()
+        unexplained = None
+        if residual:
+            listener.phase("finding the residual", None)
+            unexplained = find_unexplained(song, with_audio=True)
+            song = with_residual(song, unexplained, folder)
+            objective = Objective(song, rack, chosen)
+            console = mixing_console(rack, song.subgroups, settings.chain)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
@@ -149,7 +164,10 @@ def mine(
         Search(objective, settings, state, listener, saver).run()
         saver.write(state)
         listener.phase("writing", None)
-        return write_results(output, objective, settings, state, source or SongSource(song.name), plots=plots)
+        unexplained = unexplained or find_unexplained(song)
+        return write_results(
+            output, objective, settings, state, source or SongSource(song.name), plots=plots, unexplained=unexplained
+        )
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
@@ -204,7 +222,7 @@ class _Saver:
 
 def run_folder(folder: Path, run: dict[str, Any]) -> RunFolder:
     """The output folder of a run of :func:`mine`."""
-    return RunFolder(folder, run, METRICS, _difference, lambda path: path.name == FAILURE)
+    return RunFolder(folder, run, METRICS, _difference, lambda path: path.name in (FAILURE, SEPARATED))
 
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
@@ -213,8 +231,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if their_song != ours["song"]:
         return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
     different = first_difference(
-        {**their_settings, "start": found.get("start", USUAL_START), "effects": found.get("effects")},
-        {**ours["settings"], "start": ours.get("start", USUAL_START), "effects": ours.get("effects")},
+        {**their_settings, **_options(found)},
+        {**ours["settings"], **_options(ours)},
     )
     if different is None:
         return None
@@ -222,6 +240,15 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     return (
         f"this song mined with {name} = {theirs}, not {our}. Choose another --out, or the same settings to resume it."
     )
+
+
+def _options(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run has beside its song and settings, where it is not the usual."""
+    return {
+        "start": run.get("start", USUAL_START),
+        "effects": run.get("effects"),
+        "residual": run.get("residual", False),
+    }
 
 
 def _load_finished(folder: Path) -> Mined:
@@ -274,6 +301,7 @@ def write_results(
     source: SongSource,
     *,
     plots: bool,
+    unexplained: Unexplained | None = None,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
@@ -289,6 +317,8 @@ def write_results(
     metrics = mining_metrics(graph, objective, settings, state)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
+    if unexplained is not None:
+        metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(graph, metrics, folder)

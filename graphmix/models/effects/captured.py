@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from graphmix.dsp.resampling import ZERO_CROSSINGS, can_resample, resample
 from graphmix.errors import GraphError, GraphmixError
 from graphmix.models.effects.effect import Control, EffectModel
 from graphmix.models.effects.effect_files import digest_of, load_effect
@@ -22,13 +23,9 @@ from graphmix.spec import NodeType, ParameterSpec
 
 START_WET = 0.01
 """Dry/wet weight at the beginning of a search: a device has no neutral setting."""
-_ZERO_CROSSINGS = 32
-"""Half width of the resampling filter."""
 _SILENT = 1e-7
 CAPTURED = "effect"
 """What ``graphmix capture`` calls the file in its folder: of several, the folders tell which is which."""
-_LARGEST_BANK = 1 << 22
-"""Coefficients of a resampler's filters; 44.1 kHz to 48 kHz takes 34,000."""
 
 
 class CapturedEffect(Processor):
@@ -83,7 +80,7 @@ class CapturedEffect(Processor):
         rate, own = self.sample_rate, self.model.config.sample_rate
         reach = self.model.reach
         own_samples = round(REST_SECONDS * own) if reach is None else reach
-        filters = 0 if rate == own else 2 * (_ZERO_CROSSINGS * max(1, -(-rate // own)) + 1)
+        filters = 0 if rate == own else 2 * (ZERO_CROSSINGS * max(1, -(-rate // own)) + 1)
         return -(-own_samples * rate // own) + filters, filters
 
     def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
@@ -120,9 +117,9 @@ class CapturedEffect(Processor):
         silence = rows.new_zeros(len(rows), length)  # what the filters need of the time after the last sample
         before = torch.cat([state[0], rows, silence], dim=-1)
         inner, own_mark = state[2:], mark // self.period * own_period
-        made, inner = _in_two(model, _resample(before, rate, own)[:, own_length:], unit, inner, own_mark)
+        made, inner = _in_two(model, resample(before, rate, own)[:, own_length:], unit, inner, own_mark)
         made = torch.cat([state[1], made], dim=-1)
-        out = _resample(made, own, rate)[:, length : length + rows.size(1)]
+        out = resample(made, own, rate)[:, length : length + rows.size(1)]
         return out, (before[:, mark : mark + length], made[:, own_mark : own_mark + own_length], *inner)
 
     @property
@@ -154,22 +151,11 @@ def _specification(control: Control) -> ParameterSpec:
 
 def _check_rates(own: int, rate: int) -> None:
     """The filter bank of a resampler has as many filters as the ratio of the rates asks for."""
-    for old, new in ((own, rate), (rate, own)):
-        common = math.gcd(old, new)
-        taps = 2 * -(-_ZERO_CROSSINGS * old // min(old, new)) + old // common
-        if old != new and new // common * taps > _LARGEST_BANK:
-            raise GraphError(
-                f"the effect was captured at {own} Hz and the graph has {rate} Hz: no resampler connects two rates "
-                "with so little in common. Choose another sample rate for the graph."
-            )
-
-
-def _resample(rows: Tensor, old: int, new: int) -> Tensor:
-    if old == new:
-        return rows
-    from torchaudio.functional import resample
-
-    return resample(rows, old, new, lowpass_filter_width=_ZERO_CROSSINGS)
+    if not can_resample(own, rate):
+        raise GraphError(
+            f"the effect was captured at {own} Hz and the graph has {rate} Hz: no resampler connects two rates "
+            "with so little in common. Choose another sample rate for the graph."
+        )
 
 
 def captured_effect(
@@ -207,8 +193,25 @@ def captured_effect(
         raise GraphError(f"{path} cannot be the node type {name!r} with letter {letter!r}: {error}.") from None
 
 
+def effect_from_file(
+    path: str | PathLike[str], letter: str, sample_rate: int = 30000, name: str | None = None
+) -> Processor:
+    """What a file holds, as a processor: a captured device, or a separator (also a folder of its training, or a name).
+
+    Args:
+        path, letter, sample_rate, name: as of :func:`captured_effect` and
+            :func:`graphmix.models.masks.node.separator_node`.
+
+    Raises:
+        GraphmixError: as these.
+    """
+    from graphmix.models.masks.node import is_separator, separator_node
+
+    return (separator_node if is_separator(path) else captured_effect)(path, letter, sample_rate, name)
+
+
 def effect_from_text(text: str, letter: str, sample_rate: int = 30000, name: str | None = None) -> Processor:
-    """An effect as it is written on a command line or in a configuration: a captured one's file, or a plugin.
+    """An effect as it is written on a command line or in a configuration: the file of one, or a plugin.
 
     Args:
         text: a path, or what :func:`graphmix.processors.plugin.plugin_from_text` takes.
@@ -217,12 +220,10 @@ def effect_from_text(text: str, letter: str, sample_rate: int = 30000, name: str
         name: of the node type of a captured effect.
 
     Raises:
-        GraphmixError: as :func:`captured_effect` and :func:`graphmix.processors.plugin.plugin_from_text`.
+        GraphmixError: as :func:`effect_from_file` and :func:`graphmix.processors.plugin.plugin_from_text`.
     """
     from graphmix.processors.plugin import is_plugin, plugin_from_text
 
-    return (
-        plugin_from_text(text, letter, sample_rate)
-        if is_plugin(text)
-        else captured_effect(text, letter, sample_rate, name)
-    )
+    if is_plugin(text):
+        return plugin_from_text(text, letter, sample_rate)
+    return effect_from_file(text, letter, sample_rate, name)

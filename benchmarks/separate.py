@@ -1,0 +1,151 @@
+"""Separating: speed, memory over ten minutes, the sum of the stems, the Wiener filter, the residual track.
+
+    python benchmarks/separate.py [--model separator] [--minutes 10] [--song FOLDER] [--threads 2] [--iterations 0 1 2]
+
+Each separation runs in a process of its own, whose peak memory is its resident set's. Without a trained model an
+untrained one of usual size shows speed and memory alone. ``--song`` is a song folder whose stems, each for itself, are
+the sources of the model by their subgroup's or file's name: it gives the gain of the Wiener filter.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from graphmix.audio import load_song, read_audio, write_audio
+from graphmix.audio.files import read_info
+from graphmix.models.masks import build_separator, load_separator, save_separator
+from graphmix.search.residual import find_unexplained
+from graphmix.separation import separate
+from graphmix.songbook.demo import DEMO_RATE, hidden_console, write_demo_song
+
+USUAL = {
+    "model": "mask_inference",
+    "representation": {"kind": "mel", "n_fft": 4096, "hop": 1024, "bands": 128},
+    "recurrent": {"cell": "lstm", "hidden": 256, "layers": 2},
+}
+
+
+def measure(mix: Path, model: Path, iterations: int, threads: int) -> None:
+    """One separation in this process: seconds, and peak memory in MB, as JSON."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        separate(mix, Path(folder) / "out", model, iterations=iterations, device="cpu")
+        seconds = time.perf_counter() - started
+        stems = [read_info(path) for path in (Path(folder) / "out" / "stems").iterdir()]
+        info, error, energy = read_info(mix), 0.0, 0.0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        for begin in range(0, info.num_samples, 1 << 20):
+            count = min(1 << 20, info.num_samples - begin)
+            whole = read_audio(info, begin, count)
+            error += float((sum(read_audio(stem, begin, count) for stem in stems) - whole).double().square().sum())
+            energy += float(whole.double().square().sum())
+    print(json.dumps({"seconds": seconds, "peak_mb": peak, "sum_error": math.sqrt(error / energy)}))
+
+
+def in_a_process(mix: Path, model: Path, iterations: int, threads: int) -> dict[str, float]:
+    command = [sys.executable, "-W", "ignore", __file__, "--measure", str(mix), str(model), str(iterations)]
+    result = subprocess.run([*command, "--threads", str(threads)], capture_output=True, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def speed(model: Path, minutes: float, iterations: list[int], threads: int, folder: Path) -> None:
+    print("| length | iterations | times real time | peak MB | sum error / RMS |\n|---|---|---|---|---|")
+    for length in (1.0, minutes):
+        mix = folder / f"{length:g}.wav"
+        write_audio(mix, 0.1 * torch.randn(2, round(length * 60 * 44100)), 44100)
+        for count in iterations:
+            found = in_a_process(mix, model, count, threads)
+            times = length * 60 / found["seconds"]
+            print(f"| {length:g} min | {count} | {times:.1f} | {found['peak_mb']:.0f} | {found['sum_error']:.1e} |")
+        mix.unlink()
+
+
+def wiener(model: Path, songs: list[Path], iterations: list[int], folder: Path) -> None:
+    """SDR of each source, by number of iterations, mean over songs."""
+    sources = [name for name in load_separator(model)[0].sources if name != "rest"]
+    totals = {(source, count): list[float]() for source in sources for count in iterations}
+    for song_folder in songs:
+        song = load_song(song_folder, 44100)
+        audio = song.read(0, song.num_samples).stems
+        true = {bus: audio[[song.track_names.index(t) for t in names]].sum(0) for bus, names in song.subgroups.items()}
+        mix = folder / "mix.wav"
+        write_audio(mix, audio.sum(0), 44100)
+        for count in iterations:
+            made = separate(mix, folder / f"{song_folder.name}-{count}", model, iterations=count, device="cpu")
+            for source in sources:
+                if source in true and bool(true[source].any()):
+                    found = read_audio(made.folder / made.about["stems"][source]["file"])
+                    noise = (found - true[source]).double().square().sum()
+                    sdr = 10 * torch.log10(true[source].double().square().sum() / noise)
+                    totals[source, count].append(float(sdr))
+    print("| source | " + " | ".join(f"{count} iterations, SDR dB" for count in iterations) + " |")
+    print("|---" * (1 + len(iterations)) + "|")
+    for source in sources:
+        means = [totals[source, count] for count in iterations]
+        print(f"| {source} | " + " | ".join(f"{sum(m) / len(m):.2f}" if m else "" for m in means) + " |")
+
+
+@torch.no_grad()
+def residuals(folder: Path) -> None:
+    """One track of the demo song removed at a time."""
+    from graphmix.processors.rack import Rack
+    from graphmix.render.renderer import Renderer
+
+    song = load_song(write_demo_song(folder / "demo"), DEMO_RATE)
+    graph = hidden_console()
+    render = Renderer(Rack.for_types(graph.types.types, DEMO_RATE))
+    audio = song.read(0, song.num_samples)
+    sources = audio.stems[[song.track_names.index(name) for name in graph.input_names]]
+    whole = render(graph, sources)[0]
+    print("| removed | level in the mix, dB | residual, dB | error, dB |\n|---|---|---|---|")
+    print(f"| none | | {find_unexplained(song, with_audio=True).level_db:.1f} | |")
+    for row, name in enumerate(graph.input_names):
+        muted = sources.clone()
+        muted[row] = 0
+        part = whole - render(graph, muted)[0]
+        true = 10 * math.log10(float(part.square().sum() / whole.square().sum()))
+        kept = [i for i, track in enumerate(song.tracks) if track.name != name]
+        lacking = replace(
+            song, tracks=tuple(song.tracks[i] for i in kept), _decoded=song._decoded[[*kept, song.num_tracks]]
+        )
+        found = find_unexplained(lacking, with_audio=True).level_db
+        print(f"| {name} | {true:.1f} | {found:.1f} | {found - true:+.1f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--song", type=Path, action="append", default=[])
+    parser.add_argument("--iterations", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=("speed", "wiener", "residual"))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measure(Path(given.measure[0]), Path(given.measure[1]), int(given.measure[2]), given.threads)
+        return
+    torch.set_num_threads(given.threads)
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        model = given.model or save_separator(folder / "untrained.safetensors", build_separator(USUAL))
+        if given.only in (None, "speed"):
+            speed(Path(model), given.minutes, given.iterations, given.threads, folder)
+        if given.song and given.only in (None, "wiener"):
+            wiener(Path(model), given.song, given.iterations, folder)
+        if given.only in (None, "residual"):
+            residuals(folder)
+
+
+if __name__ == "__main__":
+    main()

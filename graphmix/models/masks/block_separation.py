@@ -1,0 +1,174 @@
+"""Separation in blocks on a fixed grid: any length, at any rate, and the same wherever a signal is cut.
+
+A network that looks at a whole recording at once needs memory in proportion to its length, and its output at one
+moment depends on all others. Here block k covers ``hop * k`` to ``hop * k + hop + overlap`` samples, counted from the
+beginning of the signal; neighbours are crossfaded. So an output sample depends on the blocks that it lies in, and on
+nothing else: a signal that is cut at a multiple of the hop is resumed exactly.
+
+The blocks are resampled to the model's rate and back. Of what lies above its band the sources have nothing.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from graphmix.dsp.resampling import can_resample, resample
+from graphmix.dsp.wiener import wiener_filter
+from graphmix.errors import GraphmixError
+from graphmix.models.masks.separator import MaskEstimator
+
+HOP_SECONDS = 7
+"""In whole seconds, so that the grid is one of whole samples at every pair of rates."""
+OVERLAP_SECONDS = 1
+AT_ONCE = 2
+"""Blocks that pass through the network together."""
+_SMALLEST = 1e-30
+"""Samples below it count as silence."""
+REST = "rest"
+"""Name of what no source explains; of a source of this name, it is that source."""
+
+
+class BlockSeparator:
+    """A model, applied to signals at a rate of their own.
+
+    Args:
+        model: in evaluation mode; its weights are not changed.
+        sample_rate: of the signals, in Hz.
+        iterations: of the Wiener filter; see :mod:`graphmix.dsp.wiener`.
+
+    Attributes:
+        hop: samples from one block to the next.
+        overlap: samples that two neighbours share.
+
+    Raises:
+        GraphmixError: no resampler connects the two rates.
+    """
+
+    def __init__(self, model: MaskEstimator, sample_rate: int, iterations: int = 0) -> None:
+        self.model, self.sample_rate, self.iterations = model, int(sample_rate), iterations
+        self.own_rate = round(model.sample_rate)
+        if not can_resample(self.own_rate, self.sample_rate):
+            raise GraphmixError(
+                f"the separator works at {self.own_rate} Hz and the signal has {self.sample_rate} Hz: no resampler "
+                "connects two rates with so little in common. Convert the signal first."
+            )
+        self.hop, self.overlap = HOP_SECONDS * self.sample_rate, OVERLAP_SECONDS * self.sample_rate
+        self._double: list[MaskEstimator] = []
+
+    @property
+    def block(self) -> int:
+        """Samples of a block."""
+        return self.hop + self.overlap
+
+    def __call__(self, audio: Tensor, tail: Tensor | None = None, mark: int = 0) -> tuple[Tensor, Tensor]:
+        """The model's sources of one part of a longer signal.
+
+        Args:
+            audio: [signals, channels, samples], beginning at a multiple of the hop in the longer signal.
+            tail: what the call for the part before returned; None where the signal begins.
+            mark: the sample at which the next part begins, a multiple of the hop.
+
+        Returns:
+            The sources [signals, sources, channels, samples], and the tail: what the block before the mark adds to the
+            samples behind it, [signals, sources, channels, overlap].
+        """
+        samples = audio.size(-1)
+        count = 1 + max(0, -(-(samples - self.block) // self.hop))
+        cut = self._estimate(audio[..., (count - 1) * self.hop :])
+        whole = self._whole_blocks(audio, count - 1)
+        rise = self._rise(audio)
+        fall = rise.flip(0)
+        before, parts, after = tail, list[Tensor](), cut.new_zeros(*cut.shape[:-1], self.overlap)
+        for k in range(count):
+            piece = whole[:, k] if k < count - 1 else cut
+            if before is not None:
+                shared = min(self.overlap, piece.size(-1))
+                joined = piece[..., :shared] * rise[:shared] + before[..., :shared]
+                piece = torch.cat([joined, piece[..., shared:]], dim=-1)
+            if piece.size(-1) == self.block:
+                before = piece[..., self.hop :] * fall
+                if (k + 1) * self.hop == mark:
+                    after = before
+            parts.append(piece if k == count - 1 else piece[..., : self.hop])
+        return torch.cat(parts, dim=-1), after
+
+    def _rise(self, like: Tensor) -> Tensor:
+        """Weight of the later block over an overlap; that of the earlier one is its mirror image."""
+        phase = (torch.arange(self.overlap, dtype=like.dtype, device=like.device) + 0.5) / self.overlap
+        return (phase * (math.pi / 2)).sin().square()
+
+    def _whole_blocks(self, audio: Tensor, count: int) -> Tensor:
+        """The sources of the first blocks, [signals, blocks, sources, channels, samples of a block]."""
+        if count == 0:
+            return audio.new_zeros(0)
+        blocks = audio[..., : count * self.hop + self.overlap].unfold(-1, self.block, self.hop)
+        rows = blocks.transpose(1, 2).flatten(0, 1)
+        return torch.cat([self._estimate(part) for part in rows.split(AT_ONCE)]).unflatten(0, (-1, count))
+
+    def _estimate(self, audio: Tensor) -> Tensor:
+        """Sources of blocks, each for itself: [blocks, channels, samples] -> [blocks, sources, channels, samples]."""
+        blocks, channels, samples = audio.shape
+        sources = len(self.model.sources)
+        audio = torch.where(audio.abs() < _SMALLEST, 0.0, audio)  # subnormal coefficients have no gradient but NaN
+        if not samples or not audio.any():
+            return audio.new_zeros(blocks, sources, channels, samples)
+        own = resample(audio, self.sample_rate, self.own_rate)
+        if self.model.channels == 1 and channels == 2:
+            found = self._separate(own.flatten(0, 1)[:, None]).unflatten(0, (blocks, channels))
+            found = found[:, :, :, 0].transpose(1, 2)
+        elif self.model.channels == 2 and channels == 1:
+            found = self._separate(own.expand(-1, 2, -1)).mean(2, keepdim=True)
+        else:
+            found = self._separate(own)
+        back = resample(found, self.own_rate, self.sample_rate)[..., :samples]
+        return torch.nn.functional.pad(back, (0, samples - back.size(-1)))
+
+    def _separate(self, audio: Tensor) -> Tensor:
+        """As the model's own, in the precision of the signal and with the Wiener filter."""
+        model = self._model(audio.dtype)
+        if not self.iterations:
+            return model.separate(audio)
+        output = model(audio)
+        estimates = output.estimates
+        rest = output.mixture - estimates.sum(1)
+        parts = []
+        for y, z, x in zip(estimates, rest, output.mixture, strict=True):  # one by one, for the sake of memory
+            refined = wiener_filter(torch.cat([y, z[None]])[None], x[None], self.iterations)[0, :-1]
+            parts.append(model.representation.decode(refined, audio.size(-1)))
+        return torch.stack(parts)
+
+    def _model(self, dtype: torch.dtype) -> MaskEstimator:
+        if dtype != torch.float64:
+            return self.model
+        if not self._double:
+            self._double.append(copy.deepcopy(self.model).double())
+        return self._double[0]
+
+
+def stems_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the stems that a model's sources and the rest make: the rest is last.
+
+    >>> stems_of(("vocals", "drums")), stems_of(("rest", "drums"))
+    (('vocals', 'drums', 'rest'), ('drums', 'rest'))
+    """
+    return (*(name for name in names if name != REST), REST)
+
+
+def with_rest(audio: Tensor, sources: Tensor, names: tuple[str, ...], chosen: tuple[str, ...] | None = None) -> Tensor:
+    """Stems that add up to the signal: the sources, and what they leave of it.
+
+    Args:
+        audio: [signals, channels, samples].
+        sources: [signals, sources, channels, samples].
+        names: of the sources.
+        chosen: sources that become stems, in this order; by default all but one that is called rest.
+
+    Shape:
+        [signals, stems, channels, samples]
+    """
+    wanted = [name for name in (names if chosen is None else chosen) if name != REST]
+    stems = sources[:, [names.index(name) for name in wanted]]
+    rest = (audio.double() - stems.double().sum(1)).to(audio.dtype)
+    return torch.cat([stems, rest[:, None]], dim=1)
