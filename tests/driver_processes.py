@@ -39,8 +39,8 @@ def slow_or_deadly_begin(console, objective, *rest):
     return begin(console, objective, *rest)
 
 
-def logged_finish(output, *rest, plots):
-    mined = finish(output, *rest, plots=False)
+def logged_finish(output, *rest, plots, **more):
+    mined = finish(output, *rest, plots=False, **more)
     with open(os.environ["LOG"], "a") as log:
         log.write(output.path.name + "\\n")
     return mined

@@ -303,6 +303,6 @@ def in_node_order(mixes: list[tuple[Tensor, Tensor]]) -> Tensor:
     if len(mixes) == 1:
         return mixes[0][1]
     rows, signals = (torch.cat(parts) for parts in zip(*mixes, strict=True))
-    if bool((rows[1:] > rows[:-1]).all()):
+    if rows.device.type == "cpu" and bool((rows[1:] > rows[:-1]).all()):  # elsewhere the device would be waited for
         return signals
     return signals.index_select(0, rows.argsort())
