@@ -89,6 +89,13 @@ def program(
     length_ms: Annotated[
         float | None, typer.Option(min=1, max=60_000, help="How long the key is down; else estimated.")
     ] = None,
+    notes: Annotated[
+        str,
+        typer.Option(
+            help="Several notes of the sound, one by one, as pitch:start:length in MIDI note numbers and ms, "
+            "e.g. 60:0:400,64:500:400; auto: they are found."
+        ),
+    ] = "",
     model: Annotated[
         str,
         typer.Option(
@@ -104,7 +111,7 @@ def program(
     from graphmix.synthesizers.program_run import SHIPPED, ProgramSettings, program_sound
 
     networks = {"none": None, "programmer": SHIPPED}
-    settings = ProgramSettings(synth, candidates, steps, note, length_ms, seed, prune=prune)
+    settings = ProgramSettings(synth, candidates, steps, note, length_ms, notes, seed, prune=prune)
     console = new_console()
     with ProgressListener(console) as listener:
         metrics = program_sound(

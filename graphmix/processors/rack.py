@@ -20,6 +20,7 @@ from graphmix.processors.dynamics import (
 from graphmix.processors.filters import Crossover, Equalizer
 from graphmix.processors.generators import Noise, Note, Operator, Oscillator
 from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.melody import Melody
 from graphmix.processors.reverb import Reverb
 from graphmix.spec import STRUCTURAL, NodeType
 
@@ -27,7 +28,8 @@ CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDe
 """The seven of the pruning paper."""
 VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover)
 GENERATORS = (
-    Note, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator, ResonantFilter,
+    Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
+    ResonantFilter,
 )  # fmt: skip
 """What synthesizers are made of."""
 

@@ -39,8 +39,8 @@ class Candidate:
 
 
 def note_graph(sound: Sound, synthesizer: Synthesizer, values: Values) -> MixGraph:
-    """A patch with the note of a sound."""
-    return synthesizer.patch(values, sound.sample_rate, pitch=sound.pitch, length_ms=sound.length_ms)
+    """A patch with the notes of a sound."""
+    return synthesizer.patch(values, sound.sample_rate, notes=sound.notes)
 
 
 def play(graphs: Sequence[MixGraph], samples: int, renderer: Renderer) -> Tensor:

@@ -19,6 +19,7 @@ from graphmix.errors import GraphmixError
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.io import finite, read_json, to_json, write_json
 from graphmix.models.synthesizers import Programmer, load_programmer, note_features
+from graphmix.processors.melody import MOST_NOTES
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
@@ -26,15 +27,15 @@ from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
 from graphmix.synthesizers.candidates import compare
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
+from graphmix.synthesizers.notes import Note, check_notes, read_notes
 from graphmix.synthesizers.patch_set import SECONDS
 from graphmix.synthesizers.programming import Programmed, program, prune_patch
 from graphmix.synthesizers.sounds import Sound, load_sound
-from graphmix.synthesizers.synthesizer import NOTE, SAMPLE_RATE, Synthesizer
+from graphmix.synthesizers.synthesizer import MELODY, NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
 from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
 
 RESULT, PATCH, UNFINISHED, AUTO = "metrics.json", "patch.safetensors", "unfinished.json", "auto"
-LONGEST_MS = 60_000.0
 SHIPPED = Path(graphmix.models.__file__).parent / "pretrained" / MODEL
 """The network that comes with graphmix; its training is described in docs/synthesizers.md."""
 
@@ -49,6 +50,8 @@ class ProgramSettings:
         steps: of the refinement.
         pitch: MIDI note number; estimated if not given.
         length_ms: as long as the key is down; estimated if not given.
+        notes: several notes in place of one, see :func:`graphmix.synthesizers.notes.read_notes`, or ``"auto"``: they
+            are found; empty: the sound is one note.
         seed: of the candidates.
         model: digest of a trained network that proposes one more candidate, or empty.
         prune: take out the modules that the sound does not need.
@@ -59,6 +62,7 @@ class ProgramSettings:
     steps: int = 200
     pitch: float | None = None
     length_ms: float | None = None
+    notes: str = ""
     seed: int = 0
     model: str = ""
     prune: bool = False
@@ -69,10 +73,17 @@ class ProgramSettings:
         Raises:
             GraphmixError: one of them.
         """
-        if self.pitch is not None and not 0 <= self.pitch <= 127:
-            raise GraphmixError(f"the note is {self.pitch}; it is a MIDI note number from 0 to 127.")
-        if self.length_ms is not None and not 1 <= self.length_ms <= LONGEST_MS:
-            raise GraphmixError(f"the key is down for {self.length_ms} ms; it is from 1 to {LONGEST_MS:g} ms.")
+        pitch = 60.0 if self.pitch is None else self.pitch
+        check_notes([Note(pitch, 500.0 if self.length_ms is None else self.length_ms)])
+        if self.notes and not (self.pitch is None and self.length_ms is None):
+            raise GraphmixError("give the pitch and length of one note, or several notes, not both.")
+        self.melody()
+
+    def melody(self) -> tuple[Note, ...] | None:
+        """The notes that were given; none of them: they are to be found; None: there is one."""
+        if not self.notes:
+            return None
+        return () if self.notes == AUTO else read_notes(self.notes)
 
     def chosen(self) -> list[Synthesizer]:
         """The synthesizers that are tried.
@@ -124,7 +135,7 @@ def program_sound(
     folder = RunFolder(out, run, RESULT, _difference)
     if out.is_dir() and folder.status() is RunStatus.FINISHED:
         return _finished(out)
-    sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms)
+    sound = load_sound(path, SAMPLE_RATE, settings.pitch, settings.length_ms, settings.melody())
     proposals = None
     if model is not None:
         programmer = load_programmer(find_programmer(model))[0]
@@ -204,6 +215,7 @@ def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], pl
         "by_synthesizer": {result.synthesizer: result.distance for result in results},
         "pitch": sound.pitch,
         "length_ms": sound.length_ms,
+        "notes": [vars(note) for note in sound.notes],
         "seconds": len(sound.audio) / sound.sample_rate,
         "notices": list(sound.notices),
         "modules": [name for name in best.graph.names if name not in (NOTE, "out")],
@@ -237,7 +249,7 @@ def find_programmer(path: Path) -> Path:
 def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]]:
     """What a network proposes for a sound, of each synthesizer that it knows."""
     samples = round(SECONDS * sound.sample_rate)
-    audio = torch.nn.functional.pad(sound.audio[:samples], (0, max(0, samples - len(sound.audio))))
+    audio = torch.nn.functional.pad(sound.first[:samples], (0, max(0, samples - len(sound.first))))
     images = mel_images(audio[None], model.config.mels, model.config.frames)
     notes = note_features(torch.tensor([sound.pitch]), torch.tensor([sound.length_ms]))
     return {name: SYNTHESIZERS[name].values_of(model.vectors(images, notes, name)[0]) for name in model.names}
@@ -251,7 +263,7 @@ def pruned(sound: Sound, result: Programmed) -> Programmed:
 
 
 def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Tensor]:
-    """A patch from its file: the synthesizer, its values, and the pitch and length of its note [2].
+    """A patch from its file: the synthesizer, its values, and the pitch and length of its first note [2].
 
     Raises:
         GraphError: the file is no patch, or of another version.
@@ -260,5 +272,6 @@ def load_patch(path: str | Path) -> tuple[Synthesizer, dict[str, Any], torch.Ten
     name = str(graph.provenance.get("synthesizer"))
     if name not in SYNTHESIZERS:
         raise GraphmixError(f"{path} is no patch of a synthesizer of graphmix ({', '.join(SYNTHESIZERS)}).")
-    note = graph.params["note"][0, [0, 2]]
+    several = len(graph.params.get(MELODY, ()))
+    note = graph.params[MELODY][0, [0, 2 * MOST_NOTES]] if several else graph.params[NOTE][0, [0, 2]]
     return SYNTHESIZERS[name], SYNTHESIZERS[name].read(graph), note

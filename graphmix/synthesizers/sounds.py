@@ -9,6 +9,7 @@ in dB, frames of 2,048 samples, a quarter of that between them; the floor lies 8
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from graphmix.audio.files import check_audio, read_audio, read_info
 from graphmix.errors import GraphmixError
 from graphmix.processors.generators import A4_HZ, A4_NOTE
+from graphmix.synthesizers.notes import Note, check_notes, find_beginnings, levels_of
 
 N_FFT, HOP = 2048, 512
 FLOOR_DB = -80.0
@@ -36,14 +38,15 @@ _MISSING_DB = -40.0
 
 @dataclass(frozen=True)
 class Sound:
-    """A note to be imitated.
+    """A note to be imitated, or several of one instrument, one after the other.
 
     Args:
         audio: mono, from its beginning, [samples].
         sample_rate: in Hz.
-        pitch: MIDI note number.
-        length_ms: as long as the key seems to be down.
+        pitch: MIDI note number, of the first one.
+        length_ms: as long as the key seems to be down, of the first one.
         notices: what was found and done.
+        melody: the notes where there are several.
     """
 
     audio: Tensor
@@ -51,10 +54,38 @@ class Sound:
     pitch: float
     length_ms: float
     notices: tuple[str, ...] = ()
+    melody: tuple[Note, ...] = ()
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """All notes: one, or a melody."""
+        return self.melody or (Note(self.pitch, self.length_ms),)
+
+    @property
+    def first(self) -> Tensor:
+        """The audio up to the second note, [samples]."""
+        return self.audio[: self._place(1)]
+
+    def _place(self, number: int) -> int:
+        later = self.melody[number : number + 1]
+        return round(later[0].start_ms * self.sample_rate / 1000) if later else len(self.audio)
 
 
-def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, length_ms: float | None = None) -> Sound:
+def load_sound(
+    path: str | Path,
+    sample_rate: int,
+    pitch: float | None = None,
+    length_ms: float | None = None,
+    notes: Sequence[Note] | None = None,
+) -> Sound:
     """Read a sound: what is before it is cut off, its pitch and its length are estimated if they are not given.
+
+    Args:
+        path: of the file.
+        sample_rate: of the result, in Hz.
+        pitch: MIDI note number of the note.
+        length_ms: as long as its key is down.
+        notes: several in place of one, from the beginning of the sound; none of them: they are found.
 
     Raises:
         GraphmixError: it cannot be read, or is silent.
@@ -81,6 +112,11 @@ def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, l
         notices.append(f"the sound lasts {len(mono) / sample_rate:.0f} s; its first {LONGEST_SECONDS:.0f} s are taken.")
         mono = mono[: round(LONGEST_SECONDS * sample_rate)]
     mono = torch.nn.functional.pad(mono, (0, max(0, SHORTEST_SAMPLES - len(mono))))
+    if notes is not None:
+        melody = check_notes(notes) if notes else find_notes(mono, sample_rate)
+        notices.append(f"notes: {', '.join(f'{n.pitch:.1f} at {n.start_ms:.0f} ms' for n in melody)}.")
+        several = melody if len(melody) > 1 else ()
+        return Sound(mono, sample_rate, melody[0].pitch, melody[0].length_ms, tuple(notices), several)
     if pitch is None:
         pitch, certainty = estimate_pitch(mono, sample_rate)
         if certainty < _UNCLEAR:
@@ -96,23 +132,30 @@ def load_sound(path: str | Path, sample_rate: int, pitch: float | None = None, l
     return Sound(mono, sample_rate, pitch, held, tuple(notices))
 
 
-def _envelope(mono: Tensor, sample_rate: int) -> tuple[Tensor, int]:
-    """Level in dB re its peak of frames of 10 ms."""
-    size = max(1, round(0.01 * sample_rate))
-    frames = torch.nn.functional.pad(mono, (0, -len(mono) % size)).view(-1, size)
-    level = 10 * (frames.square().mean(1) + 1e-20).log10()
-    return level - level.max(), size
+def find_notes(mono: Tensor, sample_rate: int) -> tuple[Note, ...]:
+    """Notes of a sound in which they are played one by one: beginnings by level, lengths, pitches.
+
+    Raises:
+        GraphmixError: more than a melody holds.
+    """
+    found = find_beginnings(mono, sample_rate)
+    ends = [begin for begin, _ in found[1:]] + [len(mono)]
+    notes = []
+    for (begin, held), end in zip(found, ends, strict=True):
+        pitch = estimate_pitch(mono[begin:end], sample_rate)[0]
+        notes.append(Note(pitch, 1000 * held / sample_rate, 1000 * begin / sample_rate))
+    return check_notes(notes)
 
 
 def _trimmed(mono: Tensor, sample_rate: int) -> Tensor:
-    level, size = _envelope(mono, sample_rate)
+    level, size = levels_of(mono, sample_rate)
     loud = (level > _ONSET_DB).nonzero()[0]
     end = (level > _END_DB).nonzero()[-1]
     return mono[int(loud) * size : (int(end) + 1) * size]
 
 
 def _held_ms(mono: Tensor, sample_rate: int) -> float:
-    level, size = _envelope(mono, sample_rate)
+    level, size = levels_of(mono, sample_rate)
     return 1000 * (int((level > _HELD_DB).nonzero()[-1]) + 1) * size / sample_rate
 
 

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.melody import MOST_NOTES
 from graphmix.processors.rack import Rack
 from graphmix.spec import MIX, Curve, Linear, NodeType, ParameterSpec
+from graphmix.synthesizers.notes import Note, check_notes
 
 SAMPLE_RATE = 44100
-NOTE = "note"
+NOTE, MELODY = "note", "melody"
 """The module that every synthesizer has: the key that is pressed. It is no part of a patch."""
 VERSION = 1
 """Of the modules and their parameters: patches of another version are refused."""
@@ -154,6 +156,9 @@ class Synthesizer:
         """Modules that can be taken out of a patch, as some of their values do the same."""
         return frozenset(module.name for module in self.modules if _is_removable(module))
 
+    def __repr__(self) -> str:
+        return f"Synthesizer({self.name!r}, {len(self.parameters)} parameters)"
+
     def defaults(self) -> dict[str, Value]:
         """Neutral values, and of each choice the first option."""
         return {p.name: p.options[0] if p.options else p.neutral for p in self.parameters}
@@ -167,8 +172,9 @@ class Synthesizer:
         length_ms: float = 2000.0,
         start_ms: float = 0.0,
         velocity: float = 0.8,
+        notes: Sequence[Note] = (),
     ) -> MixGraph:
-        """The graph of a patch, with one note.
+        """The graph of a patch, with one note, or with several that are played one by one.
 
         Args:
             values: by name; what is not given has its default.
@@ -177,20 +183,24 @@ class Synthesizer:
             length_ms: as long as the key is down.
             start_ms: when it goes down.
             velocity: 0 to 1.
+            notes: in place of the four above; of several the node has the type ``melody``.
 
         Raises:
             GraphError: a name that the synthesizer does not have, a value out of range.
+            GraphmixError: notes that cannot be played.
         """
+        notes = check_notes(notes or [Note(pitch, length_ms, start_ms, velocity)])
+        keys = NOTE if len(notes) == 1 else MELODY
         settings = {**self.defaults(), **self._checked(values or {})}
         chosen = tuple(str(settings[name]) for name in self.choices)
-        key: tuple[int | str, ...] = (sample_rate, *chosen)
+        key: tuple[int | str, ...] = (sample_rate, keys, *chosen)
         if key not in self._blanks:
-            self._blanks[key] = self._blank(sample_rate, chosen), self._sources(sample_rate)
+            self._blanks[key] = self._blank(sample_rate, keys, chosen), self._sources(sample_rate)
         blank, sources = self._blanks[key]
         graph = blank.clone()
         for kind, rows in sources.items():
             graph.params[kind] = torch.tensor([[source.value(settings) for source in row] for row in rows])
-        graph.params[NOTE] = torch.tensor([[pitch, start_ms, length_ms, velocity]])
+        graph.params[keys] = _keys(notes)
         for number, module in enumerate(self.modules, start=1):
             if module.has_wet:
                 graph.wet[number] = float(settings[f"{module.name}.wet"])
@@ -201,9 +211,10 @@ class Synthesizer:
         """Graphs without values, which take longer to make than the values do."""
         return {}
 
-    def _blank(self, sample_rate: int, chosen: tuple[str, ...]) -> MixGraph:
-        graph = MixGraph(_generators(sample_rate), sample_rate)
-        nodes = {NOTE: graph.add(NOTE, name=NOTE)}
+    def _blank(self, sample_rate: int, keys: str, chosen: tuple[str, ...]) -> MixGraph:
+        other = MELODY if keys == NOTE else NOTE
+        graph = MixGraph([t for t in _generators(sample_rate) if t.name != other], sample_rate)
+        nodes = {NOTE: graph.add(keys, name=NOTE)}
         nodes |= {module.name: graph.add(module.kind, module.name) for module in self.modules}
         nodes["out"] = graph.add("out", name="out")
         choices = dict(zip(self.choices, chosen, strict=True))
@@ -327,6 +338,15 @@ class Synthesizer:
                 unit = f" {p.unit}" if p.unit else ""
                 raise GraphError(f"{name} is {value!r}; it is a number between {p.low:g} and {p.high:g}{unit}.")
         return values
+
+
+def _keys(notes: Sequence[Note]) -> Tensor:
+    """The row of parameters of the node of the keys."""
+    if len(notes) == 1:
+        return torch.tensor([[notes[0].pitch, notes[0].start_ms, notes[0].length_ms, notes[0].velocity]])
+    unused = [(60.0, 0.0, 500.0, 0.0)] * (MOST_NOTES - len(notes))
+    rows = [(n.pitch, n.start_ms, n.length_ms, n.velocity) for n in notes]
+    return torch.tensor([*rows, *unused]).T.reshape(1, -1)
 
 
 def _is_removable(module: Module) -> bool:

@@ -37,7 +37,11 @@ def sound_of(synthesizer: Synthesizer, values: dict[str, float | str], seconds: 
 # --- trials
 
 
-@pytest.mark.parametrize("synthesizer", SYNTHESIZERS.values(), ids=str)
+@pytest.mark.parametrize(
+    "synthesizer",
+    SYNTHESIZERS.values(),
+    ids=lambda s: s.name,
+)
 @pytest.mark.parametrize("kind", range(4))
 def test_every_kind_of_trial_gives_a_patch_that_differs_in_little(synthesizer: Synthesizer, kind: int):
     chances = Chances(*(float(i == kind) for i in range(4)))
@@ -97,7 +101,11 @@ def test_an_equal_sound_has_a_finite_gradient():
     assert again.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("synthesizer", [FM, WAVETABLE], ids=str)
+@pytest.mark.parametrize(
+    "synthesizer",
+    [FM, WAVETABLE],
+    ids=lambda s: s.name,
+)
 def test_patches_descend_in_a_batch_as_each_of_them_alone(synthesizer: Synthesizer):
     truth, *others = random_patches(synthesizer, 3, 4)
     sound = sound_of(synthesizer, truth)
