@@ -67,7 +67,7 @@ def evaluate_separators(
         wet: stems as they stand in the mix, where a song's graph is known.
         longest_seconds: of a song, from its middle.
         bss_eval: also BSSEval's SDR, which takes longer.
-        progress: is told the number of songs done.
+        progress: called with the number of songs done.
 
     Raises:
         GraphmixError: separators that differ in sources or rate; no song; ``fast_bss_eval`` is not installed.

@@ -27,5 +27,5 @@ def find_mix(path: str | Path) -> tuple[AudioInfo, str]:
         return read_info(found.mix), found.name
     files = audio_files(path)
     if len(files) != 1:
-        raise SongError(f"{path} has no mix that can be told from its {len(files)} audio files; name the file itself.")
+        raise SongError(f"{path} holds {len(files)} audio files, none of them named as a mix; name the file itself.")
     return read_info(files[0]), path.resolve().name

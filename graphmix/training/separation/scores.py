@@ -61,6 +61,6 @@ def score_song(model: MaskEstimator, stems: Tensor) -> Mapping[str, Tensor]:
 
 
 def improvement(scores: Mapping[str, Tensor], of: str = "model") -> Tensor:
-    """Mean improvement over the mixture, over all sources that can be heard."""
+    """Mean improvement over the mixture, over all sources that are audible."""
     gains = (scores[of] - scores["mixture"]).flatten()
     return gains[gains.isfinite()].mean()

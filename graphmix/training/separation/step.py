@@ -127,5 +127,5 @@ def _products(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _mean_negative(ratios_db: Tensor, audible: Tensor) -> Tensor:
-    """Mean of negative ratios over sources that can be heard, in tens of dB; zero where there is none."""
+    """Mean of negative ratios over sources that are audible, in tens of dB; zero where there is none."""
     return -(ratios_db * audible).sum() / audible.sum().clamp(min=1) / SDR_UNIT_DB
