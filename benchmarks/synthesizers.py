@@ -51,12 +51,13 @@ from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer, programming
 from graphmix.synthesizers.candidates import Candidate, play, random_patches, try_patches
+from graphmix.synthesizers.images import patch_images
 from graphmix.synthesizers.instruments import OPERATORS
 from graphmix.synthesizers.patch_set import PatchSet
 from graphmix.synthesizers.programming import Programmed, prune_patch, refine
 from graphmix.synthesizers.refinement import plan_stages
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
-from graphmix.synthesizers.training import MODEL, patch_images
+from graphmix.synthesizers.training import MODEL
 
 RATE, NOTES, SECONDS = 44100, 64, 3.0
 PITCHES = (43.0, 57.0, 64.0, 72.0)

@@ -26,6 +26,7 @@ from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
 from graphmix.synthesizers.candidates import compare
+from graphmix.synthesizers.images import mel_images
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
 from graphmix.synthesizers.notes import Note, check_notes, read_notes
 from graphmix.synthesizers.patch_set import SECONDS
@@ -33,7 +34,7 @@ from graphmix.synthesizers.programming import Programmed, program, prune_patch
 from graphmix.synthesizers.sounds import Sound, load_sound
 from graphmix.synthesizers.synthesizer import MELODY, NOTE, SAMPLE_RATE, Synthesizer
 from graphmix.synthesizers.sysex import NAME_BYTES, voice_of, write_bank
-from graphmix.synthesizers.training import MODEL, check_sizes, mel_images
+from graphmix.synthesizers.training import MODEL, check_sizes
 
 RESULT, PATCH, UNFINISHED, AUTO = "metrics.json", "patch.safetensors", "unfinished.json", "auto"
 SHIPPED = Path(graphmix.models.__file__).parent / "pretrained" / MODEL

@@ -7,26 +7,24 @@ The folder that it writes holds ``programmer.safetensors`` (the weights that wer
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
-from graphmix.errors import FileError, GraphmixError
+from graphmix.errors import GraphmixError
 from graphmix.io import finite, open_tensors, read_json, to_json, write_atomically, write_json
 from graphmix.models.config import describe_error
-from graphmix.models.features import mel_filters
 from graphmix.models.synthesizers import (
     Programmer,
     ProgrammerConfig,
     load_programmer,
-    note_features,
     save_programmer,
 )
 from graphmix.processors.rack import Rack
@@ -34,15 +32,17 @@ from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.synthesizers.audio_loss import sound_distance
+from graphmix.synthesizers.images import Sounds, patch_images
 from graphmix.synthesizers.instruments import SYNTHESIZERS
-from graphmix.synthesizers.patch_set import PatchSet, play_patch
-from graphmix.synthesizers.sounds import power_spectra
+from graphmix.synthesizers.patch_set import PatchSet
 from graphmix.synthesizers.synthesizer import SAMPLE_RATE
 
-MODEL, RESULT, CHECKPOINT, CACHE = "programmer.safetensors", "training.json", "checkpoint.safetensors", "images"
-FLOOR_DB = -80.0
+MODEL, RESULT, CHECKPOINT = "programmer.safetensors", "training.json", "checkpoint.safetensors"
 SAVE_EVERY = 200
-CACHE_EVERY = 500
+STEEPEST = 10.0
+"""dB for a change of a patch by 1 on the scale of its vector: longer gradients are shortened."""
+VALIDATED = 24
+"""Sounds of each synthesizer that are played at a look."""
 _HEADER = "graphmix_programmer_training"
 Design = Literal["separate", "joint_encoder", "joint_decoder"]
 
@@ -85,87 +85,6 @@ class ProgrammerTraining:
     audio_batch: int = 8
     audio_weight: float = 0.05
     audio_seconds: float = 1.0
-
-
-@dataclass(frozen=True)
-class Sounds:
-    """What a training sees of a folder of patches.
-
-    Args:
-        images: mel spectrograms, [sounds, mels, frames].
-        which: number of the synthesizer, [sounds].
-        notes: pitches and lengths, as :func:`graphmix.models.synthesizers.note_features` has them, [sounds, 2].
-        vectors: patches, padded, [sounds, width].
-    """
-
-    images: Tensor
-    which: Tensor
-    notes: Tensor
-    vectors: Tensor
-
-    def __getitem__(self, rows: Tensor | slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.images[rows], self.which[rows], self.notes[rows], self.vectors[rows]
-
-
-def mel_images(audio: Tensor, mels: int, frames: int) -> Tensor:
-    """Mel spectrograms in dB re their own maximum, from 0 (80 dB below it) to 1, [sounds, mels, frames]."""
-    power = power_spectra(audio)
-    filters = mel_filters(SAMPLE_RATE, 2 * (power.size(-2) - 1), mels)
-    bands = torch.nn.functional.adaptive_avg_pool1d(filters.t() @ power, frames)
-    level = 10 * bands.clamp(min=1e-12).log10()
-    return ((level - level.amax((-2, -1), keepdim=True)) / -FLOOR_DB + 1).clamp(min=0)
-
-
-def patch_images(patches: PatchSet, mels: int, frames: int, listener: Listener | None = None) -> Sounds:
-    """Spectrograms and vectors of patches; rendered once, and kept in the folder of the patches."""
-    listener = listener or Silent()
-    names = list(dict.fromkeys(name for name, _ in patches.items))
-    width = max(SYNTHESIZERS[name].width for name in names)
-    images, which, notes, vectors = list[Tensor](), list[int](), list[Tensor](), list[Tensor]()
-    listener.phase("spectrograms", len(patches))
-    cached = {name: _read_cache(patches.folder, name, mels, frames) for name in names}
-    for i, (name, index) in enumerate(patches.items):
-        known, graph = cached[name], patches[i]
-        if index not in known:
-            audio = play_patch(graph)
-            known[index] = mel_images(audio[None], mels, frames)[0]
-            if (i + 1) % CACHE_EVERY == 0:
-                _write_cache(patches.folder, name, mels, frames, known)
-        synthesizer = SYNTHESIZERS[name]
-        vector = synthesizer.vector(synthesizer.read(graph))
-        images.append(known[index])
-        which.append(names.index(name))
-        notes.append(graph.params["note"][0, [0, 2]])
-        vectors.append(torch.nn.functional.pad(vector, (0, width - len(vector))))
-        listener.progress(i + 1)
-    for name, known in cached.items():
-        _write_cache(patches.folder, name, mels, frames, known)
-    features = note_features(*torch.stack(notes).unbind(1))
-    return Sounds(torch.stack(images), torch.tensor(which), features, torch.stack(vectors))
-
-
-def _cache(folder: Path, name: str, mels: int, frames: int) -> Path:
-    return folder / CACHE / f"{name}_{mels}x{frames}.safetensors"
-
-
-def _read_cache(folder: Path, name: str, mels: int, frames: int) -> dict[int, Tensor]:
-    path = _cache(folder, name, mels, frames)
-    if not path.exists():
-        return {}
-    try:
-        stored = load_file(path)
-        return dict(zip(stored["indices"].tolist(), stored["images"], strict=True))
-    except (SafetensorError, KeyError, ValueError, OSError):  # it can be made again
-        return {}
-
-
-def _write_cache(folder: Path, name: str, mels: int, frames: int, known: Mapping[int, Tensor]) -> None:
-    path = _cache(folder, name, mels, frames)
-    indices = sorted(known)
-    tensors = {"indices": torch.tensor(indices), "images": torch.stack([known[i] for i in indices])}
-    with suppress(OSError, FileError):  # a folder that cannot be written is no obstacle
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, save(tensors))
 
 
 @dataclass
@@ -211,8 +130,8 @@ def train_programmer(
             return load_programmer(out / MODEL)[0]
         folder.begin()
         parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
-        audio = _SoundLoss(training, settings, parts[0])
-        model, state = _train(config, settings, parts[0], parts[1], audio, out / CHECKPOINT, listener)
+        played = [_SoundLoss(p, settings, s) for p, s in zip((training, validation), parts, strict=True)]
+        model, state = _train(config, settings, parts, played, out / CHECKPOINT, listener)
         about = {"training": run, "best": state.best, "steps": state.step}
         save_programmer(model, out / MODEL, about)
         write_json(out / RESULT, finite({**about, "history": state.history}))
@@ -272,9 +191,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 def _train(
     config: ProgrammerConfig,
     settings: ProgrammerTraining,
-    training: Sounds,
-    validation: Sounds,
-    audio: "_SoundLoss",
+    parts: Sequence[Sounds],
+    played: Sequence["_SoundLoss"],
     checkpoint: Path,
     listener: Listener,
 ) -> tuple[Programmer, _State]:
@@ -283,8 +201,10 @@ def _train(
         model = Programmer(config)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     state = _resume(checkpoint, model, optimizer) if checkpoint.exists() else _State()
+    training, validation = parts
     listener.phase("training", settings.steps, state.step)
     while state.step < settings.steps:
+        with_audio = state.step >= settings.steps - settings.audio_steps
         share = state.step / settings.steps
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
@@ -293,14 +213,18 @@ def _train(
         model.train()
         terms = model.terms(*training[rows], generator)
         loss = model.loss(terms, min(1.0, share / max(settings.warm_up, 1e-9)))
-        if state.step >= settings.steps - settings.audio_steps:
-            loss = loss + settings.audio_weight * audio(model, state.step, generator)
+        if with_audio:
+            if state.step == settings.steps - settings.audio_steps:
+                state.best = math.inf  # another measure from here on
+            loss = loss + settings.audio_weight * played[0](model, state.step, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         state.step += 1
         if state.step % settings.validate_every == 0 or state.step == settings.steps:
             error = _validate(model, validation)
+            if with_audio:
+                error += settings.audio_weight * played[1].validate(model)
             state.history.append((state.step, float(terms.parameters.detach()), error))
             if error < state.best:
                 state.best = error
@@ -314,6 +238,16 @@ def _train(
     return model.eval(), state
 
 
+def limit_gradients(gradients: Tensor, longest: float) -> Tensor:
+    """Gradients of each sound [sounds, width] shortened to a length; zero where one is no number.
+
+    The distance of two spectra changes steeply with pitches and phases, by thousands of dB over their range.
+    """
+    gradients = torch.where(gradients.isfinite().all(1, keepdim=True), gradients, 0.0)
+    length = gradients.norm(dim=1, keepdim=True)
+    return gradients * (longest / length.clamp(min=longest))
+
+
 class _SoundLoss:
     """Distances in dB of what a network proposes for a few training sounds, of one synthesizer at a time."""
 
@@ -324,12 +258,28 @@ class _SoundLoss:
     def __call__(self, model: Programmer, step: int, generator: torch.Generator) -> Tensor:
         """Mean distance of a batch of the synthesizer whose turn it is."""
         number = step % len(model.names)
-        own = (self.sounds.which == number).nonzero().flatten()
-        rows = own[torch.randint(len(own), (self.settings.audio_batch,), generator=generator)]
+        own = self._own(number)
+        return self._distances(
+            model, number, own[torch.randint(len(own), (self.settings.audio_batch,), generator=generator)]
+        ).mean()
+
+    @torch.no_grad()
+    def validate(self, model: Programmer) -> float:
+        """Mean distance of the first sounds of each synthesizer."""
+        model.eval()
+        found = [self._distances(model, number, self._own(number)[:VALIDATED]) for number in range(len(model.names))]
+        return float(torch.cat(found).mean())
+
+    def _own(self, number: int) -> Tensor:
+        return (self.sounds.which == number).nonzero().flatten()
+
+    def _distances(self, model: Programmer, number: int, rows: Tensor) -> Tensor:
         vectors = model.as_vectors(model(*self.sounds[rows][:3]), model.names[number])
+        if vectors.requires_grad:
+            vectors.register_hook(partial(limit_gradients, longest=STEEPEST * self.settings.audio_weight / len(rows)))
         graphs = [self.patches[i] for i in rows.tolist()]
         seconds = self.settings.audio_seconds
-        return sound_distance(model.names[number], graphs, vectors, self.renderer, seconds).mean()
+        return sound_distance(model.names[number], graphs, vectors, self.renderer, seconds)
 
 
 @torch.no_grad()

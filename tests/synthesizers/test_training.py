@@ -10,14 +10,14 @@ from graphmix.audio import write_audio
 from graphmix.cli.app import app
 from graphmix.errors import GraphmixError
 from graphmix.synthesizers import FM, SUBTRACTIVE
+from graphmix.synthesizers.images import mel_images, patch_images
 from graphmix.synthesizers.patch_set import PatchSet, write_patches
 from graphmix.synthesizers.program_run import ProgramSettings, program_sound, propose_patches
 from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.training import (
     CHECKPOINT,
     ProgrammerTraining,
-    mel_images,
-    patch_images,
+    limit_gradients,
     read_training,
     train_programmer,
 )
@@ -150,3 +150,9 @@ def test_a_training_on_sounds_learns_from_them(patches: Path, tmp_path: Path):
     assert all(value.isfinite().all() for value in model.state_dict().values())
     with pytest.raises(GraphmixError, match="audio_steps is 9; it is from 0 to the 6 steps"):
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "audio_steps": 9}))
+
+
+def test_gradients_of_a_sound_are_shortened_and_left_out_where_they_are_no_numbers():
+    gradients = torch.tensor([[3.0, 4.0], [0.3, 0.4], [torch.nan, 1.0], [0.0, 0.0]])
+    limited = limit_gradients(gradients, 1.0)
+    torch.testing.assert_close(limited, torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0], [0.0, 0.0]]))
