@@ -138,15 +138,19 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start, plots, effects):
+    def stop(song, out, settings, *, device, listener, start, plots, effects, residual):
         assert not effects
-        seen.update(plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start)
+        seen.update(
+            plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start, residual=residual
+        )
         raise KeyboardInterrupt
 
     monkeypatch.setattr("graphmix.search.mine", stop)
     options = "--preset paper --chain egr --policy dry-wet --tolerance 0.1 --sample-rate 44100 --seed 3 --device cpu"
-    outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), "--steps", 40, "--rounds", 2)
+    steps = "--steps", 40, "--rounds", 2, "--residual"
+    outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), *steps)
     assert outcome.status == 130
+    assert seen["residual"]
     settings = seen["settings"]
     assert (settings.chain, settings.policy, settings.tolerance) == ("egr", "dry-wet", 0.1)
     assert (settings.sample_rate, settings.seed, settings.steps, settings.rounds) == (44100, 3, 40, 2)

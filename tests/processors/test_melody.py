@@ -27,6 +27,15 @@ def test_pitch_and_gate_are_those_of_a_keyboard():
     assert gate == [0] * 2 + [0.5] * 3 + [0] * 3 + [1.0] * 3 + [0] + [0.25] * 4 + [0] * 4
 
 
+def test_a_batch_is_its_melodies_one_by_one():
+    params = torch.cat(
+        [parameters([(60.0, 2.0, 3.0, 0.5)]), parameters([(70.0, 0.0, 9.0, 1.0), (71.0, 4.0, 9.0, 0.1)])]
+    )
+    both = Melody(RATE)(torch.zeros(2, 2, 30), params)
+    for row in range(2):
+        assert torch.equal(both[row : row + 1], Melody(RATE)(torch.zeros(1, 2, 30), params[row : row + 1]))
+
+
 def test_it_goes_on_from_part_to_part():
     melody, params = Melody(RATE), parameters([(50.0, 3.0, 6.0, 1.0), (55.0, 9.0, 5.0, 0.7)])
     whole, state, parts = melody(torch.zeros(1, 2, 23), params), None, []

@@ -121,7 +121,7 @@ def test_a_network_for_other_parameters_is_refused_before_anything_is_written(pa
     small = Programmer(ProgrammerConfig(sizes={"fm": (1, 3)}, mels=16, frames=12, hidden=(4,)))
     cases = {
         save_programmer(small, tmp_path / "small.safetensors"): "trained for another 'fm' than this graphmix has",
-        tmp_path / "missing.safetensors": "there is no such file",
+        tmp_path / "missing.safetensors": "is not a file: check the name",
     }
     for model, message in cases.items():
         with pytest.raises(GraphmixError, match=message):
