@@ -73,7 +73,7 @@ def train_programmer(
     with ProgressListener(console) as listener:
         model = train(patches, out, settings, listener=listener)
     weights = sum(value.numel() for value in model.parameters())
-    say(console, f"{out}/: {weights} weights for {', '.join(model.names)}; distance of the parameters on validation "
+    say(console, f"{out}/: {weights} weights for {', '.join(model.names)}; error on validation "
                  f"{read_training(out)['best']:.4f}")  # fmt: skip
     say(console, f"Use it:  graphmix program SOUND --out patch --model {out}")
 
