@@ -5,7 +5,8 @@ import signal
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads that spin would starve the others
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A shell starts its background jobs with SIGINT ignored, and children inherit that. Tests send it to themselves and to

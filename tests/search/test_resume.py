@@ -160,7 +160,10 @@ def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
 @pytest.mark.usefixtures("saving_always")
 @pytest.mark.parametrize(
     ("policy", "kept_bytes"),
-    [("leave-one-out", 2**32), ("leave-one-out", 0), pytest.param("first-order", 0, marks=pytest.mark.slow)],
+    [
+        ("leave-one-out", 2**32),
+        *(pytest.param(policy, 0, marks=pytest.mark.slow) for policy in ("leave-one-out", "first-order")),
+    ],
 )
 def test_raced_trials_resume_the_same_with_render_caches_and_without(
     song_folder, tmp_path, monkeypatch, policy, kept_bytes
