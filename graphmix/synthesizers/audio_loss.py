@@ -18,8 +18,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.renderer import Renderer
 from graphmix.spec import Curve
 from graphmix.synthesizers.instruments import SYNTHESIZERS
-from graphmix.synthesizers.sounds import FLOOR_DB, power_spectra
-from graphmix.synthesizers.synthesizer import PatchParameter, labels_of
+from graphmix.synthesizers.sounds import LevelTarget, power_spectra
+from graphmix.synthesizers.synthesizer import PatchParameter
 
 LEAST_POWER = 1e-12
 _LEAST_SQUARE = 1e-2
@@ -58,27 +58,15 @@ class Place:
 def places(name: str) -> dict[str, tuple[Place, ...]]:
     """Where the numbers of a synthesizer's patches stand, by node type; ``""`` has those of the dry/wet weights."""
     synthesizer = SYNTHESIZERS[name]
-    graph = synthesizer.patch()
-    node_of = {label: node for node, label in enumerate(graph.names)}
     entries, begin = dict[str, int](), 0
     for p in synthesizer.parameters:
         if not p.options:
             entries[p.name] = begin
         begin += p.size
-    found: dict[str, list[Place]] = {}
-    for module in synthesizer.modules:
-        row = int((graph.nodes_of(module.kind) == node_of[module.name]).nonzero()[0])
-        node_type = graph.types.by_letter(module.kind)
-        for spec in node_type.parameters:
-            first = node_type.columns(spec.name).start
-            for i, label in enumerate(labels_of(module.name, spec)):
-                if label in entries:
-                    place = Place(entries[label], synthesizer.by_name[label], row, first + i)
-                    found.setdefault(module.kind, []).append(place)
-        wet = f"{module.name}.wet"
-        if wet in entries:
-            found.setdefault("", []).append(Place(entries[wet], synthesizer.by_name[wet], node_of[module.name], 0))
-    return {kind: tuple(own) for kind, own in found.items()}
+    return {
+        kind: tuple(Place(entries[label], synthesizer.by_name[label], row, column) for label, row, column in numbers)
+        for kind, numbers in synthesizer.numbers().items()
+    }
 
 
 def with_numbers(name: str, graphs: Sequence[MixGraph], vectors: Tensor) -> MixGraph:
@@ -119,10 +107,8 @@ def sound_distance(
     silence = torch.zeros(0, 2, round(seconds * graphs[0].sample_rate))
     with torch.no_grad():
         target = renderer(Batch.from_data_list(list(graphs)), silence)[:, 0]
-        wanted = power_spectra(target)
-        floor = wanted.amax((-2, -1), keepdim=True).clamp(min=1e-20) * 10 ** (FLOOR_DB / 10)
-        wanted_db = 10 * (wanted + floor).log10()
+        levels = LevelTarget(target)
     found = renderer(with_numbers(name, graphs, vectors), silence)[:, 0]
     gain = target.square().mean(-1) / found.square().mean(-1).clamp(min=LEAST_POWER)
-    difference = 10 * (power_spectra(found) * gain[:, None, None] + floor).log10() - wanted_db
-    return (difference.square().mean(-2) + _LEAST_SQUARE).sqrt().mean(-1)
+    squares = levels.squares(power_spectra(found) * gain[:, None, None])
+    return (squares + _LEAST_SQUARE).sqrt().mean(-1)

@@ -17,7 +17,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.renderer import Renderer
 from graphmix.search.parametrization import RawGraph
 from graphmix.synthesizers.candidates import Candidate, note_graph
-from graphmix.synthesizers.sounds import FLOOR_DB, Sound, power_spectra
+from graphmix.synthesizers.sounds import LevelTarget, Sound, power_spectra
 from graphmix.synthesizers.synthesizer import Synthesizer
 
 LEARNING_RATE, FINAL_RATE = 0.03, 0.05
@@ -35,13 +35,11 @@ class DistanceLoss:
     """
 
     def __init__(self, target: Tensor) -> None:
-        wanted = power_spectra(target)
-        self.floor = wanted.max().clamp(min=1e-20) * 10 ** (FLOOR_DB / 10)
-        self.wanted = (wanted + self.floor).log10()
+        self.target = LevelTarget(target)
 
     def __call__(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Loss with gradients and distance in dB without, [sounds] each, of sounds [sounds, samples]."""
-        squares = (10 * ((power_spectra(audio) + self.floor).log10() - self.wanted)).square().mean(-2)
+        squares = self.target.squares(power_spectra(audio))
         return (squares + ROUNDING).sqrt().mean(-1), squares.detach().sqrt().mean(-1)
 
 

@@ -212,9 +212,23 @@ def power_spectra(audio: Tensor) -> Tensor:
     return spectrum.abs().square()
 
 
+class LevelTarget:
+    """The levels in dB that others are compared with, above the floor.
+
+    Args:
+        audio: one sound [samples], or one for each of those that are compared with it [sounds, samples].
+    """
+
+    def __init__(self, audio: Tensor) -> None:
+        power = power_spectra(audio)
+        self.floor = power.amax((-2, -1), keepdim=True).clamp(min=1e-20) * 10 ** (FLOOR_DB / 10)
+        self.wanted = (power + self.floor).log10()
+
+    def squares(self, power: Tensor) -> Tensor:
+        """Mean squared differences in dB² of the frames of power spectra, [sounds, frames]."""
+        return (10 * ((power + self.floor).log10() - self.wanted)).square().mean(-2)
+
+
 def log_spectral_distance(found: Tensor, target: Tensor) -> Tensor:
     """Distances in dB of sounds [sounds, samples] from one target [samples], [sounds]."""
-    wanted = power_spectra(target)
-    floor = wanted.max().clamp(min=1e-20) * 10 ** (FLOOR_DB / 10)
-    difference = 10 * ((power_spectra(found) + floor).log10() - (wanted + floor).log10())
-    return difference.square().mean(-2).sqrt().mean(-1)
+    return LevelTarget(target).squares(power_spectra(found)).sqrt().mean(-1)

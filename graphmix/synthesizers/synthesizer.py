@@ -243,6 +243,23 @@ class Synthesizer:
             found.setdefault(module.kind, []).append(row)
         return found
 
+    def numbers(self) -> dict[str, list[tuple[str, int, int]]]:
+        """Names of the numbers of a patch, with the row and the column of its type's parameters in which each stands.
+
+        Under ``""`` those that are dry/wet weights, with the node.
+        """
+        found: dict[str, list[tuple[str, int, int]]] = {}
+        for kind, rows in self._sources(SAMPLE_RATE).items():
+            places = [
+                (source.label, row, column)
+                for row, sources in enumerate(rows)
+                for column, source in enumerate(sources)
+                if source.label and not source.option
+            ]
+            found |= {kind: places} if places else {}
+        wet = [(f"{m.name}.wet", node, 0) for node, m in enumerate(self.modules, start=1) if m.has_wet]
+        return found | ({"": wet} if wet else {})
+
     def read(self, graph: MixGraph) -> dict[str, Value]:
         """The values of a patch.
 
