@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS, exp2, sine
+from graphmix.dsp.rows import only_wanted, room_for
 
 SETTINGS = ("cutoff", "tracking", "octaves", "damping", "direct", "band", "low")
 """Cutoff as a share of the sample rate; octaves for an octave of pitch, and for a modulation of 1; 1 / Q; amounts."""
@@ -215,13 +216,11 @@ class _MovingFilter(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, pitch, modulation, settings, kept = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:5]
-        results = [
-            torch.zeros_like(t) if w else t[..., :0] for t, w in zip((x, pitch, modulation), wanted, strict=True)
-        ]
+        results = room_for((x, pitch, modulation), wanted)
         to = torch.zeros_like(settings)
         arrays = (x, grad.contiguous(), pitch, modulation, settings), (kept, *results, to)
         _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]))
-        return None, None, *(t if w else None for t, w in zip(results, wanted, strict=True)), to
+        return None, None, *only_wanted(results, wanted), to
 
 
 def moving_filter(

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS, exp2, sine
-from graphmix.dsp.rows import summed
+from graphmix.dsp.rows import only_wanted, room_for, summed
 
 _LARGEST = 100.0
 """Bound of what is carried back, relative to the largest gradient of the row."""
@@ -280,15 +280,12 @@ class _AddedOperator(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         settings, *moving = ctx.saved_tensors
         wanted = ctx.needs_input_grad[5:]
-        results = [torch.zeros_like(t) if w else t[:, :0] for t, w in zip(moving, wanted, strict=True)]
+        results = room_for(moving, wanted)
         to = torch.zeros(settings.shape, dtype=torch.float64)
         arrays = (grad.contiguous(), *moving, settings), (ctx.begun.clone(), *results, to)
         _back(*(t.numpy() for t in arrays[0]), ctx.rate, *(t.numpy() for t in arrays[1]))
         to_dry = summed(grad, ctx.dry) if ctx.needs_input_grad[4] else None
-        return (
-            *(None, None, None, to.to(settings.dtype), to_dry),
-            *(t if w else None for t, w in zip(results, wanted, strict=True)),
-        )
+        return None, None, None, to.to(settings.dtype), to_dry, *only_wanted(results, wanted)
 
 
 def added_operator(

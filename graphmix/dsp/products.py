@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS
+from graphmix.dsp.rows import only_wanted, room_for
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -67,11 +68,10 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, control, p, q = ctx.saved_tensors
         wanted = ctx.needs_input_grad[1:3]
-        results = [torch.zeros_like(t) if w else t[:, :0] for t, w in zip((u, control), wanted, strict=True)]
+        results = room_for((u, control), wanted)
         sums = [torch.zeros(len(p), dtype=torch.float64) for _ in range(2)]
         _multiply_back(*(t.numpy() for t in (u, control, p, q, grad.contiguous(), *results, *sums)))
-        to_signals = (t if w else None for t, w in zip(results, wanted, strict=True))
-        return None, *to_signals, *(t.to(p.dtype) for t in sums)
+        return None, *only_wanted(results, wanted), *(t.to(p.dtype) for t in sums)
 
 
 def modulate(u: Tensor, control: Tensor, p: Tensor, q: Tensor, samples: int) -> Tensor:

@@ -6,6 +6,7 @@ The tensor operations for it (``index_select``, then ``index_add``) write every 
 On the CPU this is one compiled loop that reads each source row once for each edge and writes each target once.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -84,3 +85,13 @@ def sum_rows(x: Tensor, sources: Tensor, targets: Tensor, size: int) -> Tensor:
 def summed(grad: Tensor, samples: int) -> Tensor:
     """The gradient of a signal [rows, samples] that may be one number for all samples, [rows, 1]."""
     return grad if grad.size(-1) == samples else grad.sum(-1, keepdim=True)
+
+
+def room_for(signals: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor]:
+    """Zeros for the gradients of signals [..., samples] that are wanted, and nothing, [..., 0], for the others."""
+    return [torch.zeros_like(t) if w else t[..., :0] for t, w in zip(signals, wanted, strict=True)]
+
+
+def only_wanted(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
+    """Gradients of signals, as autograd takes them."""
+    return [t if w else None for t, w in zip(gradients, wanted, strict=True)]
