@@ -77,9 +77,12 @@ def run_train(
         trained = train(settings, out, listener=listener)
     if not trained.is_first:
         return
-    if trained.already_done:
-        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
-    for line in _in_words(trained.facts, out):
+    _show(console, out, trained.already_done, _in_words(trained.facts, out))
+
+
+def _show(console: Console, out: Path, already_done: bool, lines: Sequence[str]) -> None:
+    """What came out of a training."""
+    for line in [*[f"{out} is finished already; nothing to do."] * already_done, *lines]:
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -116,10 +119,7 @@ def train_separator_into(
     console = Console(highlight=False)
     with TrainingListener(console) as listener:
         trained = train_separator(settings, out, device=device or "auto", listener=listener)
-    if trained.already_done:
-        console.print(f"{out} is finished already; nothing to do.", markup=False, soft_wrap=True)
-    for line in _separator_in_words(trained.facts, out):
-        console.print(line, markup=False, soft_wrap=True)
+    _show(console, out, trained.already_done, _separator_in_words(trained.facts, out))
 
 
 def _separator_in_words(facts: dict[str, Any], out: Path) -> list[str]:

@@ -21,6 +21,13 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def changed_values(self, tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """JSON values of a table of tables, with others in some of these; None leaves a value as it is."""
+        values = self.model_dump(mode="json")
+        for table, changes in tables.items():
+            values[table] = {**values[table], **{key: value for key, value in changes.items() if value is not None}}
+        return values
+
 
 class ModelConfig(Table):
     """Settings of every model.

@@ -202,10 +202,7 @@ class TrainConfig(Table):
         Raises:
             GraphmixError: a value that is not allowed.
         """
-        values = self.model_dump(mode="json")
-        for table, changes in tables.items():
-            values[table] = {**values[table], **{key: value for key, value in changes.items() if value is not None}}
-        return parse_config(values, "the options")
+        return parse_config(self.changed_values(tables), "the options")
 
 
 def load_config(source: str | Path) -> TrainConfig:

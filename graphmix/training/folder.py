@@ -33,7 +33,12 @@ def run_folder(folder: Path, run: Mapping[str, Any]) -> RunFolder:
 
 def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
     """In what another training differs from ours; see :class:`graphmix.runs.RunFolder`."""
-    different = first_difference(flatten(_with_defaults(found["config"])), flatten(ours["config"]))
+    return difference({**found, "config": _with_defaults(found["config"])}, ours)
+
+
+def difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    """In what two trainings with a ``config`` and ``songs`` differ."""
+    different = first_difference(flatten(found["config"]), flatten(ours["config"]))
     if different is not None:
         name, theirs, our = different
         return (

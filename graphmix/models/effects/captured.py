@@ -7,8 +7,10 @@ the lower rate and adds no latency). The weights are fixed; gradients flow to co
 
 import copy
 import math
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ from graphmix.spec import NodeType, ParameterSpec
 START_WET = 0.01
 """Dry/wet weight at the beginning of a search: a device has no neutral setting."""
 _SILENT = 1e-7
+Node = TypeVar("Node", bound=Processor)
 CAPTURED = "effect"
 """What ``graphmix capture`` calls the file in its folder: of several, the folders tell which is which."""
 
@@ -183,10 +186,30 @@ def captured_effect(
     """
     path = Path(path)
     model, _ = load_effect(path)
-    folder = path.absolute().parent.name if path.stem == CAPTURED else ""
-    name = "".join(c if c.isalnum() else "_" for c in (name or folder or path.stem)).strip("_").lower() or "effect"
+    source = f"{path.name} {digest_of(model)}"
+    return named_node(
+        path, letter, name, (CAPTURED, "effect"), lambda name: CapturedEffect(model, name, letter, sample_rate, source)
+    )
+
+
+def named_node(path: Path, letter: str, name: str | None, usual: tuple[str, str], build: Callable[[str], Node]) -> Node:
+    """A processor from a file, under the name of the file.
+
+    Args:
+        path: of the file.
+        letter: of the node type, for errors.
+        name: of the node type, in place of the file's.
+        usual: what files in folders of runs are called, whose folders name the node; and the name if nothing is left.
+        build: makes the processor of that name.
+
+    Raises:
+        GraphmixError: a letter or name that cannot be used.
+    """
+    stem, otherwise = usual
+    folder = path.absolute().parent.name if path.stem == stem else ""
+    name = "".join(c if c.isalnum() else "_" for c in (name or folder or path.stem)).strip("_").lower() or otherwise
     try:
-        return CapturedEffect(model, name, letter, sample_rate, f"{path.name} {digest_of(model)}")
+        return build(name)
     except GraphmixError:
         raise
     except ValueError as error:

@@ -3,8 +3,6 @@
 Nothing is unpickled. A digest of the weights tells one capture from another: graphs that use an effect name it.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -12,11 +10,10 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save
 from torch import Tensor
 
 from graphmix.errors import GraphmixError
-from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
+from graphmix.models import model_files
 from graphmix.models.config import describe_error
 from graphmix.models.effects.conv_net import ConvNetConfig, ConvNetEffect, LinearConfig, LinearEffect
 from graphmix.models.effects.effect import EffectConfig, EffectModel, check_weights, load_weights, loading, outline
@@ -26,11 +23,13 @@ from graphmix.models.effects.nam import load_nam
 from graphmix.models.effects.recurrent_effect import RecurrentConfig, RecurrentEffect
 from graphmix.models.effects.tcn_effect import TCNEffect, TCNEffectConfig
 from graphmix.models.effects.wavenet import WaveNetConfig, WaveNetEffect
+from graphmix.models.model_files import ModelFile
 
 HEADER = "graphmix_effect"
 VERSION = 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 28, 1 << 22
 """Largest file that is read, and its header: a network of 67 million weights."""
+FILE = ModelFile("an effect", HEADER, VERSION, MAX_BYTES, MAX_HEADER_BYTES)
 EFFECTS: dict[str, tuple[type[EffectConfig], type[EffectModel]]] = {
     "wavenet": (WaveNetConfig, WaveNetEffect),
     "lstm": (RecurrentConfig, RecurrentEffect),
@@ -71,12 +70,7 @@ def _configured(config: Mapping[str, Any]) -> tuple[Callable[[Any], EffectModel]
 
 def digest_of(model: EffectModel) -> str:
     """Sixteen digits that tell an effect from others: of its configuration and its weights."""
-    text = json.dumps(model.config.model_dump(mode="json"), sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return model_files.digest_of(model, model.config.model_dump(mode="json"))
 
 
 def config_of(model: EffectModel) -> dict[str, Any]:
@@ -112,16 +106,9 @@ def save_effect(model: EffectModel, path: str | PathLike[str], about: Mapping[st
     Raises:
         GraphmixError: another ending, more than a file holds, or the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise GraphmixError(f"{path}: an effect's file ends in .safetensors, not in {path.suffix!r}.")
-    header = {"version": VERSION, "config": config_of(model), "about": dict(about or {})}
+    header = {"config": config_of(model), "about": dict(about or {})}
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    content = save(tensors, {HEADER: to_json(header)})
-    if len(content) > MAX_BYTES:
-        raise GraphmixError(f"{path}: the effect takes {len(content)} bytes; a file of one has up to {MAX_BYTES}.")
-    write_atomically(path, content)
-    return path
+    return FILE.write(Path(path), header, tensors)
 
 
 def load_effect(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]:
@@ -137,21 +124,6 @@ def load_effect(path: str | PathLike[str]) -> tuple[EffectModel, dict[str, Any]]
     if path.suffix.lower() == ".nam":
         return load_nam(path)
     with loading(path):
-        check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
-        with open_tensors(path) as file:
-            header = (file.metadata() or {}).get(HEADER)
-            if header is None:
-                raise GraphmixError("this is no effect of graphmix; the file holds other tensors.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-        return _assemble(header, tensors)
-
-
-def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[EffectModel, dict[str, Any]]:
-    try:
-        plain = json.loads(header)
-        version, config, about = plain["version"], dict(plain["config"]), dict(plain["about"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise GraphmixError("its header is damaged.") from None
-    if version != VERSION:
-        raise GraphmixError(f"its version is {str(version)[:60]}, this graphmix reads {VERSION}; update graphmix.")
-    return restore_effect(config, tensors), about
+        header, tensors = FILE.read(path)
+        head = FILE.parse(header, ("config", "about"))
+        return restore_effect(head["config"], tensors), head["about"]

@@ -1,23 +1,22 @@
 """Separators on disk: one ``.safetensors`` file, whose header holds the configuration as JSON. Nothing is unpickled."""
 
-import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 import graphmix.models
 from graphmix.errors import GraphmixError
-from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
 from graphmix.models.effects.effect import check_weights, load_weights, loading
 from graphmix.models.masks.separator import MaskEstimator, mask_config, separator_models
+from graphmix.models.model_files import ModelFile
 
 HEADER, VERSION = "graphmix_separator", 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
+FILE = ModelFile("a separator", HEADER, VERSION, MAX_BYTES, MAX_HEADER_BYTES)
 PRETRAINED = Path(graphmix.models.__file__).parent / "pretrained"
 DEFAULT = "separator"
 """The separator that comes with graphmix."""
@@ -37,22 +36,13 @@ def save_separator(
     Raises:
         GraphmixError: another ending, more than a file holds, or the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise GraphmixError(f"{path}: a separator's file ends in .safetensors, not in {path.suffix!r}.")
     header = {
-        "version": VERSION,
         "config": model.config.model_dump(mode="json"),
         "sources": list(model.sources),
         "sample_rate": model.sample_rate,
         "record": dict(record or {}),
     }
-    tensors = {name: _stored(value, half) for name, value in model.state_dict().items()}
-    content = save(tensors, {HEADER: to_json(header)})
-    if len(content) > MAX_BYTES:
-        raise GraphmixError(f"{path}: the separator takes {len(content)} bytes; a file of one has up to {MAX_BYTES}.")
-    write_atomically(path, content)
-    return path
+    return FILE.write(Path(path), header, {name: _stored(value, half) for name, value in model.state_dict().items()})
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -75,13 +65,8 @@ def load_separator(path: str | PathLike[str]) -> tuple[MaskEstimator, dict[str, 
     """
     path = find_separator(path)
     with loading(path):
-        check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
-        with open_tensors(path) as file:
-            header = (file.metadata() or {}).get(HEADER)
-            if header is None:
-                raise GraphmixError("this is no separator of graphmix; the file holds other tensors.")
-            tensors = {name: _read(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, no mapping
-        return _assemble(header, tensors)
+        header, tensors = FILE.read(path)
+        return _assemble(header, {name: _read(value) for name, value in tensors.items()})
 
 
 def _read(value: Tensor) -> Tensor:
@@ -114,14 +99,8 @@ def find_separator(source: str | PathLike[str]) -> Path:
 
 
 def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[MaskEstimator, dict[str, Any]]:
-    try:
-        plain = json.loads(header)
-        version, config, record = plain["version"], dict(plain["config"]), dict(plain["record"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise GraphmixError("its header is damaged.") from None
-    if version != VERSION:
-        raise GraphmixError(f"its version is {str(version)[:60]}, this graphmix reads {VERSION}; update graphmix.")
-    table = mask_config(config)
+    plain = FILE.parse(header, ("config", "record"))
+    table = mask_config(plain["config"])
     if list(table.sources) != plain.get("sources") or table.sample_rate != plain.get("sample_rate"):
         raise GraphmixError("its sources or its rate are not those of its configuration; the file is damaged.")
     build = separator_models()[table.model][1]
@@ -130,4 +109,4 @@ def _assemble(header: str, tensors: Mapping[str, Tensor]) -> tuple[MaskEstimator
     with torch.random.fork_rng(devices=[]):
         model = build(table)
     load_weights(model, tensors)
-    return model.eval().requires_grad_(False), record
+    return model.eval().requires_grad_(False), plain["record"]

@@ -5,16 +5,15 @@ up to what comes in, to rounding, at any rate and whatever the network does. The
 the audio.
 """
 
-import hashlib
-import json
 from os import PathLike
-from pathlib import Path
 
 from safetensors import SafetensorError
 from torch import Tensor
 
-from graphmix.errors import GraphError, GraphmixError
+from graphmix.errors import GraphmixError
 from graphmix.io import open_tensors
+from graphmix.models import model_files
+from graphmix.models.effects.captured import named_node
 from graphmix.models.masks.block_separation import BlockSeparator, stems_of, with_rest
 from graphmix.models.masks.files import HEADER, find_separator, load_separator
 from graphmix.models.masks.separator import MaskEstimator
@@ -75,11 +74,7 @@ class Separator(Processor):
 
 def digest_of(model: MaskEstimator) -> str:
     """Sixteen digits that tell a separator from others: of its configuration and its weights."""
-    digest = hashlib.sha256(json.dumps(model.config.model_dump(mode="json"), sort_keys=True).encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return model_files.digest_of(model, model.config.model_dump(mode="json"))
 
 
 def is_separator(path: str | PathLike[str]) -> bool:
@@ -121,11 +116,7 @@ def separator_node(
     """
     file = find_separator(path)
     model, _ = load_separator(file)
-    folder = file.absolute().parent.name if file.stem == "model" else ""
-    name = "".join(c if c.isalnum() else "_" for c in (name or folder or file.stem)).strip("_").lower() or "separator"
-    try:
-        return Separator(model, name, letter, sample_rate, f"{Path(file).name} {digest_of(model)}")
-    except GraphmixError:
-        raise
-    except ValueError as error:
-        raise GraphError(f"{file} cannot be the node type {name!r} with letter {letter!r}: {error}.") from None
+    source = f"{file.name} {digest_of(model)}"
+    return named_node(
+        file, letter, name, ("model", "separator"), lambda name: Separator(model, name, letter, sample_rate, source)
+    )

@@ -183,10 +183,7 @@ class SeparatorTraining(Table):
         Raises:
             GraphmixError: a value that is not allowed.
         """
-        values = self.model_dump(mode="json")
-        for table, changes in tables.items():
-            values[table] = {**values[table], **{key: value for key, value in changes.items() if value is not None}}
-        return parse_separator_config(values, "the options")
+        return parse_separator_config(self.changed_values(tables), "the options")
 
 
 def load_separator_config(source: str | Path) -> SeparatorTraining:

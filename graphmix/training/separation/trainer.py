@@ -27,7 +27,7 @@ from graphmix.progress import Listener, Silent
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import choose_device
 from graphmix.training.devices import caught_interrupt, new_log_folder
-from graphmix.training.folder import RESULT, STATE, flatten, read_result, resume
+from graphmix.training.folder import RESULT, STATE, difference, flatten, read_result, resume
 from graphmix.training.separation.config import SeparationRun, SeparatorTraining
 from graphmix.training.separation.remix import Remixer
 from graphmix.training.separation.scores import improvement, score_song
@@ -75,7 +75,7 @@ def train_separator(
     folder = Path(out)
     parts = split_source_songs(find_source_songs(config.data.songs, config.labels), config)
     run = {"config": config.model_dump(mode="json"), "songs": _digest(parts)}
-    output = RunFolder(folder, run, RESULT, _difference)
+    output = RunFolder(folder, run, RESULT, difference)
     if output.status() is RunStatus.FINISHED:
         return TrainedSeparator(load_separator(folder / MODEL)[0], read_result(folder), folder, already_done=True)
     with output.hold():
@@ -113,18 +113,6 @@ def split_source_songs(songs: Sequence[SourceSong], config: SeparatorTraining) -
 def _digest(parts: Parts) -> str:
     lines = [f"{part} {song.collection} {song.id}" for part, songs in parts.items() for song in songs]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
-    """In what another training differs from ours; see :class:`graphmix.runs.RunFolder`."""
-    different = first_difference(flatten(found["config"]), flatten(ours["config"]))
-    if different is not None:
-        name, theirs, our = different
-        return (
-            f"a training with {name} = {theirs}, not {our}. "
-            "Choose another --out, or the same configuration to resume it."
-        )
-    return None if found["songs"] == ours["songs"] else "a training on other songs. Choose another --out."
 
 
 class _Training:
