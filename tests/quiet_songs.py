@@ -4,6 +4,7 @@ Each kind is a song of six seconds with three tracks (:mod:`tests.small_song`) a
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
@@ -70,8 +71,8 @@ def write_quiet_song(folder: Path, kind: str) -> Path:
     return folder
 
 
-def write_quiet_songs(root: Path) -> Path:
+def write_quiet_songs(root: Path, kinds: Sequence[str] = KINDS) -> Path:
     """A folder for each kind."""
-    for kind in KINDS:
+    for kind in kinds:
         write_quiet_song(root / kind.replace(" ", "_"), kind)
     return root

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from graphmix.cli import main
 from graphmix.cli.terminal import say, write_any_text
 from graphmix.graph.storage import load_graph, save_graph
 from tests.small_song import write_tiny_song
@@ -49,8 +50,18 @@ def named_song(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
-def test_commands_print_in_any_encoding(named_song: Path, graph_file: Path, tmp_path: Path, encoding: str) -> None:
+QUICK = ("--help", "check", "songs", "mine", "show", "render")
+"""The commands of the default suite; the slow part has all of them."""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "commands"),
+    [("ascii", QUICK), *(pytest.param(encoding, None, marks=pytest.mark.slow) for encoding in ("ascii", "cp1252"))],
+    ids=["ascii", "ascii, all commands", "cp1252, all commands"],
+)
+def test_commands_print_in_any_encoding(
+    named_song: Path, graph_file: Path, tmp_path: Path, encoding: str, commands: tuple[str, ...] | None
+) -> None:
     graph = load_graph(graph_file)
     graph.info = replace(graph.info, provenance={"song": NAMES})
     renamed = save_graph(graph, tmp_path / f"{NAMES}.json")
@@ -68,11 +79,12 @@ def test_commands_print_in_any_encoding(named_song: Path, graph_file: Path, tmp_
         ["evaluate", "sum", "--songs", named_song, "--device", "cpu"],
         ["stats", tmp_path / "out", "--out", tmp_path / f"{NAMES} statistics"],
     ]
+    good = [command for command in good if commands is None or command[0] in commands]
     done = run(*good, ["dance"], ["check", tmp_path / "→"], encoding=encoding)
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
     statuses = [line for line in out.splitlines() if line.startswith("status ")]
     assert statuses == [*(f"status 0: {command[0]}" for command in good), "status 2: dance", "status 2: check"], err
-    assert out.count("Gr\\xf6\\xdfe -> " if encoding == "ascii" else "Größe -> ") > 5
+    assert out.count("Gr\\xf6\\xdfe -> " if encoding == "ascii" else "Größe -> ") > (5 if commands is None else 3)
     assert "->" in err
     assert not re.search("Warning|Traceback", err)
 
@@ -87,7 +99,13 @@ def test_characters_are_replaced_by_what_is_customary_in_ascii(monkeypatch: pyte
     assert raw.getvalue().decode() == "a -> b ... rho 0.5 - * \\xe9 \\u4f5c \\xe9 [x]\n"
 
 
-def test_names_that_are_no_unicode_are_printed_escaped_in_utf_8() -> None:
-    done = run(["check", os.fsdecode(b"caf\xe9")])
-    assert b"status 2" in done.stdout
-    assert b"caf\\xe9 does not exist" in done.stderr
+def test_names_that_are_no_unicode_are_printed_escaped_in_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8")
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "argv", ["graphmix", "check", os.fsdecode(b"caf\xe9")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    stream.flush()
+    assert end.value.code == 2
+    assert b"caf\\xe9 does not exist" in raw.getvalue()

@@ -21,17 +21,20 @@ pytestmark = [
 BRIEF = replace(TINY, steps=1, rounds=1, round_steps=1, trial_segments=1)
 
 
-def test_a_collection_of_songs_with_silence_is_mined_and_has_finite_statistics(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", [KINDS[::2], pytest.param(KINDS, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_a_collection_of_songs_with_silence_is_mined_and_has_finite_statistics(
+    tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
     out = tmp_path / "out"
-    standing = mine_all(write_quiet_songs(tmp_path / "songs"), out, BRIEF, workers=0, device="cpu", plots=False)
+    standing = mine_all(write_quiet_songs(tmp_path / "songs", kinds), out, BRIEF, workers=0, device="cpu", plots=False)
     assert standing.failed == {}
-    assert len(standing.mined) == len(KINDS)
+    assert len(standing.mined) == len(kinds)
     rows = read_catalogue(out)
-    assert len(rows) == len(KINDS)
+    assert len(rows) == len(kinds)
     assert all(math.isfinite(row["audio_loss"]) and math.isfinite(row["pruning_ratio"]) for row in rows)
     assert all(row["status"] == "mined" for row in rows)
     runs, notices = read_runs([out])
-    assert (len(runs), notices) == (len(KINDS), [])
+    assert (len(runs), notices) == (len(kinds), [])
     written = write_statistics(runs, tmp_path / "statistics")
     tables = [path for path in written if path.suffix == ".csv"]
     assert tables

@@ -60,7 +60,7 @@ def sounds(graph: MixGraph) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("kind", "model"), list(zip(KINDS, cycle([STATISTICS, {**RESPONSES, "gain_staging": True}]), strict=False))
+    ("kind", "model"), list(zip(KINDS[1::2], cycle([STATISTICS, {**RESPONSES, "gain_staging": True}]), strict=False))
 )
 def test_predictions_are_finite(quiet: Path, tmp_path: Path, kind: str, model: dict[str, Any]) -> None:
     predicted = predict(folder_of(quiet, kind), build_estimator(model_config(model)), tmp_path / "out", plots=False)
