@@ -180,7 +180,14 @@ def test_the_lag_and_the_gains_of_a_sum_are_exact():
     assert share > 0.98
 
 
-@pytest.mark.parametrize("name", ["dr8v2", "buzzer_beater", "inner_recreation", "krem_kaakkuja"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dr8v2",
+        "inner_recreation",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("buzzer_beater", "krem_kaakkuja")),
+    ],
+)
 def test_real_songs_raise_no_alarm(shared_audio, name):
     assert find_faults(load_song(shared_audio / name)) == []
 

@@ -161,7 +161,7 @@ def test_mine_all_goes_into_a_folder_of_songs_that_were_mined_one_by_one(tmp_pat
     songs = write_collection(tmp_path / "songs", 2)
     (tmp_path / "out" / "another").mkdir(parents=True)
     (tmp_path / "out" / "another" / "run.json").write_text("{}")
-    assert len(mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu").mined) == 2
+    assert len(mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False).mined) == 2
 
 
 def test_a_folder_of_another_command_is_not_called_damaged(program: Program, song_folder: Path, tmp_path: Path) -> None:

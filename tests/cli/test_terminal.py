@@ -50,7 +50,7 @@ def named_song(tmp_path: Path) -> Path:
     return folder
 
 
-QUICK = ("--help", "check", "songs", "mine", "show", "render")
+QUICK = ("--help", "check", "songs", "show", "plot", "render")
 """The commands of the default suite; the slow part has all of them."""
 
 
@@ -72,7 +72,7 @@ def test_commands_print_in_any_encoding(
         ["songs", tmp_path],
         ["mine", named_song, "--out", tmp_path / "out", *budget],
         ["mine-all", tmp_path, "--out", tmp_path / "all", "--workers", 0, *budget],
-        ["show", tmp_path / "out"],
+        ["show", renamed],
         ["plot", renamed, "-o", tmp_path / f"{NAMES}.svg"],
         ["render", renamed, named_song, "-o", tmp_path / f"{NAMES}.wav"],
         ["predict", named_song, "-o", tmp_path / "predicted", "--model", "sum", "--device", "cpu"],
@@ -84,7 +84,7 @@ def test_commands_print_in_any_encoding(
     out, err = done.stdout.decode(encoding), done.stderr.decode(encoding)
     statuses = [line for line in out.splitlines() if line.startswith("status ")]
     assert statuses == [*(f"status 0: {command[0]}" for command in good), "status 2: dance", "status 2: check"], err
-    assert out.count("Gr\\xf6\\xdfe -> " if encoding == "ascii" else "Größe -> ") > (5 if commands is None else 3)
+    assert out.count("Gr\\xf6\\xdfe -> " if encoding == "ascii" else "Größe -> ") > (5 if commands is None else 2)
     assert "->" in err
     assert not re.search("Warning|Traceback", err)
 

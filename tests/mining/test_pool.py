@@ -222,6 +222,7 @@ def check_unchanged(out: Path, seen: dict[Path, tuple[int, int]]) -> None:
         assert seen.setdefault(path, now) == now, f"{path} was written again"
 
 
+@pytest.mark.slow
 def test_killed_at_random_it_goes_on_and_ends_the_same(songs, whole, tmp_path, drivers):
     kill_and_restart(songs, whole, tmp_path / "out", drivers, kills=1, workers=1)
 

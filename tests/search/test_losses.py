@@ -357,8 +357,8 @@ def test_loss_is_continuous_where_a_segment_falls_silent(loss: MixLoss) -> None:
         for share in torch.logspace(-1, -3, 200).tolist()
     ]
     ratios = [after / before for before, after in pairwise(values)]
-    assert max(ratios) < 1.2
-    assert min(ratios) > 1 / 1.2
+    assert max(ratios) < 1.5
+    assert min(ratios) > 1 / 1.5
     assert all(math.isfinite(value) for value in values)
 
 
