@@ -98,6 +98,7 @@ class NodeType:
         outlets: names of the outputs.
         source: of a type whose sound comes from a file, its name and digest, e.g. ``"amp.safetensors 0f3a…"``: types
             of the same name with another source are other types.
+        bypassable: False for what a search takes as given: its dry/wet weight is 1, and it is never pruned.
     """
 
     name: str
@@ -106,6 +107,7 @@ class NodeType:
     inlets: tuple[str, ...] = ("in",)
     outlets: tuple[str, ...] = ("out",)
     source: str = ""
+    bypassable: bool = True
 
     @property
     def digest(self) -> str:
@@ -132,7 +134,7 @@ class NodeType:
     @property
     def can_be_bypassed(self) -> bool:
         """Dry/wet and pruning need one outlet: its dry signal is what comes into the first inlet."""
-        return self.is_processor and len(self.outlets) == 1 and len(self.inlets) >= 1
+        return self.bypassable and self.is_processor and len(self.outlets) == 1 and len(self.inlets) >= 1
 
     def columns(self, name: str) -> slice:
         """Columns of ``params[self.name]`` that hold the parameter ``name``."""

@@ -64,6 +64,13 @@ class PresetName(StrEnum):
     paper = "paper"
 
 
+class AlignMode(StrEnum):
+    """Whether a search looks where mix and tracks lie."""
+
+    auto = "auto"
+    off = "off"
+
+
 class PolicyName(StrEnum):
     """Pruning policies."""
 
@@ -79,6 +86,9 @@ Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
 Offset = Annotated[
     str | None, typer.Option(help='How far the mix lies behind the tracks: 0.35, "350 ms", "15435 samples".')
+]
+Align = Annotated[
+    AlignMode, typer.Option(help="auto: find out how late the mix and single tracks are, and what is inverted.")
 ]
 Effect = Annotated[
     list[str] | None,
@@ -123,6 +133,7 @@ def mine(
     residual: Annotated[
         bool, typer.Option("--residual", help="Add what the tracks do not explain of the mix as one more track.")
     ] = False,
+    align: Align = AlignMode.auto,
     separate: Annotated[
         bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
     ] = False,
@@ -137,7 +148,7 @@ def mine(
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
-        residual=residual, separator=separator,
+        residual=residual, separator=separator, align=align is AlignMode.auto,
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ def run_mine(
     *,
     residual: bool = False,
     separator: tuple[str, int] | None = None,
+    align: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -53,6 +54,7 @@ def run_mine(
         effects: captured effects, each as ``letter=FILE``.
         residual: add what the tracks do not explain as one more track.
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
+        align: find out where mix and tracks lie.
 
     Raises:
         GraphmixError: bad input.
@@ -76,10 +78,12 @@ def run_mine(
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options["residual"] = residual
+        options |= {"residual": residual, "align": align}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
+    for sentence in aligned(mined.metrics):
+        say(console, sentence)
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
@@ -117,6 +121,26 @@ def explained(metrics: dict[str, Any]) -> str:
         return f"{text}: it is the track residual.wav."
     advice = "; a track may be missing: --residual adds the rest as a track" if share >= LARGE_SHARE else ""
     return f"{text}{advice}."
+
+
+def aligned(metrics: dict[str, Any]) -> list[str]:
+    """What was found about where mix and tracks lie, in sentences."""
+    found = metrics.get("alignment")
+    if found is None:
+        return []
+    sentences = []
+    if found["mix_delay_ms"]:
+        sentences.append(f"The mix is {_lag(found['mix_delay_ms'])} the tracks; the graph delays it by as much.")
+    for name, track in found["tracks"].items():
+        parts = [f"{_lag(track['delay_ms'])} the others"] if track["delay_ms"] else []
+        parts += ["inverted"] if track["inverted"] else []
+        sentences.append(f"{name} is {' and '.join(parts)} in the mix.")
+    return sentences
+
+
+def _lag(ms: float) -> str:
+    amount = f"{abs(ms) / 1000:.4f} s" if abs(ms) >= 1000 else f"{abs(ms):.2f} ms"
+    return f"{amount} {'behind' if ms > 0 else 'ahead of'}"
 
 
 def summary(metrics: dict[str, Any]) -> Table:

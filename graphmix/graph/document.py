@@ -120,6 +120,7 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
         "name": node_type.name,
         "letter": node_type.letter,
         **source,
+        **({} if node_type.bypassable else {"bypassable": False}),
         "inlets": list(node_type.inlets),
         "outlets": list(node_type.outlets),
         "parameters": [
@@ -147,7 +148,11 @@ def type_from_plain(entry: Any) -> NodeType:
     if not all(isinstance(port, str) for names in ports.values() for port in names):
         raise GraphError("its ports need to have strings as names.")
     source = take(entry, "source", str) if "source" in entry else ""
-    return NodeType(take(entry, "name", str), take(entry, "letter", str), tuple(parameters), source=source, **ports)
+    bypassable = entry.get("bypassable", True)
+    if not isinstance(bypassable, bool):
+        raise GraphError(f"the entry 'bypassable' is {_shown(bypassable)!r}; it is true or false.")
+    name, letter = take(entry, "name", str), take(entry, "letter", str)
+    return NodeType(name, letter, tuple(parameters), source=source, bypassable=bypassable, **ports)
 
 
 def _parameter_from_plain(entry: Any) -> ParameterSpec:

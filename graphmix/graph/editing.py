@@ -1,7 +1,7 @@
 """Editing: graph in, graph out. Parameters, weights, ports and names follow; the given graph is not changed."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -160,3 +160,31 @@ def bypass_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     result = copy.copy(graph)
     result.wet = graph.wet.masked_fill(mask, 0.0)
     return result
+
+
+def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+    """The graph with one more processor, which takes what leaves a node's first outlet to where it went.
+
+    Args:
+        graph: one graph; its types have the kind.
+        node: number of the node.
+        kind: node type of the new one, which is the last of the result.
+        name: its label.
+        parameters: physical values by name; neutral where not given.
+    """
+    return _insert(graph, node, 0, kind, name, parameters)
+
+
+def insert_before(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+    """The graph with one more processor, to which goes what went into a node's first inlet; see :func:`insert_after`."""
+    return _insert(graph, node, 1, kind, name, parameters)
+
+
+def _insert(graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, float]) -> MixGraph:
+    """A new processor on the side of a node's outlet (0) or inlet (1)."""
+    result = graph.clone()
+    new = result.add(kind, name=name, **parameters)
+    moved = (result.edge_index[side] == node) & (result.edge_port[:, side] == 0)
+    result.edge_index, result.edge_port = result.edge_index.clone(), result.edge_port.clone()
+    result.edge_index[side, moved], result.edge_port[moved, side] = new, 0
+    return result.connect(*((node, new) if side == 0 else (new, node)))

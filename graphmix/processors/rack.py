@@ -7,6 +7,7 @@ from os import PathLike
 from torch import nn
 
 from graphmix.errors import GraphError
+from graphmix.processors.align import Align
 from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
 from graphmix.processors.delay import MultitapDelay
@@ -146,7 +147,8 @@ class Rack(nn.Module):
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
         extra = tuple(extra)
-        known = {p.node_type.name: p for p in (*cls.standard(sample_rate), *cls.generators(sample_rate), *extra)}
+        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate))
+        known = {p.node_type.name: p for p in (*own, *extra)}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:

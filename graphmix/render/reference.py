@@ -25,6 +25,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import topological_order
 from graphmix.graph.validation import validate
+from graphmix.processors.align import HALF
 from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
@@ -256,6 +257,25 @@ def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gated_level(level, values) - level) * audio[0]
 
 
+# --- alignment
+
+
+def align(audio: Array, values: Values, sample_rate: int) -> Array:
+    """A delay by whole samples and a windowed sinc for the rest, and a polarity."""
+    place = np.arange(audio.shape[-1])
+    wanted = float(values["delay_ms"][0]) * sample_rate / 1000
+    taps = np.arange(round(wanted) - HALF, round(wanted) + HALF + 1)
+    inside = np.clip(1 - ((taps - wanted) / (HALF + 0.5)) ** 2, 0, None)
+    kernel = np.sinc(taps - wanted) * np.i0(8 * np.sqrt(inside)) / np.i0(8)
+    sign = -1.0 if values["polarity"][0] < 0 else 1.0
+    result = np.zeros_like(audio[0])
+    for tap, weight in zip(taps.tolist(), kernel.tolist(), strict=True):
+        source = place - tap
+        known = (source >= 0) & (source < len(place))
+        result[:, known] += sign * weight * audio[0][:, source[known]]
+    return result
+
+
 LINEAR: Mapping[str, Linear] = {
     "gain": gain,
     "imager": imager,
@@ -265,6 +285,7 @@ LINEAR: Mapping[str, Linear] = {
     "reverb": reverb,
 }
 GENERAL: Mapping[str, General] = {
+    "align": align,
     "compressor": compressor,
     "noisegate": noisegate,
     "ballistic_compressor": compressor,

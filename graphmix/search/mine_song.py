@@ -27,11 +27,13 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
+from graphmix.processors.align import Align
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
 from graphmix.runs import RunFolder, RunStatus, first_difference
+from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
@@ -102,6 +104,7 @@ def mine(
     plots: bool = True,
     effects: Sequence[Processor] = (),
     residual: bool = False,
+    align: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -117,6 +120,7 @@ def mine(
         plots: draw pictures and measure the importance of processors, into ``plots/``.
         residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
             folder; see :mod:`graphmix.search.residual`.
+        align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -140,6 +144,8 @@ def mine(
         run["effects"] = sources_of(effects)
     if residual:
         run["residual"] = True
+    if not align:
+        run["align"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -147,14 +153,19 @@ def mine(
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
+        listener.phase("aligning", None)
+        alignment = find_alignment(song) if align else NO_ALIGNMENT
         output.begin()
+        if alignment:
+            song, rack = alignment.moved(song), rack.with_processor(Align(settings.sample_rate))
+            objective = Objective(song, rack, chosen)
         unexplained = None
         if residual:
             listener.phase("finding the residual", None)
             unexplained = find_unexplained(song, with_audio=True)
             song = with_residual(song, unexplained, folder)
             objective = Objective(song, rack, chosen)
-            console = mixing_console(rack, song.subgroups, settings.chain)
+        console = alignment.insert(mixing_console(rack, song.subgroups, settings.chain))
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
@@ -165,8 +176,9 @@ def mine(
         saver.write(state)
         listener.phase("writing", None)
         unexplained = unexplained or find_unexplained(song)
+        source = source or SongSource(song.name)
         return write_results(
-            output, objective, settings, state, source or SongSource(song.name), plots=plots, unexplained=unexplained
+            output, objective, settings, state, source, plots=plots, unexplained=unexplained, alignment=alignment
         )
 
 
@@ -248,6 +260,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "start": run.get("start", USUAL_START),
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
+        "align": run.get("align", True),
     }
 
 
@@ -302,14 +315,16 @@ def write_results(
     *,
     plots: bool,
     unexplained: Unexplained | None = None,
+    alignment: Alignment = NO_ALIGNMENT,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
     graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
-    save_graph(graph, folder / "graph.safetensors")
-    save_graph(graph, folder / "graph.json")
+    whole = alignment.complete(graph)
+    save_graph(whole, folder / "graph.safetensors")
+    save_graph(whole, folder / "graph.json")
     write_audio(folder / "mix.wav", mix, song.sample_rate)
     if plots:
         _write_plots(folder / "plots", graph, objective, state, mix, target)
@@ -319,9 +334,11 @@ def write_results(
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
+    if alignment:
+        metrics["alignment"] = alignment.describe()
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return Mined(graph, metrics, folder)
+    return Mined(whole, metrics, folder)
 
 
 def _write_plots(
