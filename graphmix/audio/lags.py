@@ -269,5 +269,7 @@ def _frames(song: Song, rows: list[int], lags: Tensor, n_fft: int) -> Iterator[t
         if float(mix.abs().max()) <= SILENT_PEAK:
             continue
         stems = song.read(begin - last, taken + last - first).stems[rows].cpu()
-        moved = torch.stack([x[:, last - lag : last - lag + taken] for x, lag in zip(stems, lags.tolist(), strict=True)])
+        moved = torch.stack(
+            [x[:, last - lag : last - lag + taken] for x, lag in zip(stems, lags.tolist(), strict=True)]
+        )
         yield spectra(moved), spectra(mix[None])

@@ -176,7 +176,7 @@ def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parame
 
 
 def insert_before(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
-    """The graph with one more processor, to which goes what went into a node's first inlet; see :func:`insert_after`."""
+    """The graph with one more processor that takes what went into a node's first inlet; see :func:`insert_after`."""
     return _insert(graph, node, 1, kind, name, parameters)
 
 

@@ -12,6 +12,8 @@ HALF = 32
 """Taps of the interpolation on either side."""
 _BETA = 8.0
 _UNIT_MS = 1e-3
+_PRECISION = 2.0**-23
+"""Of a delay in float32: nearer to a whole number of samples it is that number."""
 
 
 class Align(Processor):
@@ -44,14 +46,14 @@ class Align(Processor):
         """Whole samples, and the rest with its gradient, in float64, [nodes] each."""
         samples = self.get(params, "delay_ms")[:, 0].double() * (self.sample_rate / 1000)
         whole = samples.detach().round()
-        return whole.long(), samples - whole
+        known = (samples.detach() - whole).abs() > _PRECISION * whole.abs()
+        return whole.long(), torch.where(known, samples - whole, samples - samples.detach())
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """As far as the longest delays reach either way, and half of the interpolation."""
         whole, rest = self._split(params.detach())
         half = torch.where(rest == 0, 0, HALF)
-        past, ahead = (whole + half).max(initial=0), (half - whole).max(initial=0)
-        return int(past), int(ahead)
+        return max(0, *(whole + half).tolist()), max(0, *(half - whole).tolist())
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""

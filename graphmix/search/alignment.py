@@ -1,31 +1,33 @@
-"""Alignment before a search: the song moved by whole samples, and `align` nodes for what is left and for single tracks.
+"""Alignment before a search: the song with its tracks where the mix has them, and nodes that put them there.
 
-A mix that is late by many samples would cost every segment as much warm-up, so the search works on a song whose
-offset takes the whole samples; :meth:`Alignment.complete` puts them into the graph that is kept, which then makes the
-mix from the tracks as they are.
+The search works on tracks that are moved already, so that it takes the same steps as on a song without such faults.
+:meth:`Alignment.complete` puts what was moved into the graph that is kept, which then makes the mix from the tracks as
+they are: an `align` node behind a track that lies elsewhere or is inverted, and one behind the sum.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from graphmix.audio.lags import Lags, find_lags
 from graphmix.audio.song import Song
 from graphmix.errors import SearchError
-from graphmix.graph.editing import insert_after, insert_before
+from graphmix.graph.editing import insert_after, insert_before, retype
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.align import HALF, Align
+from graphmix.spec import STRUCTURAL, TypeTable
 
-KIND, MIX_NODE = "align", "mix alignment"
-"""Node type, and the name of the node behind the sum."""
+MIX_NODE = "mix alignment"
+"""Name of the node behind the sum."""
 _EXACT = 0.005
 """Samples from a whole number within which an estimate is taken for that number."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """What a search does about lags.
+    """What is moved.
 
     Args:
         lags: that were found.
@@ -38,58 +40,63 @@ class Alignment:
     def __bool__(self) -> bool:
         return bool(self.lags)
 
-    @property
-    def whole(self) -> int:
-        """Samples by which the song's offset grows."""
-        return round(self.lags.mix)
-
-    @property
-    def rest(self) -> float:
-        """Samples by which the mix is late beyond them."""
-        return _snapped(self.lags.mix) - self.whole
-
-    def moved(self, song: Song) -> Song:
-        """The song with its offset in whole samples."""
-        return with_offset(song, song.offset + self.whole) if self.whole else song
-
-    def insert(self, console: MixGraph) -> MixGraph:
-        """A console with nodes for tracks that lie elsewhere or are inverted, and for a part of a sample.
+    def align(self, song: Song) -> Song:
+        """The song with its tracks where the mix has them; they are kept decoded.
 
         Args:
-            console: whose types have the node type `align`.
+            song: in which the lags were found.
         """
+        if not self:
+            return song
+        whole = round(self.lags.mix)
+        rest = _snapped(self.lags.mix) - whole
+        moves = {name: (rest, 1.0) for name in song.track_names} if rest else {}
         for name, lag in self.lags.tracks.items():
-            values = {"delay_ms": self._ms(_snapped(lag.samples)), "polarity": -1.0 if lag.inverted else 1.0}
-            (node,) = (n for n in console.nodes_of("in").tolist() if console.names[n] == name)
-            console = insert_after(console, node, KIND, **values)
-        return self._behind_the_sum(console, self.rest) if self.rest else console
+            moves[name] = (rest + _snapped(lag.samples), -1.0 if lag.inverted else 1.0)
+        moved = replace(song, offset=song.offset + whole, _decoded=None)
+        audio = moved.read(0, song.num_samples)
+        if moves:
+            first, last = (int(edge(m[0] for m in moves.values())) for edge in (min, max))
+            margin = HALF + 1 + max(last, -first, 0)
+            wide = moved.read(-margin, song.num_samples + 2 * margin).stems
+            for row, name in enumerate(song.track_names):
+                if name in moves:
+                    audio.stems[row] = self._move(wide[row], *moves[name])[:, margin:-margin]
+        rows = [audio.stems] if audio.mix is None else [audio.stems, audio.mix[None]]
+        return replace(moved, _decoded=torch.cat(rows))
+
+    def _move(self, audio: Tensor, samples: float, polarity: float) -> Tensor:
+        params = torch.tensor([[self._ms(samples), polarity]], dtype=torch.float64)
+        return Align(self.sample_rate)(audio[None], params)[0]
 
     def complete(self, graph: MixGraph) -> MixGraph:
-        """A graph of the search with the whole samples in it."""
-        if not self.whole:
+        """A graph for the tracks as they are from one for aligned tracks."""
+        if not self:
             return graph
-        nodes = [node for node in graph.nodes_of(KIND).tolist() if graph.names[node] == MIX_NODE]
-        if not nodes:
-            return self._behind_the_sum(graph, float(self.whole))
-        graph = graph.clone()
-        delay = graph.params[KIND][int(graph.rows()[nodes[0]]), graph.types[graph.types.index(KIND)].columns("delay_ms")]
-        delay += self._ms(self.whole)
+        kind = Align(graph.sample_rate).node_type
+        own = (t for t in graph.types.types if t not in STRUCTURAL)
+        graph = retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
+        for name, lag in self.lags.tracks.items():
+            values = {"delay_ms": self._ms(_snapped(lag.samples)), "polarity": -1.0 if lag.inverted else 1.0}
+            for node in graph.nodes_of("in").tolist():
+                if graph.names[node] == name:
+                    graph = insert_after(graph, node, kind.name, **values)
+        if self.lags.mix:
+            delay = self._ms(_snapped(self.lags.mix))
+            for out in graph.nodes_of("out").tolist():
+                graph = insert_before(graph, out, kind.name, name=MIX_NODE, delay_ms=delay)
         return graph
-
-    def _behind_the_sum(self, graph: MixGraph, samples: float) -> MixGraph:
-        (out,) = graph.nodes_of("out").tolist()
-        return insert_before(graph, out, KIND, name=MIX_NODE, delay_ms=self._ms(samples))
 
     def _ms(self, samples: float) -> float:
         return 1000 * samples / self.sample_rate
 
     def describe(self) -> dict[str, Any]:
         """For ``metrics.json``."""
-        tracks: Mapping[str, Any] = {
-            name: {"delay_ms": round(self._ms(lag.samples), 5), "inverted": lag.inverted}
+        tracks = {
+            name: {"delay_ms": round(self._ms(_snapped(lag.samples)), 5), "inverted": lag.inverted}
             for name, lag in self.lags.tracks.items()
         }
-        return {"mix_delay_ms": round(self._ms(self.lags.mix), 5), "tracks": tracks}
+        return {"mix_delay_ms": round(self._ms(_snapped(self.lags.mix)), 5), "tracks": tracks}
 
 
 NO_ALIGNMENT = Alignment(Lags(), 1)
@@ -108,16 +115,6 @@ def find_alignment(song: Song) -> Alignment:
             "its own mix, or --align off to mine it all the same."
         )
     return Alignment(lags, song.sample_rate)
-
-
-def with_offset(song: Song, offset: int) -> Song:
-    """The same song, its mix so many samples behind the tracks."""
-    moved = replace(song, offset=offset, _decoded=None)
-    if song._decoded is None:
-        return moved
-    audio = moved.read(0, song.num_samples)
-    rows = [audio.stems] if audio.mix is None else [audio.stems, audio.mix[None]]
-    return replace(moved, _decoded=torch.cat(rows).to(song._decoded.device))
 
 
 def _snapped(samples: float) -> float:

@@ -27,7 +27,6 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
-from graphmix.processors.align import Align
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
@@ -156,16 +155,16 @@ def mine(
         listener.phase("aligning", None)
         alignment = find_alignment(song) if align else NO_ALIGNMENT
         output.begin()
-        if alignment:
-            song, rack = alignment.moved(song), rack.with_processor(Align(settings.sample_rate))
-            objective = Objective(song, rack, chosen)
         unexplained = None
+        if alignment:
+            song = alignment.align(song)
+            objective = Objective(song, rack, chosen)
         if residual:
             listener.phase("finding the residual", None)
             unexplained = find_unexplained(song, with_audio=True)
             song = with_residual(song, unexplained, folder)
             objective = Objective(song, rack, chosen)
-        console = alignment.insert(mixing_console(rack, song.subgroups, settings.chain))
+            console = mixing_console(rack, song.subgroups, settings.chain)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)

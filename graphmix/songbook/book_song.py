@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphmix.errors import SongError
 from graphmix.processors.base import Processor
-from graphmix.songbook.checks import why_rejected
+from graphmix.songbook.checks import is_silent, why_rejected
 from graphmix.songbook.condition import at_level, draw_condition, spoil
 from graphmix.songbook.effects import Setting, draw_gear
 from graphmix.songbook.features import frame_levels
@@ -128,6 +128,12 @@ def _real_song(
             tracks = make_tracks(settings, index, attempt, material, genre, seconds)
         except ScoreError as error:
             rejected.append(f"unreadable: {error}")
+            continue
+        flat = [track.name for members in tracks.planned.values() for track in members]
+        mono = (np.mean(np.atleast_2d(audio), axis=0) for audio in tracks.clean)
+        silent = [name for name, audio in zip(flat, mono, strict=True) if is_silent(audio, settings.sample_rate)]
+        if silent:  # before it is mixed: no gain would make it as loud as its part should be
+            rejected.append(f"silent: {silent[0]}")
             continue
         song = _mixed_song(settings, index, genre.name, tracks, effects)
         song = replace(song, mixed=render_whole(song.session, song.mixed))

@@ -15,6 +15,8 @@ SOUNDING_SHARE = 0.5
 SOUNDING_DB = 45.0
 TRACK_SHARE, TRACK_PEAK = 0.01, 1e-4
 """A track sounds for so much of its time, and so loud."""
+QUIETEST_DB = -70.0
+"""And is at some time as loud as that."""
 ALIKE = 0.98
 """Correlation from which two tracks are the same."""
 FLAT_SAMPLES, FLAT_TOPS = 4, 4
@@ -33,11 +35,9 @@ def why_rejected(stems: Mapping[str, Tensor], mix: Tensor, sample_rate: int) -> 
     if np.mean(levels > levels.max() - SOUNDING_DB) < SOUNDING_SHARE or float(mix.abs().max()) < TRACK_PEAK:
         return "silent"
     mono = {track: stem.double().numpy().mean(axis=0) for track, stem in stems.items()}
-    for track, audio in mono.items():
-        levels = frame_levels(audio, sample_rate)
-        sounding = np.mean(levels > max(levels.max() - SOUNDING_DB, -90))
-        if np.abs(audio).max() < TRACK_PEAK or sounding < max(TRACK_SHARE, FRAME_SECONDS / len(levels)):
-            return f"silent: {track}"
+    silent = next((track for track, audio in mono.items() if is_silent(audio, sample_rate)), None)
+    if silent is not None:
+        return f"silent: {silent}"
     for track, stem in {**stems, "the mix": mix}.items():
         if flat_tops(stem.numpy()) >= FLAT_TOPS:
             return f"clipped: {track}"
@@ -46,6 +46,17 @@ def why_rejected(stems: Mapping[str, Tensor], mix: Tensor, sample_rate: int) -> 
         names = list(mono)
         return f"alike: {names[pair[0]]} and {names[pair[1]]}"
     return None
+
+
+def is_silent(audio: np.ndarray, sample_rate: int) -> bool:
+    """Whether a track, [samples], has next to nothing in it: no fader would make it part of a mix."""
+    levels = frame_levels(audio, sample_rate)
+    sounding = np.mean(levels > max(levels.max() - SOUNDING_DB, -90))
+    return bool(
+        np.abs(audio).max() < TRACK_PEAK
+        or levels.max() < QUIETEST_DB
+        or sounding < max(TRACK_SHARE, FRAME_SECONDS / len(levels))
+    )
 
 
 def flat_tops(audio: np.ndarray) -> int:

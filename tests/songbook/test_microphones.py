@@ -147,6 +147,7 @@ def test_good_songs_pass_and_bad_ones_say_why() -> None:
     mix = torch.from_numpy(np.stack([a + b, a + b])).float()
     assert why_rejected(song(a=a, b=b), mix, SYNTH_RATE) is None
     assert why_rejected(song(a=a, b=0 * b), mix, SYNTH_RATE) == "silent: b"
+    assert why_rejected(song(a=a, b=2e-4 * b), mix, SYNTH_RATE) == "silent: b"  # 80 dB of gain would be needed
     assert why_rejected(song(a=a, b=b), 0 * mix, SYNTH_RATE) == "silent"
     quiet = mix.clone()
     quiet[:, SECOND:] = 0
