@@ -40,7 +40,7 @@ MOST_SECONDS = 30.0
 """Largest offset of a mix that is believed."""
 FRAME_SECONDS = 0.27
 """Of the spectra: a track is found within a third of it, or where it correlates best if that is farther away."""
-FAR_SECONDS = 0.05
+FAR_SECONDS = 0.02
 CERTAIN = 20.0
 """Height of a peak above which it counts."""
 FACTOR = 2.0
@@ -53,7 +53,7 @@ LEAST = 0.5
 _NEAR_SECONDS = 0.0002
 _MOST_BYTES = 512 << 20
 _RIDGE = 1e-6
-_FLOOR = 1e-7
+_FLOOR = 1e-4
 _BLOCK_SECONDS = 10.0
 
 
@@ -110,11 +110,16 @@ def find_lags(song: Song) -> Lags:
     common = first.common_lag()
     if common is None:
         return Lags()
-    start += common
     own = first.own_lags(common)
+    settled = first.settle(common, own == 0)
+    own[own != 0] -= settled - common
+    common = settled
+    start += common
     for i, (place, value) in enumerate(best):
-        if abs(value) > INVERTED_CORRELATION and abs(place - lag) > FAR_SECONDS * profile.rate:
-            own[i] = round((place - lag) * scale)
+        apart = round(place * scale) - int(start[0])
+        is_far = abs(value) > INVERTED_CORRELATION and abs(apart) > FAR_SECONDS * song.sample_rate
+        if is_far and abs(int(own[i]) - apart) > scale:
+            own[i] = apart
     if not bool(own.any()):
         return _result([song.track_names[row] for row in sounding], _measure(song, sounding, start), int(start[0]), own)
     second = _measure(song, sounding, start + own)
@@ -175,6 +180,12 @@ class _Likelihood:
         place = int(votes.argmax())
         return place - self.reach if float(self.z[:, place].abs().max()) > CERTAIN else None
 
+    def settle(self, lag: int, chosen: Tensor) -> int:
+        """The lag around another one at which some of the tracks fit best: the vote counts small heights too much."""
+        begin = max(0, self.reach + lag - 4 * self._near)
+        z = self.z[chosen, begin : self.reach + lag + 4 * self._near + 1]
+        return int(z.square().sum(0).argmax()) + begin - self.reach if len(z) else lag
+
     def near(self, lag: int) -> Tensor:
         """The greatest height around a lag, [tracks]."""
         begin = max(0, self.reach + lag - self._near)
@@ -205,12 +216,12 @@ class _Likelihood:
 
     def refine(self, chosen: Tensor) -> float:
         """The lag near 0 at which some of the tracks fit best together, by Newton's method."""
-        lag = 0.0
+        first_lag = lag = float(self.settle(0, chosen))
         for _ in range(20):
             z, slope, bend = (self.at(lag, order)[chosen] for order in range(3))
             first, second = float((z * slope).sum()), float((slope * slope + z * bend).sum())
             step = -first / second if second < 0 else 0.0
-            lag = min(max(lag + min(max(step, -0.5), 0.5), -1.0), 1.0)
+            lag = min(max(lag + min(max(step, -0.5), 0.5), first_lag - 1), first_lag + 1)
             if abs(step) < 1e-6:
                 break
         return lag

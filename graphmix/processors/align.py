@@ -23,7 +23,7 @@ class Align(Processor):
         \quad d + \varphi = \tau f_s, \quad -1/2 \leq \varphi \leq 1/2
 
     with a Kaiser window *w* of :math:`2 K = 64` samples (beta 8). A whole number of samples is exact; else the
-    response is flat to 1e-4 (-80 dB) up to 0.46 of the sample rate. The delay has a gradient; the polarity is the sign
+    response is flat to 2e-4 (-74 dB) up to 0.45 of the sample rate. The delay has a gradient; the polarity is the sign
     of its parameter and has none. A search takes it as given: it is never bypassed or pruned, and moves by thousandths
     of a millisecond.
 
