@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
+from graphmix.processors import Align, LTIProcessor, MatrixProcessor, Processor, Rack
 from graphmix.search import PRESETS, SearchSettings
 from graphmix.songbook.demo import DEMO_SETTINGS
 from graphmix.spec import Exponential, Linear, ParameterSpec
@@ -52,6 +52,9 @@ def relative(path: Path) -> str:
 # --- processors
 
 
+DOCUMENTED = [*Rack.standard(), Align()]
+
+
 def domain(processor: Processor) -> str:
     if isinstance(processor, LTIProcessor):
         return "LTI"
@@ -61,14 +64,14 @@ def domain(processor: Processor) -> str:
 def test_the_page_lists_every_processor_with_its_letter_domain_and_ports() -> None:
     shown = [row[:5] for row in table("processors.md", "letter")]
     expected = []
-    for p in Rack.standard():
+    for p in DOCUMENTED:
         t = p.node_type
         expected.append([t.letter, t.name, domain(p), ", ".join(t.inlets), ", ".join(t.outlets)])
     assert shown == expected
 
 
 def test_the_notes_say_which_processors_are_gain_staged_and_start_dry() -> None:
-    for row, p in zip(table("processors.md", "letter"), Rack.standard(), strict=True):
+    for row, p in zip(table("processors.md", "letter"), DOCUMENTED, strict=True):
         assert ("gain-staged" in row[-1]) == p.gain_staged, row
         assert (f"starts at wet {p.start_wet:g}" in row[-1]) == (p.start_wet < 1), row
 
@@ -84,7 +87,7 @@ MAPPED_TOGETHER = {
 def shown_curve(parameter: ParameterSpec) -> str:
     match parameter.curve:
         case Linear(unit):
-            return f"value / {unit:.4g}"
+            return f"value / {unit:.4g}" if unit != 1 else "value"
         case Exponential():
             return "ln of the value"
     return "?"
@@ -92,7 +95,7 @@ def shown_curve(parameter: ParameterSpec) -> str:
 
 def test_the_page_lists_every_parameter_with_its_unit_range_and_neutral_value() -> None:
     expected = []
-    for p in Rack.standard():
+    for p in DOCUMENTED:
         for q in p.node_type.parameters:
             raw = MAPPED_TOGETHER.get((p.node_type.name, q.name), shown_curve(q))
             values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
@@ -107,7 +110,7 @@ def test_the_page_of_synthesizers_lists_their_node_types_and_parameters() -> Non
     expected = []
     for t in types:
         for q in t.parameters:
-            raw = "value" if q.curve == Linear() else shown_curve(q)
+            raw = shown_curve(q)
             values = [str(q.size), q.unit or "–", f"{q.low:g} to {q.high:g}", f"{q.neutral:g}", raw]
             expected.append([t.name, q.name, *values])
     assert table("synthesizers.md", "type") == expected

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Effect, Force, PolicyName, PresetName, app
+from graphmix.cli.app import Align, AlignMode, Effect, Force, PolicyName, PresetName, app
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
 Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
@@ -105,6 +105,7 @@ def mine_all(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of each song.")] = True,
+    align: Align = AlignMode.auto,
     kind: Kind = "auto",
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
@@ -130,6 +131,7 @@ def mine_all(
         device=device,
         retry_failed=retry_failed,
         plots=plots,
+        align=align is AlignMode.auto,
     )
 
 

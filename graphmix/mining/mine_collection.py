@@ -42,6 +42,7 @@ def mine_all(
     retry_failed: bool = False,
     plots: bool = True,
     effects: Sequence[Processor] = (),
+    align: bool = True,
     watcher: Watcher | None = None,
 ) -> Standing:
     """Mine every song of a collection into a folder, or resume it.
@@ -61,6 +62,7 @@ def mine_all(
         retry_failed: try songs again that failed in an earlier run.
         plots: draw the pictures of each song.
         effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
+        align: find out where the mix and the tracks of each song lie; see :mod:`graphmix.search.alignment`.
         watcher: shown the progress.
 
     Raises:
@@ -75,8 +77,8 @@ def mine_all(
     if not isinstance(collection, Collection):
         collection = open_collection(collection)
     folder, device = Path(out), device_name(device)
-    _claim(folder, collection, settings, effects)
-    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects)) for song in collection]
+    _claim(folder, collection, settings, effects, align)
+    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects), align) for song in collection]
     with closing(Driver(folder, tasks, retry_failed, watcher or Silent())) as driver:
         driver.plan()
         if driver.has_work:
@@ -84,11 +86,15 @@ def mine_all(
         return driver.standing
 
 
-def _claim(folder: Path, collection: Collection, settings: SearchSettings, effects: Sequence[Processor]) -> None:
+def _claim(
+    folder: Path, collection: Collection, settings: SearchSettings, effects: Sequence[Processor], align: bool
+) -> None:
     """Make the output folder, and check that it is for this collection, these settings and these effects."""
     run: dict[str, Any] = {"collection": name_as_text(collection.name), "settings": settings.to_dict()}
     if effects:
         run["effects"] = sources_of(effects)
+    if not align:
+        run["align"] = False
     output = RunFolder(folder, run, CATALOGUE, _difference, _may_hold, RUN)
     if output.status() is RunStatus.NEW:
         with output.hold():
@@ -101,13 +107,15 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     name, settings = found["collection"], dict(found["settings"])
     if name != ours["collection"]:
         return f"the collection {name!r}, not {ours['collection']!r}. Choose another --out."
-    different = first_difference(
-        {**settings, "effects": found.get("effects")}, {**ours["settings"], "effects": ours.get("effects")}
-    )
+    different = first_difference({**settings, **_options(found)}, {**ours["settings"], **_options(ours)})
     if different is None:
         return None
     key, before, now = different
     return f"songs mined with {key} = {before}, not {now}. Choose another --out, or the same settings to resume them."
+
+
+def _options(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {"effects": run.get("effects"), "align": run.get("align", True)}
 
 
 def _may_hold(path: Path) -> bool:

@@ -47,6 +47,7 @@ class SongTask:
     device: str = "auto"
     plots: bool = True
     effects: tuple[Processor, ...] = ()
+    align: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     try:
         song = task.song.load(task.settings.sample_rate)
         options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
+        options["align"] = task.align
         mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
@@ -109,7 +111,7 @@ def is_finished(task: SongTask) -> bool:
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
         if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
             return False
-        if (run.get("effects") or {}) != sources_of(task.effects):
+        if (run.get("effects") or {}) != sources_of(task.effects) or run.get("align", True) != task.align:
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False

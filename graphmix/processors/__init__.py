@@ -1,5 +1,6 @@
 """Differentiable audio processors: one file for each family of effects."""
 
+from graphmix.processors.align import Align
 from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.delay import MultitapDelay
 from graphmix.processors.dynamics import (
@@ -16,6 +17,7 @@ from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
 
 __all__ = [
+    "Align",
     "BallisticCompressor",
     "BallisticGate",
     "Compressor",

@@ -77,10 +77,10 @@ class Alignment:
         own = (t for t in graph.types.types if t not in STRUCTURAL)
         graph = retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
         for name, lag in self.lags.tracks.items():
-            values = {"delay_ms": self._ms(_snapped(lag.samples)), "polarity": -1.0 if lag.inverted else 1.0}
+            delay, polarity = self._ms(_snapped(lag.samples)), -1.0 if lag.inverted else 1.0
             for node in graph.nodes_of("in").tolist():
                 if graph.names[node] == name:
-                    graph = insert_after(graph, node, kind.name, **values)
+                    graph = insert_after(graph, node, kind.name, delay_ms=delay, polarity=polarity)
         if self.lags.mix:
             delay = self._ms(_snapped(self.lags.mix))
             for out in graph.nodes_of("out").tolist():
