@@ -37,7 +37,7 @@ from graphmix.audio.alignment import (
 from graphmix.audio.song import SILENT_PEAK, Song
 
 MOST_SECONDS = 30.0
-"""Largest offset of a mix that is believed."""
+"""Largest offset of a mix that is taken for granted."""
 FRAME_SECONDS = 0.27
 """Of the spectra: a track is found within a third of it, or where it correlates best if that is farther away."""
 FAR_SECONDS = 0.02
@@ -73,11 +73,13 @@ class Lags:
         mix: how many samples the mix is late, beyond the song's own offset.
         tracks: name -> of the tracks that lie elsewhere or are inverted.
         related: False if mix and tracks do not belong together; then nothing is moved.
+        too_far: seconds of an offset beyond :data:`MOST_SECONDS`; then nothing is moved either.
     """
 
     mix: float = 0.0
     tracks: Mapping[str, TrackLag] = field(default_factory=dict)
     related: bool = True
+    too_far: float = 0.0
 
     def __bool__(self) -> bool:
         return bool(self.mix or self.tracks)
@@ -103,7 +105,7 @@ def find_lags(song: Song) -> Lags:
     if power < RELATED_POWER and share < RELATED_SHARE:
         return Lags(related=False)
     if abs(lag / profile.rate) > MOST_SECONDS:
-        return Lags()
+        return Lags(too_far=lag / profile.rate)
     scale = song.sample_rate / profile.rate
     start = torch.full((len(sounding),), round(lag * scale))
     first = _measure(song, sounding, start)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphmix.audio.lags import Lags, find_lags
+from graphmix.audio.lags import MOST_SECONDS, Lags, find_lags
 from graphmix.audio.song import Song
 from graphmix.errors import SearchError
 from graphmix.graph.editing import insert_after, insert_before, retype
@@ -106,13 +106,19 @@ def find_alignment(song: Song) -> Alignment:
     """Where mix and tracks lie.
 
     Raises:
-        SearchError: they do not belong together.
+        SearchError: they do not belong together, or lie too far from each other.
     """
     lags = find_lags(song)
     if not lags.related:
         raise SearchError(
             f"the mix of {song.name!r} does not seem to be made of these tracks: at no offset do they correlate. Give "
             "its own mix, or --align off to mine it all the same."
+        )
+    if lags.too_far:
+        raise SearchError(
+            f"the mix of {song.name!r} seems to lie {abs(lags.too_far):.1f} s "
+            f"{'behind' if lags.too_far > 0 else 'ahead of'} the tracks, beyond {MOST_SECONDS:.0f} s: say so by --offset, "
+            "or give --align off to mine it as it is."
         )
     return Alignment(lags, song.sample_rate)
 

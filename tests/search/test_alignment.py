@@ -75,3 +75,11 @@ def test_tracks_of_another_song_stop_a_search_unless_alignment_is_off(tmp_path: 
         mine(folder, tmp_path / "out", BRIEF, device="cpu")
     assert not (tmp_path / "out" / "run.json").exists()
     assert mine(folder, tmp_path / "out", replace(BRIEF, steps=0), device="cpu", align=False).metrics
+
+
+def test_an_offset_beyond_the_limit_has_to_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphmix.audio.lags.MOST_SECONDS", 1.0)
+    dry = recorded()
+    mix = moved(sum(dry.values()), 1.5 * RATE)  # type: ignore[arg-type]
+    with pytest.raises(SearchError, match=r"1\.5 s behind the tracks, beyond .*--offset.*--align off"):
+        mine(write_song(tmp_path / "song", dry, mix), tmp_path / "out", BRIEF, device="cpu")
