@@ -115,10 +115,10 @@ def find_alignment(song: Song) -> Alignment:
             "its own mix, or --align off to mine it all the same."
         )
     if lags.too_far:
+        side = "behind" if lags.too_far > 0 else "ahead of"
         raise SearchError(
-            f"the mix of {song.name!r} seems to lie {abs(lags.too_far):.1f} s "
-            f"{'behind' if lags.too_far > 0 else 'ahead of'} the tracks, beyond {MOST_SECONDS:.0f} s: say so by --offset, "
-            "or give --align off to mine it as it is."
+            f"the mix of {song.name!r} seems to lie {abs(lags.too_far):.1f} s {side} the tracks, beyond "
+            f"{MOST_SECONDS:.0f} s: give it as --offset, or --align off to mine it as it is."
         )
     return Alignment(lags, song.sample_rate)
 
