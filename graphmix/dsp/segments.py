@@ -30,6 +30,8 @@ from graphmix.dsp.rows import summed
 _STRAIGHT = 1e-4
 """Curvature below which a segment counts as straight."""
 _PER_OCTAVE = 1 / np.log(2)
+_BLOCK = 64
+"""Samples of an exponential that are multiples of those of the block before."""
 STATE = 5
 """Numbers that an envelope remembers: 0 before the first note, 1 while the gate is open, 2 after it; samples since it
 opened and since it closed; the height; the level at which it closed."""
@@ -54,21 +56,48 @@ def _at(levels: np.ndarray, times: np.ndarray, curve: float, t: float) -> float:
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _falls(scale: float, count: int) -> np.ndarray:
+    """How far an exponential with so many octaves a sample has fallen after 0, 1, … samples of a block."""
+    falls = np.empty(count if count < _BLOCK else _BLOCK)
+    for i in range(falls.size):
+        falls[i] = exp2(-scale * i)
+    return falls
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _ramp(t: float, time: float, a: float, b: float, curve: float, out: np.ndarray) -> None:
     """A segment from level a to b, from t on."""
     if curve < _STRAIGHT:
         for i in range(out.size):
             out[i] = a + (b - a) * ((t + i) / time)
         return
-    scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
-    for i in range(out.size):
-        out[i] = a + (b - a) * ((1.0 - exp2(-scale * (t + i))) * norm)
+    scale, change = curve / time * _PER_OCTAVE, (b - a) * _norm(curve)
+    falls = _falls(scale, out.size)
+    for n in range(0, out.size, _BLOCK):
+        begin = change * exp2(-scale * (t + n))
+        for i in range(min(_BLOCK, out.size - n)):
+            out[n + i] = (a + change) - begin * falls[i]
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _samples_until(end: float, most: int) -> int:
     """How many samples from 0 on lie before a moment."""
     return int(min(max(np.ceil(end), 0.0), float(most)))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _end_of(gate: np.ndarray, n: int, is_open: bool) -> int:
+    """The first sample from n on at which a gate is no longer open, or no longer closed."""
+    while n + _BLOCK <= gate.size:
+        changes = 0
+        for i in range(n, n + _BLOCK):
+            changes += (gate[i] > 0) != is_open
+        if changes > 0:
+            break
+        n += _BLOCK
+    while n < gate.size and (gate[n] > 0) == is_open:
+        n += 1
+    return n
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -94,9 +123,7 @@ def _row(
     while n < out.size:
         is_open, stop = gate[0 if gate.size == 1 else n] > 0, out.size
         if gate.size > 1:
-            stop = n + 1
-            while stop < out.size and (gate[stop] > 0) == is_open:
-                stop += 1
+            stop = _end_of(gate, n, is_open)
         if is_open:
             if status != 1:
                 opened, status = n, 1
@@ -111,8 +138,12 @@ def _row(
             _ramp(float(n - closed), times[last], start, levels[last + 1], curve, out[n:ended])
             out[ended:stop] = levels[last + 1]
         gain = height * scale
-        for i in range(n, stop):
-            out[i] = dry[0 if dry.size == 1 else i] + gain * out[i]
+        if dry.size == 1:
+            for i in range(n, stop):
+                out[i] = dry[0] + gain * out[i]
+        else:
+            for i in range(n, stop):
+                out[i] = dry[i] + gain * out[i]
         n = stop
     state[0], state[1], state[2], state[3], state[4] = status, out.size - opened, out.size - closed, height, start
 
@@ -128,11 +159,17 @@ def _ramp_sums(t: float, time: float, curve: float, grad: np.ndarray) -> tuple[f
             shares += grad[i] * place
         return all_, shares, all_, shares
     scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
-    for i in range(grad.size):
-        fallen = exp2(-scale * (t + i)) * grad[i]
-        all_ += grad[i]
-        slopes += fallen
-        places += fallen * (t + i)
+    falls = _falls(scale, grad.size)
+    for n in range(0, grad.size, _BLOCK):
+        own, fallen, moment = 0.0, 0.0, 0.0
+        for i in range(min(_BLOCK, grad.size - n)):
+            own += grad[n + i]
+            fallen += falls[i] * grad[n + i]
+            moment += falls[i] * grad[n + i] * i
+        begin = exp2(-scale * (t + n))
+        all_ += own
+        slopes += begin * fallen
+        places += begin * (moment + (t + n) * fallen)
     return all_, (all_ - slopes) * norm, slopes * curve * norm, places * curve * norm / time
 
 
@@ -182,9 +219,7 @@ def _row_back(
     while n < grad.size:
         is_open, stop = gate[0 if gate.size == 1 else n] > 0, grad.size
         if gate.size > 1:
-            stop = n + 1
-            while stop < grad.size and (gate[stop] > 0) == is_open:
-                stop += 1
+            stop = _end_of(gate, n, is_open)
         given, total = grad[n:stop], 0.0
         if is_open:
             if status != 1:
