@@ -3,7 +3,8 @@
 A compiler turns a loop into vector code only where it knows that what is stored is not read again by a later sample. For
 two arrays it compares their ends before the loop begins; for many arrays it gives up, and for a table, of which any
 place may be read, there is nothing to compare. :func:`pick` and :func:`put` say it: what a function picks is never what
-the same function puts, this time or another time that it is called. They check no limits.
+the same function puts, this time or another time that it is called. :func:`read` and :func:`write` promise nothing and
+may be used on one array. None of them checks limits.
 """
 
 from typing import Any
@@ -48,6 +49,30 @@ def put(typing: Any, array: Any, index: Any, value: Any) -> Any:
         converted = context.cast(builder, args[2], value, array.dtype)
         stored = builder.store(converted, _place(context, builder, array, args[0], args[1], index))
         stored.set_metadata("alias.scope", _scopes(builder))
+        return context.get_dummy_value()
+
+    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    return types.void(array, index, value), generate
+
+
+@intrinsic
+def read(typing: Any, array: Any, index: Any) -> Any:
+    """``array[index]``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_place(context, builder, array, args[0], args[1], index))
+
+    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    return array.dtype(array, index), generate
+
+
+@intrinsic
+def write(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """``array[index] = value``."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        converted = context.cast(builder, args[2], value, array.dtype)
+        builder.store(converted, _place(context, builder, array, args[0], args[1], index))
         return context.get_dummy_value()
 
     assert array.layout == "C" and array.ndim == 1, "rows are contiguous"

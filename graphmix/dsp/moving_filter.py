@@ -30,6 +30,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS, exp2, quarter_sine
+from graphmix.dsp.filter_states import (
+    CHUNK,
+    LANES,
+    ROOM,
+    fill,
+    fill_back,
+    gradients_of,
+    recur,
+    recur_back,
+    set_states,
+    states_of,
+)
 from graphmix.dsp.rows import only_wanted, room_for
 
 SETTINGS = ("cutoff", "tracking", "octaves", "damping", "direct", "band", "low")
@@ -38,7 +50,6 @@ _CUTOFF, _TRACKING, _OCTAVES, _DAMPING, _DIRECT, _BAND, _LOW = range(len(SETTING
 LOWEST, HIGHEST = 1e-5, 0.49
 """Limits of the cutoff, as shares of the sample rate."""
 _MOST_OCTAVES = 20.0
-_CHUNK = 512
 _LN_2 = math.log(2)
 
 
@@ -102,76 +113,47 @@ def _is_constant(x: np.ndarray) -> bool:
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _recur(
-    x: np.ndarray, b: np.ndarray, d: np.ndarray, damping: float, work: np.ndarray, s1: np.ndarray, s2: np.ndarray
-) -> None:
-    """States before each sample and after the last one, from those before the first; ``work`` is room."""
-    first, second, cross, into, straight = work[0], work[1], work[2], work[3], work[4]
-    for i in range(x.size):
-        first[i] = 1.0 - d[i] - damping * b[i]
-    for i in range(x.size):
-        second[i] = 1.0 - d[i]
-    for i in range(x.size):
-        cross[i] = b[i]
-    for i in range(x.size):
-        into[i] = float(b[i]) * x[i]
-    for i in range(x.size):
-        straight[i] = float(d[i]) * x[i]
-    one, two = s1[0], s2[0]
-    for i in range(x.size):
-        next_one = first[i] * one + (into[i] - cross[i] * two)
-        two = second[i] * two + (straight[i] + cross[i] * one)
-        one = next_one
-        s1[i + 1], s2[i + 1] = one, two
+def _prepare(
+    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
+    coefficients: np.ndarray, work: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Cutoffs and coefficients of some samples, and what :func:`recur` needs of them."""
+    share, b, d = coefficients[0, : x.size], coefficients[1, : x.size], coefficients[2, : x.size]
+    _find_shares(pitch, modulation, c, center, n, share)
+    _find_steps(share, c[_DAMPING], b, d)
+    fill(x, b, d, c[_DAMPING], work)
+    return share, b, d
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _node(
+def _add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, out: np.ndarray) -> None:
+    direct, band, low = c[_DIRECT], 0.5 * c[_BAND], 0.5 * c[_LOW]
+    for i in range(x.size):
+        out[i] = direct * x[i] + band * (s1[i] + s1[i + 1]) + low * (s2[i] + s2[i + 1])
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _play(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
     kept: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """``kept`` [channels, parts, 2] are the states at the beginning of each part, or empty."""
-    coefficients, work = np.empty((3, _CHUNK), x.dtype), np.empty((5, _CHUNK))
-    ones, twos = np.empty(_CHUNK + 1), np.empty(_CHUNK + 1)
-    direct, band, low = c[_DIRECT], 0.5 * c[_BAND], 0.5 * c[_LOW]
-    for n in range(0, x.shape[1], _CHUNK):
-        count = min(_CHUNK, x.shape[1] - n)
-        share, b, d = coefficients[0, :count], coefficients[1, :count], coefficients[2, :count]
-        _find_shares(pitch, modulation, c, center, n, share)
-        _find_steps(share, c[_DAMPING], b, d)
-        for channel in range(x.shape[0]):
-            signal, result = x[channel, n : n + count], out[channel, n : n + count]
-            if kept.size > 0:
-                kept[channel, n // _CHUNK] = state[channel]
-            ones[0], twos[0] = state[channel, 0], state[channel, 1]
-            _recur(signal, b, d, c[_DAMPING], work, ones, twos)
-            state[channel, 0], state[channel, 1] = ones[count], twos[count]
-            for i in range(count):
-                result[i] = direct * signal[i] + band * (ones[i] + ones[i + 1]) + low * (twos[i] + twos[i + 1])
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _recur_back(
-    grad: np.ndarray, c: np.ndarray, work: np.ndarray, later: np.ndarray, by_one: np.ndarray, by_two: np.ndarray
-) -> None:
-    """Gradients of the states after each sample; ``later`` are those after the last one, and then before the first.
-
-    ``work`` is what :func:`_recur` left there.
-    """
-    first, second, cross = work[0], work[1], work[2]
-    band, low = work[3], work[4]
-    for i in range(grad.size):
-        band[i] = 0.5 * c[_BAND] * grad[i]
-    for i in range(grad.size):
-        low[i] = 0.5 * c[_LOW] * grad[i]
-    one, two = later[0], later[1]
-    for i in range(grad.size - 1, -1, -1):
-        one, two = one + band[i], two + low[i]
-        by_one[i], by_two[i] = one, two
-        next_one = first[i] * one + (band[i] + cross[i] * two)
-        two = second[i] * two + (low[i] - cross[i] * one)
-        one = next_one
-    later[0], later[1] = one, two
+    """A few nodes; ``kept`` [nodes, channels, parts, 2] are the states at the beginning of each part, or empty."""
+    nodes, channels, samples = x.shape
+    coefficients, work = np.empty((3, CHUNK), x.dtype), np.empty(LANES * ROOM)
+    for channel in range(channels):
+        for n in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - n)
+            for k in range(nodes):
+                own = work[k * ROOM : (k + 1) * ROOM]
+                _prepare(x[k, channel, n : n + count], pitch[k], modulation[k], c[k], center, n, coefficients, own)
+                if kept.size > 0:
+                    kept[k, channel, n // CHUNK] = state[k, channel]
+                set_states(own, state[k, channel])
+            recur(work, nodes, count)
+            for k in range(nodes):
+                s1, s2 = states_of(work[k * ROOM : (k + 1) * ROOM], count)
+                state[k, channel, 0], state[k, channel, 1] = s1[count], s2[count]
+                _add_outputs(x[k, channel, n : n + count], c[k], s1, s2, out[k, channel, n : n + count])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
@@ -250,69 +232,98 @@ def _add_scaled(by: np.ndarray, scale: float, n: int, to: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _node_back(
+def _chunk_back(
+    x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
+    coefficients: np.ndarray, work: np.ndarray, by_angle: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray,
+    to_modulation: np.ndarray, to: np.ndarray,
+) -> None:  # fmt: skip
+    """What the gradients of the states, which are in ``work``, mean for all else."""
+    share, b, d = coefficients[0], coefficients[1], coefficients[2]
+    s1, s2 = states_of(work, x.size)
+    by_one, by_two = gradients_of(work, x.size)
+    to[_DAMPING] += _steps_back(x, b, d, c[_DAMPING], s1, s2, by_one, by_two, by_angle)
+    _outputs_back(x, grad, s1, s2, to)
+    if to_x.size > 0:
+        for i in range(x.size):
+            to_x[i] = c[_DIRECT] * grad[i] + by_one[i] * b[i] + by_two[i] * d[i]
+    _shares_back(by_angle, share, pitch, modulation, c, center, n, to)
+    _add_scaled(by_angle, c[_TRACKING] / 12, n, to_pitch)
+    _add_scaled(by_angle, c[_OCTAVES], n, to_modulation)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _play_back(
     x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
     kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
-    """Gradients; those of signals are not wanted where their arrays are empty."""
-    coefficients, work = np.empty((3, _CHUNK), x.dtype), np.empty((5, _CHUNK))
-    ones, twos = np.empty(_CHUNK + 1), np.empty(_CHUNK + 1)
-    by_ones, by_twos, by_angles = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
-    later = np.zeros((x.shape[0], 2))
-    for part in range(kept.shape[1] - 1, -1, -1):
-        n = part * _CHUNK
-        count = min(_CHUNK, x.shape[1] - n)
-        share, b, d = coefficients[0, :count], coefficients[1, :count], coefficients[2, :count]
-        by_one, by_two, by_angle = by_ones[:count], by_twos[:count], by_angles[:count]
-        _find_shares(pitch, modulation, c, center, n, share)
-        _find_steps(share, c[_DAMPING], b, d)
-        by_angle[:] = 0
-        for channel in range(x.shape[0]):
-            signal, given = x[channel, n : n + count], grad[channel, n : n + count]
-            ones[0], twos[0] = kept[channel, part, 0], kept[channel, part, 1]
-            _recur(signal, b, d, c[_DAMPING], work, ones, twos)
-            _recur_back(given, c, work, later[channel], by_one, by_two)
-            to[_DAMPING] += _steps_back(signal, b, d, c[_DAMPING], ones, twos, by_one, by_two, by_angle)
-            _outputs_back(signal, given, ones, twos, to)
-            if to_x.size > 0:
-                result = to_x[channel, n : n + count]
-                for i in range(count):
-                    result[i] = c[_DIRECT] * given[i] + by_one[i] * b[i] + by_two[i] * d[i]
-        _shares_back(by_angle, share, pitch, modulation, c, center, n, to)
-        _add_scaled(by_angle, c[_TRACKING] / 12, n, to_pitch)
-        _add_scaled(by_angle, c[_OCTAVES], n, to_modulation)
+    """Gradients of a few nodes; those of signals are not wanted where their arrays are empty."""
+    nodes, channels, samples = x.shape
+    coefficients, work = np.empty((LANES, 3, CHUNK), x.dtype), np.empty(LANES * ROOM)
+    by_angles, later = np.empty(CHUNK), np.zeros((LANES, 2))
+    for channel in range(channels):
+        later[:] = 0
+        for part in range(kept.shape[2] - 1, -1, -1):
+            n = part * CHUNK
+            count = min(CHUNK, samples - n)
+            for k in range(nodes):
+                own = work[k * ROOM : (k + 1) * ROOM]
+                signal = x[k, channel, n : n + count]
+                _prepare(signal, pitch[k], modulation[k], c[k], center, n, coefficients[k], own)
+                set_states(own, kept[k, channel, part])
+            recur(work, nodes, count)
+            for k in range(nodes):
+                given = grad[k, channel, n : n + count]
+                fill_back(given, c[k, _BAND], c[k, _LOW], work[k * ROOM : (k + 1) * ROOM])
+            recur_back(work, nodes, count, later)
+            for k in range(nodes):
+                by_angle, result = by_angles[:count], to_x[k, channel, : min(count, to_x.shape[2])]
+                if result.size > 0:
+                    result = to_x[k, channel, n : n + count]
+                by_angle[:] = 0
+                _chunk_back(
+                    x[k, channel, n : n + count], grad[k, channel, n : n + count], pitch[k], modulation[k], c[k],
+                    center, n, coefficients[k], work[k * ROOM : (k + 1) * ROOM], by_angle, result, to_pitch[k],
+                    to_modulation[k], to[k],
+                )  # fmt: skip
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _forward(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
-    kept: np.ndarray, out: np.ndarray,
+    kept: np.ndarray, out: np.ndarray, each: int,
 ) -> None:  # fmt: skip
-    for node in numba.prange(x.shape[0]):
-        _node(x[node], pitch[node], modulation[node], c[node], center, state[node], kept[node], out[node])
+    for job in numba.prange(-(-x.shape[0] // each)):
+        own = slice(job * each, (job + 1) * each)
+        _play(x[own], pitch[own], modulation[own], c[own], center, state[own], kept[own], out[own])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _backward(
     x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
-    kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
+    kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray, each: int,
 ) -> None:  # fmt: skip
-    for node in numba.prange(x.shape[0]):
-        _node_back(
-            x[node], grad[node], pitch[node], modulation[node], c[node], center, kept[node], to_x[node],
-            to_pitch[node], to_modulation[node], to[node],
+    for job in numba.prange(-(-x.shape[0] // each)):
+        own = slice(job * each, (job + 1) * each)
+        _play_back(
+            x[own], grad[own], pitch[own], modulation[own], c[own], center, kept[own], to_x[own], to_pitch[own],
+            to_modulation[own], to[own],
         )  # fmt: skip
+
+
+def _nodes_together(nodes: int) -> int:
+    """How many nodes one thread computes side by side."""
+    return max(1, min(LANES, -(-nodes // numba.get_num_threads())))
 
 
 class _MovingFilter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, center: float, state: Tensor, *inputs: Tensor) -> Tensor:
         x, pitch, modulation, settings = own = tuple(t.detach().contiguous() for t in inputs)
-        parts = -(-x.size(2) // _CHUNK) if any(ctx.needs_input_grad) else 0
+        parts = -(-x.size(2) // CHUNK) if any(ctx.needs_input_grad) else 0
         kept = torch.empty(*x.shape[:2], parts, 2, dtype=torch.float64)
         out = torch.empty_like(x)
         arrays = (x, pitch, modulation, settings), (state, kept, out)
-        _forward(*(t.numpy() for t in arrays[0]), center, *(t.numpy() for t in arrays[1]))
+        _forward(*(t.numpy() for t in arrays[0]), center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
         ctx.save_for_backward(*own, kept)
         ctx.center = center
         return out
@@ -325,7 +336,7 @@ class _MovingFilter(torch.autograd.Function):
         results = room_for((x, pitch, modulation), wanted)
         to = torch.zeros_like(settings)
         arrays = (x, grad.contiguous(), pitch, modulation, settings), (kept, *results, to)
-        _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]))
+        _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
         return None, None, *only_wanted(results, wanted), to
 
 
