@@ -238,7 +238,7 @@ def _chunk_back(
     to_modulation: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
     """What the gradients of the states, which are in ``work``, mean for all else."""
-    share, b, d = coefficients[0], coefficients[1], coefficients[2]
+    share, b, d = coefficients[0, : x.size], coefficients[1, : x.size], coefficients[2, : x.size]
     s1, s2 = states_of(work, x.size)
     by_one, by_two = gradients_of(work, x.size)
     to[_DAMPING] += _steps_back(x, b, d, c[_DAMPING], s1, s2, by_one, by_two, by_angle)

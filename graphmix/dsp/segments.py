@@ -74,9 +74,9 @@ def _ramp(t: float, time: float, a: float, b: float, curve: float, out: np.ndarr
     scale, change = curve / time * _PER_OCTAVE, (b - a) * _norm(curve)
     falls = _falls(scale, out.size)
     for n in range(0, out.size, _BLOCK):
-        begin = change * exp2(-scale * (t + n))
-        for i in range(min(_BLOCK, out.size - n)):
-            out[n + i] = (a + change) - begin * falls[i]
+        begin, part = change * exp2(-scale * (t + n)), out[n : n + _BLOCK]
+        for i in range(part.size):
+            part[i] = (a + change) - begin * falls[i]
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
@@ -89,10 +89,10 @@ def _samples_until(end: float, most: int) -> int:
 def _end_of(gate: np.ndarray, n: int, is_open: bool) -> int:
     """The first sample from n on at which a gate is no longer open, or no longer closed."""
     while n + _BLOCK <= gate.size:
-        changes = 0
-        for i in range(n, n + _BLOCK):
-            changes += (gate[i] > 0) != is_open
-        if changes > 0:
+        changes, part = False, gate[n : n + _BLOCK]
+        for i in range(_BLOCK):
+            changes |= (part[i] > 0) != is_open
+        if changes:
             break
         n += _BLOCK
     while n < gate.size and (gate[n] > 0) == is_open:
@@ -101,15 +101,15 @@ def _end_of(gate: np.ndarray, n: int, is_open: bool) -> int:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, out: np.ndarray) -> None:
-    """An open envelope, from t on."""
+def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, gain: float, out: np.ndarray) -> None:
+    """An open envelope times a gain, from t on."""
     last, n, begin = times.size - 1, 0, float(t)
     for i in range(last):
         stop = max(n, _samples_until(times[i] - begin + n, out.size))
-        _ramp(begin, times[i], levels[i], levels[i + 1], curve, out[n:stop])
+        _ramp(begin, times[i], gain * levels[i], gain * levels[i + 1], curve, out[n:stop])
         begin += stop - n - times[i]
         n = stop
-    out[n:] = levels[last]
+    out[n:] = gain * levels[last]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -128,23 +128,23 @@ def _row(
             if status != 1:
                 opened, status = n, 1
                 height = float(gate[0 if gate.size == 1 else n]) * velocity + (1.0 - velocity)
-            _open(n - opened, levels, times, curve, out[n:stop])
+            _open(n - opened, levels, times, curve, height * scale, out[n:stop])
         elif status == 0:
             out[n:stop] = 0.0
         else:
             if status == 1:
                 closed, status, start = n, 2, _at(levels, times, curve, float(n - opened))
             ended = n + _samples_until(times[last] - (n - closed), stop - n)
-            _ramp(float(n - closed), times[last], start, levels[last + 1], curve, out[n:ended])
-            out[ended:stop] = levels[last + 1]
-        gain = height * scale
-        if dry.size == 1:
-            for i in range(n, stop):
-                out[i] = dry[0] + gain * out[i]
-        else:
-            for i in range(n, stop):
-                out[i] = dry[i] + gain * out[i]
+            gain, end = height * scale, height * scale * levels[last + 1]
+            _ramp(float(n - closed), times[last], gain * start, end, curve, out[n:ended])
+            out[ended:stop] = end
         n = stop
+    if dry.size > 1:
+        for i in range(out.size):
+            out[i] += dry[i]
+    elif dry[0] != 0:
+        for i in range(out.size):
+            out[i] += dry[0]
     state[0], state[1], state[2], state[3], state[4] = status, out.size - opened, out.size - closed, height, start
 
 
@@ -161,11 +161,11 @@ def _ramp_sums(t: float, time: float, curve: float, grad: np.ndarray) -> tuple[f
     scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
     falls = _falls(scale, grad.size)
     for n in range(0, grad.size, _BLOCK):
-        own, fallen, moment = 0.0, 0.0, 0.0
-        for i in range(min(_BLOCK, grad.size - n)):
-            own += grad[n + i]
-            fallen += falls[i] * grad[n + i]
-            moment += falls[i] * grad[n + i] * i
+        own, fallen, moment, part = 0.0, 0.0, 0.0, grad[n : n + _BLOCK]
+        for i in range(part.size):
+            own += part[i]
+            fallen += falls[i] * part[i]
+            moment += falls[i] * part[i] * i
         begin = exp2(-scale * (t + n))
         all_ += own
         slopes += begin * fallen

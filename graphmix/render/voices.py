@@ -24,7 +24,7 @@ from graphmix.render.silence import restrict
 from graphmix.render.sums import Sum, Term, read_rows
 
 PART_BYTES = 5 * 2**19
-"""Of one signal of all notes that are rendered together."""
+"""Of one signal of all notes that one thread renders together."""
 
 
 class Leaves(NamedTuple):
@@ -173,8 +173,7 @@ def split(plan: Plan, rack: Rack, samples: int) -> tuple[Plan, ...]:
     """
     if len(find_voices(plan, rack)) < len(plan.stages):
         return (plan,)
-    threads = torch.get_num_threads()
-    each = threads * max(1, PART_BYTES // (4 * samples * threads))
+    each = torch.get_num_threads() * max(1, PART_BYTES // (4 * samples))
     if each not in plan.parts:
         plan.parts[each] = _split(plan, each)
     return plan.parts[each]
