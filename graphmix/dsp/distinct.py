@@ -1,10 +1,10 @@
 """Reads and writes of arrays that do not overlap, so that compiled loops become vector code.
 
-A compiler turns a loop into vector code only where it knows that what is stored is not read again by a later sample. For
-two arrays it compares their ends before the loop begins; for many arrays it gives up, and for a table, of which any
-place may be read, there is nothing to compare. :func:`pick` and :func:`put` say it: what a function picks is never what
-the same function puts, this time or another time that it is called. :func:`read` and :func:`write` promise nothing and
-may be used on one array. None of them checks limits.
+A compiler turns a loop into vector code only where it knows that what is stored is not read by a later sample. For two
+arrays it compares their ends before the loop begins; for many arrays it gives up, and for a table, of which any place
+may be read, there is nothing to compare. :func:`pick` and :func:`put` say it: what a function picks is never what the
+same function puts, this time or another time that it is called. :func:`read` and :func:`write` promise nothing and may
+be used on one array. None of them checks limits.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def pick(typing: Any, array: Any, index: Any) -> Any:
         value.set_metadata("noalias", _scopes(builder))
         return value
 
-    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    assert (array.layout, array.ndim) == ("C", 1), "rows are contiguous"
     return array.dtype(array, index), generate
 
 
@@ -51,7 +51,7 @@ def put(typing: Any, array: Any, index: Any, value: Any) -> Any:
         stored.set_metadata("alias.scope", _scopes(builder))
         return context.get_dummy_value()
 
-    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    assert (array.layout, array.ndim) == ("C", 1), "rows are contiguous"
     return types.void(array, index, value), generate
 
 
@@ -62,7 +62,7 @@ def read(typing: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_place(context, builder, array, args[0], args[1], index))
 
-    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    assert (array.layout, array.ndim) == ("C", 1), "rows are contiguous"
     return array.dtype(array, index), generate
 
 
@@ -75,5 +75,5 @@ def write(typing: Any, array: Any, index: Any, value: Any) -> Any:
         builder.store(converted, _place(context, builder, array, args[0], args[1], index))
         return context.get_dummy_value()
 
-    assert array.layout == "C" and array.ndim == 1, "rows are contiguous"
+    assert (array.layout, array.ndim) == ("C", 1), "rows are contiguous"
     return types.void(array, index, value), generate

@@ -5,7 +5,8 @@ of their argument's type:
 
 * :math:`2^x = 2^{k} \, e^{f \ln 2}` with *k* the nearest integer and the exponential's series, to order 12 in float64
   and 7 in float32;
-* :math:`\sin 2 \pi p` of a phase in periods, brought to a quarter of a period, with the sine's series to order 21 or 13.
+* :math:`\sin 2 \pi p` of a phase in periods, brought to a quarter of a period, with the sine's series to order 21, in
+  float32 to 13.
 
 They stay exact where a loop is compiled with sums in any order (:data:`SUMS`).
 """
@@ -77,7 +78,7 @@ def exp2(x: Any) -> Any:
     return _exp2(x)
 
 
-def _exp2_like(x: float, like: Any) -> float:
+def _exp2_like(x: float, like: Any) -> Any:
     """As :func:`exp2_like`, for each type of its second argument."""
 
 

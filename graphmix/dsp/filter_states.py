@@ -1,9 +1,9 @@
 """The recursion of :mod:`graphmix.dsp.moving_filter` and of its gradients, of four nodes side by side.
 
-Each step of a recursion waits for the one before, longer than its additions and products take: so four of them share the
-time. What they need of a chunk of samples lies in one array of float64: for each node :data:`ROOM` numbers, in rows of
-:data:`_ROW`: the coefficients of the two states on themselves and on each other, what comes in, the states before each
-sample and after the last one, the gradients of the states after each sample.
+Each step of a recursion waits for the one before, longer than its additions and products take, so that four of them fit
+into the time of one. What they need of a chunk of samples lies in one array of float64: for each node :data:`ROOM`
+numbers in nine rows: the coefficients of both states on themselves and on each other, what comes into both, the states
+before each sample and after the last one, and the gradients of the states after each sample.
 """
 
 import numba
@@ -123,7 +123,7 @@ def _recur_back_four(w: np.ndarray, count: int, later: np.ndarray) -> None:
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def recur_back(w: np.ndarray, nodes: int, count: int, later: np.ndarray) -> None:
-    """Gradients of the states after each sample; ``later`` [nodes, 2] are those behind the last, and then before all."""
+    """Gradients of the states after each sample; ``later`` [nodes, 2] are those behind them, then before them."""
     if nodes == LANES:
         _recur_back_four(w, count, later)
         return

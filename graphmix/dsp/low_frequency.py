@@ -2,8 +2,8 @@ r"""Slow oscillations that move other things: a sum of sine, triangle, saw and s
 
 .. math:: y[n] = u[n] + A \min(1, n / T) \sum_k a_k \, w_k(\phi_0 + f n)
 
-Corners are as sharp as samples allow. Phases are float64, waveforms have the precision of the signal. One compiled loop,
-a row after the other; the backward pass keeps nothing and goes through the same steps again.
+Corners are as sharp as samples allow. Phases are float64, waveforms have the precision of the signal. Rows are computed
+one after the other, some hundred samples at a time; the backward pass keeps nothing and goes through the steps again.
 """
 
 import math
@@ -86,9 +86,7 @@ def _row(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _wave_sums(
-    given: np.ndarray, c: np.ndarray, time: float, place: np.ndarray
-) -> tuple[float, float, float, float]:
+def _wave_sums(given: np.ndarray, c: np.ndarray, time: float, place: np.ndarray) -> tuple[float, float, float, float]:
     """Sums of products of gradients with the four waves."""
     kind = given.dtype.type
     sines, triangles, saws, squares, whole = kind(0), kind(0), kind(0), kind(0), kind(0)

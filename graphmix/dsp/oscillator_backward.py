@@ -193,13 +193,12 @@ def _back_row(
     to_pitch: np.ndarray, to_modulation: np.ndarray, to_shape: np.ndarray, to_moved: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
     """Gradients; those of signals are not wanted where their arrays are empty."""
-    width, size = tables.shape[1], tables.shape[1] // limits.size
-    last, points = frames.size // width - 1, size - 3
+    size, last = tables.shape[1] // limits.size, frames.size // tables.shape[1] - 1
+    width, points, behind = tables.shape[1], size - 3, 0.0
     steps, phases, laters, bys = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
     levels, ats, firsts = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
     ts, us = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
     work = np.empty((7, CHUNK), c.dtype)
-    behind = 0.0
     for n in range((begins.size - 1) * CHUNK, -1, -CHUNK):
         count = min(CHUNK, grad.size - n)
         step, phase, later, level, by_phase = steps[:count], phases[:count], laters[:count], levels[:count], bys[:count]

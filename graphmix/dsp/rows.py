@@ -165,10 +165,11 @@ class _MixRows(torch.autograd.Function):
         to_signals: list[Tensor | None] = []
         to_weights: list[Tensor | None] = []
         for i, (x, weight, ends) in enumerate(zip(signals, weights, ctx.indices, strict=True)):
-            to_x = torch.empty_like(x) if wanted[i] else x.new_empty(0, 1)
+            to_x = torch.empty_like(x) if wanted[i] else None
+            rows = x.new_empty(0, 1).numpy() if to_x is None else _real_rows(to_x)
             sums = torch.empty(-(-given.shape[1] // _SHORT_BLOCK), len(weight), dtype=torch.float64)
-            _mix_rows_back(_real_rows(x), *ends, weight.numpy(), given, _real_rows(to_x), sums.numpy())
-            to_signals.append(to_x if wanted[i] else None)
+            _mix_rows_back(_real_rows(x), *ends, weight.numpy(), given, rows, sums.numpy())
+            to_signals.append(to_x)
             to_weights.append(sums.sum(0).to(weight.dtype) if wanted[count + i] else None)
         return None, None, *to_signals, *to_weights
 

@@ -4,8 +4,7 @@ Most nodes of a voice that only multiply by a number, and mixes of them, have on
 four sources and five targets is twenty amplifiers and five mixes. What leaves them is kept as a :class:`Sum`, the list
 of rows of other signals and their weights, and the reader computes its own signal from these in one pass over memory.
 
-Conventions: signals are those of voices, [rows, 1 or 2, 1 or samples]. Signals on another device than the CPU are summed
-at once.
+Conventions: signals are those of voices, [rows, 1 or 2, 1 or samples]. On other devices than the CPU sums do not wait.
 """
 
 from collections.abc import Sequence
@@ -96,8 +95,8 @@ def _mixed(terms: Sequence[Term], size: int) -> Tensor:
 def _plain(term: Term, size: int) -> Tensor:
     if term.is_whole(size):
         return term.signal
-    device = term.signal.device
-    return sum_rows(term.signal, *(torch.from_numpy(i).to(device) for i in (term.rows, term.targets)), size)
+    rows, targets = (torch.from_numpy(index).to(term.signal.device) for index in (term.rows, term.targets))
+    return sum_rows(term.signal, rows, targets, size)
 
 
 def _follow(term: Term, rows: Index, targets: Index) -> list[Term]:

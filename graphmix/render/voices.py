@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.processors.voice import Inlets, Voice
-from graphmix.render.schedule import Plan, Stage
+from graphmix.render.schedule import Plan
 from graphmix.render.silence import restrict
 from graphmix.render.sums import Sum, Term, read_rows
 
@@ -28,7 +28,7 @@ PART_BYTES = 5 * 2**19
 
 
 class Leaves(NamedTuple):
-    """What leaves a stage of voices: a signal for each outlet, [nodes, 1 or 2, 1 or samples], or what it is a sum of."""
+    """What leaves a stage of voices: for each outlet a signal, [nodes, 1 or 2, 1 or samples], or a sum of them."""
 
     outlets: Sequence[Tensor | Sum]
 
