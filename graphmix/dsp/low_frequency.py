@@ -2,8 +2,8 @@ r"""Slow oscillations that move other things: a sum of sine, triangle, saw and s
 
 .. math:: y[n] = u[n] + A \min(1, n / T) \sum_k a_k \, w_k(\phi_0 + f n)
 
-Corners are as sharp as samples allow. Computed in float64 in one compiled loop, a row after the other; the backward
-pass keeps nothing and goes through the same steps again.
+Corners are as sharp as samples allow. Phases are float64, waveforms have the precision of the signal. Rows are computed
+one after the other, some hundred samples at a time; the backward pass keeps nothing and goes through the steps again.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from graphmix.dsp.elementary import SUMS, sine
+from graphmix.dsp.elementary import SUMS, quarter_sine
 from graphmix.dsp.rows import summed
 
 SETTINGS = ("amplitude", "sine", "triangle", "saw", "square", "frequency", "phase", "fade")
@@ -30,56 +30,128 @@ def _wrap(phase: float) -> float:
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _find_place(c: np.ndarray, time: float, ahead: float, place: np.ndarray) -> None:
+    """Phases from 0 to 1, so many periods ahead."""
+    for i in range(place.size):
+        place[i] = _wrap(c[_FREQUENCY] * (time + i) + (c[_PHASE] + ahead))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _find_quarter(c: np.ndarray, time: float, ahead: float, quarter: np.ndarray) -> None:
+    """Phases within a quarter of a period of 0 that have the same sine."""
+    for i in range(quarter.size):
+        quarter[i] = 0.25 - abs(_wrap(c[_FREQUENCY] * (time + i) + (c[_PHASE] + ahead + 0.25)) - 0.5)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _add_waves(c: np.ndarray, time: float, place: np.ndarray, total: np.ndarray) -> None:
+    kind = total.dtype.type
+    sines, triangles, saws, squares = kind(c[_SINE]), kind(c[_TRIANGLE]), kind(c[_SAW]), kind(c[_SQUARE])
+    if sines != 0 or triangles != 0:
+        _find_quarter(c, time, 0.0, place)
+    if sines != 0:
+        for i in range(total.size):
+            total[i] += sines * quarter_sine(place[i])
+    if triangles != 0:
+        for i in range(total.size):
+            total[i] += kind(4) * triangles * place[i]
+    if saws != 0 or squares != 0:
+        _find_place(c, time, 0.0, place)
+    if saws != 0:
+        for i in range(total.size):
+            total[i] += saws * (kind(2) * place[i] - kind(1))
+    if squares != 0:
+        for i in range(total.size):
+            total[i] += squares if place[i] < kind(0.5) else -squares
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _row(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
-    totals = np.empty(_CHUNK)
+    totals, places = np.empty(_CHUNK, out.dtype), np.empty(_CHUNK, out.dtype)
+    amplitude, slope = out.dtype.type(c[_AMPLITUDE]), 1 / c[_FADE]
     for n in range(0, out.size, _CHUNK):
         count = min(_CHUNK, out.size - n)
-        total, first = totals[:count], begin + n
+        total, time = totals[:count], begin + n
         total[:] = 0
-        if c[_SINE] != 0:
+        _add_waves(c, time, places[:count], total)
+        if time < c[_FADE]:
             for i in range(count):
-                total[i] += c[_SINE] * sine(_wrap(c[_FREQUENCY] * (first + i) + c[_PHASE]))
-        if c[_TRIANGLE] != 0:
+                total[i] *= min(1.0, (time + i) * slope)
+        if dry.size == 1:
             for i in range(count):
-                place = _wrap(c[_FREQUENCY] * (first + i) + c[_PHASE])
-                total[i] += c[_TRIANGLE] * (1 - 4 * abs(_wrap(place + 0.25) - 0.5))
-        if c[_SAW] != 0:
+                out[n + i] = dry[0] + amplitude * total[i]
+        else:
             for i in range(count):
-                total[i] += c[_SAW] * (2 * _wrap(c[_FREQUENCY] * (first + i) + c[_PHASE]) - 1)
-        if c[_SQUARE] != 0:
-            for i in range(count):
-                place = _wrap(c[_FREQUENCY] * (first + i) + c[_PHASE])
-                total[i] += c[_SQUARE] if place < 0.5 else -c[_SQUARE]
-        for i in range(count):
-            faded = min(1.0, (first + i) / c[_FADE])
-            out[n + i] = dry[0 if dry.size == 1 else n + i] + c[_AMPLITUDE] * faded * total[i]
+                out[n + i] = dry[n + i] + amplitude * total[i]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _wave_sums(given: np.ndarray, c: np.ndarray, time: float, place: np.ndarray) -> tuple[float, float, float, float]:
+    """Sums of products of gradients with the four waves."""
+    kind = given.dtype.type
+    sines, triangles, saws, squares, whole = kind(0), kind(0), kind(0), kind(0), kind(0)
+    _find_quarter(c, time, 0.0, place)
+    for i in range(given.size):
+        sines += given[i] * quarter_sine(place[i])
+        triangles += given[i] * place[i]
+    _find_place(c, time, 0.0, place)
+    for i in range(given.size):
+        whole += given[i]
+        saws += given[i] * place[i]
+        squares += given[i] if place[i] < kind(0.5) else -given[i]
+    return float(sines), float(4 * triangles), float(2 * saws - whole), float(squares)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _slope_sums(
+    given: np.ndarray, c: np.ndarray, time: float, place: np.ndarray, slope: np.ndarray
+) -> tuple[float, float]:
+    """Sums of products of gradients with the slopes of all waves together, and these times the sample."""
+    kind = given.dtype.type
+    slope[:] = kind(2 * c[_SAW])
+    if c[_SINE] != 0:
+        steepest = kind(2 * math.pi * c[_SINE])
+        _find_quarter(c, time, 0.25, place)
+        for i in range(slope.size):
+            slope[i] += steepest * quarter_sine(place[i])
+    if c[_TRIANGLE] != 0:
+        rising, zero, half = kind(4 * c[_TRIANGLE]), kind(0), kind(0.5)
+        _find_place(c, time, 0.25, place)
+        for i in range(slope.size):
+            slope[i] += rising if place[i] < half else (-rising if place[i] > half else zero)
+    total, moment = kind(0), kind(0)
+    for i in range(slope.size):
+        total += given[i] * slope[i]
+        moment += given[i] * slope[i] * kind(i)
+    return float(total), float(moment) + float(total) * time
+
+
+@numba.njit(cache=True, error_model="numpy")
 def _row_back(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> None:
-    amplitude, sines, triangles, saws, squares = 0.0, 0.0, 0.0, 0.0, 0.0
-    frequency, phase, fade = 0.0, 0.0, 0.0
-    for n in range(grad.size):
-        time = begin + n
-        place = _wrap(c[_FREQUENCY] * time + c[_PHASE])
-        turned = _wrap(place + 0.25) - 0.5
-        wave, square = sine(place), 1.0 if place < 0.5 else -1.0
-        ramp, saw = 1 - 4 * abs(turned), 2 * place - 1
-        faded = min(1.0, time / c[_FADE])
-        total = c[_SINE] * wave + c[_TRIANGLE] * ramp + c[_SAW] * saw + c[_SQUARE] * square
-        amplitude += grad[n] * faded * total
-        given = grad[n] * faded * c[_AMPLITUDE]
-        sines += given * wave
-        triangles += given * ramp
-        saws += given * saw
-        squares += given * square
-        slope = 2 * math.pi * c[_SINE] * sine(place + 0.25) + 2 * c[_SAW]
-        slope += (-4 * c[_TRIANGLE] if turned > 0 else 4 * c[_TRIANGLE]) if turned != 0 else 0.0
-        phase += given * slope
-        frequency += given * slope * time
-        fade -= grad[n] * c[_AMPLITUDE] * total * time if time < c[_FADE] else 0.0
-    to[_AMPLITUDE], to[_SINE], to[_TRIANGLE], to[_SAW], to[_SQUARE] = amplitude, sines, triangles, saws, squares
-    to[_FREQUENCY], to[_PHASE], to[_FADE] = frequency, phase, fade / (c[_FADE] * c[_FADE])
+    places, slopes, givens = np.empty(_CHUNK, grad.dtype), np.empty(_CHUNK, grad.dtype), np.empty(_CHUNK, grad.dtype)
+    n = 0
+    while n < grad.size:
+        time, stop = begin + n, min(n + _CHUNK, grad.size)
+        fading = time < c[_FADE]
+        if fading:
+            stop = min(stop, n + int(np.ceil(c[_FADE] - time)))
+        place, slope, given = places[: stop - n], slopes[: stop - n], givens[: stop - n]
+        given[:] = grad[n:stop]
+        if fading:
+            for i in range(given.size):
+                given[i] *= (time + i) * (1 / c[_FADE])
+        sines, triangles, saws, squares = _wave_sums(given, c, time, place)
+        total = c[_SINE] * sines + c[_TRIANGLE] * triangles + c[_SAW] * saws + c[_SQUARE] * squares
+        turned, moment = _slope_sums(given, c, time, place, slope)
+        to[_AMPLITUDE] += total
+        to[_SINE] += c[_AMPLITUDE] * sines
+        to[_TRIANGLE] += c[_AMPLITUDE] * triangles
+        to[_SAW] += c[_AMPLITUDE] * saws
+        to[_SQUARE] += c[_AMPLITUDE] * squares
+        to[_PHASE] += c[_AMPLITUDE] * turned
+        to[_FREQUENCY] += c[_AMPLITUDE] * moment
+        to[_FADE] -= c[_AMPLITUDE] * total / c[_FADE] if fading else 0.0
+        n = stop
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

@@ -4,13 +4,17 @@ r"""The state-variable filter together with what moves its cutoff: one compiled 
     y = c_x x + c_b v_1 + c_l v_2
 
 with the band-pass :math:`v_1` and the low-pass :math:`v_2` of :mod:`graphmix.dsp.state_variable`, which is its plain
-version. In matrix form, with :math:`a_1 = 1 / (1 + g (g + k))`, a step of the recursion is
+version. With sine and cosine of :math:`\pi f` in place of the tangent, a step of the recursion is
 
-.. math:: s_1' = (2 a_1 - 1) s_1 + 2 a_1 g (x - s_2), \quad s_2' = s_2 + 2 a_1 g s_1 + 2 a_1 g^2 (x - s_2)
+.. math:: s_1' = s_1 + b \, (x - s_2 - k s_1) - d \, s_1, \quad s_2' = s_2 + b \, s_1 + d \, (x - s_2) \\
+    b = \frac{2 \sin \pi f \cos \pi f}{1 + k \sin \pi f \cos \pi f}, \quad
+    d = \frac{2 \sin^2 \pi f}{1 + k \sin \pi f \cos \pi f}
 
-whose coefficients are computed beforehand, some hundred samples at a time, and
+whose coefficients are computed beforehand, some hundred samples at a time, in the precision of the signal, and
 :math:`v_i = (s_i + s_i') / 2`. Nothing between inputs and output goes through memory. For the backward pass the states
-at the beginning of each part are kept, from which it goes through the same steps again.
+at the beginning of each part are kept, from which it goes through the same steps again: its recursion gives the
+gradients of all states, and the rest of it is sums and products of samples, which are computed in vectors. Loops store
+into one array each: of more the compiler would not know that they do not overlap.
 
 Conventions: signals are [nodes, channels, samples] or, for what moves, [nodes, samples] or [nodes, 1]; settings are
 float64 [nodes, :data:`SETTINGS`].
@@ -25,7 +29,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from graphmix.dsp.elementary import SUMS, exp2, sine
+from graphmix.dsp.elementary import SUMS, exp2, quarter_sine
+from graphmix.dsp.filter_states import (
+    CHUNK,
+    LANES,
+    ROOM,
+    fill,
+    fill_back,
+    gradients_of,
+    recur,
+    recur_back,
+    set_states,
+    states_of,
+)
 from graphmix.dsp.rows import only_wanted, room_for
 
 SETTINGS = ("cutoff", "tracking", "octaves", "damping", "direct", "band", "low")
@@ -34,179 +50,280 @@ _CUTOFF, _TRACKING, _OCTAVES, _DAMPING, _DIRECT, _BAND, _LOW = range(len(SETTING
 LOWEST, HIGHEST = 1e-5, 0.49
 """Limits of the cutoff, as shares of the sample rate."""
 _MOST_OCTAVES = 20.0
-_CHUNK = 512
 _LN_2 = math.log(2)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _find_gains(
-    pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int, share: np.ndarray, gain: np.ndarray
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _find_shares(
+    pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int, share: np.ndarray
 ) -> None:
-    """Cutoffs before they are limited, and tan(pi f)."""
-    still = pitch.size == 1 and modulation.size == 1
-    for i in range(1 if still else gain.size):
-        octaves = c[_TRACKING] * (pitch[0 if pitch.size == 1 else n + i] - center) / 12
-        octaves += c[_OCTAVES] * modulation[0 if modulation.size == 1 else n + i]
-        share[i] = c[_CUTOFF] * exp2(min(max(octaves, -_MOST_OCTAVES), _MOST_OCTAVES))
-    for i in range(1 if still else gain.size):
-        half = min(max(share[i], LOWEST), HIGHEST) / 2
-        gain[i] = sine(half) / sine(half + 0.25)
-    if still:
-        share[:], gain[:] = share[0], gain[0]
+    """Cutoffs before they are limited."""
+    kind = share.dtype.type
+    by_pitch, by_modulation = kind(c[_TRACKING] / 12), kind(c[_OCTAVES])
+    still, count = -c[_TRACKING] * center / 12, share.size
+    if pitch.size == 1:
+        still += c[_TRACKING] / 12 * pitch[0]
+    if modulation.size == 1:
+        still += c[_OCTAVES] * modulation[0]
+    share[:] = kind(still)
+    if pitch.size > 1:
+        for i in range(count):
+            share[i] += by_pitch * pitch[n + i]
+    if modulation.size > 1:
+        for i in range(count):
+            share[i] += by_modulation * modulation[n + i]
+    elif pitch.size == 1:
+        count = 1
+    cutoff, most = kind(c[_CUTOFF]), kind(_MOST_OCTAVES)
+    for i in range(count):
+        octaves = share[i] if share[i] < most else most
+        octaves = octaves if octaves > -most else -most
+        share[i] = cutoff * exp2(octaves)
+    if count < share.size:
+        share[:] = share[0]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _recur(x: np.ndarray, gain: np.ndarray, damping: float, steps: np.ndarray, s1: np.ndarray, s2: np.ndarray) -> None:
-    """States before each sample and after the last one, from those before the first; ``steps`` is room for work."""
-    a, b, c = steps[0], steps[1], steps[2]
-    for i in range(x.size):
-        twice = 2.0 / (1.0 + gain[i] * (gain[i] + damping))
-        a[i], b[i], c[i] = twice - 1.0, twice * gain[i], twice * gain[i] * gain[i]
-    one, two = s1[0], s2[0]
-    for i in range(x.size):
-        into, straight = x[i] - two, two + b[i] * one
-        one, two = a[i] * one + b[i] * into, straight + c[i] * into
-        s1[i + 1], s2[i + 1] = one, two
+def _find_steps(share: np.ndarray, damping: float, b: np.ndarray, d: np.ndarray) -> None:
+    """Coefficients of the recursion."""
+    kind = share.dtype.type
+    lowest, highest, half, quarter = kind(LOWEST), kind(HIGHEST), kind(0.5), kind(0.25)
+    k, one, two = kind(damping), kind(1), kind(2)
+    count = 1 if share[0] == share[share.size - 1] and _is_constant(share) else share.size
+    for i in range(count):
+        f = share[i] if share[i] > lowest else lowest
+        f = half * (f if f < highest else highest)
+        s, c = quarter_sine(f), quarter_sine(quarter - f)
+        b[i] = two * s * c / (one + k * s * c)
+    for i in range(count):
+        f = share[i] if share[i] > lowest else lowest
+        f = half * (f if f < highest else highest)
+        s = quarter_sine(f)
+        d[i] = two * s * s * (one - half * k * b[i])
+    if count < share.size:
+        b[:], d[:] = b[0], d[0]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _node(
+def _is_constant(x: np.ndarray) -> bool:
+    changes = 0
+    for i in range(x.size):
+        changes += x[i] != x[0]
+    return changes == 0
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _prepare(
+    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
+    coefficients: np.ndarray, work: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Cutoffs and coefficients of some samples, and what :func:`recur` needs of them."""
+    share, b, d = coefficients[0, : x.size], coefficients[1, : x.size], coefficients[2, : x.size]
+    _find_shares(pitch, modulation, c, center, n, share)
+    _find_steps(share, c[_DAMPING], b, d)
+    fill(x, b, d, c[_DAMPING], work)
+    return share, b, d
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, out: np.ndarray) -> None:
+    direct, band, low = c[_DIRECT], 0.5 * c[_BAND], 0.5 * c[_LOW]
+    for i in range(x.size):
+        out[i] = direct * x[i] + band * (s1[i] + s1[i + 1]) + low * (s2[i] + s2[i + 1])
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _play(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
     kept: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """``kept`` [channels, parts, 2] are the states at the beginning of each part, or empty."""
-    shares, gains, ones, twos = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK + 1), np.empty(_CHUNK + 1)
-    steps = np.empty((3, _CHUNK))
-    for n in range(0, x.shape[1], _CHUNK):
-        count = min(_CHUNK, x.shape[1] - n)
-        gain = gains[:count]
-        _find_gains(pitch, modulation, c, center, n, shares[:count], gain)
-        for channel in range(x.shape[0]):
-            signal, result = x[channel, n : n + count], out[channel, n : n + count]
-            if kept.size > 0:
-                kept[channel, n // _CHUNK] = state[channel]
-            ones[0], twos[0] = state[channel, 0], state[channel, 1]
-            _recur(signal, gain, c[_DAMPING], steps, ones, twos)
-            state[channel, 0], state[channel, 1] = ones[count], twos[count]
-            for i in range(count):
-                band, low = 0.5 * (ones[i] + ones[i + 1]), 0.5 * (twos[i] + twos[i + 1])
-                result[i] = c[_DIRECT] * signal[i] + c[_BAND] * band + c[_LOW] * low
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _recur_back(
-    x: np.ndarray, grad: np.ndarray, c: np.ndarray, gain: np.ndarray, s1: np.ndarray, s2: np.ndarray,
-    later: np.ndarray, by_gain: np.ndarray, to_x: np.ndarray, to: np.ndarray,
-) -> None:  # fmt: skip
-    """Add the gradients of one channel's samples; ``later`` are those of the states, after the samples and then before.
-
-    Those of the signal are not wanted where their array is empty.
-    """
-    one, two = later[0], later[1]
-    damping, band, low, to_damping = c[_DAMPING], c[_BAND], c[_LOW], 0.0
-    to_band, to_low, to_direct = 0.0, 0.0, 0.0
-    for i in range(x.size - 1, -1, -1):
-        g, given = gain[i], float(grad[i])
-        scale = 1.0 / (1.0 + g * (g + damping))
-        v1, v2 = 0.5 * (s1[i] + s1[i + 1]), 0.5 * (s2[i] + s2[i + 1])
-        by_v2 = low * given + 2.0 * two
-        inner = (band * given + 2.0 * one + g * by_v2) * scale
-        by_gain[i] += v1 * by_v2 + inner * (x[i] - s2[i] - v1 * (2.0 * g + damping))
-        to_damping -= inner * v1 * g
-        to_band += given * v1
-        to_low += given * v2
-        to_direct += given * x[i]
-        if to_x.size > 0:
-            to_x[i] = c[_DIRECT] * given + g * inner
-        one, two = inner - one, by_v2 - g * inner - two
-    later[0], later[1] = one, two
-    to[_DAMPING] += to_damping
-    to[_BAND] += to_band
-    to[_LOW] += to_low
-    to[_DIRECT] += to_direct
+    """A few nodes; ``kept`` [nodes, channels, parts, 2] are the states at the beginning of each part, or empty."""
+    nodes, channels, samples = x.shape
+    coefficients, work = np.empty((3, CHUNK), x.dtype), np.empty(LANES * ROOM)
+    for channel in range(channels):
+        for n in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - n)
+            for k in range(nodes):
+                own = work[k * ROOM : (k + 1) * ROOM]
+                _prepare(x[k, channel, n : n + count], pitch[k], modulation[k], c[k], center, n, coefficients, own)
+                if kept.size > 0:
+                    kept[k, channel, n // CHUNK] = state[k, channel]
+                set_states(own, state[k, channel])
+            recur(work, nodes, count)
+            for k in range(nodes):
+                s1, s2 = states_of(work[k * ROOM : (k + 1) * ROOM], count)
+                state[k, channel, 0], state[k, channel, 1] = s1[count], s2[count]
+                _add_outputs(x[k, channel, n : n + count], c[k], s1, s2, out[k, channel, n : n + count])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _gains_back(
-    by_gain: np.ndarray, share: np.ndarray, gain: np.ndarray, pitch: np.ndarray, modulation: np.ndarray,
-    c: np.ndarray, center: float, n: int, to: np.ndarray,
+def _steps_back(
+    x: np.ndarray, b: np.ndarray, d: np.ndarray, damping: float, s1: np.ndarray, s2: np.ndarray, by_one: np.ndarray,
+    by_two: np.ndarray, by_angle: np.ndarray,
+) -> float:  # fmt: skip
+    """Add the gradients of pi f through the coefficients of the recursion; what that of the damping is."""
+    total = 0.0
+    for i in range(x.size):
+        own, slow = float(b[i]), float(d[i])
+        r = 1.0 - 0.5 * damping * own
+        by_b = by_one[i] * (x[i] - s2[i] - damping * s1[i]) + by_two[i] * s1[i]
+        by_d = by_two[i] * (x[i] - s2[i]) - by_one[i] * s1[i]
+        by_angle[i] += 2.0 * by_b * (r - slow) * r + by_d * (2.0 * own - damping * slow * (r - slow))
+    for i in range(x.size):
+        own, slow = float(b[i]), float(d[i])
+        by_b = by_one[i] * (x[i] - s2[i] - damping * s1[i]) + by_two[i] * s1[i]
+        by_d = by_two[i] * (x[i] - s2[i]) - by_one[i] * s1[i]
+        total += own * (by_one[i] * s1[i] + 0.5 * (by_b * own + by_d * slow))
+    return -total
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _outputs_back(x: np.ndarray, grad: np.ndarray, s1: np.ndarray, s2: np.ndarray, to: np.ndarray) -> None:
+    """Add the gradients of the three amounts."""
+    direct, band, low = 0.0, 0.0, 0.0
+    for i in range(x.size):
+        given = float(grad[i])
+        direct += given * x[i]
+        band += given * (s1[i] + s1[i + 1])
+        low += given * (s2[i] + s2[i + 1])
+    to[_DIRECT] += direct
+    to[_BAND] += 0.5 * band
+    to[_LOW] += 0.5 * low
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _shares_back(
+    by_angle: np.ndarray, share: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
+    n: int, to: np.ndarray,
 ) -> None:  # fmt: skip
-    """From gradients of tan(pi f) to those of the octaves, in place, and of the settings."""
+    """From gradients of pi f to those of the octaves, in place, and of the settings."""
     total, tracking, octaves = 0.0, 0.0, 0.0
-    for i in range(gain.size):
+    for i in range(share.size):
         inside = share[i] >= LOWEST and share[i] <= HIGHEST
-        by_gain[i] = by_gain[i] * math.pi * (1.0 + gain[i] * gain[i]) * share[i] if inside else 0.0
-        total += by_gain[i]
-        by_gain[i] *= _LN_2
-        tracking += by_gain[i] * (pitch[0 if pitch.size == 1 else n + i] - center)
-        octaves += by_gain[i] * modulation[0 if modulation.size == 1 else n + i]
-    to[_CUTOFF] += total / c[_CUTOFF]
-    to[_TRACKING] += tracking / 12
+        by_angle[i] *= math.pi * _LN_2 * share[i] if inside else 0.0
+    for i in range(share.size):
+        total += by_angle[i]
+    if pitch.size > 1:
+        for i in range(share.size):
+            tracking += by_angle[i] * pitch[n + i]
+    else:
+        tracking = total * pitch[0]
+    if modulation.size > 1:
+        for i in range(share.size):
+            octaves += by_angle[i] * modulation[n + i]
+    else:
+        octaves = total * modulation[0]
+    to[_CUTOFF] += total / (_LN_2 * c[_CUTOFF])
+    to[_TRACKING] += (tracking - total * center) / 12
     to[_OCTAVES] += octaves
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _node_back(
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _add_scaled(by: np.ndarray, scale: float, n: int, to: np.ndarray) -> None:
+    """Add gradients of some samples to those of a signal that may be one number for all, or not wanted (empty)."""
+    if to.size == 1:
+        total = 0.0
+        for i in range(by.size):
+            total += by[i]
+        to[0] += scale * total
+    elif to.size > 1:
+        for i in range(by.size):
+            to[n + i] += scale * by[i]
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _chunk_back(
+    x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
+    coefficients: np.ndarray, work: np.ndarray, by_angle: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray,
+    to_modulation: np.ndarray, to: np.ndarray,
+) -> None:  # fmt: skip
+    """What the gradients of the states, which are in ``work``, mean for all else."""
+    share, b, d = coefficients[0, : x.size], coefficients[1, : x.size], coefficients[2, : x.size]
+    s1, s2 = states_of(work, x.size)
+    by_one, by_two = gradients_of(work, x.size)
+    to[_DAMPING] += _steps_back(x, b, d, c[_DAMPING], s1, s2, by_one, by_two, by_angle)
+    _outputs_back(x, grad, s1, s2, to)
+    if to_x.size > 0:
+        for i in range(x.size):
+            to_x[i] = c[_DIRECT] * grad[i] + by_one[i] * b[i] + by_two[i] * d[i]
+    _shares_back(by_angle, share, pitch, modulation, c, center, n, to)
+    _add_scaled(by_angle, c[_TRACKING] / 12, n, to_pitch)
+    _add_scaled(by_angle, c[_OCTAVES], n, to_modulation)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _play_back(
     x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
     kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
-    """Gradients; those of signals are not wanted where their arrays are empty."""
-    shares, gains, ones, twos = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK + 1), np.empty(_CHUNK + 1)
-    steps, by_gains = np.empty((3, _CHUNK)), np.empty(_CHUNK)
-    later = np.zeros((x.shape[0], 2))
-    for part in range(kept.shape[1] - 1, -1, -1):
-        n = part * _CHUNK
-        count = min(_CHUNK, x.shape[1] - n)
-        gain, share, by_gain = gains[:count], shares[:count], by_gains[:count]
-        _find_gains(pitch, modulation, c, center, n, share, gain)
-        by_gain[:] = 0
-        for channel in range(x.shape[0]):
-            signal = x[channel, n : n + count]
-            ones[0], twos[0] = kept[channel, part, 0], kept[channel, part, 1]
-            _recur(signal, gain, c[_DAMPING], steps, ones, twos)
-            to_signal = to_x[channel, n : n + count] if to_x.size > 0 else to_x[channel, :0]
-            _recur_back(
-                signal, grad[channel, n : n + count], c, gain, ones, twos, later[channel], by_gain, to_signal, to
-            )
-        _gains_back(by_gain, share, gain, pitch, modulation, c, center, n, to)
-        if to_pitch.size > 0:
-            for i in range(count):
-                to_pitch[0 if pitch.size == 1 else n + i] += by_gain[i] * c[_TRACKING] / 12
-        if to_modulation.size > 0:
-            for i in range(count):
-                to_modulation[0 if modulation.size == 1 else n + i] += by_gain[i] * c[_OCTAVES]
+    """Gradients of a few nodes; those of signals are not wanted where their arrays are empty."""
+    nodes, channels, samples = x.shape
+    coefficients, work = np.empty((LANES, 3, CHUNK), x.dtype), np.empty(LANES * ROOM)
+    by_angles, later = np.empty(CHUNK), np.zeros((LANES, 2))
+    for channel in range(channels):
+        later[:] = 0
+        for part in range(kept.shape[2] - 1, -1, -1):
+            n = part * CHUNK
+            count = min(CHUNK, samples - n)
+            for k in range(nodes):
+                own = work[k * ROOM : (k + 1) * ROOM]
+                signal = x[k, channel, n : n + count]
+                _prepare(signal, pitch[k], modulation[k], c[k], center, n, coefficients[k], own)
+                set_states(own, kept[k, channel, part])
+            recur(work, nodes, count)
+            for k in range(nodes):
+                given = grad[k, channel, n : n + count]
+                fill_back(given, c[k, _BAND], c[k, _LOW], work[k * ROOM : (k + 1) * ROOM])
+            recur_back(work, nodes, count, later)
+            for k in range(nodes):
+                by_angle, result = by_angles[:count], to_x[k, channel, : min(count, to_x.shape[2])]
+                if result.size > 0:
+                    result = to_x[k, channel, n : n + count]
+                by_angle[:] = 0
+                _chunk_back(
+                    x[k, channel, n : n + count], grad[k, channel, n : n + count], pitch[k], modulation[k], c[k],
+                    center, n, coefficients[k], work[k * ROOM : (k + 1) * ROOM], by_angle, result, to_pitch[k],
+                    to_modulation[k], to[k],
+                )  # fmt: skip
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _forward(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
-    kept: np.ndarray, out: np.ndarray,
+    kept: np.ndarray, out: np.ndarray, each: int,
 ) -> None:  # fmt: skip
-    for node in numba.prange(x.shape[0]):
-        _node(x[node], pitch[node], modulation[node], c[node], center, state[node], kept[node], out[node])
+    for job in numba.prange(-(-x.shape[0] // each)):
+        own = slice(job * each, (job + 1) * each)
+        _play(x[own], pitch[own], modulation[own], c[own], center, state[own], kept[own], out[own])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _backward(
     x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
-    kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
+    kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray, each: int,
 ) -> None:  # fmt: skip
-    for node in numba.prange(x.shape[0]):
-        _node_back(
-            x[node], grad[node], pitch[node], modulation[node], c[node], center, kept[node], to_x[node],
-            to_pitch[node], to_modulation[node], to[node],
+    for job in numba.prange(-(-x.shape[0] // each)):
+        own = slice(job * each, (job + 1) * each)
+        _play_back(
+            x[own], grad[own], pitch[own], modulation[own], c[own], center, kept[own], to_x[own], to_pitch[own],
+            to_modulation[own], to[own],
         )  # fmt: skip
+
+
+def _nodes_together(nodes: int) -> int:
+    """How many nodes one thread computes side by side."""
+    return max(1, min(LANES, -(-nodes // numba.get_num_threads())))
 
 
 class _MovingFilter(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, center: float, state: Tensor, *inputs: Tensor) -> Tensor:
         x, pitch, modulation, settings = own = tuple(t.detach().contiguous() for t in inputs)
-        parts = -(-x.size(2) // _CHUNK) if any(ctx.needs_input_grad) else 0
+        parts = -(-x.size(2) // CHUNK) if any(ctx.needs_input_grad) else 0
         kept = torch.empty(*x.shape[:2], parts, 2, dtype=torch.float64)
         out = torch.empty_like(x)
         arrays = (x, pitch, modulation, settings), (state, kept, out)
-        _forward(*(t.numpy() for t in arrays[0]), center, *(t.numpy() for t in arrays[1]))
+        _forward(*(t.numpy() for t in arrays[0]), center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
         ctx.save_for_backward(*own, kept)
         ctx.center = center
         return out
@@ -219,7 +336,7 @@ class _MovingFilter(torch.autograd.Function):
         results = room_for((x, pitch, modulation), wanted)
         to = torch.zeros_like(settings)
         arrays = (x, grad.contiguous(), pitch, modulation, settings), (kept, *results, to)
-        _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]))
+        _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
         return None, None, *only_wanted(results, wanted), to
 
 

@@ -4,7 +4,7 @@ r"""A whole oscillator in one compiled loop: pitch, phase, waveforms and their s
 
 with the tables of :mod:`graphmix.dsp.wavetable`. Rows are voices and are computed one after the other, some hundred
 samples at a time, so that nothing between the inputs and the output goes through memory. Nothing is kept for the
-backward pass but the inputs: it goes through the same steps again.
+backward pass but the inputs and the phases at which these parts begin: it goes through the same steps again.
 
 Conventions: signals are [rows, samples], or [rows, 1] where they do not change. Settings are [rows, :data:`SETTINGS`].
 The frequency in periods a sample is :math:`f = \min(r \, 2^{p / 12}, 1/2)` for the pitch *p* in semitones that the
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.oscillator_backward import back
-from graphmix.dsp.oscillator_forward import SETTINGS, play
+from graphmix.dsp.oscillator_forward import CHUNK, SETTINGS, play
 from graphmix.dsp.rows import only_wanted, room_for, summed
 from graphmix.dsp.wavetable import Wavetable
 
@@ -35,21 +35,22 @@ class _Oscillator(torch.autograd.Function):
     ) -> Tensor:
         settings, dry, *moving = (t.detach().contiguous() for t in (settings, *signals))
         out = torch.empty(len(settings), samples, dtype=settings.dtype)
-        ctx.begun, ctx.bank, ctx.rate, ctx.dry = state.clone(), bank, rate, dry.size(1)
-        ctx.save_for_backward(settings, *moving)
+        begins, resumed = torch.empty(len(settings), -(-samples // CHUNK), dtype=torch.float64), state[:, 1] > 0
+        ctx.bank, ctx.rate, ctx.dry = bank, rate, dry.size(1)
+        ctx.save_for_backward(settings, *moving, begins, resumed)
         arrays = [t.numpy() for t in (dry, *moving, settings)]
-        play(*arrays, *bank, rate, state.numpy(), out.numpy())
+        play(*arrays, *bank, rate, state.numpy(), begins.numpy(), out.numpy())
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        settings, *moving = ctx.saved_tensors
+        settings, *moving, begins, resumed = ctx.saved_tensors
         wanted = ctx.needs_input_grad[6:]
         results = room_for(moving, wanted)
         to_settings = torch.zeros(settings.shape, dtype=torch.float64)
         arrays = [t.numpy() for t in (grad.contiguous(), *moving, settings)]
-        back(*arrays, *ctx.bank, ctx.rate, ctx.begun.numpy(), *(t.numpy() for t in (*results, to_settings)))
+        back(*arrays, *ctx.bank, ctx.rate, *(t.numpy() for t in (begins, resumed, *results, to_settings)))
         to_dry = summed(grad, ctx.dry) if ctx.needs_input_grad[5] else None
         return None, None, None, None, to_settings.to(settings.dtype), to_dry, *only_wanted(results, wanted)
 

@@ -12,9 +12,17 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from graphmix.dsp.elementary import SUMS
 
 _BLOCK = 8192
+_SHORT_BLOCK = 2048
+"""Samples of which all rows of a few notes stay in the processor's cache."""
+Entries = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows that are read, and rows to which they are added."""
 
 
 @numba.njit(parallel=True, cache=True)
@@ -80,6 +88,107 @@ def sum_rows(x: Tensor, sources: Tensor, targets: Tensor, size: int) -> Tensor:
     if x.device.type == "cpu":
         return _SumRows.apply(x, sources, targets, size)
     return x.new_zeros(size, *x.shape[1:]).index_add_(0, targets, x.index_select(0, sources))
+
+
+@numba.njit(parallel=True, cache=True, fastmath={"contract"})
+def _mix_rows(
+    x: np.ndarray, sources: np.ndarray, weights: np.ndarray, first: np.ndarray, begun: bool, y: np.ndarray
+) -> None:
+    """Weighted rows of one signal; ``begun``: they are added to what ``y`` holds."""
+    rows, width = y.shape
+    blocks = -(-width // _SHORT_BLOCK)
+    for job in numba.prange(rows * blocks):
+        row, block = job // blocks, job % blocks
+        span = slice(block * _SHORT_BLOCK, min(width, (block + 1) * _SHORT_BLOCK))
+        out, start = y[row, span], first[row]
+        if not begun:
+            if start < first[row + 1]:
+                brought, weight = x[sources[start], span], weights[start]
+                for k in range(out.size):
+                    out[k] = weight * brought[k]
+            else:
+                out[:] = 0
+            start += 1
+        for edge in range(start, first[row + 1]):
+            brought, weight = x[sources[edge], span], weights[edge]
+            for k in range(out.size):
+                out[k] += weight * brought[k]
+
+
+@numba.njit(cache=True, fastmath=SUMS)
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    total = a.dtype.type(0)
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return float(total)
+
+
+@numba.njit(parallel=True, cache=True, fastmath={"contract"})
+def _mix_rows_back(
+    x: np.ndarray, sources: np.ndarray, targets: np.ndarray, weights: np.ndarray, grad: np.ndarray, to_x: np.ndarray,
+    to_weights: np.ndarray,
+) -> None:  # fmt: skip
+    """``to_weights`` [blocks, entries]; ``to_x`` is empty where it is not wanted."""
+    width = grad.shape[1]
+    for block in numba.prange(to_weights.shape[0]):
+        span = slice(block * _SHORT_BLOCK, min(width, (block + 1) * _SHORT_BLOCK))
+        for row in range(to_x.shape[0]):
+            to_x[row, span] = 0
+        for edge in range(sources.size):
+            given, weight = grad[targets[edge], span], weights[edge]
+            to_weights[block, edge] = _dot(given, x[sources[edge], span])
+            if to_x.shape[0] > 0:
+                result = to_x[sources[edge], span]
+                for k in range(given.size):
+                    result[k] += weight * given[k]
+
+
+class _MixRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, indices: Sequence[Entries], size: int, *tensors: Tensor) -> Tensor:
+        signals, weights = (
+            [t.detach().contiguous() for t in own] for own in (tensors[: len(indices)], tensors[len(indices) :])
+        )
+        y = signals[0].new_empty(size, *signals[0].shape[1:])
+        for i, (x, weight, (sources, targets)) in enumerate(zip(signals, weights, indices, strict=True)):
+            first = np.searchsorted(targets, np.arange(size + 1))
+            _mix_rows(_real_rows(x), sources, weight.numpy(), first, i > 0, _real_rows(y))
+        ctx.save_for_backward(*signals, *weights)
+        ctx.indices = indices
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        count, given = len(ctx.indices), _real_rows(grad)
+        signals, weights, wanted = ctx.saved_tensors[:count], ctx.saved_tensors[count:], ctx.needs_input_grad[2:]
+        to_signals: list[Tensor | None] = []
+        to_weights: list[Tensor | None] = []
+        for i, (x, weight, ends) in enumerate(zip(signals, weights, ctx.indices, strict=True)):
+            to_x = torch.empty_like(x) if wanted[i] else None
+            rows = x.new_empty(0, 1).numpy() if to_x is None else _real_rows(to_x)
+            sums = torch.empty(-(-given.shape[1] // _SHORT_BLOCK), len(weight), dtype=torch.float64)
+            _mix_rows_back(_real_rows(x), *ends, weight.numpy(), given, rows, sums.numpy())
+            to_signals.append(to_x)
+            to_weights.append(sums.sum(0).to(weight.dtype) if wanted[count + i] else None)
+        return None, None, *to_signals, *to_weights
+
+
+def mix_rows(signals: Sequence[Tensor], weights: Sequence[Tensor], indices: Sequence[Entries], size: int) -> Tensor:
+    """Add weighted rows of several signals to the rows of a new tensor.
+
+    Args:
+        signals: on the CPU, real, of one shape but for the first axis, [rows, ...] each.
+        weights: for each signal those of its entries, [entries].
+        indices: for each signal which row each entry reads and to which row it is added, these in rising order.
+        size: rows of the result; those without an entry are zero.
+
+    Shape:
+        [size, ...], with gradients of signals and weights.
+    """
+    out = _MixRows.apply(indices, size, *signals, *weights)
+    assert isinstance(out, Tensor)
+    return out
 
 
 def summed(grad: Tensor, samples: int) -> Tensor:

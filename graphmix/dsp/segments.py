@@ -30,6 +30,8 @@ from graphmix.dsp.rows import summed
 _STRAIGHT = 1e-4
 """Curvature below which a segment counts as straight."""
 _PER_OCTAVE = 1 / np.log(2)
+_BLOCK = 64
+"""Samples of an exponential that are multiples of those of the block before."""
 STATE = 5
 """Numbers that an envelope remembers: 0 before the first note, 1 while the gate is open, 2 after it; samples since it
 opened and since it closed; the height; the level at which it closed."""
@@ -54,15 +56,27 @@ def _at(levels: np.ndarray, times: np.ndarray, curve: float, t: float) -> float:
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _falls(scale: float, count: int) -> np.ndarray:
+    """How far an exponential with so many octaves a sample has fallen after 0, 1, … samples of a block."""
+    falls = np.empty(count if count < _BLOCK else _BLOCK)
+    for i in range(falls.size):
+        falls[i] = exp2(-scale * i)
+    return falls
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _ramp(t: float, time: float, a: float, b: float, curve: float, out: np.ndarray) -> None:
     """A segment from level a to b, from t on."""
     if curve < _STRAIGHT:
         for i in range(out.size):
             out[i] = a + (b - a) * ((t + i) / time)
         return
-    scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
-    for i in range(out.size):
-        out[i] = a + (b - a) * ((1.0 - exp2(-scale * (t + i))) * norm)
+    scale, change = curve / time * _PER_OCTAVE, (b - a) * _norm(curve)
+    falls = _falls(scale, out.size)
+    for n in range(0, out.size, _BLOCK):
+        begin, part = change * exp2(-scale * (t + n)), out[n : n + _BLOCK]
+        for i in range(part.size):
+            part[i] = (a + change) - begin * falls[i]
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
@@ -72,15 +86,30 @@ def _samples_until(end: float, most: int) -> int:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, out: np.ndarray) -> None:
-    """An open envelope, from t on."""
+def _end_of(gate: np.ndarray, n: int, is_open: bool) -> int:
+    """The first sample from n on at which a gate is no longer open, or no longer closed."""
+    while n + _BLOCK <= gate.size:
+        changes, part = False, gate[n : n + _BLOCK]
+        for i in range(_BLOCK):
+            changes |= (part[i] > 0) != is_open
+        if changes:
+            break
+        n += _BLOCK
+    while n < gate.size and (gate[n] > 0) == is_open:
+        n += 1
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, gain: float, out: np.ndarray) -> None:
+    """An open envelope times a gain, from t on."""
     last, n, begin = times.size - 1, 0, float(t)
     for i in range(last):
         stop = max(n, _samples_until(times[i] - begin + n, out.size))
-        _ramp(begin, times[i], levels[i], levels[i + 1], curve, out[n:stop])
+        _ramp(begin, times[i], gain * levels[i], gain * levels[i + 1], curve, out[n:stop])
         begin += stop - n - times[i]
         n = stop
-    out[n:] = levels[last]
+    out[n:] = gain * levels[last]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -94,26 +123,28 @@ def _row(
     while n < out.size:
         is_open, stop = gate[0 if gate.size == 1 else n] > 0, out.size
         if gate.size > 1:
-            stop = n + 1
-            while stop < out.size and (gate[stop] > 0) == is_open:
-                stop += 1
+            stop = _end_of(gate, n, is_open)
         if is_open:
             if status != 1:
                 opened, status = n, 1
                 height = float(gate[0 if gate.size == 1 else n]) * velocity + (1.0 - velocity)
-            _open(n - opened, levels, times, curve, out[n:stop])
+            _open(n - opened, levels, times, curve, height * scale, out[n:stop])
         elif status == 0:
             out[n:stop] = 0.0
         else:
             if status == 1:
                 closed, status, start = n, 2, _at(levels, times, curve, float(n - opened))
             ended = n + _samples_until(times[last] - (n - closed), stop - n)
-            _ramp(float(n - closed), times[last], start, levels[last + 1], curve, out[n:ended])
-            out[ended:stop] = levels[last + 1]
-        gain = height * scale
-        for i in range(n, stop):
-            out[i] = dry[0 if dry.size == 1 else i] + gain * out[i]
+            gain, end = height * scale, height * scale * levels[last + 1]
+            _ramp(float(n - closed), times[last], gain * start, end, curve, out[n:ended])
+            out[ended:stop] = end
         n = stop
+    if dry.size > 1:
+        for i in range(out.size):
+            out[i] += dry[i]
+    elif dry[0] != 0:
+        for i in range(out.size):
+            out[i] += dry[0]
     state[0], state[1], state[2], state[3], state[4] = status, out.size - opened, out.size - closed, height, start
 
 
@@ -128,11 +159,17 @@ def _ramp_sums(t: float, time: float, curve: float, grad: np.ndarray) -> tuple[f
             shares += grad[i] * place
         return all_, shares, all_, shares
     scale, norm = curve / time * _PER_OCTAVE, _norm(curve)
-    for i in range(grad.size):
-        fallen = exp2(-scale * (t + i)) * grad[i]
-        all_ += grad[i]
-        slopes += fallen
-        places += fallen * (t + i)
+    falls = _falls(scale, grad.size)
+    for n in range(0, grad.size, _BLOCK):
+        own, fallen, moment, part = 0.0, 0.0, 0.0, grad[n : n + _BLOCK]
+        for i in range(part.size):
+            own += part[i]
+            fallen += falls[i] * part[i]
+            moment += falls[i] * part[i] * i
+        begin = exp2(-scale * (t + n))
+        all_ += own
+        slopes += begin * fallen
+        places += begin * (moment + (t + n) * fallen)
     return all_, (all_ - slopes) * norm, slopes * curve * norm, places * curve * norm / time
 
 
@@ -182,9 +219,7 @@ def _row_back(
     while n < grad.size:
         is_open, stop = gate[0 if gate.size == 1 else n] > 0, grad.size
         if gate.size > 1:
-            stop = n + 1
-            while stop < grad.size and (gate[stop] > 0) == is_open:
-                stop += 1
+            stop = _end_of(gate, n, is_open)
         given, total = grad[n:stop], 0.0
         if is_open:
             if status != 1:

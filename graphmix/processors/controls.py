@@ -190,7 +190,14 @@ class Amplifier(Voice):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
         gain = amplitude(self, params, wet)
-        return _multiply(inlets, 1 - wet[:, None] + gain * self.get(params, "offset"), gain, len(params)), state
+        return _multiply(inlets, self._without_control(params, wet), gain, len(params)), state
+
+    def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
+        """The gain without a control signal."""
+        return self._without_control(params, wet)
+
+    def _without_control(self, params: Tensor, wet: Tensor) -> Tensor:
+        return 1 - wet[:, None] + amplitude(self, params, wet) * self.get(params, "offset")
 
 
 class RingModulator(Voice):
@@ -209,6 +216,10 @@ class RingModulator(Voice):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
         return _multiply(inlets, 1 - wet[:, None], wet[:, None], len(params)), state
+
+    def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
+        """What is left without a modulator."""
+        return 1 - wet[:, None]
 
 
 class ResonantFilter(Voice):

@@ -14,7 +14,7 @@ A generator begins at the first sample that it is given; rendered in blocks, it 
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 from graphmix.dsp import oscillator, wavetable
 from graphmix.dsp.operators import added_operator
 from graphmix.dsp.products import gate
+from graphmix.dsp.rows import mix_rows
 from graphmix.dsp.segments import STATE, added_envelope
 from graphmix.processors.base import State
 from graphmix.processors.voice import Inlets, Voice
@@ -208,8 +209,12 @@ class Noise(Generator):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add noise."""
         wave, behind = _draw(inlets.samples, state)
-        dry, gain = inlets.signals[0], amplitude(self, params, wet)[:, None].to(inlets.like)
+        dry, gain = inlets.signals[0], amplitude(self, params, wet).to(inlets.like)
         wave = wave.to(inlets.like)
+        if dry is None and wave.device.type == "cpu":
+            every = np.arange(len(params))
+            return [mix_rows([wave[None, None]], [gain[:, 0]], [(np.zeros_like(every), every)], len(params))], behind
+        gain = gain[:, None]
         return [gain * wave if dry is None else torch.addcmul(dry, gain, wave)], behind
 
 
@@ -218,14 +223,20 @@ def _draw(samples: int, state: State) -> tuple[Tensor, State]:
 
     The generator draws normal numbers sixteen at a time, so that whole sixteens are the same however many are drawn.
     """
+    wave, behind = _drawn(samples, int(state[0]) % DRAWN, state[1].numpy().tobytes())
+    return wave, (state[0] + samples, torch.frombuffer(bytearray(behind), dtype=torch.uint8)[None])
+
+
+@lru_cache(maxsize=2)
+def _drawn(samples: int, begin: int, state: bytes) -> tuple[Tensor, bytes]:
+    """As :func:`_draw`, from a place within sixteen numbers; notes that are played after each other have the same."""
     generator = torch.Generator()
-    generator.set_state(state[1][0])
-    begin = int(state[0]) % DRAWN
+    generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
     whole, rest = divmod(begin + samples, DRAWN)
     first = torch.randn(whole * DRAWN, generator=generator)
-    behind = generator.get_state()[None]
+    behind = generator.get_state().numpy().tobytes()
     wave = torch.cat([first, torch.randn(DRAWN, generator=generator)]) if rest else first
-    return wave[begin : begin + samples], (state[0] + samples, behind)
+    return wave[begin : begin + samples], behind
 
 
 class Operator(Generator):

@@ -59,6 +59,15 @@ class Voice(Processor):
             A signal for each outlet, [nodes, 1 or 2, 1 or samples], and the state behind it.
         """
 
+    def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
+        """By what nodes with no connection but to their first inlet multiply it, [nodes, 1]; None if they do more.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+        """
+        return None
+
     def rest(self, nodes: int) -> State:
         """The state before the first sample; nothing by default."""
         return ()

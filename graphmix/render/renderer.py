@@ -22,12 +22,11 @@ from graphmix.graph.validation import validate
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
 from graphmix.processors.signals import as_signal
-from graphmix.processors.voice import Inlets
 from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
-from graphmix.render.voices import Leaves, find_voices, gather_inlets, play, split
+from graphmix.render.voices import Leaves, find_voices, gather_inlets, join, play_stage, split
 
 _CACHED_PLANS = 64
 Observer = Callable[[Stage, Tensor, Tensor], None]
@@ -165,15 +164,25 @@ class Renderer(MessagePassing):
                 the same graph; an empty dictionary to begin with.
         """
         energies: list[Tensor] = []
-        mixes: list[tuple[Tensor, Tensor]] = []
+        mixes: list[tuple[Tensor, Tensor | Leaves]] = []
         one_by_one = self.voices and observe is None
         parts = split(plan, self.rack, sources.size(-1)) if one_by_one else (plan,)
         for part in parts:
             voices = find_voices(part, self.rack) if one_by_one else frozenset[int]()
             self._run_part(part, graph, sources, observe, responses, voices, mixes, energies)
-        mix = in_node_order(mixes) if mixes else sources.new_zeros(0, 2, sources.size(-1))
+        mix = self._joined(mixes, sources)
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
+
+    def _joined(self, mixes: list[tuple[Tensor, Tensor | Leaves]], sources: Tensor) -> Tensor:
+        """The signals of all output nodes."""
+        samples = sources.size(-1)
+        if not mixes:
+            return sources.new_zeros(0, 2, samples)
+        if sources.device.type == "cpu" and any(isinstance(signal, Leaves) for _, signal in mixes):
+            return join(mixes, samples)
+        full = [(rows, s.full(samples) if isinstance(s, Leaves) else s) for rows, s in mixes]
+        return in_node_order(full)
 
     def _run_part(
         self,
@@ -183,7 +192,7 @@ class Renderer(MessagePassing):
         observe: Observer | None,
         responses: Responses | None,
         voices: frozenset[int],
-        mixes: list[tuple[Tensor, Tensor]],
+        mixes: list[tuple[Tensor, Tensor | Leaves]],
         energies: list[Tensor],
     ) -> None:
         """Carry out a plan, and add what comes out, with its rows, and the energies."""
@@ -195,8 +204,8 @@ class Renderer(MessagePassing):
                 every = stage.rows.numel() == sources.size(0)
                 incoming = signal = sources if every else sources.index_select(0, stage.rows)
             elif i in voices:
-                inlets = Inlets(gather_inlets(plan, i, outputs, sources), sources.size(-1), sources)
-                signal = self._play(stage, inlets, graph)
+                inlets = gather_inlets(plan, i, outputs)
+                signal = play_stage(plan, i, self.rack, inlets, graph, sources)
             else:
                 incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)
@@ -206,18 +215,10 @@ class Renderer(MessagePassing):
                 assert isinstance(signal, Tensor), "an observer is shown all signals in full"
                 observe(stage, incoming, signal)
             if stage.kind == "out":
-                mixes.append((stage.rows, signal.full(sources.size(-1)) if isinstance(signal, Leaves) else signal))
+                mixes.append((stage.rows, signal))
             outputs[i] = signal
             for source in [source for source in outputs if last_reader.get(source, i) <= i]:
                 del outputs[source]
-
-    def _play(self, stage: Stage, inlets: Inlets, graph: MixGraph) -> Leaves:
-        """What leaves a stage that gets its inlets one by one."""
-        if stage.kind in ("mix", "out"):
-            (signal,) = inlets.signals
-            return Leaves([inlets.like.new_zeros(len(stage.nodes), 1, 1) if signal is None else signal])
-        params = graph.params[stage.kind].index_select(0, stage.rows)
-        return play(self.rack, stage, inlets, params, graph.wet.index_select(0, stage.nodes).to(params.dtype))
 
     def _gather(self, plan: Plan, index: int, outputs: dict[int, Tensor | Leaves], sources: Tensor) -> Tensor:
         """What comes into a stage, [nodes * inlets, 2, samples or bins], in its domain."""

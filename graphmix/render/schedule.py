@@ -162,6 +162,14 @@ class Plan:
         """Plans of some of the graph's components each, by how many; see :mod:`graphmix.render.voices`."""
         return {}
 
+    @cached_property
+    def reads(self) -> tuple[np.ndarray, ...]:
+        """How many edges read each row that leaves each stage, [nodes * outlets]."""
+        counts = [np.zeros(len(stage.nodes) * stage.outlets, int) for stage in self.stages]
+        for edges in (edges for stage in self.stages for edges in stage.inputs):
+            np.add.at(counts[edges.source], edges.rows.cpu().numpy(), 1)
+        return tuple(counts)
+
     def describe(self, samples: int) -> str:
         """The plan as a table: stage, nodes, domain, transforms and bytes for a segment of so many samples."""
         lines = [f"{'stage':>5}  {'type':<22}{'nodes':>6}  {'domain':<18}{'transforms':>10}{'MB':>9}"]

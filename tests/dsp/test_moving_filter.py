@@ -48,3 +48,21 @@ def test_gradients_go_from_one_part_of_the_backward_pass_to_the_next():
         total = total + ((direct * plain[0][:, channel] + band * v1 + low * v2) * weight[:, channel]).sum()
     for one, other in zip(found, torch.autograd.grad(total, plain), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_nodes_together_are_nodes_one_by_one():
+    """Nine of them, as four are computed side by side; in stereo, and of more than one part."""
+    torch.manual_seed(1)
+    settings = SETTINGS[:1] * (0.5 + torch.rand(9, 1))
+    inputs = [torch.randn(9, 2, 300), torch.randn(9, 1), torch.rand(9, 300), settings]
+    inputs = [t.double().requires_grad_() for t in inputs]
+    weight = torch.randn(9, 2, 300).double()
+
+    def play(rows: slice) -> tuple[torch.Tensor, ...]:
+        own = [t[rows].detach().requires_grad_() for t in inputs]
+        out, state = moving_filter(*own, -9.0)
+        return out.detach(), state, *torch.autograd.grad((out * weight[rows]).sum(), own)
+
+    alone = [torch.cat(parts) for parts in zip(*(play(slice(row, row + 1)) for row in range(9)), strict=True)]
+    for one, other in zip(play(slice(None)), alone, strict=True):
+        torch.testing.assert_close(one, other)
