@@ -99,7 +99,7 @@ def program(
     model: Annotated[
         str,
         typer.Option(
-            help="A network whose proposal is one more candidate: a folder of train-programmer, none, "
+            help="A network whose proposals are more candidates: a folder of train-programmer, none, "
             "or programmer, which comes with graphmix."
         ),
     ] = "programmer",

@@ -12,7 +12,7 @@ from graphmix.errors import GraphmixError
 from graphmix.synthesizers import FM, SUBTRACTIVE
 from graphmix.synthesizers.images import mel_images, patch_images
 from graphmix.synthesizers.patch_set import PatchSet, write_patches
-from graphmix.synthesizers.program_run import ProgramSettings, program_sound, propose_patches
+from graphmix.synthesizers.program_run import DRAWS, ProgramSettings, program_sound, propose_patches
 from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.training import (
     CHECKPOINT,
@@ -72,13 +72,19 @@ def test_an_interrupted_training_ends_in_the_same_numbers(
         train_programmer(patches, tmp_path / "cut", ProgrammerTraining(**{**vars(TINY), "latent": 5}))
 
 
-def test_it_proposes_a_patch_of_each_synthesizer(patches: Path, tmp_path: Path):
+def test_it_proposes_patches_of_each_synthesizer(patches: Path, tmp_path: Path):
     model = train_programmer(patches, tmp_path / "m", TINY)
     audio = PatchSet(patches, "test").audio(0, 1.0)
-    proposals = propose_patches(Sound(audio, 44100, 60.0, 300.0), model)
-    assert set(proposals) == {"subtractive", "fm"}
-    FM.patch(proposals["fm"])
-    assert proposals["subtractive"].keys() == SUBTRACTIVE.defaults().keys()
+    sound = Sound(audio, 44100, 60.0, 300.0)
+    proposals = propose_patches(sound, model)
+    assert {name: len(patches) for name, patches in proposals.items()} == {"subtractive": DRAWS, "fm": DRAWS}
+    for values in proposals["fm"]:
+        FM.patch(values)
+    assert proposals["subtractive"][-1].keys() == SUBTRACTIVE.defaults().keys()
+    assert propose_patches(sound, model) == proposals
+    assert propose_patches(sound, model, seed=1)["fm"][1:] != proposals["fm"][1:]
+    for name, (guess,) in propose_patches(sound, model, 1, seed=1).items():
+        assert guess == pytest.approx(proposals[name][0])
 
 
 def test_commands_train_and_use_it(patches: Path, tmp_path: Path):

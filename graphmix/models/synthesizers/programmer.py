@@ -36,6 +36,8 @@ HEADER, VERSION = "graphmix_programmer", 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
 _POOLED = 4
 """Two poolings by two."""
+SPREAD = 1.0
+"""Of draws of the latent vector: factor of its standard deviation."""
 
 
 class ProgrammerConfig(Table):
@@ -233,10 +235,55 @@ class Programmer(nn.Module):
     @torch.no_grad()
     def vectors(self, images: Tensor, notes: Tensor, name: str) -> Tensor:
         """Patches of one synthesizer, as :meth:`graphmix.synthesizers.Synthesizer.vector` has them, [sounds, width]."""
+        return self.as_vectors(self(images, self._numbers(name, len(images)), notes), name)
+
+    @torch.no_grad()
+    def draw(
+        self, images: Tensor, notes: Tensor, name: str, count: int, generator: torch.Generator, spread: float = SPREAD
+    ) -> Tensor:
+        """Several patches of one synthesizer for each sound, to be played and compared, [sounds, count, width].
+
+        The first ones are those of :meth:`vectors`. The others are decoded from draws of the latent vector, and their
+        choices are drawn by their probabilities: one option has 1, the others 0.
+
+        Args:
+            images: spectrograms.
+            notes: features of their notes.
+            name: of the synthesizer.
+            count: patches of each sound.
+            generator: of the draws.
+            spread: factor of the latent vector's standard deviation.
+
+        Raises:
+            GraphmixError: a synthesizer that the model does not know, or no patch at all.
+        """
+        if count < 1:
+            raise GraphmixError(f"{count} patches are to be drawn for each sound; it takes 1 or more.")
+        which = self._numbers(name, len(images))
+        mean, log_variance = self.encode(images, which)
+        noise = torch.randn(count, *mean.shape, generator=generator)
+        noise[0] = 0
+        latent = (mean + spread * (log_variance / 2).exp() * noise).flatten(0, 1)
+        vectors = self.as_vectors(self.parameters_of(latent, which.repeat(count), notes.repeat(count, 1)), name)
+        first, others = vectors[: len(images)], vectors[len(images) :]
+        vectors = torch.cat([first, self._with_choices(others, name, generator)])
+        return vectors.unflatten(0, (count, len(images))).transpose(0, 1)
+
+    def _numbers(self, name: str, count: int) -> Tensor:
+        """The number of a synthesizer for so many sounds."""
         if name not in self.config.sizes:
             raise GraphmixError(f"the model knows {', '.join(self.names)}, and not {name!r}.")
-        which = torch.full((len(images),), self.names.index(name))
-        return self.as_vectors(self(images, which, notes), name)
+        return torch.full((count,), self.names.index(name))
+
+    def _with_choices(self, vectors: Tensor, name: str, generator: torch.Generator) -> Tensor:
+        """Vectors with one option of each choice, drawn by the probabilities."""
+        sizes = self.config.sizes[name]
+        parts = list(vectors.split(sizes, dim=1))
+        for i, part in enumerate(parts):
+            if part.size(1) > 1 and len(part):
+                option = torch.multinomial(part, 1, generator=generator)[:, 0]
+                parts[i] = functional.one_hot(option, part.size(1)).to(part.dtype)
+        return torch.cat(parts, dim=1)
 
     def as_vectors(self, raw: Tensor, name: str) -> Tensor:
         """Raw numbers of patches of one synthesizer as their vectors: from 0 to 1, choices as probabilities."""
