@@ -158,6 +158,19 @@ def test_a_training_on_sounds_learns_from_them(patches: Path, tmp_path: Path):
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "audio_steps": 9}))
 
 
+def test_values_that_many_patches_share_are_learned_as_such(patches: Path, tmp_path: Path):
+    model = train_programmer(patches, tmp_path / "m", TINY)
+    numbers = [p.name for p in FM.parameters]
+    common = dict(zip(numbers, model.config.common["fm"], strict=True))
+    assert len(common["op1.levels.1"]) == 2
+    assert common["algorithm"] == ()
+    plain = train_programmer(patches, tmp_path / "plain", ProgrammerTraining(**{**vars(TINY), "common": 0.0}))
+    assert plain.config.common == {}
+    assert sum(p.numel() for p in plain.parameters()) < sum(p.numel() for p in model.parameters())
+    with pytest.raises(GraphmixError, match=r"common is 2\.0; it is a share, from 0 to 1"):
+        train_programmer(patches, tmp_path / "refused", ProgrammerTraining(**{**vars(TINY), "common": 2.0}))
+
+
 def test_gradients_of_a_sound_are_shortened_and_left_out_where_they_are_no_numbers():
     gradients = torch.tensor([[3.0, 4.0], [0.3, 0.4], [torch.nan, 1.0], [0.0, 0.0]])
     limited = limit_gradients(gradients, 1.0)
