@@ -146,21 +146,22 @@ def nearest(known: Sounds, unseen: Sounds, i: int, ours: Tensor, wanted: Tensor,
     return (ours[own] - wanted).square().sum(1).topk(count, largest=False).indices
 
 
+def retrieved(known: Sounds, unseen: Sounds, i: int, name: str) -> Vectors:
+    """The training patches that are played for a sound, the best first, [count, width]."""
+    own, most = known.vectors[known.which == unseen.which[i], : SYNTHESIZERS[name].width], max(COUNTS)
+    by_image = nearest(known, unseen, i, known.images.flatten(1), unseen.images[i].flatten(), most)
+    rows = torch.randperm(len(own), generator=torch.Generator().manual_seed(i))[:most]
+    return {"nearest by spectrogram": own[by_image], "random": own[rows]}
+
+
 @torch.no_grad()
-def proposals(model: Programmer, known: Sounds, codes: Tensor, unseen: Sounds, i: int, name: str) -> Vectors:
-    """The patches of each kind that are played for a sound, the best first, [count, width]."""
+def proposed(model: Programmer, known: Sounds, codes: Tensor, unseen: Sounds, i: int, name: str) -> Vectors:
+    """The patches of a network that are played for a sound, the best first, [count, width]."""
     one, most = slice(i, i + 1), max(COUNTS)
     code = model.encode(unseen.images[one], unseen.which[one])[0]
     own = known.vectors[known.which == unseen.which[i], : SYNTHESIZERS[name].width]
-    rng = torch.Generator().manual_seed(i)
-    drawn = model.draw(unseen.images[one], unseen.notes[one], name, most, rng)[0]
-    by_image = nearest(known, unseen, i, known.images.flatten(1), unseen.images[i].flatten(), most)
-    return {
-        "draws": drawn,
-        "nearest by spectrogram": own[by_image],
-        "nearest by latent vector": own[nearest(known, unseen, i, codes, code, most)],
-        "random": own[torch.randperm(len(own), generator=rng)[:most]],
-    }
+    drawn = model.draw(unseen.images[one], unseen.notes[one], name, most, torch.Generator().manual_seed(i))[0]
+    return {"draws": drawn, "nearest by latent vector": own[nearest(known, unseen, i, codes, code, most)]}
 
 
 def measure_draws(test: PatchSet, i: int, kinds: Vectors, renderer: Renderer) -> Row:
@@ -181,22 +182,29 @@ def measure_draws(test: PatchSet, i: int, kinds: Vectors, renderer: Renderer) ->
 def draws(options: argparse.Namespace, console: Console) -> None:
     """The nearest of several patches that are played."""
     test, training = PatchSet(options.folder, "test"), PatchSet(options.folder, "train")
+    networks = load_networks(options.models)
+    config = next(iter(networks.values())).config
+    unseen, known = (patch_images(part, config.mels, config.frames) for part in (test, training))
     renderer = Renderer(Rack.generators(RATE))
-    for key, model in load_networks(options.models).items():
-        config = model.config
-        unseen, known = (patch_images(part, config.mels, config.frames) for part in (test, training))
+
+    def run(key: str, kinds: Callable[[int, str], Vectors]) -> list[Row]:
+        log = options.log and options.log.with_stem(f"{options.log.stem}-{key}")
+        rows = {row["number"]: row for row in read_log(log)}
+        chosen = take(test.items, options.sounds)
+        for i in chosen:
+            if i not in rows:
+                rows[i] = measure_draws(test, i, kinds(i, test.items[i][0]), renderer)
+                append(log, rows[i])
+        return [rows[i] for i in chosen]
+
+    others = run("training", lambda i, name: retrieved(known, unseen, i, name))
+    for key, model in networks.items():
         with torch.no_grad():
             parts = zip(known.images.split(256), known.which.split(256), strict=True)
             codes = torch.cat([model.encode(images, which)[0] for images, which in parts])
-        log = options.log and options.log.with_stem(f"{options.log.stem}-{key}")
-        rows = read_log(log)
-        done = {row["number"] for row in rows}
-        for i in take(test.items, options.sounds):
-            if i not in done:
-                kinds = proposals(model, known, codes, unseen, i, test.items[i][0])
-                rows.append(measure_draws(test, i, kinds, renderer))
-                append(log, rows[-1])
-        print_draws(key, rows, console)
+        rows = run(key, lambda i, name, m=model, c=codes: proposed(m, known, c, unseen, i, name))  # type: ignore[misc]
+        pairs = zip(rows, others, strict=True)
+        print_draws(key, [{**a, "by": a["by"] | b["by"], "cpu": a["cpu"] | b["cpu"]} for a, b in pairs], console)
 
 
 def append(log: Path | None, row: Row) -> None:
