@@ -23,6 +23,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from time import process_time
@@ -146,18 +147,18 @@ def nearest(known: Sounds, unseen: Sounds, i: int, ours: Tensor, wanted: Tensor,
     return (ours[own] - wanted).square().sum(1).topk(count, largest=False).indices
 
 
-def retrieved(known: Sounds, unseen: Sounds, i: int, name: str) -> Vectors:
+def retrieved(known: Sounds, unseen: Sounds, i: int, name: str, most: int) -> Vectors:
     """The training patches that are played for a sound, the best first, [count, width]."""
-    own, most = known.vectors[known.which == unseen.which[i], : SYNTHESIZERS[name].width], max(COUNTS)
+    own = known.vectors[known.which == unseen.which[i], : SYNTHESIZERS[name].width]
     by_image = nearest(known, unseen, i, known.images.flatten(1), unseen.images[i].flatten(), most)
     rows = torch.randperm(len(own), generator=torch.Generator().manual_seed(i))[:most]
     return {"nearest by spectrogram": own[by_image], "random": own[rows]}
 
 
 @torch.no_grad()
-def proposed(model: Programmer, known: Sounds, codes: Tensor, unseen: Sounds, i: int, name: str) -> Vectors:
+def proposed(model: Programmer, known: Sounds, codes: Tensor, unseen: Sounds, i: int, name: str, most: int) -> Vectors:
     """The patches of a network that are played for a sound, the best first, [count, width]."""
-    one, most = slice(i, i + 1), max(COUNTS)
+    one = slice(i, i + 1)
     code = model.encode(unseen.images[one], unseen.which[one])[0]
     own = known.vectors[known.which == unseen.which[i], : SYNTHESIZERS[name].width]
     drawn = model.draw(unseen.images[one], unseen.notes[one], name, most, torch.Generator().manual_seed(i))[0]
@@ -187,24 +188,30 @@ def draws(options: argparse.Namespace, console: Console) -> None:
     unseen, known = (patch_images(part, config.mels, config.frames) for part in (test, training))
     renderer = Renderer(Rack.generators(RATE))
 
-    def run(key: str, kinds: Callable[[int, str], Vectors]) -> list[Row]:
+    def run(key: str, kinds: Callable[..., Vectors]) -> list[Row]:
         log = options.log and options.log.with_stem(f"{options.log.stem}-{key}")
         rows = {row["number"]: row for row in read_log(log)}
         chosen = take(test.items, options.sounds)
         for i in chosen:
             if i not in rows:
-                rows[i] = measure_draws(test, i, kinds(i, test.items[i][0]), renderer)
+                rows[i] = measure_draws(test, i, kinds(i=i, name=test.items[i][0]), renderer)
                 append(log, rows[i])
         return [rows[i] for i in chosen]
 
-    others = run("training", lambda i, name: retrieved(known, unseen, i, name))
-    for key, model in networks.items():
+    def codes_of(model: Programmer) -> Tensor:
+        parts = zip(known.images.split(256), known.which.split(256), strict=True)
         with torch.no_grad():
-            parts = zip(known.images.split(256), known.which.split(256), strict=True)
-            codes = torch.cat([model.encode(images, which)[0] for images, which in parts])
-        rows = run(key, lambda i, name, m=model, c=codes: proposed(m, known, c, unseen, i, name))  # type: ignore[misc]
+            return torch.cat([model.encode(images, which)[0] for images, which in parts])
+
+    found = {
+        key: run(key, partial(proposed, model, known, codes_of(model), unseen, most=options.most))
+        for key, model in networks.items()
+    }
+    others = run("training", partial(retrieved, known, unseen, most=options.most))
+    for key, rows in found.items():
         pairs = zip(rows, others, strict=True)
-        print_draws(key, [{**a, "by": a["by"] | b["by"], "cpu": a["cpu"] | b["cpu"]} for a, b in pairs], console)
+        rows = [{**a, "by": a["by"] | b["by"], "cpu": a["cpu"] | b["cpu"]} for a, b in pairs]
+        print_draws(key, rows, [count for count in COUNTS if count <= options.most], console)
 
 
 def append(log: Path | None, row: Row) -> None:
@@ -219,7 +226,7 @@ def by_turns(row: Row, kinds: Sequence[str]) -> list[float]:
     return list(chain.from_iterable(zip(*(row["by"][kind] for kind in kinds), strict=True)))
 
 
-def print_draws(title: str, rows: Sequence[Row], console: Console) -> None:
+def print_draws(title: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
     """Means of the nearest of so many."""
     names = [*dict.fromkeys(row["synthesizer"] for row in rows), "all"]
     mixed = ("draws", "nearest by spectrogram"), ("draws", "nearest by latent vector")
@@ -227,12 +234,12 @@ def print_draws(title: str, rows: Sequence[Row], console: Console) -> None:
         own = [row for row in rows if name in (row["synthesizer"], "all")]
         table = make_table(
             f"{title}, {name}: distance / dB of the nearest of so many, means of {len(own)} sounds",
-            ["", *map(str, COUNTS), f"CPU s, {max(COUNTS)}"],
+            ["", *map(str, counts), f"CPU s, {max(counts)}"],
         )
         for kinds in (*((kind,) for kind in rows[0]["by"]), *mixed):
             played = [by_turns(row, kinds) for row in own]
-            cells = [f"{statistics.mean(min(some[:count]) for some in played):.2f}" for count in COUNTS]
-            cpu = statistics.mean(statistics.mean(row["cpu"][kind] for kind in kinds) for row in own)
+            cells = [f"{statistics.mean(min(some[:count]) for some in played):.2f}" for count in counts]
+            cpu = statistics.mean(max(counts) * row["cpu"][k] / len(row["by"][k]) for row in own for k in kinds)
             table.add_row(", ".join(kinds), *cells, f"{cpu:.2f}")
         console.print(table)
 
@@ -253,7 +260,7 @@ def measure_refinement(name: str, sound: Sound, number: int, model: Programmer, 
     (random,) = try_patches(sound, synthesizer, random_patches(synthesizer, number + 1, 0)[number:])
     row: Row = {"synthesizer": name, "number": number, "proposed": result.proposed, "refined": result.distance}
     row |= {"random": random.distance, "proposal cpu": first, "cpu": first + seconds}
-    for key, trials in (("random, descent alone", False), ("random, all stages", True)):
+    for key, trials in (("random, descent alone", False), ("random, all stages", True))[: 1 + options.parts]:
         few = max(10, options.steps // 4)
         _, taken = timed(lambda trials=trials, few=few: refine(sound, synthesizer, [random], few, trials=trials))
         steps = round(MORE * few * row["cpu"] / taken)
@@ -277,9 +284,9 @@ def refinements(options: argparse.Namespace, console: Console) -> None:
     table = make_table(f"distance / dB, means; {options.steps} steps", ["", *names])
     groups = [[row for row in rows if name in (row["synthesizer"], "all")] for name in names]
     table.add_row("sounds", *(str(len(own)) for own in groups))
-    for key in [key for key in rows[0] if key not in ("synthesizer", "number")]:
+    for key in [key for key in rows[-1] if key not in ("synthesizer", "number")]:
         table.add_row(key, *(f"{statistics.mean(row[key] for row in own):.2f}" for own in groups))
-    for start in ("proposed", "random, descent alone", "random, all stages"):
+    for start in [key for key in ("proposed", "random, descent alone", "random, all stages") if key in rows[-1]]:
         means = [sum(row["refined"] for row in own) / sum(row[start] for row in own) for own in groups]
         ratios = [statistics.mean(row["refined"] / row[start] for row in own) for own in groups]
         table.add_row(f"refined / {start}, of the means", *(f"{ratio:.2f}" for ratio in means))
@@ -295,8 +302,12 @@ def main() -> None:
         "--models", type=Path, nargs="+", default=[SHIPPED], help="trained networks; the one of graphmix if not given"
     )
     parser.add_argument("--sounds", type=int, help="so many of each synthesizer at most")
+    parser.add_argument(
+        "--most", type=int, default=max(COUNTS), help="patches of each kind that are played for a sound"
+    )
     parser.add_argument("--seconds", type=float, default=0.7, help="of each sound that is refined")
     parser.add_argument("--steps", type=int, default=200, help="of the refinement")
+    parser.add_argument("--parts", action="store_true", help="also the whole refinement from a random patch")
     parser.add_argument("--threads", type=int, help="as the machine has, if not given")
     parser.add_argument("--log", type=Path, help="a line of JSON for each sound; draws and refine resume from it")
     parser.add_argument("--picture", type=Path, help="of distances over sizes of the latent vector, for models")
