@@ -5,7 +5,6 @@
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
     python benchmarks/synthesizers.py prune --sounds 50 --steps 60
-    python benchmarks/synthesizers.py models PATCHES --models separate joint_encoder joint_decoder
 
 *speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats. With
 --torchsynth PYTHON also the voice of torchsynth 1.0.2 in its own environment, in turn with the same voice as a graph
@@ -18,11 +17,6 @@ often the synthesizer that comes nearest is the one that made the sound.
 
 *prune*: sounds of FM patches of two to four operators. A full graph, in which the others have random settings at
 -40 dB, is fitted to the sound and pruned; right is the same set of operators, or a distance of at most 1 dB.
-
-*models*: distances of what trained networks (folders of ``graphmix train-programmer``) propose for the test part of a
-folder of patches, at the true pitch and length, beside the nearest training patch by spectrogram, the mean patch and a
-random one of the training part. Once more by the harmonic share of the sounds: the mean magnitude of the harmonic part
-over that of all, of a harmonic-percussive separation (librosa), in four parts of equal size. --log keeps the distances.
 
 --log keeps a line of JSON for each sound, which is not repeated, and beside it the state of one that was stopped.
 """
@@ -37,7 +31,6 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-import librosa
 import torch
 from report import make_table, read_log
 from rich.console import Console
@@ -46,18 +39,14 @@ from torch_geometric.data import Batch
 from voice import in_turn, make_batch
 
 from graphmix.io import write_json
-from graphmix.models.synthesizers import load_programmer
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer, programming
 from graphmix.synthesizers.candidates import Candidate, play, random_patches, try_patches
-from graphmix.synthesizers.images import patch_images
 from graphmix.synthesizers.instruments import OPERATORS
-from graphmix.synthesizers.patch_set import PatchSet
 from graphmix.synthesizers.programming import Programmed, prune_patch, refine
 from graphmix.synthesizers.refinement import plan_stages
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
-from graphmix.synthesizers.training import MODEL
 
 RATE, NOTES, SECONDS = 44100, 64, 3.0
 PITCHES = (43.0, 57.0, 64.0, 72.0)
@@ -273,70 +262,10 @@ def prune(options: argparse.Namespace, console: Console) -> None:
     console.print(table)
 
 
-def harmonic_share(audio: torch.Tensor) -> float:
-    """Mean magnitude of the harmonic part of a sound over that of all, as in the paper on multi-task programming."""
-    magnitude = librosa.stft(audio.numpy(), n_fft=2048, hop_length=512)
-    harmonic, percussive = librosa.decompose.hpss(abs(magnitude))
-    return float(harmonic.sum() / max(1e-9, (harmonic + percussive).sum()))
-
-
-def models(options: argparse.Namespace, console: Console) -> None:
-    """What networks propose for unseen patches."""
-    test, training = PatchSet(options.folder, "test"), PatchSet(options.folder, "train")
-    networks = {path.name: load_programmer(path / MODEL)[0] for path in options.models}
-    config = next(iter(networks.values())).config
-    unseen, known = (patch_images(part, config.mels, config.frames) for part in (test, training))
-    renderer = Renderer(Rack.generators(RATE))
-    rng = torch.Generator().manual_seed(0)
-    found: dict[str, dict[str, list[float]]] = {}
-    rows: list[Row] = []
-    for i, (name, _) in enumerate(test.items[: options.most] if options.most else test.items):
-        synthesizer, graph = SYNTHESIZERS[name], test[i]
-        pitch, _, length, velocity = graph.params["note"][0].tolist()
-        note = {"pitch": pitch, "length_ms": length, "velocity": velocity}
-        same = [row for row, (other, _) in enumerate(training.items) if other == name]
-        nearest = same[int((known.images[same] - unseen.images[i]).square().mean((1, 2)).argmin())]
-        width = synthesizer.width
-        vectors = {
-            "random": known.vectors[same[int(torch.randint(len(same), (1,), generator=rng))], :width],
-            "mean": known.vectors[same, :width].mean(0),
-            "nearest": known.vectors[nearest, :width],
-        }
-        one = slice(i, i + 1)
-        vectors |= {
-            key: model.vectors(unseen.images[one], unseen.notes[one], name)[0] for key, model in networks.items()
-        }
-        graphs = [synthesizer.patch(synthesizer.values_of(v), RATE, **note) for v in vectors.values()]
-        played = play([graph, *graphs], round(SECONDS * RATE), renderer)
-        distances = log_spectral_distance(played[1:], played[0]).tolist()
-        for key, distance in zip(vectors, distances, strict=True):
-            found.setdefault(key, {}).setdefault(name, []).append(distance)
-        by = dict(zip(vectors, distances, strict=True))
-        rows.append({"synthesizer": name, "number": i, "harmonic": harmonic_share(played[0]), "by": by})
-    names = list(dict.fromkeys(name for by_name in found.values() for name in by_name))
-    table = make_table("distance / dB of proposals for unseen patches, means", ["", *names, "all"])
-    for key, by_name in found.items():
-        every = [distance for own in by_name.values() for distance in own]
-        table.add_row(key, *(f"{statistics.mean(by_name[n]):.2f}" for n in names), f"{statistics.mean(every):.2f}")
-    console.print(table)
-    rows.sort(key=lambda row: row["harmonic"])
-    quarters = [rows[len(rows) * i // 4 : len(rows) * (i + 1) // 4] for i in range(4)]
-    ends = [f"{part[0]['harmonic']:.2f} to {part[-1]['harmonic']:.2f}" for part in quarters]
-    table = make_table("the same by harmonic share", ["", *ends])
-    for key in found:
-        table.add_row(key, *(f"{statistics.mean(row['by'][key] for row in part):.2f}" for part in quarters))
-    console.print(table)
-    if options.log:
-        options.log.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    print(f"{len(test)} test and {len(training)} training patches")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "program", "notes", "prune", "models"))
-    parser.add_argument("folder", type=Path, nargs="?", help="of notes, or of patches")
-    parser.add_argument("--models", type=Path, nargs="+", default=[], help="folders of trained networks")
-    parser.add_argument("--most", type=int, help="so many test patches at most")
+    parser.add_argument("what", choices=("speed", "program", "notes", "prune"))
+    parser.add_argument("folder", type=Path, nargs="?", help="of notes")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sounds", type=int, default=4, help="of each synthesizer")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each sound")
@@ -348,14 +277,12 @@ def main() -> None:
     parser.add_argument("--torchsynth", type=Path, help="python of an environment with torchsynth 1.0.2, for speed")
     parser.add_argument("--read", type=Path, help="only print the table of such a log")
     options = parser.parse_args()
-    if options.what in ("notes", "models") and options.folder is None:
-        raise SystemExit(f"name a folder of {'notes' if options.what == 'notes' else 'patches'}")
+    if options.what == "notes" and options.folder is None:
+        raise SystemExit("name a folder of notes")
     if options.threads:
         torch.set_num_threads(options.threads)
     console = Console(width=130)
-    {"speed": speed, "program": program, "notes": notes, "prune": prune, "models": models}[options.what](
-        options, console
-    )
+    {"speed": speed, "program": program, "notes": notes, "prune": prune}[options.what](options, console)
     print(f"torch {torch.__version__}, {cpu_name()}")
 
 

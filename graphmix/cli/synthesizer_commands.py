@@ -51,6 +51,14 @@ def train_programmer(
         int, typer.Option(min=0, help="So many of them, the last ones, learn from played sounds as well.")
     ] = 0,
     hidden: Annotated[int, typer.Option(min=1, help="Units of each of the decoders' three layers.")] = 1024,
+    common: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of patches from which on a value is learned as an option of its number; 0: none.",
+        ),
+    ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
 ) -> None:
     """Train a network that proposes the patch of a sound; graphmix program --model uses it."""
@@ -68,6 +76,7 @@ def train_programmer(
         validate_every=min(200, steps),
         hidden=(hidden,) * 3,
         audio_steps=audio_steps,
+        common=common,
     )
     console = new_console()
     with ProgressListener(console) as listener:
@@ -99,7 +108,7 @@ def program(
     model: Annotated[
         str,
         typer.Option(
-            help="A network whose proposal is one more candidate: a folder of train-programmer, none, "
+            help="A network whose proposals are more candidates: a folder of train-programmer, none, "
             "or programmer, which comes with graphmix."
         ),
     ] = "programmer",

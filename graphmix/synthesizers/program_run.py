@@ -25,7 +25,7 @@ from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import digest_file
-from graphmix.synthesizers.candidates import compare
+from graphmix.synthesizers.candidates import Values, compare
 from graphmix.synthesizers.images import mel_images
 from graphmix.synthesizers.instruments import FM, SYNTHESIZERS
 from graphmix.synthesizers.notes import Note, check_notes, read_notes
@@ -39,6 +39,8 @@ from graphmix.synthesizers.training import MODEL, check_sizes
 RESULT, PATCH, UNFINISHED, AUTO = "metrics.json", "patch.safetensors", "unfinished.json", "auto"
 SHIPPED = Path(graphmix.models.__file__).parent / "pretrained" / MODEL
 """The network that comes with graphmix; its training is described in docs/synthesizers.md."""
+DRAWS = 16
+"""Patches of each synthesizer that a network proposes for a sound."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class ProgramSettings:
         notes: several notes in place of one, see :func:`graphmix.synthesizers.notes.read_notes`, or ``"auto"``: they
             are found; empty: the sound is one note.
         seed: of the candidates.
-        model: digest of a trained network that proposes one more candidate, or empty.
+        model: digest of a trained network that proposes more candidates, or empty.
         prune: take out the modules that the sound does not need.
     """
 
@@ -116,7 +118,7 @@ def program_sound(
         path: of the sound.
         out: folder; a finished one is read.
         settings: which synthesizers, how many candidates and steps.
-        model: a network that ``graphmix train-programmer`` wrote, whose proposal is one more candidate.
+        model: a network that ``graphmix train-programmer`` wrote, whose proposals are more candidates.
         plots: draw spectrograms and the patch.
         listener: shown the progress.
         on_notice: given sentences on the sound.
@@ -141,7 +143,7 @@ def program_sound(
     if model is not None:
         programmer = load_programmer(find_programmer(model))[0]
         check_sizes(programmer, [synthesizer.name for synthesizer in synthesizers], model)
-        proposals = propose_patches(sound, programmer)
+        proposals = propose_patches(sound, programmer, seed=settings.seed)
     with folder.hold():
         if folder.status() is RunStatus.FINISHED:  # another process was faster
             return _finished(out)
@@ -167,7 +169,7 @@ def _program(
     sound: Sound,
     synthesizers: Sequence[Synthesizer],
     settings: ProgramSettings,
-    proposals: Mapping[str, Any] | None,
+    proposals: Mapping[str, Sequence[Values]] | None,
     listener: Listener,
 ) -> list[Programmed]:
     """Resume from the patches so far, or begin."""
@@ -247,13 +249,24 @@ def find_programmer(path: Path) -> Path:
     return path / MODEL if path.is_dir() else path
 
 
-def propose_patches(sound: Sound, model: Programmer) -> dict[str, dict[str, Any]]:
-    """What a network proposes for a sound, of each synthesizer that it knows."""
+def propose_patches(sound: Sound, model: Programmer, count: int = DRAWS, seed: int = 0) -> dict[str, list[Values]]:
+    """What a network proposes for a sound, of each synthesizer that it knows; see :meth:`Programmer.draw`.
+
+    Args:
+        sound: to imitate.
+        model: the network.
+        count: patches of each synthesizer, the first of them the network's best guess.
+        seed: of the others.
+    """
     samples = round(SECONDS * sound.sample_rate)
     audio = torch.nn.functional.pad(sound.first[:samples], (0, max(0, samples - len(sound.first))))
     images = mel_images(audio[None], model.config.mels, model.config.frames)
     notes = note_features(torch.tensor([sound.pitch]), torch.tensor([sound.length_ms]))
-    return {name: SYNTHESIZERS[name].values_of(model.vectors(images, notes, name)[0]) for name in model.names}
+    proposals: dict[str, list[Values]] = {}
+    for name in model.names:
+        drawn = model.draw(images, notes, name, count, torch.Generator().manual_seed(seed))[0]
+        proposals[name] = [SYNTHESIZERS[name].values_of(vector) for vector in drawn]
+    return proposals
 
 
 def pruned(sound: Sound, result: Programmed) -> Programmed:

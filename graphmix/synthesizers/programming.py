@@ -88,7 +88,7 @@ def program(
     candidates: int = 200,
     steps: int = 200,
     seed: int = 0,
-    proposals: Mapping[str, Values] | None = None,
+    proposals: Mapping[str, Sequence[Values]] | None = None,
     listener: Listener | None = None,
     resume: Mapping[str, Any] | None = None,
     on_save: Saved | None = None,
@@ -103,7 +103,7 @@ def program(
         candidates: random patches that each of them tries.
         steps: of the refinement.
         seed: of the candidates and the trials.
-        proposals: name of a synthesizer -> a patch that a model proposes, one more candidate.
+        proposals: name of a synthesizer -> patches that a model proposes, more candidates.
         listener: shown the progress.
         resume: what ``on_save`` was given by a call with the same arguments.
         on_save: given states from which a later call resumes.
@@ -115,10 +115,9 @@ def program(
         known = states.get(synthesizer.name)
         tried = [Candidate(synthesizer.name, {}, 0.0)]  # replaced by what is restored
         if known is None:
-            listener.phase(f"{synthesizer.name}: candidates", candidates)
             patches: list[Values] = [*random_patches(synthesizer, candidates, seed)]
-            if proposals is not None and synthesizer.name in proposals:
-                patches.append(proposals[synthesizer.name])
+            patches += (proposals or {}).get(synthesizer.name, ())
+            listener.phase(f"{synthesizer.name}: candidates", len(patches))
             tried = try_patches(sound, synthesizer, patches, listener)
         refinement = Refinement(sound, synthesizer, tried, steps, seed=seed, listener=listener)
         if known is not None:

@@ -24,6 +24,7 @@ from graphmix.models.config import describe_error
 from graphmix.models.synthesizers import (
     Programmer,
     ProgrammerConfig,
+    common_values,
     load_programmer,
     save_programmer,
 )
@@ -67,6 +68,8 @@ class ProgrammerTraining:
         audio_batch: sounds that are played in one of those steps.
         audio_weight: of a distance of 1 dB.
         audio_seconds: that are played of each sound.
+        common: share of the training patches from which on a value of a number is one of its common values
+            (:mod:`graphmix.models.synthesizers.outputs`); 0 for none.
     """
 
     design: Design = "joint_encoder"
@@ -85,6 +88,7 @@ class ProgrammerTraining:
     audio_batch: int = 8
     audio_weight: float = 0.05
     audio_seconds: float = 1.0
+    common: float = 0.01
 
 
 @dataclass
@@ -130,6 +134,8 @@ def train_programmer(
             return load_programmer(out / MODEL)[0]
         folder.begin()
         parts = [patch_images(part, settings.mels, settings.frames, listener) for part in (training, validation)]
+        if settings.common:
+            config = _with_common_values(config, parts[0], settings.common)
         played = [_SoundLoss(p, settings, s) for p, s in zip((training, validation), parts, strict=True)]
         model, state = _train(config, settings, parts, played, out / CHECKPOINT, listener)
         about = {"training": run, "best": state.best, "steps": state.step}
@@ -149,6 +155,8 @@ def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> Programmer
         raise GraphmixError("steps, batch, validate_every and audio_batch of a training are 1 or more.")
     if not 0 <= settings.audio_steps <= settings.steps:
         raise GraphmixError(f"audio_steps is {settings.audio_steps}; it is from 0 to the {settings.steps} steps.")
+    if not 0 <= settings.common <= 1:
+        raise GraphmixError(f"common is {settings.common}; it is a share, from 0 to 1.")
     try:
         return ProgrammerConfig(
             design=settings.design,
@@ -161,6 +169,15 @@ def _configure(settings: ProgrammerTraining, names: Sequence[str]) -> Programmer
         )
     except ValidationError as error:
         raise GraphmixError(f"the settings of the training: {describe_error(error)}.") from None
+
+
+def _with_common_values(config: ProgrammerConfig, sounds: Sounds, share: float) -> ProgrammerConfig:
+    """The network with the common values of training patches."""
+    common = {
+        name: common_values(sounds.vectors[sounds.which == i], sizes, share)
+        for i, (name, sizes) in enumerate(config.sizes.items())
+    }
+    return ProgrammerConfig.model_validate({**config.model_dump(), "common": common})
 
 
 def sizes_of(name: str) -> tuple[int, ...]:
@@ -198,7 +215,7 @@ def _train(
 ) -> tuple[Programmer, _State]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = Programmer(config)
+        model = Programmer(config).to(memory_format=torch.channels_last)  # convolutions are 1.7 times as fast
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     state = _resume(checkpoint, model, optimizer) if checkpoint.exists() else _State()
     training, validation = parts

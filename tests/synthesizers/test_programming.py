@@ -149,6 +149,15 @@ def test_refining_comes_nearer_and_leaves_choices_alone():
     assert float(log_spectral_distance(played, sound.audio)[0]) == pytest.approx(result.distance, rel=1e-4)
 
 
+def test_of_random_patches_and_all_that_a_model_proposes_the_nearest_is_refined():
+    truth = random_patches(SUBTRACTIVE, 1, 5)[0]
+    proposals = {"subtractive": [*random_patches(SUBTRACTIVE, 2, 7), truth, SUBTRACTIVE.defaults()]}
+    found = program(sound_of(truth), [SUBTRACTIVE, FM], candidates=2, steps=0, proposals=proposals)
+    assert [result.synthesizer for result in found] == ["subtractive", "fm"]
+    assert found[0].proposed == found[0].distance < 0.05
+    assert found[0].values == pytest.approx(truth | {"amplifier.level_db": found[0].values["amplifier.level_db"]})
+
+
 @pytest.mark.parametrize("level", [-60.0, -45.0])
 def test_pruning_leaves_the_operators_that_matter(level: float):
     render = Renderer(Rack.generators(RATE))

@@ -12,7 +12,7 @@ from graphmix.errors import GraphmixError
 from graphmix.synthesizers import FM, SUBTRACTIVE
 from graphmix.synthesizers.images import mel_images, patch_images
 from graphmix.synthesizers.patch_set import PatchSet, write_patches
-from graphmix.synthesizers.program_run import ProgramSettings, program_sound, propose_patches
+from graphmix.synthesizers.program_run import DRAWS, ProgramSettings, program_sound, propose_patches
 from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.training import (
     CHECKPOINT,
@@ -72,13 +72,19 @@ def test_an_interrupted_training_ends_in_the_same_numbers(
         train_programmer(patches, tmp_path / "cut", ProgrammerTraining(**{**vars(TINY), "latent": 5}))
 
 
-def test_it_proposes_a_patch_of_each_synthesizer(patches: Path, tmp_path: Path):
+def test_it_proposes_patches_of_each_synthesizer(patches: Path, tmp_path: Path):
     model = train_programmer(patches, tmp_path / "m", TINY)
     audio = PatchSet(patches, "test").audio(0, 1.0)
-    proposals = propose_patches(Sound(audio, 44100, 60.0, 300.0), model)
-    assert set(proposals) == {"subtractive", "fm"}
-    FM.patch(proposals["fm"])
-    assert proposals["subtractive"].keys() == SUBTRACTIVE.defaults().keys()
+    sound = Sound(audio, 44100, 60.0, 300.0)
+    proposals = propose_patches(sound, model)
+    assert {name: len(patches) for name, patches in proposals.items()} == {"subtractive": DRAWS, "fm": DRAWS}
+    for values in proposals["fm"]:
+        FM.patch(values)
+    assert proposals["subtractive"][-1].keys() == SUBTRACTIVE.defaults().keys()
+    assert propose_patches(sound, model) == proposals
+    assert propose_patches(sound, model, seed=1)["fm"][1:] != proposals["fm"][1:]
+    for name, (guess,) in propose_patches(sound, model, 1, seed=1).items():
+        assert guess == pytest.approx(proposals[name][0])
 
 
 def test_commands_train_and_use_it(patches: Path, tmp_path: Path):
@@ -150,6 +156,19 @@ def test_a_training_on_sounds_learns_from_them(patches: Path, tmp_path: Path):
     assert all(value.isfinite().all() for value in model.state_dict().values())
     with pytest.raises(GraphmixError, match="audio_steps is 9; it is from 0 to the 6 steps"):
         train_programmer(patches, tmp_path / "m", ProgrammerTraining(**{**vars(TINY), "audio_steps": 9}))
+
+
+def test_values_that_many_patches_share_are_learned_as_such(patches: Path, tmp_path: Path):
+    model = train_programmer(patches, tmp_path / "m", TINY)
+    numbers = [p.name for p in FM.parameters]
+    common = dict(zip(numbers, model.config.common["fm"], strict=True))
+    assert 0.0 in common["op1.feedback"]
+    assert common["algorithm"] == ()
+    plain = train_programmer(patches, tmp_path / "plain", ProgrammerTraining(**{**vars(TINY), "common": 0.0}))
+    assert plain.config.common == {}
+    assert sum(p.numel() for p in plain.parameters()) < sum(p.numel() for p in model.parameters())
+    with pytest.raises(GraphmixError, match=r"common is 2\.0; it is a share, from 0 to 1"):
+        train_programmer(patches, tmp_path / "refused", ProgrammerTraining(**{**vars(TINY), "common": 2.0}))
 
 
 def test_gradients_of_a_sound_are_shortened_and_left_out_where_they_are_no_numbers():

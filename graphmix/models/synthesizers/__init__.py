@@ -1,5 +1,6 @@
 """Networks that propose the patch of a sound."""
 
+from graphmix.models.synthesizers.outputs import common_values
 from graphmix.models.synthesizers.programmer import (
     Programmer,
     ProgrammerConfig,
@@ -8,4 +9,4 @@ from graphmix.models.synthesizers.programmer import (
     save_programmer,
 )
 
-__all__ = ["Programmer", "ProgrammerConfig", "load_programmer", "note_features", "save_programmer"]
+__all__ = ["Programmer", "ProgrammerConfig", "common_values", "load_programmer", "note_features", "save_programmer"]

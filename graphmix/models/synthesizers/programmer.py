@@ -13,16 +13,17 @@ The loss of a sound is
 
 .. math:: \| x - \hat x \|^2 + \beta \, D_{KL}(q(z|x) \,\|\, N(0, 1)) + \lambda \, \ell(p, \hat p)
 
-with the squared error of the numbers of a patch, from 0 to 1 on their own scales, and the cross entropy of its choices.
+with the squared error of the numbers of a patch, from 0 to 1 on their own scales, and the cross entropy of its choices
+and of the common values of numbers (:mod:`graphmix.models.synthesizers.outputs`).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,11 +32,14 @@ from graphmix.errors import GraphmixError
 from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
 from graphmix.models.config import Table, describe_error
 from graphmix.models.effects.effect import load_weights, loading
+from graphmix.models.synthesizers.outputs import PatchOutputs
 
 HEADER, VERSION = "graphmix_programmer", 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
 _POOLED = 4
 """Two poolings by two."""
+SPREAD = 1.0
+"""Of draws of the latent vector: factor of its standard deviation."""
 
 
 class ProgrammerConfig(Table):
@@ -52,6 +56,7 @@ class ProgrammerConfig(Table):
         beta: weight of the divergence, after its warm-up.
         weight: lambda, of the parameters.
         notes: whether the decoders are given the pitch and the length of the note beside the latent vector.
+        common: name of a synthesizer -> common values of each of its parameters, from 0 to 1; empty for none at all.
     """
 
     design: Literal["separate", "joint_encoder", "joint_decoder"] = "joint_encoder"
@@ -64,11 +69,20 @@ class ProgrammerConfig(Table):
     beta: float = Field(default=1e-3, ge=0)
     weight: float = Field(default=1.0, ge=0)
     notes: bool = False
+    common: dict[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
 
-    @property
-    def width(self) -> int:
-        """Numbers of the largest synthesizer."""
-        return max(sum(sizes) for sizes in self.sizes.values())
+    @model_validator(mode="after")
+    def _values_of_numbers(self) -> Self:
+        for name, common in self.common.items():
+            sizes = self.sizes.get(name, ())
+            choices = [size for size, values in zip(sizes, common, strict=False) if values and size > 1]
+            if len(common) != len(sizes) or choices:
+                raise ValueError(f"common has values for other parameters than {name!r} has numbers")
+        return self
+
+    def outputs(self) -> list[PatchOutputs]:
+        """The decoders' outputs for each synthesizer."""
+        return [PatchOutputs(sizes, self.common.get(name, ())) for name, sizes in self.sizes.items()]
 
 
 def note_features(pitch: Tensor, length_ms: Tensor) -> Tensor:
@@ -120,7 +134,7 @@ class Programmer(nn.Module):
 
     Shape:
         images [sounds, mels, frames] from 0 to 1, the number of the synthesizer of each, [sounds], and
-        :func:`note_features`, [sounds, 2] -> the numbers of its patch in the first columns of [sounds, width]: raw
+        :func:`note_features`, [sounds, 2] -> outputs for its patch in the first columns of [sounds, width]: raw
         ones, see :meth:`vectors`.
     """
 
@@ -128,12 +142,14 @@ class Programmer(nn.Module):
         super().__init__()
         self.config = config
         count = len(config.sizes)
-        widths = [sum(sizes) for sizes in config.sizes.values()]
+        self.outputs = config.outputs()
+        widths = [outputs.width for outputs in self.outputs]
+        self.width = max(widths)
         shared = config.design != "separate"
         self.autoencoders = nn.ModuleList(MelAutoencoder(config) for _ in range(1 if shared else count))
         inputs = config.latent + 2 * config.notes
-        outputs = [config.width] if config.design == "joint_decoder" else widths
-        self.decoders = nn.ModuleList(_perceptron(inputs, config.hidden, width) for width in outputs)
+        decoded = [self.width] if config.design == "joint_decoder" else widths
+        self.decoders = nn.ModuleList(_perceptron(inputs, config.hidden, width) for width in decoded)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,27 +172,26 @@ class Programmer(nn.Module):
         ]
 
     def parameters_of(self, latent: Tensor, which: Tensor, notes: Tensor) -> Tensor:
-        """Raw numbers of the patches; zero beyond those that a synthesizer has, [sounds, width]."""
+        """Raw outputs for the patches; zero beyond those that a synthesizer has, [sounds, width]."""
         if self.config.notes:
             latent = torch.cat([latent, notes], 1)
         if len(self.decoders) == 1:
             return self.decoders[0](latent) * self.mask(which)
-        width = self.config.width
 
         def decode(i: int, rows: Tensor) -> tuple[Tensor]:
             raw = self.decoders[i](latent[rows])
-            return (functional.pad(raw, (0, width - raw.size(1))),)
+            return (functional.pad(raw, (0, self.width - raw.size(1))),)
 
         return self._by_synthesizer(which, decode)[0]
 
     def forward(self, images: Tensor, which: Tensor, notes: Tensor) -> Tensor:
-        """Raw numbers of the patches at the means of the latent vectors."""
+        """Raw outputs for the patches at the means of the latent vectors."""
         return self.parameters_of(self.encode(images, which)[0], which, notes)
 
     def mask(self, which: Tensor) -> Tensor:
-        """1 for the numbers that a sound's synthesizer has, [sounds, width]."""
-        widths = which.new_tensor([sum(sizes) for sizes in self.config.sizes.values()])
-        return (torch.arange(self.config.width, device=which.device) < widths[which][:, None]).float()
+        """1 for the outputs that a sound's synthesizer has, [sounds, width]."""
+        widths = which.new_tensor([outputs.width for outputs in self.outputs])
+        return (torch.arange(self.width, device=which.device) < widths[which][:, None]).float()
 
     def terms(
         self,
@@ -192,7 +207,7 @@ class Programmer(nn.Module):
             images: spectrograms.
             which: number of the synthesizer of each sound.
             notes: its note's features.
-            vectors: its patch, from 0 to 1, padded to [sounds, width].
+            vectors: its patch, from 0 to 1, padded to the largest synthesizer's numbers.
             generator: of the latent noise, in training.
         """
         mean, log_variance = self.encode(images, which)
@@ -214,35 +229,61 @@ class Programmer(nn.Module):
     def _distance(self, raw: Tensor, which: Tensor, vectors: Tensor) -> Tensor:
         """Squared error of numbers and cross entropy of choices, a mean over the parameters of each sound."""
         total = raw.new_zeros(())
-        for i, sizes in enumerate(self.config.sizes.values()):
+        for i, outputs in enumerate(self.outputs):
             rows = (which == i).nonzero().flatten()
-            if not len(rows):
-                continue
-            parts = zip(
-                raw[rows, : sum(sizes)].split(sizes, 1), vectors[rows, : sum(sizes)].split(sizes, 1), strict=True
-            )
-            own = raw.new_zeros(())
-            for found, wanted in parts:
-                if found.size(1) == 1:
-                    own = own + (torch.sigmoid(found) - wanted).square().sum()
-                else:
-                    own = own + functional.cross_entropy(found, wanted.argmax(1), reduction="sum")
-            total = total + own / len(sizes)
+            if len(rows):
+                total = total + outputs.distance(raw[rows], vectors[rows])
         return total / max(1, len(which))
 
     @torch.no_grad()
     def vectors(self, images: Tensor, notes: Tensor, name: str) -> Tensor:
         """Patches of one synthesizer, as :meth:`graphmix.synthesizers.Synthesizer.vector` has them, [sounds, width]."""
+        return self.as_vectors(self(images, self._numbers(name, len(images)), notes), name)
+
+    @torch.no_grad()
+    def draw(
+        self, images: Tensor, notes: Tensor, name: str, count: int, generator: torch.Generator, spread: float = SPREAD
+    ) -> Tensor:
+        """Several patches of one synthesizer for each sound, to be played and compared, [sounds, count, width].
+
+        The first ones are those of :meth:`vectors`. The others are decoded from draws of the latent vector; their
+        choices and common values are drawn by their probabilities.
+
+        Args:
+            images: spectrograms.
+            notes: features of their notes.
+            name: of the synthesizer.
+            count: patches of each sound.
+            generator: of the draws.
+            spread: factor of the latent vector's standard deviation.
+
+        Raises:
+            GraphmixError: a synthesizer that the model does not know, or no patch at all.
+        """
+        if count < 1:
+            raise GraphmixError(f"{count} patches are to be drawn for each sound; it takes 1 or more.")
+        which = self._numbers(name, len(images))
+        mean, log_variance = self.encode(images, which)
+        noise = torch.randn(count, *mean.shape, generator=generator)
+        noise[0] = 0
+        latent = (mean + spread * (log_variance / 2).exp() * noise).flatten(0, 1)
+        raw = self.parameters_of(latent, which.repeat(count), notes.repeat(count, 1))
+        first, others = raw[: len(images)], raw[len(images) :]
+        vectors = torch.cat([self.as_vectors(first, name), self.as_vectors(others, name, generator)])
+        return vectors.unflatten(0, (count, len(images))).transpose(0, 1)
+
+    def _numbers(self, name: str, count: int) -> Tensor:
+        """The number of a synthesizer for so many sounds."""
         if name not in self.config.sizes:
             raise GraphmixError(f"the model knows {', '.join(self.names)}, and not {name!r}.")
-        which = torch.full((len(images),), self.names.index(name))
-        return self.as_vectors(self(images, which, notes), name)
+        return torch.full((count,), self.names.index(name))
 
-    def as_vectors(self, raw: Tensor, name: str) -> Tensor:
-        """Raw numbers of patches of one synthesizer as their vectors: from 0 to 1, choices as probabilities."""
-        sizes = self.config.sizes[name]
-        parts = raw[:, : sum(sizes)].split(sizes, dim=1)
-        return torch.cat([torch.sigmoid(part) if part.size(1) == 1 else part.softmax(1) for part in parts], dim=1)
+    def as_vectors(self, raw: Tensor, name: str, generator: torch.Generator | None = None) -> Tensor:
+        """Raw outputs for patches of one synthesizer as their vectors: from 0 to 1, choices as probabilities.
+
+        With a generator choices and common values are drawn, see :meth:`PatchOutputs.vectors`.
+        """
+        return self.outputs[self.names.index(name)].vectors(raw, generator)
 
     def _by_synthesizer(self, which: Tensor, function: Any) -> tuple[Tensor, ...]:
         """Results of a function of (number, rows), put back in the order of the sounds."""

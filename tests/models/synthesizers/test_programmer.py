@@ -135,6 +135,47 @@ def test_a_model_survives_its_file(design: str, tmp_path: Path):
         again.vectors(images, notes, "fm")
 
 
+@ALL
+def test_draws_begin_with_the_best_guess_and_are_patches(design: str):
+    model, (images, _, notes, _) = a_model(design).eval(), a_batch()
+
+    def draw(count: int, seed: int = 0) -> torch.Tensor:
+        return model.draw(images, notes, "large", count, torch.Generator().manual_seed(seed))
+
+    drawn = draw(5)
+    assert drawn.shape == (7, 5, 7)
+    torch.testing.assert_close(drawn[:, 0], model.vectors(images, notes, "large"))
+    torch.testing.assert_close(draw(1), drawn[:, :1])
+    assert torch.equal(draw(5), drawn)
+    assert not torch.equal(draw(5, seed=1)[:, 1:], drawn[:, 1:])
+    assert ((drawn >= 0) & (drawn <= 1)).all()
+    choices = drawn[:, 1:, 2:6]
+    assert torch.equal(choices, functional.one_hot(choices.argmax(-1), 4).float())
+    assert len(drawn[0, :, 0].unique()) == 5
+
+
+def test_draws_follow_the_probabilities_and_the_spread():
+    model, (images, _, notes, _) = a_model("joint_encoder").eval(), a_batch()
+    one, other = images[:1], notes[:1]
+    drawn = model.draw(one, other, "large", 4000, torch.Generator().manual_seed(0), spread=0.0)[0]
+    best = model.vectors(one, other, "large")[0]
+    torch.testing.assert_close(drawn[:, [0, 1, 6]], best[[0, 1, 6]].expand(4000, -1))
+    torch.testing.assert_close(drawn[1:, 2:6].mean(0), best[2:6], atol=0.03, rtol=0)
+    deviations = [
+        model.draw(one, other, "large", 200, torch.Generator().manual_seed(0), spread)[0, :, 0].std()
+        for spread in (0.5, 1.0, 2.0)
+    ]
+    assert deviations == sorted(deviations)
+
+
+def test_draws_of_nothing_are_refused():
+    model, (images, _, notes, _) = a_model("joint_encoder").eval(), a_batch()
+    with pytest.raises(GraphmixError, match="0 patches are to be drawn for each sound; it takes 1 or more"):
+        model.draw(images, notes, "large", 0, torch.Generator())
+    with pytest.raises(GraphmixError, match="the model knows small, large, middle, and not 'fm'"):
+        model.draw(images, notes, "fm", 2, torch.Generator())
+
+
 def test_what_is_no_model_is_refused_in_one_sentence(tmp_path: Path):
     path = save_programmer(a_model("separate"), tmp_path / "m.safetensors")
     content = path.read_bytes()
