@@ -23,6 +23,7 @@ import torch
 from graphmix.audio import load_song, read_audio, write_audio
 from graphmix.audio.files import read_info
 from graphmix.models.masks import build_separator, load_separator, save_separator
+from graphmix.processes import prepare_to_render
 from graphmix.search.residual import find_unexplained
 from graphmix.separation import separate
 from graphmix.songbook.demo import DEMO_RATE, hidden_console, write_demo_song
@@ -34,22 +35,31 @@ USUAL = {
 }
 
 
+def peak_mb() -> float:
+    """Largest resident set of this process so far; ``ru_maxrss`` would begin with that of the process before it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure(mix: Path, model: Path, iterations: int, threads: int) -> None:
     """One separation in this process: seconds, and peak memory in MB, as JSON."""
-    torch.set_num_threads(threads)
+    prepare_to_render(threads)  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         separate(mix, Path(folder) / "out", model, iterations=iterations, device="cpu")
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         stems = [read_info(path) for path in (Path(folder) / "out" / "stems").iterdir()]
         info, error, energy = read_info(mix), 0.0, 0.0
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mb()
         for begin in range(0, info.num_samples, 1 << 20):
             count = min(1 << 20, info.num_samples - begin)
             whole = read_audio(info, begin, count)
             error += float((sum(read_audio(stem, begin, count) for stem in stems) - whole).double().square().sum())
             energy += float(whole.double().square().sum())
-    print(json.dumps({"seconds": seconds, "peak_mb": peak, "sum_error": math.sqrt(error / energy)}))
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak, "sum_error": math.sqrt(error / energy)}))
 
 
 def in_a_process(mix: Path, model: Path, iterations: int, threads: int) -> dict[str, float]:
@@ -59,14 +69,16 @@ def in_a_process(mix: Path, model: Path, iterations: int, threads: int) -> dict[
 
 
 def speed(model: Path, minutes: float, iterations: list[int], threads: int, folder: Path) -> None:
-    print("| length | iterations | times real time | peak MB | sum error / RMS |\n|---|---|---|---|---|")
-    for length in (1.0, minutes):
+    print("| length | iterations | times real time | CPU seconds a minute | peak MB | sum error / RMS |")
+    print("|---|---|---|---|---|---|")
+    for length in sorted({1.0, minutes}):
         mix = folder / f"{length:g}.wav"
         write_audio(mix, 0.1 * torch.randn(2, round(length * 60 * 44100)), 44100)
         for count in iterations:
             found = in_a_process(mix, model, count, threads)
             times = length * 60 / found["seconds"]
-            print(f"| {length:g} min | {count} | {times:.1f} | {found['peak_mb']:.0f} | {found['sum_error']:.1e} |")
+            print(f"| {length:g} min | {count} | {times:.1f} | {found['cpu_seconds'] / length:.1f} | "
+                  f"{found['peak_mb']:.0f} | {found['sum_error']:.1e} |", flush=True)  # fmt: skip
         mix.unlink()
 
 

@@ -19,8 +19,8 @@ from torch import Tensor
 EPSILON = float(torch.finfo(torch.float64).eps)
 PEAK = 10.0
 """Largest amplitude of the mixture while it is filtered, against which the regularization is small."""
-_VALUES_AT_ONCE = 1 << 21
-"""Of all estimates; more bins are filtered group by group."""
+_VALUES_AT_ONCE = 1 << 16
+"""Of all estimates; more bins are filtered group by group, in so many numbers as a cache holds."""
 
 
 def wiener_filter(estimates: Tensor, mixture: Tensor, iterations: int = 1) -> Tensor:
