@@ -49,6 +49,25 @@ def wiener_filter(estimates: Tensor, mixture: Tensor, iterations: int = 1) -> Te
     return torch.cat([part.to(estimates.dtype) for part in parts], dim=3) / scale[:, None]
 
 
+def certainty(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """How sure the masks behind estimates are: their mean over the source's own bins, 1 where they are all or nothing.
+
+    It is the energy that an estimate has, over the one that it would have if its masks were 0 or 1 by chance, with the
+    same mean. A silent estimate is not sure.
+
+    Args:
+        estimates: [N, sources, channels, bins, frames].
+        mixture: [N, channels, bins, frames].
+
+    Returns:
+        0 to 1, [N, sources, 1, 1, 1]
+    """
+    axes = (2, 3, 4)
+    magnitudes, whole = estimates.abs(), mixture.abs().unsqueeze(1)
+    drawn = (magnitudes * whole).sum(axes, keepdim=True)
+    return (magnitudes.square().sum(axes, keepdim=True) / drawn.clamp(min=torch.finfo(drawn.dtype).tiny)).clamp(max=1)
+
+
 def expectation_maximization(estimates: Tensor, mixture: Tensor, iterations: int, epsilon: float = EPSILON) -> Tensor:
     """The iterations themselves, at the scale and in the precision of what is given; shapes as above.
 

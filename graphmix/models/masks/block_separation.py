@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.resampling import can_resample, resample
-from graphmix.dsp.wiener import wiener_filter
+from graphmix.dsp.wiener import certainty, wiener_filter
 from graphmix.errors import GraphmixError
-from graphmix.models.masks.separator import MaskEstimator
+from graphmix.models.masks.separator import MaskEstimator, MaskOutput
 
 HOP_SECONDS = 7
 """In whole seconds, so that the grid is one of whole samples at every pair of rates."""
@@ -131,12 +131,10 @@ class BlockSeparator:
         if not self.iterations:
             return model.separate(audio)
         output = model(audio)
-        estimates = output.estimates
-        rest = output.mixture - estimates.sum(1)
         parts = []
-        for y, z, x in zip(estimates, rest, output.mixture, strict=True):  # one by one, for the sake of memory
-            refined = wiener_filter(torch.cat([y, z[None]])[None], x[None], self.iterations)[0, :-1]
-            parts.append(model.representation.decode(refined, audio.size(-1)))
+        for masks, mixture in zip(output.masks, output.mixture, strict=True):  # one by one, for the sake of memory
+            refined = refine(MaskOutput(masks[None], mixture[None]), self.iterations)
+            parts.append(model.representation.decode(refined[0], audio.size(-1)))
         return torch.stack(parts)
 
     def _model(self, dtype: torch.dtype) -> MaskEstimator:
@@ -145,6 +143,24 @@ class BlockSeparator:
         if not self._double:
             self._double.append(copy.deepcopy(self.model).double())
         return self._double[0]
+
+
+def refine(output: MaskOutput, iterations: int) -> Tensor:
+    """Coefficients of the sources after the Wiener filter, for which the rest is one more source.
+
+    The filter takes estimates at their word: powers are squared magnitudes, so whichever source has a little more gets
+    nearly all. Where masks are sure that helps; where they are about one half of everything, because the network does
+    not know, it makes them worse. So a source moves to its filtered estimate by the square of its certainty.
+
+    Shape:
+        [mixtures, sources, channels, bins, frames]
+    """
+    estimates = output.estimates
+    if not iterations:
+        return estimates
+    rest = output.mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
+    filtered = wiener_filter(torch.cat([estimates, rest], dim=1), output.mixture, iterations)[:, :-1]
+    return estimates + certainty(estimates, output.mixture).square() * (filtered - estimates)
 
 
 def stems_of(names: tuple[str, ...]) -> tuple[str, ...]:
