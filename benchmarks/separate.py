@@ -89,7 +89,7 @@ def speed(model: Path, minutes: float, iterations: list[int], threads: int, fold
 
 
 def disturbed_ideal(coefficients: torch.Tensor, random: torch.Generator, error: float = 1.5) -> torch.Tensor:
-    """Ideal ratio masks [1, sources, channels, bins, frames] whose logits have an error, alike over 9 bins, 3 frames."""
+    """Ideal ratio masks [1, sources, channels, bins, frames] with an error of logits that is smooth."""
     magnitudes = coefficients.abs()
     masks = (magnitudes / magnitudes.sum(0, keepdim=True).clamp(min=1e-10)).clamp(1e-4, 1 - 1e-4)
     noise = torch.randn(masks.shape, generator=random)
@@ -127,9 +127,8 @@ def wiener(source: Path, folders: list[Path], iterations: list[int]) -> None:
             estimates = torch.cat(found, -1)[audible]
             rows.setdefault(key, []).append(ratios(estimates, stems[audible, :, : estimates.size(-1)]))
         print(f"{song.id} done", file=sys.stderr, flush=True)
-    print(
-        "| masks | iterations | SDR / dB | gain | SI-SDR / dB | gain | sources that gain |\n|---|---|---|---|---|---|---|"
-    )
+    print("| masks | iterations | SDR / dB | gain | SI-SDR / dB | gain | sources that gain |")
+    print("|---|---|---|---|---|---|---|")
     for (kind, count), values in rows.items():
         table, base = torch.cat(values), torch.cat(rows[kind, iterations[0]])
         (sdr, scale_free), gain = table.mean(0).tolist(), (table - base).mean(0).tolist()

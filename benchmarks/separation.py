@@ -9,8 +9,8 @@
 and an AdamW step, of one source; both have the same sizes (bins, hidden units, layers, bandwidth). ``pip install
 openunmix``. ``networks`` trains mask inference, chimera and U-Net on the same songs, steps and seeds. ``real`` takes
 sums of the dry tracks of songs in FOLDER apart into drums, bass and the rest (vocals and other together); which is
-which is said by words in the names of tracks. ``mine`` mixes the wet stems of songs again, with other faders and panning,
-and mines that against the true stems and against those that a separator makes of the old mix.
+which is said by words in the names of tracks. ``mine`` mixes the wet stems of songs again, with other faders
+and panning, and mines that with the true stems and with those that a separator makes of the old mix.
 """
 
 import argparse
@@ -221,9 +221,8 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
     settings = replace(DRAFT, chain=given.chain).scaled(given.steps, given.rounds)
     losses: dict[str, list[float]] = {"true": [], "separated": []}
     errors: dict[str, list[torch.Tensor]] = {"true": [], "separated": []}
-    print(
-        "| song | source | change of level, panning / dB | true stems: errors | separated: errors |\n|---|---|---|---|---|"
-    )
+    print("| song | source | change of level, panning / dB | true stems: errors | separated: errors |")
+    print("|---|---|---|---|---|")
     for song in find_source_songs([folder])[: given.songs]:
         stems = load_stems_of(song, model.sources, rate)[..., : round(given.seconds * rate)]
         audible = is_audible(stems)

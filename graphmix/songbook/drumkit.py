@@ -198,7 +198,7 @@ def read_kits(folder: str | Path) -> tuple[HydrogenKit, ...]:
 
 
 def _plain_kit(folder: Path) -> HydrogenKit:
-    """The recordings in a folder, each an instrument of the piece that its file's name means; loops have other names."""
+    """The recordings in a folder, each an instrument of the piece that its name means; loops are none."""
     found: dict[str, list[tuple[Layer, ...]]] = {}
     for path in audio_files(folder):
         piece = piece_of(path.stem)

@@ -11,7 +11,7 @@ from graphmix.models.masks.separator import MaskOutput
 
 
 def panned_sources() -> Tensor:
-    """Four sources with powers that change in time and frequency, each at a place of its own, [sources, 2, bins, frames]."""
+    """Four sources with powers that change in time and frequency, each at its own place, [sources, 2, bins, frames]."""
     generator = torch.Generator().manual_seed(1)
     power = (1.5 * torch.randn(4, 1, 40, 60, generator=generator)).exp()
     angle = torch.tensor([0.1, 0.6, 0.9, 1.4])[:, None, None, None]
