@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, monkeypatch: pytest.Mo
 def test_other_settings_and_foreign_folders_need_force(tmp_path: Path):
     mix, model = write_mix(tmp_path / "mix.wav"), small_separator()
     separate(mix, tmp_path / "out", model)
-    with pytest.raises(RunError, match="iterations = 1, not 2"):
+    with pytest.raises(RunError, match="iterations = 0, not 2"):
         separate(mix, tmp_path / "out", model, iterations=2)
     with pytest.raises(RunError, match="model = "):
         separate(mix, tmp_path / "out", small_separator(seed=1))

@@ -24,6 +24,9 @@ HOP_SECONDS = 7
 OVERLAP_SECONDS = 1
 AT_ONCE = 2
 """Blocks that pass through the network together."""
+LEAST_CERTAIN, CERTAIN = 0.55, 0.75
+"""Mean certainty of masks below which the Wiener filter is not believed, and from which on it is believed entirely. A
+network lost by it on songs where it had 0.37 to 0.54; ideal ratio masks with an error had 0.64 to 0.76, and gained."""
 _SMALLEST = 1e-30
 """Samples below it count as silence."""
 REST = "rest"
@@ -149,8 +152,9 @@ def refine(output: MaskOutput, iterations: int) -> Tensor:
     """Coefficients of the sources after the Wiener filter, for which the rest is one more source.
 
     The filter takes estimates at their word: powers are squared magnitudes, so whichever source has a little more gets
-    nearly all. Where masks are sure that helps; where they are about one half of everything, because the network does
-    not know, it makes them worse. So a source moves to its filtered estimate by the square of its certainty.
+    nearly all. Where masks are sure that helps; where they are half of everything, because the network does not know,
+    it makes them worse, also the sources of which it is sure. So estimates move to the filtered ones by the mean
+    certainty of the sources: not at all up to :data:`LEAST_CERTAIN`, all the way from :data:`CERTAIN` on.
 
     Shape:
         [mixtures, sources, channels, bins, frames]
@@ -158,9 +162,13 @@ def refine(output: MaskOutput, iterations: int) -> Tensor:
     estimates = output.estimates
     if not iterations:
         return estimates
+    sure = certainty(estimates, output.mixture).mean(1, keepdim=True)
+    trust = ((sure - LEAST_CERTAIN) / (CERTAIN - LEAST_CERTAIN)).clamp(0, 1)
+    if not trust.any():
+        return estimates
     rest = output.mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
     filtered = wiener_filter(torch.cat([estimates, rest], dim=1), output.mixture, iterations)[:, :-1]
-    return estimates + certainty(estimates, output.mixture).square() * (filtered - estimates)
+    return estimates + trust * (filtered - estimates)
 
 
 def stems_of(names: tuple[str, ...]) -> tuple[str, ...]:
