@@ -1,10 +1,10 @@
 """Separating: speed, memory over ten minutes, the sum of the stems, the Wiener filter, the residual track.
 
-    python benchmarks/separate.py [--model separator] [--minutes 10] [--song FOLDER] [--threads 2] [--iterations 0 1 2]
+    python benchmarks/separate.py [--model separator] [--minutes 10] [--songs FOLDER] [--threads 2] [--iterations 0 1 2]
 
 Each separation runs in a process of its own, whose peak memory is its resident set's. Without a trained model an
-untrained one of usual size shows speed and memory alone. ``--song`` is a song folder whose stems, each for itself, are
-the sources of the model by their subgroup's or file's name: it gives the gain of the Wiener filter.
+untrained one of usual size shows speed and memory alone. ``--songs`` is a songbook, or another collection whose sources
+are known: it gives the gain of the Wiener filter, for the model's masks, and for ideal ratio masks with an error.
 """
 
 import argparse
@@ -23,10 +23,17 @@ import torch
 from graphmix.audio import load_song, read_audio, write_audio
 from graphmix.audio.files import read_info
 from graphmix.models.masks import build_separator, load_separator, save_separator
+from graphmix.models.masks.block_separation import refine
+from graphmix.processes import prepare_to_render
 from graphmix.search.residual import find_unexplained
 from graphmix.separation import separate
 from graphmix.songbook.demo import DEMO_RATE, hidden_console, write_demo_song
+from graphmix.training.separation.losses import is_audible, si_sdr
+from graphmix.training.separation.sources import find_source_songs
+from graphmix.training.separation.stems import load_stems_of
 
+WIENER_SECONDS = 8
+"""Length of the blocks, as of the separation's own."""
 USUAL = {
     "model": "mask_inference",
     "representation": {"kind": "mel", "n_fft": 4096, "hop": 1024, "bands": 128},
@@ -34,22 +41,31 @@ USUAL = {
 }
 
 
+def peak_mb() -> float:
+    """Largest resident set of this process so far; ``ru_maxrss`` would begin with that of the process before it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure(mix: Path, model: Path, iterations: int, threads: int) -> None:
     """One separation in this process: seconds, and peak memory in MB, as JSON."""
-    torch.set_num_threads(threads)
+    prepare_to_render(threads)  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         separate(mix, Path(folder) / "out", model, iterations=iterations, device="cpu")
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         stems = [read_info(path) for path in (Path(folder) / "out" / "stems").iterdir()]
         info, error, energy = read_info(mix), 0.0, 0.0
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_mb()
         for begin in range(0, info.num_samples, 1 << 20):
             count = min(1 << 20, info.num_samples - begin)
             whole = read_audio(info, begin, count)
             error += float((sum(read_audio(stem, begin, count) for stem in stems) - whole).double().square().sum())
             energy += float(whole.double().square().sum())
-    print(json.dumps({"seconds": seconds, "peak_mb": peak, "sum_error": math.sqrt(error / energy)}))
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak, "sum_error": math.sqrt(error / energy)}))
 
 
 def in_a_process(mix: Path, model: Path, iterations: int, threads: int) -> dict[str, float]:
@@ -59,40 +75,65 @@ def in_a_process(mix: Path, model: Path, iterations: int, threads: int) -> dict[
 
 
 def speed(model: Path, minutes: float, iterations: list[int], threads: int, folder: Path) -> None:
-    print("| length | iterations | times real time | peak MB | sum error / RMS |\n|---|---|---|---|---|")
-    for length in (1.0, minutes):
+    print("| length | iterations | times real time | CPU seconds a minute | peak MB | sum error / RMS |")
+    print("|---|---|---|---|---|---|")
+    for length in sorted({1.0, minutes}):
         mix = folder / f"{length:g}.wav"
         write_audio(mix, 0.1 * torch.randn(2, round(length * 60 * 44100)), 44100)
         for count in iterations:
             found = in_a_process(mix, model, count, threads)
             times = length * 60 / found["seconds"]
-            print(f"| {length:g} min | {count} | {times:.1f} | {found['peak_mb']:.0f} | {found['sum_error']:.1e} |")
+            print(f"| {length:g} min | {count} | {times:.1f} | {found['cpu_seconds'] / length:.1f} | "
+                  f"{found['peak_mb']:.0f} | {found['sum_error']:.1e} |", flush=True)  # fmt: skip
         mix.unlink()
 
 
-def wiener(model: Path, songs: list[Path], iterations: list[int], folder: Path) -> None:
-    """SDR of each source, by number of iterations, mean over songs."""
-    sources = [name for name in load_separator(model)[0].sources if name != "rest"]
-    totals = {(source, count): list[float]() for source in sources for count in iterations}
-    for song_folder in songs:
-        song = load_song(song_folder, 44100)
-        audio = song.read(0, song.num_samples).stems
-        true = {bus: audio[[song.track_names.index(t) for t in names]].sum(0) for bus, names in song.subgroups.items()}
-        mix = folder / "mix.wav"
-        write_audio(mix, audio.sum(0), 44100)
-        for count in iterations:
-            made = separate(mix, folder / f"{song_folder.name}-{count}", model, iterations=count, device="cpu")
-            for source in sources:
-                if source in true and bool(true[source].any()):
-                    found = read_audio(made.folder / made.about["stems"][source]["file"])
-                    noise = (found - true[source]).double().square().sum()
-                    sdr = 10 * torch.log10(true[source].double().square().sum() / noise)
-                    totals[source, count].append(float(sdr))
-    print("| source | " + " | ".join(f"{count} iterations, SDR dB" for count in iterations) + " |")
-    print("|---" * (1 + len(iterations)) + "|")
-    for source in sources:
-        means = [totals[source, count] for count in iterations]
-        print(f"| {source} | " + " | ".join(f"{sum(m) / len(m):.2f}" if m else "" for m in means) + " |")
+def disturbed_ideal(coefficients: torch.Tensor, random: torch.Generator, error: float = 1.5) -> torch.Tensor:
+    """Ideal ratio masks [1, sources, channels, bins, frames] with an error of logits that is smooth."""
+    magnitudes = coefficients.abs()
+    masks = (magnitudes / magnitudes.sum(0, keepdim=True).clamp(min=1e-10)).clamp(1e-4, 1 - 1e-4)
+    noise = torch.randn(masks.shape, generator=random)
+    smooth = torch.nn.functional.avg_pool2d(noise, (9, 3), 1, (4, 1)) * math.sqrt(27)
+    return torch.sigmoid(torch.logit(masks) + error * smooth)[None]
+
+
+def ratios(estimates: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+    """SDR and SI-SDR in dB, [sources, 2]."""
+    noise = (estimates - stems).double().square().sum((1, 2))
+    sdr = 10 * torch.log10(stems.double().square().sum((1, 2)) / noise)
+    return torch.stack([sdr, si_sdr(estimates.double(), stems.double())], dim=1)
+
+
+@torch.no_grad()
+def wiener(source: Path, folders: list[Path], iterations: list[int]) -> None:
+    """Means over the sources of songs, by number of iterations: of the model's masks, and of better ones."""
+    model = load_separator(source)[0]
+    representation, random = model.representation, torch.Generator().manual_seed(0)
+    rate = round(model.sample_rate)
+    block = WIENER_SECONDS * rate
+    rows: dict[tuple[str, int], list[torch.Tensor]] = {}
+    for song in find_source_songs(folders):
+        stems = load_stems_of(song, model.sources, rate)
+        parts: dict[tuple[str, int], list[torch.Tensor]] = {}
+        for stretch in stems[..., : stems.size(-1) // block * block].split(block, -1):
+            output = model(stretch.sum(0, keepdim=True))
+            better = disturbed_ideal(representation.encode(stretch), random)
+            for kind, masks in (("the model's", output.masks), ("ideal and error", better)):
+                for count in iterations:
+                    refined = refine(output._replace(masks=masks), count)[0]
+                    parts.setdefault((kind, count), []).append(representation.decode(refined, block))
+        audible = is_audible(stems)
+        for key, found in parts.items():
+            estimates = torch.cat(found, -1)[audible]
+            rows.setdefault(key, []).append(ratios(estimates, stems[audible, :, : estimates.size(-1)]))
+        print(f"{song.id} done", file=sys.stderr, flush=True)
+    print("| masks | iterations | SDR / dB | gain | SI-SDR / dB | gain | sources that gain |")
+    print("|---|---|---|---|---|---|---|")
+    for (kind, count), values in rows.items():
+        table, base = torch.cat(values), torch.cat(rows[kind, iterations[0]])
+        (sdr, scale_free), gain = table.mean(0).tolist(), (table - base).mean(0).tolist()
+        share = 100 * float((table - base)[:, 0].ge(0).double().mean())
+        print(f"| {kind} | {count} | {sdr:.2f} | {gain[0]:+.2f} | {scale_free:.2f} | {gain[1]:+.2f} | {share:.0f} % |")
 
 
 @torch.no_grad()
@@ -126,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--song", type=Path, action="append", default=[])
+    parser.add_argument("--songs", type=Path, action="append", default=[])
     parser.add_argument("--iterations", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=("speed", "wiener", "residual"))
@@ -141,8 +182,8 @@ def main() -> None:
         model = given.model or save_separator(folder / "untrained.safetensors", build_separator(USUAL))
         if given.only in (None, "speed"):
             speed(Path(model), given.minutes, given.iterations, given.threads, folder)
-        if given.song and given.only in (None, "wiener"):
-            wiener(Path(model), given.song, given.iterations, folder)
+        if given.songs and given.only in (None, "wiener"):
+            wiener(Path(model), given.songs, given.iterations)
         if given.only in (None, "residual"):
             residuals(folder)
 

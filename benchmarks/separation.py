@@ -3,24 +3,34 @@
     python benchmarks/separation.py step            # seconds of a step, ours and theirs in turns
     python benchmarks/separation.py networks SONGS OUT [--steps 300] [--seeds 0 1 2]
     python benchmarks/separation.py real FOLDER [--model separator]
+    python benchmarks/separation.py mine SONGS [--songs 4] [--steps 100] [--chain g]
 
 ``step``: both take magnitudes that are there already and compute masks, the mean squared error of magnitudes, gradients
 and an AdamW step, of one source; both have the same sizes (bins, hidden units, layers, bandwidth). ``pip install
 openunmix``. ``networks`` trains mask inference, chimera and U-Net on the same songs, steps and seeds. ``real`` takes
 sums of the dry tracks of songs in FOLDER apart into drums, bass and the rest (vocals and other together); which is
-which is said by words in the names of tracks.
+which is said by words in the names of tracks. ``mine`` mixes the wet stems of songs again, with other faders
+and panning, and mines that with the true stems and with those that a separator makes of the old mix.
 """
 
 import argparse
+import json
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from graphmix.models.masks import build_separator
+
+if TYPE_CHECKING:
+    from graphmix import MixGraph
+    from graphmix.audio.song import Song
 
 RATE, N_FFT, HOP, BANDWIDTH = 44100, 4096, 1024, 16000.0
 NETWORKS = ("separator", "separator-chimera", "separator-unet")
@@ -163,6 +173,83 @@ def score_real(folder: Path, source: str) -> None:
           f"{float(gain.nanmean()):.2f} of {float(ideal.nanmean()):.2f} dB")  # fmt: skip
 
 
+def write_true_stems(folder: Path, names: Sequence[str], stems: torch.Tensor, rate: int) -> Path:
+    """A song whose tracks are the stems, each in a subgroup of its own, and whose mix is their sum."""
+    from graphmix.audio import write_audio
+
+    (folder / "stems").mkdir(parents=True)
+    for name, stem in zip(names, stems, strict=True):
+        write_audio(folder / "stems" / f"{name}.wav", stem, rate)
+    write_audio(folder / "mix.wav", stems.sum(0), rate)
+    subgroups = {name: [f"{name}.wav"] for name in names}
+    described = {"name": folder.name, "mix": "mix.wav", "stems": "stems", "subgroups": subgroups}
+    (folder / "song.json").write_text(json.dumps(described))
+    return folder
+
+
+@torch.no_grad()
+def gains_of(graph: "MixGraph", song: "Song", sources: Sequence[str]) -> torch.Tensor:
+    """What a graph makes of each source alone, left and right in dB, [sources, 2]."""
+    from graphmix.processors.rack import Rack
+    from graphmix.render.renderer import Renderer
+
+    render = Renderer(Rack.for_types(graph.types.types, graph.sample_rate))
+    stems = song.read(0, song.num_samples).stems
+    found = []
+    for source in sources:
+        row = graph.input_names.index(f"{source}.wav")
+        alone = torch.zeros(len(graph.input_names), 2, song.num_samples)
+        alone[row] = stems[song.track_names.index(f"{source}.wav")]
+        out = render(graph, alone).sum(0)
+        ratio = (out * alone[row]).sum(-1) / alone[row].square().sum(-1).clamp(min=1e-12)
+        found.append(20 * ratio.abs().clamp(min=1e-3).log10())
+    return torch.stack(found)
+
+
+def mine_separated(folder: Path, given: argparse.Namespace) -> None:
+    """Table of the losses and of the errors of level (mean of left and right in dB) and panning (right minus left)."""
+    from graphmix.audio import load_song, write_audio
+    from graphmix.models.masks import load_separator
+    from graphmix.search import DRAFT, mine
+    from graphmix.separation import separate
+    from graphmix.training.separation.losses import is_audible
+    from graphmix.training.separation.sources import find_source_songs
+    from graphmix.training.separation.stems import load_stems_of
+
+    model = load_separator(given.model)[0]
+    rate, random = round(model.sample_rate), torch.Generator().manual_seed(given.seed)
+    settings = replace(DRAFT, chain=given.chain).scaled(given.steps, given.rounds)
+    losses: dict[str, list[float]] = {"true": [], "separated": []}
+    errors: dict[str, list[torch.Tensor]] = {"true": [], "separated": []}
+    print("| song | source | change of level, panning / dB | true stems: errors | separated: errors |")
+    print("|---|---|---|---|---|")
+    for song in find_source_songs([folder])[: given.songs]:
+        stems = load_stems_of(song, model.sources, rate)[..., : round(given.seconds * rate)]
+        audible = is_audible(stems)
+        names = [name for name, sounds in zip(model.sources, audible.tolist(), strict=True) if sounds]
+        stems = stems[audible]
+        change = 12 * torch.rand(len(names), 2, generator=random) - 6  # level and panning
+        gains = change[:, :1] + change[:, 1:] * torch.tensor([-0.5, 0.5])
+        with tempfile.TemporaryDirectory() as text:
+            work = Path(text)
+            write_true_stems(work / "true", names, stems, rate)
+            separate(work / "true" / "mix.wav", work / "separated", model, iterations=given.iterations, device="cpu")
+            write_audio(work / "changed.wav", (stems * 10 ** (gains[..., None] / 20)).sum(0), rate)
+            for kind in losses:
+                tracks = load_song(work / kind, settings.sample_rate, mix=work / "changed.wav")
+                mined = mine(tracks, work / f"mined-{kind}", settings, device="cpu", plots=False)
+                found = gains_of(mined.graph, tracks, names) - gains
+                losses[kind].append(mined.metrics["audio_loss"])
+                errors[kind].append(torch.stack([found.mean(1), found[:, 1] - found[:, 0]], dim=1))
+        for row, name in enumerate(names):
+            cells = [f"{a:+.1f}, {b:+.1f}" for a, b in (change[row], *(errors[kind][-1][row] for kind in losses))]
+            print(f"| {song.id} | {name} | " + " | ".join(cells) + " |")
+        print(f"| {song.id} | L_a | | {losses['true'][-1]:.3f} | {losses['separated'][-1]:.3f} |", flush=True)
+    for kind, values in losses.items():
+        level, panning = torch.cat(errors[kind]).abs().mean(0).tolist()
+        print(f"{kind}: L_a {statistics.mean(values):.3f}, errors of level {level:.2f} dB and panning {panning:.2f} dB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -180,9 +267,21 @@ def main() -> None:
     real = commands.add_parser("real")
     real.add_argument("folder", type=Path)
     real.add_argument("--model", default="separator")
+    mined = commands.add_parser("mine")
+    mined.add_argument("folder", type=Path)
+    mined.add_argument("--model", default="separator")
+    mined.add_argument("--songs", type=int, default=4)
+    mined.add_argument("--seconds", type=float, default=10.0)
+    mined.add_argument("--steps", type=int, default=100)
+    mined.add_argument("--rounds", type=int, default=0)
+    mined.add_argument("--chain", default="g")
+    mined.add_argument("--iterations", type=int, default=1)
+    mined.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.command == "step":
         time_steps(given.hidden, given.layers, given.batch, given.seconds, given.repeats)
+    elif given.command == "mine":
+        mine_separated(given.folder, given)
     elif given.command == "real":
         score_real(given.folder, given.model)
     else:

@@ -138,7 +138,7 @@ def mine(
         bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
     ] = False,
     model: Annotated[str, typer.Option(help="Separator of --separate: folder, file, or name.")] = "separator",
-    iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 1,
+    iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 0,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine

@@ -57,7 +57,7 @@ def songbook(
     roles: Annotated[Path | None, typer.Option(help="JSON file: role to file names, for the loops.")] = None,
     scores: Annotated[str | None, typer.Option(help="Folder of MIDI and MusicXML scores, or music21.")] = None,
     soundfont: Annotated[list[Path] | None, typer.Option(help="SF2 file whose presets play; may be repeated.")] = None,
-    drumkits: Annotated[Path | None, typer.Option(help="Folder of Hydrogen drum kits, for the drums.")] = None,
+    drumkits: Annotated[Path | None, typer.Option(help="Folder of Hydrogen drum kits, or of recorded strokes.")] = None,
     split: Annotated[
         str | None, typer.Option(help="train, valid or test: only its scores and instruments; else all.")
     ] = None,

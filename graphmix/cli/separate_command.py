@@ -12,7 +12,7 @@ from graphmix.cli.progress import ProgressListener
 from graphmix.cli.terminal import new_console, say, say_notices
 
 Model = Annotated[str, typer.Option(help="Separator: folder that train wrote, file, or name.")]
-Iterations = Annotated[int, typer.Option(min=0, help="Of the multichannel Wiener filter; 0 does without.")]
+Iterations = Annotated[int, typer.Option(min=0, help="Of the multichannel Wiener filter.")]
 
 
 @app.command(epilog="Example: graphmix separate song.flac -o song-stems")
@@ -23,7 +23,7 @@ def separate(
     source: Annotated[
         list[str] | None, typer.Option(help="Source that becomes a stem, by default all; may be repeated.")
     ] = None,
-    iterations: Iterations = 1,
+    iterations: Iterations = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     force: Force = False,
 ) -> None:

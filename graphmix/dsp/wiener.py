@@ -19,8 +19,8 @@ from torch import Tensor
 EPSILON = float(torch.finfo(torch.float64).eps)
 PEAK = 10.0
 """Largest amplitude of the mixture while it is filtered, against which the regularization is small."""
-_VALUES_AT_ONCE = 1 << 21
-"""Of all estimates; more bins are filtered group by group."""
+_VALUES_AT_ONCE = 1 << 16
+"""Of all estimates; more bins are filtered group by group, in so many numbers as a cache holds."""
 
 
 def wiener_filter(estimates: Tensor, mixture: Tensor, iterations: int = 1) -> Tensor:
@@ -47,6 +47,25 @@ def wiener_filter(estimates: Tensor, mixture: Tensor, iterations: int = 1) -> Te
         for y, x in groups
     ]
     return torch.cat([part.to(estimates.dtype) for part in parts], dim=3) / scale[:, None]
+
+
+def certainty(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """How sure the masks behind estimates are: their mean over the source's own bins, 1 where they are all or nothing.
+
+    It is the energy that an estimate has, over the one that it would have if its masks were 0 or 1 by chance, with the
+    same mean. A silent estimate is not sure.
+
+    Args:
+        estimates: [N, sources, channels, bins, frames].
+        mixture: [N, channels, bins, frames].
+
+    Returns:
+        0 to 1, [N, sources, 1, 1, 1]
+    """
+    axes = (2, 3, 4)
+    magnitudes, whole = estimates.abs(), mixture.abs().unsqueeze(1)
+    drawn = (magnitudes * whole).sum(axes, keepdim=True)
+    return (magnitudes.square().sum(axes, keepdim=True) / drawn.clamp(min=torch.finfo(drawn.dtype).tiny)).clamp(max=1)
 
 
 def expectation_maximization(estimates: Tensor, mixture: Tensor, iterations: int, epsilon: float = EPSILON) -> Tensor:

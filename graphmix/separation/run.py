@@ -84,7 +84,7 @@ def separate(
     model: str | Path | MaskEstimator = DEFAULT,
     *,
     sources: Sequence[str] = (),
-    iterations: int = 1,
+    iterations: int = 0,
     device: str = "auto",
     force: bool = False,
     listener: Listener | None = None,

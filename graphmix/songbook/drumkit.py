@@ -1,8 +1,9 @@
 """Drum kits: recorded strokes by piece and by how hard they are struck.
 
-Two kinds have one interface, :class:`Kit`: a folder as the drum machine Hydrogen keeps it (``drumkit.xml`` and the
-recordings that it names), and a drum bank of a soundfont. Which piece an instrument of a folder is follows from its
-name ("Closed HH", "Floor Tom", "bass drum 1"); names that mean nothing are left out.
+Three kinds have one interface, :class:`Kit`: a folder as the drum machine Hydrogen keeps it (``drumkit.xml`` and the
+recordings that it names), a folder of recorded strokes alone, and a drum bank of a soundfont. Which piece an instrument
+of a folder is follows from its name or its file's ("Closed HH", "Floor Tom", "drum_cymbal_open.flac"); names that mean
+nothing are left out.
 
 Conventions. Strokes are mono, float64 at :data:`SYNTH_RATE`; velocities 0 to 1.
 """
@@ -20,6 +21,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
+from graphmix.audio.listing import audio_files, subfolders
 from graphmix.errors import SongError
 from graphmix.songbook.general_midi import PIECE_KEYS, ROLE_PIECES
 from graphmix.songbook.playing import resampled
@@ -28,11 +30,14 @@ from graphmix.songbook.synth import SYNTH_RATE, Samples
 
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"rim ?click|side ?stick|\bstick\b", "rim"),
-    (r"bass ?drum|kick", "kick"),
-    (r"snare(?!.*roll)|redo", "snare"),
+    (r"bass ?drum|drum bass|\bbd\b|kick", "kick"),
+    (r"snare(?!.*roll)|redo|\bsn\b", "snare"),
+    (r"drum cymbal (hard|soft)", "crash"),
+    (r"drum cymbal open", "open hats"),
+    (r"drum cymbal (closed|pedal)", "hats"),
     (r"(open|\bop\b|free|ohh).*\b(hh|hat|hi)|(hh|hat|hi-?hat|hihat).*(open|\bop\b|free)|\bohh\b", "open hats"),
     (r"\bhh\b|\bhats?\b|hi-? ?hat", "hats"),
-    (r"tom.*(low|floor)|(low|floor).*tom|dununba.*head", "low tom"),
+    (r"tom.*(low|lo\b|floor)|(low|floor).*tom|dununba.*head", "low tom"),
     (r"tom.*(mid|2)|(mid\w*) tom|sangban.*head", "mid tom"),
     (r"\btom", "high tom"),
     (r"clap|snap", "clap"),
@@ -104,7 +109,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class HydrogenKit:
-    """A folder with ``drumkit.xml``.
+    """A folder with ``drumkit.xml``, or with recorded strokes whose files' names say what they are.
 
     Args:
         name: of the folder.
@@ -169,6 +174,8 @@ class SoundfontKit:
 def read_kits(folder: str | Path) -> tuple[HydrogenKit, ...]:
     """The drum kits in a folder: itself one, or with one in each subfolder.
 
+    Without any ``drumkit.xml`` each folder with recorded strokes is a kit.
+
     Raises:
         SongError: there is none, or one cannot be read or has no samples.
     """
@@ -176,13 +183,29 @@ def read_kits(folder: str | Path) -> tuple[HydrogenKit, ...]:
     if not folder.is_dir():
         raise SongError(f"{folder} is not a folder: give one with drum kits of Hydrogen (drumkit.xml and recordings).")
     files = [folder / "drumkit.xml"] if (folder / "drumkit.xml").is_file() else sorted(folder.glob("*/drumkit.xml"))
-    if not files:
+    if files:
+        kits = [_read_kit(file) for file in files]
+    else:
+        kits = [_plain_kit(place) for place in (folder, *subfolders(folder))]
+    kits = [kit for kit in kits if kit.instruments]
+    if not kits and not files:
         raise SongError(
             f"{folder} holds no drum kits: each is a folder with drumkit.xml and recordings, as Hydrogen keeps them "
-            "(on Debian: apt install hydrogen-drumkits, /usr/share/hydrogen/data/drumkits)."
+            "(on Debian: apt install hydrogen-drumkits, /usr/share/hydrogen/data/drumkits), or with recorded strokes "
+            "that are named for what they are (kick.wav, snare_soft.flac)."
         )
-    kits = [_read_kit(file) for file in files]
-    return _grouped([kit for kit in kits if kit.instruments])
+    return _grouped(kits)
+
+
+def _plain_kit(folder: Path) -> HydrogenKit:
+    """The recordings in a folder, each an instrument of the piece that its name means; loops are none."""
+    found: dict[str, list[tuple[Layer, ...]]] = {}
+    for path in audio_files(folder):
+        piece = piece_of(path.stem)
+        if piece is not None and "loop" not in path.stem.casefold():
+            found.setdefault(piece, []).append((Layer(path, 0.0, 1.0, 1.0),))
+    name = folder.resolve().name
+    return HydrogenKit(name, name, name, {piece: tuple(its) for piece, its in sorted(found.items())})
 
 
 def _read_kit(file: Path) -> HydrogenKit:

@@ -97,7 +97,7 @@ def find_material(
     Args:
         scores: folder of scores, or ``music21``.
         soundfonts: SF2 files.
-        drumkits: folder of Hydrogen's drum kits; without, the soundfonts' own drums play.
+        drumkits: folder of Hydrogen's drum kits, or of recorded strokes; without, the soundfonts' own drums play.
         split: ``train``, ``valid`` or ``test``; None is all.
 
     Raises:

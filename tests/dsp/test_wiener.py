@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphmix.dsp.wiener import expectation_maximization, wiener_filter
+from graphmix.dsp.wiener import certainty, expectation_maximization, wiener_filter
 
 
 def spectra(sources: int, channels: int, bins: int = 9, frames: int = 30, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -66,6 +66,17 @@ def test_it_brings_masked_estimates_of_panned_sources_closer() -> None:
         float((found - true).abs().square().sum()) for found in (masked, wiener_filter(masked, mixture, 2))
     )
     assert after < 0.8 * before
+
+
+def test_certainty_is_the_mean_of_masks_and_one_for_all_or_nothing() -> None:
+    true, _ = spectra(2, 2)
+    mixture = true.sum(1)
+    masks = torch.stack([torch.full(mixture.shape, 0.4), torch.zeros(mixture.shape)], dim=1).double()
+    torch.testing.assert_close(
+        certainty(masks * mixture[:, None], mixture).flatten(), torch.tensor([0.4, 0.0]).double()
+    )
+    binary = (torch.rand(true.shape, generator=torch.Generator().manual_seed(0)) < 0.3) * mixture[:, None]
+    torch.testing.assert_close(certainty(binary, mixture).flatten(), torch.ones(2).double())
 
 
 def test_a_batch_is_its_items_and_groups_of_bins_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

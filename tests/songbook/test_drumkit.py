@@ -18,6 +18,9 @@ NAMES = {
     "Hand Clap": "clap", "Finger Snaps": "clap", "Crash Left": "crash", "China (Paiste)": "crash",
     "Ride Bell": "ride", "Bongo Lo": "low conga", "Conga 1": "low conga", "Bongo Hi": "high conga",
     "Maraca": "shaker", "Cowbell": "low block", "Woodblock Hi": "high block",
+    "drum_bass_hard": "kick", "bd_808": "kick", "sn_dub": "snare", "drum_cymbal_closed": "hats",
+    "drum_cymbal_open": "open hats", "drum_cymbal_soft": "crash", "drum_tom_lo_hard": "low tom",
+    "drum_tom_hi_soft": "high tom", "drum_cowbell": "low block", "elec_hi_snare": "snare",
     "Snare Roll": None, "27": None, "Zap 1": None, "": None,
 }  # fmt: skip
 
@@ -39,6 +42,18 @@ def test_a_stroke_is_the_recording_of_its_velocity(tmp_path: Path) -> None:
     assert loud / soft == pytest.approx(8, rel=0.35)  # half of the layer, a quarter of the velocity
     spectrum = np.abs(np.fft.rfft(kit.strike("snare", 0.9, 0, rng), RATE))
     assert abs(int(np.argmax(spectrum)) - KIT["Snare"][0]) < 5
+
+
+def test_a_folder_of_recorded_strokes_is_a_kit_by_the_names_of_its_files(tmp_path: Path) -> None:
+    names = {"drum_heavy_kick": (60.0, 1.0), "sn_dub": (200.0, 0.8), "drum_cymbal_closed": (7000.0, 0.5)}
+    folder = write_kit(tmp_path / "samples", {**names, "loop_kick": (60.0, 1.0), "ambi_drone": (90.0, 1.0)}, layers=1)
+    (folder / "drumkit.xml").unlink()
+    for place in (folder, tmp_path):
+        (kit,) = read_kits(place)
+        assert kit.name == "samples"
+        assert {piece: len(its) for piece, its in kit.instruments.items()} == {"kick": 1, "snare": 1, "hats": 1}
+        assert is_full(kit)
+    assert kit.strike("kick", 0.5, 0, np.random.default_rng(0)).size > 1000
 
 
 def test_kits_of_one_author_or_with_a_common_recording_are_one_group(tmp_path: Path) -> None:

@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.resampling import can_resample, resample
-from graphmix.dsp.wiener import wiener_filter
+from graphmix.dsp.wiener import certainty, wiener_filter
 from graphmix.errors import GraphmixError
-from graphmix.models.masks.separator import MaskEstimator
+from graphmix.models.masks.separator import MaskEstimator, MaskOutput
 
 HOP_SECONDS = 7
 """In whole seconds, so that the grid is one of whole samples at every pair of rates."""
 OVERLAP_SECONDS = 1
 AT_ONCE = 2
 """Blocks that pass through the network together."""
+LEAST_CERTAIN, CERTAIN = 0.55, 0.75
+"""Mean certainty of masks below which the Wiener filter is not believed, and from which on it is believed entirely. A
+network lost by it on songs where it had 0.37 to 0.54; ideal ratio masks with an error had 0.64 to 0.76, and gained."""
 _SMALLEST = 1e-30
 """Samples below it count as silence."""
 REST = "rest"
@@ -131,12 +134,10 @@ class BlockSeparator:
         if not self.iterations:
             return model.separate(audio)
         output = model(audio)
-        estimates = output.estimates
-        rest = output.mixture - estimates.sum(1)
         parts = []
-        for y, z, x in zip(estimates, rest, output.mixture, strict=True):  # one by one, for the sake of memory
-            refined = wiener_filter(torch.cat([y, z[None]])[None], x[None], self.iterations)[0, :-1]
-            parts.append(model.representation.decode(refined, audio.size(-1)))
+        for masks, mixture in zip(output.masks, output.mixture, strict=True):  # one by one, for the sake of memory
+            refined = refine(MaskOutput(masks[None], mixture[None]), self.iterations)
+            parts.append(model.representation.decode(refined[0], audio.size(-1)))
         return torch.stack(parts)
 
     def _model(self, dtype: torch.dtype) -> MaskEstimator:
@@ -145,6 +146,29 @@ class BlockSeparator:
         if not self._double:
             self._double.append(copy.deepcopy(self.model).double())
         return self._double[0]
+
+
+def refine(output: MaskOutput, iterations: int) -> Tensor:
+    """Coefficients of the sources after the Wiener filter, for which the rest is one more source.
+
+    The filter takes estimates at their word: powers are squared magnitudes, so whichever source has a little more gets
+    nearly all. Where masks are sure that helps; where they are half of everything, because the network does not know,
+    it makes them worse, also the sources of which it is sure. So estimates move to the filtered ones by the mean
+    certainty of the sources: not at all up to :data:`LEAST_CERTAIN`, all the way from :data:`CERTAIN` on.
+
+    Shape:
+        [mixtures, sources, channels, bins, frames]
+    """
+    estimates = output.estimates
+    if not iterations:
+        return estimates
+    sure = certainty(estimates, output.mixture).mean(1, keepdim=True)
+    trust = ((sure - LEAST_CERTAIN) / (CERTAIN - LEAST_CERTAIN)).clamp(0, 1)
+    if not trust.any():
+        return estimates
+    rest = output.mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)
+    filtered = wiener_filter(torch.cat([estimates, rest], dim=1), output.mixture, iterations)[:, :-1]
+    return estimates + trust * (filtered - estimates)
 
 
 def stems_of(names: tuple[str, ...]) -> tuple[str, ...]:
