@@ -3,7 +3,7 @@
     python benchmarks/alignment.py faults AUDIO/reggae_try [--sample-rate 44100]
     python benchmarks/alignment.py alarms BOOK [BOOK ...] [--sample-rate 30000]
 
-*faults* mixes the song's dry tracks anew by the gains that its mix has (least squares), with the mix late, a track
+*faults* mixes the dry tracks again by the gains that its mix has (least squares), with the mix late, a track
 late, a track inverted, or all of it, mines each mix (chain of gains, --steps steps) and renders the graph that was kept
 from the tracks as they are. The table has the ratio of signal to distortion against the mix, with and without
 alignment. *alarms* counts the songs of songbooks, which have no such faults, in which something would be moved.
