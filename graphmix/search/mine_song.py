@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -152,17 +152,9 @@ def mine(
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
-        listener.phase("aligning", None)
-        alignment = find_alignment(song) if align else NO_ALIGNMENT
-        output.begin()
-        unexplained = None
-        if alignment:
-            song = alignment.align(song)
-            objective = Objective(song, rack, chosen)
-        if residual:
-            listener.phase("finding the residual", None)
-            unexplained = find_unexplained(song, with_audio=True)
-            song = with_residual(song, unexplained, folder)
+        prepared = _prepare(song, output, listener, align=align, residual=residual)
+        if prepared.song is not song:
+            song = prepared.song
             objective = Objective(song, rack, chosen)
             console = mixing_console(rack, song.subgroups, settings.chain)
         state = _resume(output, rack)
@@ -174,11 +166,33 @@ def mine(
         Search(objective, settings, state, listener, saver).run()
         saver.write(state)
         listener.phase("writing", None)
-        unexplained = unexplained or find_unexplained(song)
+        about: dict[str, Any] = {
+            "alignment": prepared.alignment,
+            "unexplained": prepared.unexplained or find_unexplained(song),
+        }
         source = source or SongSource(song.name)
-        return write_results(
-            output, objective, settings, state, source, plots=plots, unexplained=unexplained, alignment=alignment
-        )
+        return write_results(output, objective, settings, state, source, plots=plots, **about)
+
+
+class _Prepared(NamedTuple):
+    """The song that is searched, and what was done to it."""
+
+    song: Song
+    alignment: Alignment
+    unexplained: Unexplained | None
+
+
+def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, residual: bool) -> _Prepared:
+    """Align the tracks and add the residual, where that is wanted; begins the run in its folder."""
+    listener.phase("aligning", None)
+    alignment = find_alignment(song) if align else NO_ALIGNMENT
+    output.begin()
+    song = alignment.align(song)
+    if not residual:
+        return _Prepared(song, alignment, None)
+    listener.phase("finding the residual", None)
+    unexplained = find_unexplained(song, with_audio=True)
+    return _Prepared(with_residual(song, unexplained, output.path), alignment, unexplained)
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
