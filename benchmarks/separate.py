@@ -127,7 +127,7 @@ def wiener(source: Path, folders: list[Path], iterations: list[int]) -> None:
             estimates = torch.cat(found, -1)[audible]
             rows.setdefault(key, []).append(ratios(estimates, stems[audible, :, : estimates.size(-1)]))
         print(f"{song.id} done", file=sys.stderr, flush=True)
-    print("| masks | iterations | SDR / dB | gain | SI-SDR / dB | gain | sources that gain |")
+    print("| masks | iterations | SDR / dB | gain | SI-SDR / dB | gain | sources that do not lose |")
     print("|---|---|---|---|---|---|---|")
     for (kind, count), values in rows.items():
         table, base = torch.cat(values), torch.cat(rows[kind, iterations[0]])
