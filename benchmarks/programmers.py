@@ -221,9 +221,9 @@ def append(log: Path | None, row: Row) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def by_turns(row: Row, kinds: Sequence[str]) -> list[float]:
-    """Distances of several kinds, one of each in turn."""
-    return list(chain.from_iterable(zip(*(row["by"][kind] for kind in kinds), strict=True)))
+def by_turns(row: Row, kinds: Sequence[str], most: int) -> list[float]:
+    """The first distances of several kinds, one of each in turn."""
+    return list(chain.from_iterable(zip(*(row["by"][kind][:most] for kind in kinds), strict=True)))
 
 
 def print_draws(title: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
@@ -237,7 +237,7 @@ def print_draws(title: str, rows: Sequence[Row], counts: Sequence[int], console:
             ["", *map(str, counts), f"CPU s, {max(counts)}"],
         )
         for kinds in (*((kind,) for kind in rows[0]["by"]), *mixed):
-            played = [by_turns(row, kinds) for row in own]
+            played = [by_turns(row, kinds, max(counts)) for row in own]
             cells = [f"{statistics.mean(min(some[:count]) for some in played):.2f}" for count in counts]
             cpu = statistics.mean(max(counts) * row["cpu"][k] / len(row["by"][k]) for row in own for k in kinds)
             table.add_row(", ".join(kinds), *cells, f"{cpu:.2f}")
