@@ -275,7 +275,7 @@ def main() -> None:
     mined.add_argument("--steps", type=int, default=100)
     mined.add_argument("--rounds", type=int, default=0)
     mined.add_argument("--chain", default="g")
-    mined.add_argument("--iterations", type=int, default=1)
+    mined.add_argument("--iterations", type=int, default=0)
     mined.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.command == "step":
