@@ -50,6 +50,8 @@ AUDIBLE = 1e-4
 """Share of the mix's energy that counts."""
 LEAST = 0.5
 """Samples that a mix or a track is away at the least."""
+QUIET_PEAK = 1e-3
+"""A mix with peaks below is dither or noise, of which nothing can be said."""
 _NEAR_SECONDS = 0.0002
 _MOST_BYTES = 512 << 20
 _RIDGE = 1e-6
@@ -98,7 +100,7 @@ def find_lags(song: Song) -> Lags:
     profile = profile_song(song)
     *tracks, mix = profile.low
     sounding = [row for row, track in enumerate(tracks) if np.ptp(track) > SILENT_PEAK]
-    if song.mix is None or not sounding or np.ptp(mix) <= SILENT_PEAK:
+    if song.mix is None or not sounding or np.ptp(mix) <= QUIET_PEAK:
         return Lags()
     lag, power, best = common_lag(profile.low[sounding], mix)
     _, share = fit_tracks(profile.low[sounding], mix, lag)
