@@ -39,6 +39,7 @@ from torch_geometric.data import Batch
 from voice import in_turn, make_batch
 
 from graphmix.io import write_json
+from graphmix.processes import keep_memory
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer, programming
@@ -281,6 +282,7 @@ def main() -> None:
         raise SystemExit("name a folder of notes")
     if options.threads:
         torch.set_num_threads(options.threads)
+    keep_memory()  # as the command line does
     console = Console(width=130)
     {"speed": speed, "program": program, "notes": notes, "prune": prune}[options.what](options, console)
     print(f"torch {torch.__version__}, {cpu_name()}")

@@ -23,7 +23,7 @@ from graphmix.render.schedule import Plan
 from graphmix.render.silence import restrict
 from graphmix.render.sums import Sum, Term, read_rows
 
-PART_BYTES = 5 * 2**20
+PART_BYTES = 5 * 2**21
 """Of one signal of all notes that one thread renders together."""
 
 
