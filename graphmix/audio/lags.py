@@ -124,15 +124,16 @@ def find_lags(song: Song) -> Lags:
         is_far = abs(value) > INVERTED_CORRELATION and abs(apart) > FAR_SECONDS * song.sample_rate
         if is_far and abs(int(own[i]) - apart) > scale:
             own[i] = apart
-    if not bool(own.any()):
-        return _result([song.track_names[row] for row in sounding], _measure(song, sounding, start), int(start[0]), own)
+    names = [song.track_names[row] for row in sounding]
+    if common == 0 and not bool(own.any()):  # as most songs are: measured already
+        return _result(names, first, int(start[0]), own)
     second = _measure(song, sounding, start + own)
     before, after = first.contributions(common).abs(), second.contributions().abs()
     moved = (own != 0) & (second.peaks().abs() > CERTAIN) & (after > AUDIBLE) & (after > FACTOR * before)
     if not torch.equal(moved, own != 0):
         own = own * moved
         second = _measure(song, sounding, start + own)
-    return _result([song.track_names[row] for row in sounding], second, int(start[0]), own)
+    return _result(names, second, int(start[0]), own)
 
 
 def _result(names: list[str], found: "_Likelihood", start: int, own: Tensor) -> Lags:

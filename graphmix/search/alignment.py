@@ -54,16 +54,15 @@ class Alignment:
         for name, lag in self.lags.tracks.items():
             moves[name] = (rest + _snapped(lag.samples), -1.0 if lag.inverted else 1.0)
         moved = replace(song, offset=song.offset + whole, _decoded=None)
-        audio = moved.read(0, song.num_samples)
-        if moves:
-            first, last = (int(edge(m[0] for m in moves.values())) for edge in (min, max))
-            margin = HALF + 1 + max(last, -first, 0)
-            wide = moved.read(-margin, song.num_samples + 2 * margin).stems
-            for row, name in enumerate(song.track_names):
-                if name in moves:
-                    audio.stems[row] = self._move(wide[row], *moves[name])[:, margin:-margin]
-        rows = [audio.stems] if audio.mix is None else [audio.stems, audio.mix[None]]
-        return replace(moved, _decoded=torch.cat(rows))
+        margin = HALF + 1 + max((abs(round(samples)) for samples, _ in moves.values()), default=0)
+        wide = moved.read(-margin, song.num_samples + 2 * margin)
+        rows = wide.stems if wide.mix is None else torch.cat([wide.stems, wide.mix[None]])
+        inside = slice(margin, margin + song.num_samples)
+        decoded = rows[..., inside].clone()
+        for row, name in enumerate(song.track_names):
+            if name in moves:
+                decoded[row] = self._move(rows[row], *moves[name])[:, inside]
+        return replace(moved, _decoded=decoded)
 
     def _move(self, audio: Tensor, samples: float, polarity: float) -> Tensor:
         params = torch.tensor([[self._ms(samples), polarity]], dtype=torch.float64)
