@@ -240,7 +240,7 @@ importlib.import_module("graphmix.cli").main()
 
 
 def start(folder: Path, out: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), *arguments]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), *arguments, "--align", "off"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
