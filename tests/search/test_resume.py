@@ -242,7 +242,8 @@ importlib.import_module("graphmix.cli").main()
 def start(folder: Path, out: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), "--align", "off"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen([*command, *arguments], env=environment, stdout=nowhere, stderr=nowhere)
 
 
 def kill_after_checkpoints(process: subprocess.Popen[bytes], path: Path, count: int, delay: float) -> bool:
