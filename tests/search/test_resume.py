@@ -277,7 +277,7 @@ def killed_and_resumed(folder: Path, out: Path, settings: SearchSettings, argume
 
 
 def test_killed_at_a_random_moment_it_ends_the_same(tiny_folder, tmp_path):
-    settings = replace(DRAFT, chain="g", tolerance=0.05).scaled(4, 2)
+    settings = replace(DRAFT, chain="g", master="", tolerance=0.05).scaled(4, 2)
     arguments = ["--device", "cpu", "--chain", "g", "--tolerance", "0.05", "--steps", "4", "--rounds", "2"]
     whole = mine(tiny_folder, tmp_path / "whole", settings, device="cpu")
     resumed = killed_and_resumed(tiny_folder, tmp_path / "out", settings, arguments, kills=1)
