@@ -26,6 +26,7 @@ COLORS = {
     "N": "#a4d8ea",
     "k": "#2f9fb5",
     "l": "#8da0f0",
+    "u": "#7fc9ab",
     "x": "#a8a23a",
 }
 """By letter."""
@@ -45,6 +46,7 @@ LETTERS = {
     "ballistic_gate": "N",
     "sidechain_compressor": "k",
     "limiter": "l",
+    "send": "u",
     "crossover": "x",
 }
 """Letters of the types that come with graphmix, by name."""

@@ -24,11 +24,12 @@ from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.limiter import Limiter
 from graphmix.processors.melody import Melody
 from graphmix.processors.reverb import Reverb
+from graphmix.processors.send import Send
 from graphmix.spec import STRUCTURAL, NodeType
 
 CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
 """The seven of the pruning paper."""
-VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter)
+VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
 GENERATORS = (
     Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
     ResonantFilter,

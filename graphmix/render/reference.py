@@ -273,6 +273,11 @@ def limiter(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(-mean) * audio[0]
 
 
+def send(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Send: what comes into the first inlet, and a share of the second."""
+    return np.asarray(audio[0] + amplitude(values["gain_db"])[:, None] * audio[1])
+
+
 # --- alignment
 
 
@@ -307,6 +312,7 @@ GENERAL: Mapping[str, General] = {
     "ballistic_compressor": compressor,
     "ballistic_gate": noisegate,
     "limiter": limiter,
+    "send": send,
     "sidechain_compressor": compressor,
 }
 
