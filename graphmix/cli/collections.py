@@ -51,7 +51,7 @@ def songs(
 def songbook(
     out: Annotated[Path, typer.Option(help="Output folder; an unfinished songbook in it is resumed.")],
     songs: Annotated[int, typer.Option(min=1, help="How many songs it has in the end.")] = 20,
-    mode: Annotated[str, typer.Option(help="console: effects, faders, buses; gain: gain, panning.")] = "console",
+    mode: Annotated[str, typer.Option(help="console; gain: faders alone; record: a console and a master.")] = "console",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
     chance: Annotated[float, typer.Option(min=0, max=1, help="How far decisions deviate from content.")] = 0.3,
     style_spread: Annotated[
