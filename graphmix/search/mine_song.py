@@ -131,7 +131,7 @@ def mine(
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
-    console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
+    console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
     folder = Path(out)
@@ -156,7 +156,7 @@ def mine(
         if prepared.song is not song:
             song = prepared.song
             objective = Objective(song, rack, chosen)
-            console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
+            console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
@@ -193,6 +193,17 @@ def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, 
     listener.phase("finding the residual", None)
     unexplained = find_unexplained(song, with_audio=True)
     return _Prepared(with_residual(song, unexplained, output.path), alignment, unexplained)
+
+
+def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
+    """The full console of a search.
+
+    A song with one subgroup has the subgroup's chain behind the sum; of the master chain it gets what that lacks.
+    """
+    master = settings.master
+    if sum(bool(members) for members in song.subgroups.values()) == 1:
+        master = "".join(letter for letter in master if letter not in settings.chain)
+    return mixing_console(rack, song.subgroups, settings.chain, master)
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
