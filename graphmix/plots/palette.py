@@ -26,6 +26,8 @@ COLORS = {
     "N": "#a4d8ea",
     "k": "#2f9fb5",
     "x": "#a8a23a",
+    "t": "#c9b8a0",
+    "v": "#58c4a5",
 }
 """By letter."""
 
@@ -44,6 +46,8 @@ LETTERS = {
     "ballistic_gate": "N",
     "sidechain_compressor": "k",
     "crossover": "x",
+    "align": "t",
+    "ride": "v",
 }
 """Letters of the types that come with graphmix, by name."""
 
