@@ -38,7 +38,7 @@ RANDOM = "random"
 def add_segment(
     graph: MixGraph, length: int, start: int = 0, audio_root: AudioRoot | None = None, with_mix: bool = True
 ) -> MixGraph:
-    """The graph with the attributes ``stems`` [inputs, 2, length], ``mix`` [1, 2, length] and ``position`` [1], the start.
+    """The graph with the attributes ``stems`` [inputs, 2, length], ``mix`` [1, 2, length] and ``position`` [1].
 
     PyG's batching stacks them along the first axis: stems in the order of the batch's inputs, one mix a graph.
 

@@ -92,8 +92,8 @@ def _check_order(graph: MixGraph, node_type: NodeType, parameter: ParameterSpec)
         row, place = (int(i) for i in falling.nonzero()[0])
         before, after = values[row, place].item(), values[row, place + 1].item()
         raise GraphError(
-            f"{graph.describe(int(graph.nodes_of(node_type.name)[row]))}: {parameter.name} goes back from {before:g} to "
-            f"{after:g} {parameter.unit} at entry {place + 1}; sort its breakpoints, and repeat the last one where some "
+            f"{graph.describe(int(graph.nodes_of(node_type.name)[row]))}: {parameter.name} goes back from {before:g} "
+            f"to {after:g} {parameter.unit} at entry {place + 1}; sort its entries, and repeat the last one where some "
             "are not used."
         )
 

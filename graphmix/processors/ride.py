@@ -1,6 +1,7 @@
 """Gain that moves: fades, rides and mutes, as breakpoints in dB over the time of the song."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -90,7 +91,7 @@ def breakpoints(points: Sequence[tuple[float, float]]) -> dict[str, list[float]]
     """
     if not 1 <= len(points) <= BREAKPOINTS:
         raise GraphError(f"a ride has 1 to {BREAKPOINTS} breakpoints, not {len(points)}; leave out the least of them.")
-    for (before, _), (after, _) in zip(points, points[1:], strict=False):
+    for (before, _), (after, _) in pairwise(points):
         if after <= before:
             raise GraphError(f"breakpoints of a ride: {after:g} s comes after {before:g} s; sort them by time.")
     filled = [*points, *[points[-1]] * (BREAKPOINTS - len(points))]

@@ -1,4 +1,4 @@
-"""Gain that moves over the time of a song: against NumPy's interpolation, finite differences, and in every rendering."""
+"""Gain that moves over the time of a song: against NumPy's interpolation and finite differences, and in graphs."""
 
 import numpy as np
 import pytest
