@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Align, AlignMode, Effect, Force, PolicyName, PresetName, app
+from graphmix.cli.app import Align, AlignMode, Effect, Force, PolicyName, PresetName, Rides, RidesMode, app
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
 Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
@@ -106,6 +106,7 @@ def mine_all(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of each song.")] = True,
     align: Align = AlignMode.auto,
+    rides: Rides = RidesMode.auto,
     kind: Kind = "auto",
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
@@ -132,6 +133,7 @@ def mine_all(
         retry_failed=retry_failed,
         plots=plots,
         align=align is AlignMode.auto,
+        rides=rides is RidesMode.auto,
     )
 
 

@@ -16,6 +16,7 @@ from graphmix.audio.segments import EvalSegment, evaluation_segments, training_s
 from graphmix.audio.song import Segment, Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.render.places import check_rides
 from graphmix.render.renderer import Renderer, Responses
@@ -82,6 +83,15 @@ class Objective:
         self._targets: dict[EvalSegment, TargetFeatures] = {}
         self._row = {name: row for row, name in enumerate(song.track_names)}
         self._known_rows: tuple[Tensor, object, Tensor] | None = None
+
+    def with_processor(self, processor: Processor) -> "Objective":
+        """The same with one more processor to render with; itself where there is one of that type."""
+        if processor.node_type.name in self.rack:
+            return self
+        more = copy.copy(self)
+        more.rack = self.rack.with_processor(processor.to(self.device))
+        more.renderer = Renderer(more.rack)
+        return more
 
     @cached_property
     def song_level(self) -> Tensor:
