@@ -71,6 +71,13 @@ class AlignMode(StrEnum):
     off = "off"
 
 
+class RidesMode(StrEnum):
+    """Whether a search looks for gains that move."""
+
+    auto = "auto"
+    off = "off"
+
+
 class PolicyName(StrEnum):
     """Pruning policies."""
 
@@ -97,6 +104,7 @@ Master = Annotated[
     str | None,
     typer.Option(help="Processors behind the sum, by letter; '' is none. The preset's; none with another --chain."),
 ]
+Rides = Annotated[RidesMode, typer.Option(help="auto: find fades, rides and mutes of tracks, subgroups and the mix.")]
 Effect = Annotated[
     list[str] | None,
     typer.Option(
@@ -149,6 +157,7 @@ def mine(
         bool, typer.Option("--residual", help="Add what the tracks do not explain of the mix as one more track.")
     ] = False,
     align: Align = AlignMode.auto,
+    rides: Rides = RidesMode.auto,
     separate: Annotated[
         bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
     ] = False,
@@ -163,7 +172,7 @@ def mine(
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
-        residual=residual, separator=separator, align=align is AlignMode.auto,
+        residual=residual, separator=separator, align=align is AlignMode.auto, rides=rides is RidesMode.auto,
     )  # fmt: skip
 
 

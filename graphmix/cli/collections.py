@@ -15,6 +15,8 @@ from graphmix.cli.app import (
     Master,
     PolicyName,
     PresetName,
+    Rides,
+    RidesMode,
     app,
     chains,
 )
@@ -119,6 +121,7 @@ def mine_all(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of each song.")] = True,
     align: Align = AlignMode.auto,
+    rides: Rides = RidesMode.auto,
     kind: Kind = "auto",
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
@@ -151,6 +154,7 @@ def mine_all(
         retry_failed=retry_failed,
         plots=plots,
         align=align is AlignMode.auto,
+        rides=rides is RidesMode.auto,
     )
 
 

@@ -36,6 +36,7 @@ def run_mine(
     residual: bool = False,
     separator: tuple[str, int] | None = None,
     align: bool = True,
+    rides: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -55,6 +56,7 @@ def run_mine(
         residual: add what the tracks do not explain as one more track.
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
         align: find out where mix and tracks lie.
+        rides: look for gains that move.
 
     Raises:
         GraphmixError: bad input.
@@ -78,11 +80,11 @@ def run_mine(
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options |= {"residual": residual, "align": align}
+        options |= {"residual": residual, "align": align, "rides": rides}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
-    for sentence in aligned(mined.metrics):
+    for sentence in (*aligned(mined.metrics), *ridden(mined.metrics)):
         say(console, sentence)
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
@@ -136,6 +138,14 @@ def aligned(metrics: dict[str, Any]) -> list[str]:
         parts += ["inverted"] if track["inverted"] else []
         sentences.append(f"{name} is {' and '.join(parts)} in the mix.")
     return sentences
+
+
+def ridden(metrics: dict[str, Any]) -> list[str]:
+    """Which gains move, in sentences."""
+    return [
+        f"{ride['of']} rides: " + ", ".join(f"{gain:+.1f} dB at {time:.2f} s" for time, gain in ride["points"]) + "."
+        for ride in metrics.get("rides", [])
+    ]
 
 
 def _lag(ms: float) -> str:

@@ -6,6 +6,7 @@ are summarised by what an engineer would say of them:
 
 * equalizer: mean gain in dB over octave bands from 63 Hz up to half the sample rate;
 * delay: its three strongest taps, with their level in the response, which has unit energy;
+* ride: its breakpoints in order;
 * reverb: seconds to fall by 60 dB below 250 Hz, up to 4 kHz and above; side level relative to mid.
 
 The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to
@@ -218,8 +219,19 @@ def _reverb(values: Values, sample_rate: int) -> str:
     return f"RT60 {', '.join(times)}; side {side_db:+.1f} dB to mid"
 
 
+def _ride(values: Values, sample_rate: int) -> str:
+    """``-3.0 dB to 1.20 s, +1.0 dB at 2.00 s, -60.0 dB from 9.50 s``."""
+    times, first = np.unique(values["time_s"], return_index=True)
+    gains = values["gain_db"][first]
+    if len(times) == 1:
+        return f"{gains[0]:+.1f} dB"
+    words = ["to", *["at"] * (len(times) - 2), "from"]
+    return ", ".join(f"{g:+.1f} dB {word} {t:.2f} s" for g, word, t in zip(gains, words, times, strict=True))
+
+
 _SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int], str]]] = {
     "gain": (("gain_db",), _gain),
+    "ride": (("time_s", "gain_db"), _ride),
     "equalizer": (("gain_db",), _equalizer),
     "delay": (("delay_ms", "radius", "filter_db"), _delay),
     "reverb": (("initial_db", "decay_db_per_s"), _reverb),

@@ -43,6 +43,7 @@ def mine_all(
     plots: bool = True,
     effects: Sequence[Processor] = (),
     align: bool = True,
+    rides: bool = True,
     watcher: Watcher | None = None,
 ) -> Standing:
     """Mine every song of a collection into a folder, or resume it.
@@ -63,6 +64,7 @@ def mine_all(
         plots: draw the pictures of each song.
         effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
         align: find out where the mix and the tracks of each song lie; see :mod:`graphmix.search.alignment`.
+        rides: look for gains that move over each song; see :mod:`graphmix.search.rides`.
         watcher: shown the progress.
 
     Raises:
@@ -77,8 +79,11 @@ def mine_all(
     if not isinstance(collection, Collection):
         collection = open_collection(collection)
     folder, device = Path(out), device_name(device)
-    _claim(folder, collection, settings, effects, align)
-    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects), align) for song in collection]
+    options: dict[str, bool] = {"align": align, "rides": rides}
+    _claim(folder, collection, settings, effects, options)
+    tasks = [
+        SongTask(song, folder / song.id, settings, device, plots, tuple(effects), **options) for song in collection
+    ]
     with closing(Driver(folder, tasks, retry_failed, watcher or Silent())) as driver:
         driver.plan()
         if driver.has_work:
@@ -87,14 +92,17 @@ def mine_all(
 
 
 def _claim(
-    folder: Path, collection: Collection, settings: SearchSettings, effects: Sequence[Processor], align: bool
+    folder: Path,
+    collection: Collection,
+    settings: SearchSettings,
+    effects: Sequence[Processor],
+    options: Mapping[str, bool],
 ) -> None:
     """Make the output folder, and check that it is for this collection, these settings and these effects."""
     run: dict[str, Any] = {"collection": name_as_text(collection.name), "settings": settings.to_dict()}
     if effects:
         run["effects"] = sources_of(effects)
-    if not align:
-        run["align"] = False
+    run |= {name: False for name, wanted in options.items() if not wanted}
     output = RunFolder(folder, run, CATALOGUE, _difference, _may_hold, RUN)
     if output.status() is RunStatus.NEW:
         with output.hold():
@@ -115,7 +123,7 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
 
 def _options(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {"effects": run.get("effects"), "align": run.get("align", True)}
+    return {"effects": run.get("effects"), "align": run.get("align", True), "rides": run.get("rides", True)}
 
 
 def _may_hold(path: Path) -> bool:

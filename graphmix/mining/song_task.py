@@ -48,6 +48,7 @@ class SongTask:
     plots: bool = True
     effects: tuple[Processor, ...] = ()
     align: bool = True
+    rides: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     try:
         song = task.song.load(task.settings.sample_rate)
         options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
-        options["align"] = task.align
+        options |= {"align": task.align, "rides": task.rides}
         mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
@@ -111,7 +112,9 @@ def is_finished(task: SongTask) -> bool:
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
         if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
             return False
-        if (run.get("effects") or {}) != sources_of(task.effects) or run.get("align", True) != task.align:
+        if (run.get("effects") or {}) != sources_of(task.effects):
+            return False
+        if run.get("align", True) != task.align or run.get("rides", True) != task.rides:
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False

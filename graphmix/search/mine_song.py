@@ -47,6 +47,7 @@ from graphmix.search.metrics import (
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
+from graphmix.search.rides import describe_rides
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
@@ -104,6 +105,7 @@ def mine(
     effects: Sequence[Processor] = (),
     residual: bool = False,
     align: bool = True,
+    rides: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -120,6 +122,7 @@ def mine(
         residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
             folder; see :mod:`graphmix.search.residual`.
         align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
+        rides: look for gains that move over the song: fades, rides, mutes; see :mod:`graphmix.search.rides`.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -145,6 +148,8 @@ def mine(
         run["residual"] = True
     if not align:
         run["align"] = False
+    if not rides:
+        run["rides"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -161,9 +166,11 @@ def mine(
         if state is None:
             listener.phase("finding levels", None)
             state = begin_search(console, objective, settings, start)
+            state.phase = "rides" if rides else "train"
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
-        Search(objective, settings, state, listener, saver).run()
+        search = Search(objective, settings, state, listener, saver, rides=rides)
+        search.run()
         saver.write(state)
         listener.phase("writing", None)
         about: dict[str, Any] = {
@@ -171,7 +178,7 @@ def mine(
             "unexplained": prepared.unexplained or find_unexplained(song),
         }
         source = source or SongSource(song.name)
-        return write_results(output, objective, settings, state, source, plots=plots, **about)
+        return write_results(output, search.objective, settings, state, source, plots=plots, **about)
 
 
 class _Prepared(NamedTuple):
@@ -286,6 +293,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
         "align": run.get("align", True),
+        "rides": run.get("rides", True),
     }
 
 
@@ -361,6 +369,8 @@ def write_results(
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
     if alignment:
         metrics["alignment"] = alignment.describe()
+    if found := describe_rides(graph):
+        metrics["rides"] = found
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(whole, metrics, folder)

@@ -15,14 +15,19 @@ import torch
 from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
+from graphmix.processors.ride import Ride
 from graphmix.progress import Listener, Silent
 from graphmix.search.fit import Training
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Policy
+from graphmix.search.rides import grow_rides
 from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
+
+RIDE_PASSES = 3
+"""How often rides are looked for: before the console is fitted, then, and once more where some were found then."""
 
 
 class Search:
@@ -35,6 +40,7 @@ class Search:
         listener: shown the progress.
         save: called with the state after every step and trial; decides itself whether to write.
         policy: instead of the one that the settings name.
+        rides: look for gains that move, once the console is fitted; see :mod:`graphmix.search.rides`.
     """
 
     def __init__(
@@ -45,8 +51,11 @@ class Search:
         listener: Listener | None = None,
         save: Callable[[SearchState], None] | None = None,
         policy: Policy | None = None,
+        rides: bool = False,
     ) -> None:
-        self.objective, self.settings, self.state = objective, settings, state
+        self.objective, self.settings, self.state, self.rides = objective, settings, state, rides
+        if "ride" in state.current.graph.params:  # resumed
+            self.objective = objective.with_processor(Ride(objective.song.sample_rate))
         self.listener: Listener = listener or Silent()
         self.save = save or (lambda state: None)
         self.policy = policy
@@ -58,6 +67,8 @@ class Search:
         while self.state.phase != "done":
             if self.state.phase == "train":
                 self._train()
+            elif self.state.phase == "rides":
+                self._ride()
             else:
                 self._try()
             self.save(self.state)
@@ -65,12 +76,14 @@ class Search:
 
     def _train(self) -> None:
         state, settings = self.state, self.settings
-        steps = settings.round_steps if state.round else settings.steps
+        fitted = state.round or state.ride_passes > 1
+        steps = settings.round_steps if fitted else settings.steps
         # not state.step, which lies between these steps where a search is resumed
-        first = settings.steps + (state.round - 1) * settings.round_steps if state.round else 0
+        first = settings.steps + max(0, state.round - 1) * settings.round_steps if fitted else 0
         started = time.perf_counter()
         training = self._begin_training(first, steps)
         name = f"fine-tuning {state.round}/{settings.rounds}" if state.round else "fitting the console"
+        name = "fitting the rides" if fitted and not state.round else name
         self.listener.phase(name, steps, training.step - first)
         while not training.done:
             evaluated = training.advance()
@@ -115,19 +128,47 @@ class Search:
         state.current = state.best = ScoredGraph(training.best_graph, training.best_loss)
         state.tensors, state.training, state.verdicts = {}, {}, []
         if state.round == 0:
-            self.begin_pruning()
-            state.console = state.current
-            self._note("evaluate", loss=float(state.current.terms.total))
-        else:
-            graph = state.current.graph
-            self._note(
-                "round",
-                round=state.round,
-                ratio=pruning_ratio(graph, state.counts),
-                loss=float(state.current.terms.total),
-                processors=sum(count_processors(graph).values()),
-            )
+            if self.rides and state.ride_passes < RIDE_PASSES:
+                state.phase = "rides"
+            else:
+                self._finish_console()
+            return
+        graph = state.current.graph
+        self._note(
+            "round",
+            round=state.round,
+            ratio=pruning_ratio(graph, state.counts),
+            loss=float(state.current.terms.total),
+            processors=sum(count_processors(graph).values()),
+        )
         state.phase = "done" if state.round >= self.settings.rounds else "trials"
+
+    def _finish_console(self) -> None:
+        """The console is fitted: from here on it is pruned."""
+        state = self.state
+        self.begin_pruning()
+        state.console = state.current
+        self._note("evaluate", loss=float(state.current.terms.total))
+        state.phase = "trials" if self.settings.rounds else "done"
+
+    def _ride(self) -> None:
+        """Insert rides where the song needs some, which are then fitted with all else."""
+        state, started = self.state, time.perf_counter()
+        self.listener.phase("looking for rides", None)
+        before_the_fit = state.ride_passes == 0
+        grown = grow_rides(self.objective, state.current.graph, state.current.loss, early=before_the_fit)
+        self._clock("rides", started)
+        state.ride_passes += 1
+        if grown.kept:
+            self.objective = grown.objective
+            for trial in grown.trials:
+                self._note("ride", **trial)
+            state.current = ScoredGraph(grown.graph, grown.loss)
+            state.counts["ride"] = int(grown.graph.nodes_of("ride").numel())
+        if grown.kept or before_the_fit:
+            state.phase = "train"
+        else:
+            self._finish_console()
 
     def begin_pruning(self) -> None:
         """The losses that pruning is measured against: on the trial segments and over the whole song."""
