@@ -35,8 +35,7 @@ def run_mine(
     *,
     residual: bool = False,
     separator: tuple[str, int] | None = None,
-    align: bool = True,
-    rides: bool = True,
+    look_for: dict[str, Any] | None = None,
 ) -> None:
     """``graphmix mine``.
 
@@ -55,8 +54,7 @@ def run_mine(
         effects: captured effects, each as ``letter=FILE``.
         residual: add what the tracks do not explain as one more track.
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
-        align: find out where mix and tracks lie.
-        rides: look for gains that move.
+        look_for: other arguments of :func:`graphmix.search.mine`: alignment, rides, ducking, sends.
 
     Raises:
         GraphmixError: bad input.
@@ -80,7 +78,7 @@ def run_mine(
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options |= {"residual": residual, "align": align, "rides": rides}
+        options |= {"residual": residual, **(look_for or {})}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")

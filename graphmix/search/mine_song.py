@@ -11,7 +11,7 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,8 @@ from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.rides import describe_rides
 from graphmix.search.search_state import ScoredGraph, SearchState
-from graphmix.search.settings import SearchSettings
+from graphmix.search.sends import check_sends
+from graphmix.search.settings import LookFor, SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -106,6 +107,8 @@ def mine(
     residual: bool = False,
     align: bool = True,
     rides: bool = True,
+    ducking: bool = True,
+    sends: str = "",
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -123,6 +126,8 @@ def mine(
             folder; see :mod:`graphmix.search.residual`.
         align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
         rides: look for gains that move over the song: fades, rides, mutes; see :mod:`graphmix.search.rides`.
+        ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -146,10 +151,9 @@ def mine(
         run["effects"] = sources_of(effects)
     if residual:
         run["residual"] = True
-    if not align:
-        run["align"] = False
-    if not rides:
-        run["rides"] = False
+    look_for = LookFor(align, rides, ducking, sends)
+    check_sends(sends, rack)
+    run |= look_for.unusual()
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -166,10 +170,10 @@ def mine(
         if state is None:
             listener.phase("finding levels", None)
             state = begin_search(console, objective, settings, start)
-            state.phase = "rides" if rides else "train"
+            state.phase = "rides" if look_for.grows else "train"
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
-        search = Search(objective, settings, state, listener, saver, rides=rides)
+        search = Search(objective, settings, state, listener, saver, look_for=look_for)
         search.run()
         saver.write(state)
         listener.phase("writing", None)
@@ -292,8 +296,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "start": run.get("start", USUAL_START),
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
-        "align": run.get("align", True),
-        "rides": run.get("rides", True),
+        **asdict(LookFor.of_run(run)),
     }
 
 
