@@ -184,10 +184,10 @@ def measure(options: argparse.Namespace) -> None:
         moved = {n for n, g in zip(true.input_names, np.ptp(moving_gains(true, seconds), axis=1), strict=True) if g > 0}
         ridden = [e for name, e in errors.items() if name in moved]
         others = [e for name, e in errors.items() if name not in moved]
-        rides = "; ".join(f"{r['of']} {len(r['points'])}" for r in mined.metrics.get("rides", []))
+        shown = "; ".join(f"{r['of']} {len(r['points'])}" for r in mined.metrics.get("rides", []))
         root = float(np.sqrt(np.mean(np.square(ridden)))) if ridden else float("nan")
         cells = [folder.name, about["kind"], *(f"{loss[on]:.4f}" if on in loss else "" for on in (False, True))]
-        cells += [f"{root:.2f}", f"{max(others, default=0.0):.2f}", rides]
+        cells += [f"{root:.2f}", f"{max(others, default=0.0):.2f}", shown]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

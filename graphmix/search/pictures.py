@@ -7,6 +7,7 @@ from torch import Tensor
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.search.importance import Importance
+from graphmix.search.rides import describe_rides
 from graphmix.search.search_state import SearchState
 
 
@@ -31,6 +32,8 @@ def draw_plots(
     target: Tensor,
 ) -> None:
     """Write ``console.svg``, ``graph.svg``, ``graph.png``, ``spectrograms.png``, ``pruning.png``, ``importance.png``.
+
+    And ``rides.png``, if gains move.
 
     Args:
         folder: which exists.
@@ -57,5 +60,8 @@ def draw_plots(
         figures["importance.png"] = plots.plot_importance(
             importance.weights, importance.loss_increases, importance.types
         )
+    if rides := describe_rides(graph):
+        moving = {ride["of"]: ride["points"] for ride in rides}
+        figures["rides.png"] = plots.plot_rides(moving, target.size(-1) / graph.sample_rate)
     for file, figure in figures.items():
         plots.save(figure, folder / file)

@@ -189,6 +189,7 @@ def test_a_song_without_rides_is_mined_to_the_last_bit_as_without_looking_for_an
     assert events_of(one.folder) == events_of(other.folder)
 
 
+@pytest.mark.slow
 def test_a_search_with_rides_is_resumed_from_its_checkpoints(tmp_path: Path) -> None:
     objective = objective_of(write_ridden(tmp_path / "song", "mix", FADE), "g")
     states: list[Path] = []
