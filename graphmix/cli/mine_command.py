@@ -125,6 +125,8 @@ def explained(metrics: dict[str, Any]) -> str:
 
 def aligned(metrics: dict[str, Any]) -> list[str]:
     """What was found about where mix and tracks lie, in sentences."""
+    from graphmix.audio.alignment import describe_drift
+
     found = metrics.get("alignment")
     if found is None:
         return []
@@ -135,6 +137,8 @@ def aligned(metrics: dict[str, Any]) -> list[str]:
         parts = [f"{_lag(track['delay_ms'])} the others"] if track["delay_ms"] else []
         parts += ["inverted"] if track["inverted"] else []
         sentences.append(f"{name} is {' and '.join(parts)} in the mix.")
+    if found.get("drift_ppm"):
+        sentences.append(f"warning: {describe_drift(found['drift_ppm'])}.")
     return sentences
 
 

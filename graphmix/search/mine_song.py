@@ -370,7 +370,7 @@ def write_results(
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
-    if alignment:
+    if alignment or alignment.lags.drift_ppm:
         metrics["alignment"] = alignment.describe()
     if found := describe_rides(graph):
         metrics["rides"] = found
