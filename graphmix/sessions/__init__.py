@@ -1,0 +1,1 @@
+"""Sessions of digital audio workstations."""

@@ -1,0 +1,208 @@
+"""The XML of an Ardour session (version 7): sources, regions, routes, playlists.
+
+Read in sessions that Ardour 7.3 wrote; what it needs no more to open a session than its defaults is left out. Times are
+``a<n>``, n in units of 1/282,240,000 s, which every usual sample rate divides. Fades are off, panners are bypassed
+(left goes to left), and routes are connected by the names of their ports.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from xml.etree import ElementTree as Xml
+
+from graphmix.sessions.ardour_plan import Convolver, LuaPlugin, Plugin, Route
+
+TICKS = 282_240_000
+"""Units of time in a second."""
+CONVOLVER = "http://gareus.org/oss/lv2/zeroconvolv#Stereo"
+"""Of Debian's x42-plugins."""
+STATE = "state1"
+"""Folder of a plugin's state."""
+
+
+@dataclass
+class Ids:
+    """Numbers of a session's objects."""
+
+    numbers: Iterable[int] = field(default_factory=lambda: count(100))
+
+    def __call__(self) -> str:
+        """The next one."""
+        return str(next(iter(self.numbers)))
+
+
+def add(parent: Xml.Element, tag: str, **attributes: object) -> Xml.Element:
+    """A child; underscores of names stand for hyphens, and numbers are written in full."""
+    texts = {key.rstrip("_").replace("_", "-"): f"{value:.9g}" if isinstance(value, float) else str(value) for key, value in attributes.items()}
+    return Xml.SubElement(parent, tag, texts)
+
+
+def time(samples: int, sample_rate: int) -> str:
+    """A place on the timeline."""
+    return f"a{samples * TICKS // sample_rate}"
+
+
+def add_source(sources: Xml.Element, ids: Ids, file: str) -> list[str]:
+    """Both channels of a stereo file."""
+    numbers = [ids(), ids()]
+    for channel, number in enumerate(numbers):
+        add(sources, "Source", name=file, take_id="", type="audio", flags="", id=number, channel=channel, origin="", gain=1)
+    return numbers
+
+
+def add_region(parent: Xml.Element, ids: Ids, name: str, sources: list[str], span: tuple[str, str], whole: bool) -> None:
+    """A region over a whole file, without fades.
+
+    Args:
+        parent: the session's regions, or a playlist.
+        ids: numbers.
+        name: of the region.
+        sources: its channels.
+        span: length and position.
+        whole: the region of a file, which is in no playlist.
+    """
+    length, position = span
+    region = add(
+        parent, "Region", name=name, muted=0, opaque=1, locked=0, video_locked=0, automatic=int(whole),
+        whole_file=int(whole), import_=0, external=0, sync_marked=0, left_of_split=0, right_of_split=0, hidden=0,
+        position_locked=0, valid_transients=0, start="a0", length=f"{length}@{position}", sync_position="a0",
+        stretch=1, shift=1, layering_index=0, envelope_active=0, default_fade_in=0, default_fade_out=0,
+        fade_in_active=0, fade_out_active=0, scale_amplitude=1, id=ids(), type="audio", first_edit="Nothing",
+        channels=len(sources),
+    )  # fmt: skip
+    for channel, source in enumerate(sources):
+        region.set(f"source-{channel}", source)
+        region.set(f"master-source-{channel}", source)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A route with what its XML needs: its name among ports, what enters each of its inputs, where it goes.
+
+    Args:
+        route: plugins and fader.
+        name: unique, without colons and slashes.
+        enters: names of ports for each input.
+        leaves: names of ports for left and right.
+        playlist: number of its playlist; None for a bus.
+        order: place on the mixer.
+        automation: points of the fader: samples on the timeline, and factors.
+    """
+
+    route: Route
+    name: str
+    enters: list[list[str]]
+    leaves: list[list[str]]
+    playlist: str | None
+    order: int
+    automation: list[tuple[int, float]]
+
+
+def add_route(routes: Xml.Element, ids: Ids, strip: Strip, sample_rate: int) -> tuple[str, dict[str, Convolver]]:
+    """A route; returns its number and the convolvers whose state belongs into the session's folder, by number."""
+    route, is_master, is_track = strip.route, strip.route.role == "master", strip.playlist is not None
+    number = ids()
+    element = add(
+        routes, "Route", version=7002, id=number, name=strip.name, default_type="audio", strict_io=0, active=1,
+        denormal_protection=0, meter_point="MeterPostFader", disk_io_point="DiskIOPreFader", meter_type="MeterPeak",
+    )  # fmt: skip
+    flags = "MasterOut" if is_master else "AudioTrack" if is_track else "AudioBus"
+    add(element, "PresentationInfo", order=strip.order, flags=f"{flags},OrderSet", color=0)
+    if is_track:
+        element.set("audio-playlist", str(strip.playlist))
+        element.set("mode", "Normal")
+    for direction, ports in (("Input", strip.enters), ("Output", strip.leaves)):
+        io = add(element, "IO", name=strip.name, id=ids(), direction=direction, default_type="audio")
+        for channel, others in enumerate(ports, 1):
+            port = add(io, "Port", type="audio", name=f"{strip.name}/audio_{'in' if direction == 'Input' else 'out'} {channel}")
+            for other in others:
+                add(port, "Connection", other=other)
+    convolvers = {}
+    if is_track:
+        _processor(element, ids, f"player:{strip.name}", "diskreader")
+    for plugin in route.plugins:
+        plugin_number = _add_plugin(element, ids, plugin)
+        if isinstance(plugin, Convolver):
+            convolvers[plugin_number] = plugin
+    _add_fader(element, ids, strip, sample_rate)
+    _processor(element, ids, f"meter-{strip.name}", "meter")
+    main = _processor(element, ids, strip.name, "main-outs")
+    for key, value in (("own-input", "1"), ("own-output", "0"), ("output", strip.name), ("role", "Main")):
+        main.set(key, value)
+    add(main, "PannerShell", bypassed=1, user_panner="", linked_to_route=1)
+    return number, convolvers
+
+
+def _processor(parent: Xml.Element, ids: Ids, name: str, kind: str, latency: int = 0) -> Xml.Element:
+    return add(
+        parent, "Processor", id=ids(), name=name, active=1, user_latency=latency, use_user_latency=int(latency > 0),
+        type=kind,
+    )  # fmt: skip
+
+
+def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip, sample_rate: int) -> None:
+    fader = _processor(parent, ids, "Amp", "amp")
+    automation = add(fader, "Automation")
+    gains = add(
+        automation, "AutomationList", automation_id="gain", id=ids(), interpolation_style="Linear",
+        time_domain="AudioTime", state="Play" if strip.automation else "Off",
+    )  # fmt: skip
+    if strip.automation:
+        gains_text = "\n".join(f"{time(place, sample_rate)} {gain:.12g}" for place, gain in strip.automation)
+        add(gains, "events").text = gains_text + "\n"
+    level = strip.automation[0][1] if strip.automation else strip.route.fader.level
+    add(fader, "Controllable", name="gaincontrol", id=ids(), flags="GainLike", value=float(level))
+
+
+def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
+    """A plugin in its route; returns its number."""
+    is_lua = isinstance(plugin, LuaPlugin)
+    element = _processor(parent, ids, plugin.name, "luaproc" if is_lua else "lv2", plugin.latency if is_lua else 0)
+    inputs = plugin.inputs if isinstance(plugin, LuaPlugin) else 2
+    element.set("count", "1")
+    element.set("custom", "0")
+    for tag, channels in (("ConfiguredInput", inputs), ("CustomSinks", inputs), ("ConfiguredOutput", 2)):
+        add(add(element, tag), "Channels", type="audio", count=channels)
+    add(element, "PresetOutput")
+    for tag, channels in (("InputMap-0", inputs), ("OutputMap-0", 2)):
+        pins = add(element, tag)
+        for channel in range(channels):
+            add(pins, "Channelmap", type="audio", from_=channel, to=channel)
+    add(element, "ThruMap")
+    if isinstance(plugin, Convolver):
+        element.set("unique-id", CONVOLVER)
+        add(element, "lv2", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0, state_dir=STATE)
+    else:
+        source = plugin.script.encode()
+        element.set("unique-id", hashlib.sha1(source, usedforsecurity=False).hexdigest())
+        lua = add(element, "luaproc", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0)
+        add(lua, "script", lua="Lua 5.3", origin="").text = base64.b64encode(source).decode()
+        for index, (name, value) in enumerate(plugin.controls):
+            add(lua, "Port", id=index, value=float(value))
+            add(element, "Controllable", name=name, id=ids(), flags="", value=float(value), parameter=index)
+    return str(element.get("id"))
+
+
+def state_of(convolver: Convolver) -> dict[str, str]:
+    """Text files of a convolver's state by name; its response is ``ir.wav`` beside them."""
+    prefixes = "".join(
+        f"@prefix {name}: <{address}> .\n"
+        for name, address in (
+            ("lv2", "http://lv2plug.in/ns/lv2core#"),
+            ("pset", "http://lv2plug.in/ns/ext/presets#"),
+            ("rdfs", "http://www.w3.org/2000/01/rdf-schema#"),
+            ("state", "http://lv2plug.in/ns/ext/state#"),
+            ("xsd", "http://www.w3.org/2001/XMLSchema#"),
+        )
+    )
+    own = CONVOLVER.partition("#")[0] + "#"
+    manifest = f"<state.ttl>\n\tlv2:appliesTo <{CONVOLVER}> ;\n\ta pset:Preset ;\n\trdfs:seeAlso <state.ttl> .\n"
+    state = (
+        f"<>\n\ta pset:Preset ;\n\tlv2:appliesTo <{CONVOLVER}> ;\n\tstate:state [\n"
+        f"\t\t<{own}ir> <ir.wav> ;\n"
+        f'\t\t<{own}predelay> "0"^^xsd:int ;\n'
+        f'\t\t<{own}artificial_latency> "{convolver.latency}"^^xsd:int ;\n\t] .\n'
+    )
+    return {"manifest.ttl": f"{prefixes}\n{manifest}", "state.ttl": f"{prefixes}\n{state}"}
