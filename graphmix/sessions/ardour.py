@@ -19,7 +19,9 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
 from graphmix.sessions.ardour_plan import Convolver, Plan, plan_routes
 from graphmix.sessions.ardour_xml import STATE, TICKS, Ids, Strip, add, add_region, add_route, add_source, state_of, time
-from graphmix.sessions.session import Role, Session
+from graphmix.processors.ride import Ride
+from graphmix.sessions.session import Device, Role, Session
+from graphmix.spec import DB_PER_NEPER
 
 RATES = (44100, 48000, 88200, 96000)
 """Sample rates of sessions, in Hz."""
@@ -44,21 +46,31 @@ def write_ardour(session: Session, stems: Tensor, folder: Path, num_samples: int
         )
     plan = plan_routes(session)
     begin = session.sample_rate * (1 + math.ceil(plan.longest_latency() / session.sample_rate))
-    root = _session(session, plan, stems.shape[2], begin, num_samples)
+    files = [f"{name}.wav" for name in safe_names(route.name for route in plan.routes)]
     audio = folder / "interchange" / session.name / "audiofiles"
     audio.mkdir(parents=True)
-    for name, stem in zip(file_names(session), stems, strict=True):
-        write_audio(audio / name, stem, session.sample_rate)
-    for number, convolver in root[1].items():
+    lengths: list[int] = []
+    unused = iter(stems)
+    for file, route in zip(files, plan.routes, strict=True):
+        signal = _gain_of(route.ride, session.sample_rate, num_samples) if route.ride else None
+        if route.track is not None:
+            signal = next(unused)
+        lengths.append(0 if signal is None else signal.shape[1])
+        if signal is not None:
+            write_audio(audio / file, signal, session.sample_rate)
+    root, convolvers = _session(session, plan, (files, lengths), begin, num_samples)
+    for number, convolver in convolvers.items():
         _write_state(folder / "plugins" / number / STATE, convolver, session.sample_rate)
-    Xml.indent(root[0])
-    Xml.ElementTree(root[0]).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
+    Xml.indent(root)
+    Xml.ElementTree(root).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
 
 
-def file_names(session: Session) -> list[str]:
-    """Names of the tracks' audio files."""
-    tracks = [channel.name for channel in session.channels if channel.role is Role.track]
-    return [f"{name}.wav" for name in safe_names(tracks)]
+def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
+    """The factors of a ride with its dry/wet over the song, [2, samples]."""
+    processor = Ride(sample_rate)
+    decibels = processor.curve(ride.params[None], num_samples)
+    factors = ride.wet * (decibels / DB_PER_NEPER).exp() + 1 - ride.wet
+    return factors.expand(2, -1).float()
 
 
 def safe_names(names: Iterable[str]) -> list[str]:
@@ -77,7 +89,7 @@ def safe_names(names: Iterable[str]) -> list[str]:
 
 
 def _session(
-    session: Session, plan: Plan, stem_samples: int, begin: int, num_samples: int
+    session: Session, plan: Plan, audio: tuple[list[str], list[int]], begin: int, num_samples: int
 ) -> tuple[Xml.Element, dict[str, Convolver]]:
     """The session's XML, and its convolvers by number."""
     ids, rate = Ids(), session.sample_rate
@@ -93,11 +105,10 @@ def _session(
         flags="IsSessionRange", locked=0,
     )  # fmt: skip
     names = safe_names(route.name for route in plan.routes)
-    files = dict(zip((r.name for r in plan.routes if r.track is not None), file_names(session), strict=True))
-    span = time(stem_samples, rate), time(begin, rate)
     convolvers: dict[str, Convolver] = {}
     for index, route in enumerate(plan.routes):
-        playlist = ids() if route.name in files else None
+        file, length = audio[0][index], audio[1][index]
+        playlist = ids() if length else None
         enters: list[list[str]] = [[] for _ in range(route.inputs)]
         for c in plan.connections:
             if c.target == index:
@@ -110,11 +121,12 @@ def _session(
                     leaves[side].append(f"{names[c.target]}/audio_in {2 * c.inlet + side + 1}")
             if route.role is Role.master:
                 leaves[side].append(f"system:playback_{side + 1}")
-        strip = Strip(route, names[index], enters, leaves, playlist, index, [])
-        number, own = add_route(routes, ids, strip, rate)
+        strip = Strip(route, names[index], enters, leaves, playlist, index)
+        number, own = add_route(routes, ids, strip)
         convolvers |= own
         if playlist is not None:
-            channels = add_source(sources, ids, files[route.name])
+            span = time(length, rate), time(begin, rate)
+            channels = add_source(sources, ids, file)
             add_region(regions, ids, names[index], channels, span, whole=True)
             element = add(playlists, "Playlist", id=playlist, name=names[index], type="audio", orig_track_id=number)
             add_region(element, ids, names[index], channels, span, whole=False)

@@ -1,9 +1,12 @@
-"""From a session to what Ardour's routes hold: plugins in order, faders, automation.
+"""From a session to what Ardour's routes hold: plugins in order, faders, latencies that are equal.
 
 The *exact* form: a stretch of linear processors with a memory is one impulse response in a convolver; gain, imager,
 send, dynamics and limiter are plugins written in Lua whose source lies in the session. Where a channel ends with a
-gain, its louder side is the fader (up to +6 dB) and the rest is a plugin. A ride is the fader's automation, so that a
-channel with a ride in its middle becomes two.
+gain, its louder side is the fader (up to +6 dB) and the rest is a plugin.
+
+A ride is a plugin that multiplies by a signal, and that signal is a track of its own: Ardour's automation is no exact
+means. It is read through a 25 Hz lowpass, its times are stretched over each block by up to a sample, and as the
+command-line export plays it, it comes 256 samples late (measured, Ardour 7.3).
 """
 
 import math
@@ -16,7 +19,6 @@ from itertools import groupby
 import numpy as np
 
 from graphmix.errors import GraphError
-from graphmix.processors.ride import used_points
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 from graphmix.sessions.stretches import LINEAR, MATRICES, Response, matrix_of, response_of
 
@@ -70,25 +72,27 @@ class Convolver:
 Plugin = LuaPlugin | Convolver
 
 
-@dataclass(frozen=True)
-class Fader:
-    """A level as a factor, and how it moves: seconds and dB of breakpoints, with the ride's dry/wet weight."""
-
-    level: float = 1.0
-    points: tuple[tuple[float, float], ...] = ()
-    wet: float = 1.0
-
-
 @dataclass(frozen=True, eq=False)
 class Route:
-    """A track or a bus of Ardour: audio or inputs, plugins, then the fader."""
+    """A track or a bus of Ardour.
+
+    Args:
+        name: of its channel, with the number of the part where that has several.
+        role: what it is.
+        plugins: in the order of the signal; the fader comes behind them.
+        level: of the fader, a factor.
+        inputs: number of audio inputs.
+        track: name of the song's track that plays in it.
+        ride: whose gain plays in it.
+    """
 
     name: str
     role: Role
     plugins: tuple[Plugin, ...]
-    fader: Fader
+    level: float = 1.0
     inputs: int = 2
     track: str | None = None
+    ride: Device | None = None
 
     @property
     def latency(self) -> int:
@@ -133,55 +137,76 @@ def plan_routes(session: Session) -> Plan:
     connections: list[Connection] = []
     last_of: list[int] = []
     for index, channel in enumerate(session.channels):
-        parts = list(_parts(channel))
-        for c in session.into(index):
-            connections.append(Connection(last_of[c.source], len(routes), c.inlet))
-        for number, devices in enumerate(parts):
+        for number, devices in enumerate(_parts(channel)):
+            sources = [(last_of[c.source], c.inlet) for c in session.into(index)]
             if number:
-                connections.append(Connection(len(routes) - 1, len(routes)))
-            routes.append(_route(channel, number, devices, session.sample_rate, len(parts)))
+                (ride,) = devices[:1]
+                sources = [(len(routes) - 1, 0), (len(routes), 1)]
+                routes.append(Route(f"{ride.label} gain", Role.track, (), ride=ride))
+            connections += [Connection(source, len(routes), inlet) for source, inlet in sources]
+            routes.append(_route(channel, number, devices, session.sample_rate))
         last_of.append(len(routes) - 1)
-    return Plan(tuple(routes), tuple(connections))
+    return _with_equal_latencies(Plan(tuple(routes), tuple(connections)))
 
 
 def _parts(channel: Channel) -> Iterable[list[Device]]:
-    """The devices of a channel, cut behind each ride that something with a memory follows."""
+    """The devices of a channel, cut before each ride."""
     part: list[Device] = []
-    has_ride = False
     for device in channel.devices:
-        if has_ride and device.kind not in MATRICES:
+        if device.kind == "ride":
             yield part
-            part, has_ride = [], False
+            part = []
         part.append(device)
-        has_ride = has_ride or device.kind == "ride"
     yield part
 
 
-def _route(channel: Channel, number: int, devices: list[Device], sample_rate: int, parts: int) -> Route:
-    """One part of a channel; its ride, which only matrices follow, goes behind them into the fader."""
-    others = [device for device in devices if device.kind != "ride"]
+def _route(channel: Channel, number: int, devices: list[Device], sample_rate: int) -> Route:
+    """One part of a channel."""
     plugins: list[Plugin] = []
     level = 1.0
-    for is_linear, group in groupby(others, key=lambda device: device.kind in LINEAR):
+    for is_linear, group in groupby(devices, key=lambda device: device.kind in LINEAR):
         stretch = list(group)
         if is_linear:
-            level, linear = _linear(stretch, stretch[-1] is others[-1], sample_rate)
+            level, linear = _linear(stretch, stretch[-1] is devices[-1], sample_rate)
             plugins += linear
         else:
             plugins += [_lua(device, sample_rate) for device in stretch]
-    fader = Fader(level)
-    for ride in devices:
-        if ride.kind == "ride":
-            fader = Fader(level, tuple(used_points(ride.params)), ride.wet)
-    is_first, is_last = number == 0, number == parts - 1
-    return Route(
-        channel.name if is_last else f"{channel.name} part {number + 1}",
-        channel.role if is_first else Role.bus,
-        tuple(plugins),
-        fader,
-        2 * channel.inlets if is_first else 2,
-        channel.track if is_first else None,
-    )
+    if number:
+        return Route(f"{channel.name} behind {devices[0].label}", Role.bus, tuple(plugins), level, inputs=4)
+    return Route(channel.name, channel.role, tuple(plugins), level, 2 * channel.inlets, channel.track)
+
+
+def _with_equal_latencies(plan: Plan) -> Plan:
+    """The plan with delays where a route feeds others whose ways to the master have different latencies.
+
+    Ardour starts tracks earlier by the latency of their way. Where a signal parts it can do so for one way only, and
+    what is lost on the others shifts them; so they are made equal here.
+    """
+    ahead = [0] * len(plan.routes)  # from the input of a route to the master's output
+    beyond = [0] * len(plan.routes)  # from its output
+    for index in reversed(range(len(plan.routes))):
+        beyond[index] = max((ahead[c.target] for c in plan.connections if c.source == index), default=0)
+        ahead[index] = beyond[index] + plan.routes[index].latency
+    routes: list[Route] = []
+    connections: list[Connection] = []
+    new: list[int] = []
+    delays: dict[tuple[int, int], int] = {}
+    for index, route in enumerate(plan.routes):
+        into = [c for c in plan.connections if c.target == index]
+        for c in into:
+            missing = beyond[c.source] - ahead[index]
+            key = c.source, missing
+            if missing and key not in delays:
+                delays[key] = len(routes)
+                connections.append(Connection(new[c.source], len(routes)))
+                delay = LuaPlugin("graphmix latency", script("delay"), (("Samples", missing),), latency=missing)
+                routes.append(Route(f"{plan.routes[c.source].name} + {missing} samples", Role.bus, (delay,)))
+        for c in into:
+            source = delays.get((c.source, beyond[c.source] - ahead[index]), new[c.source])
+            connections.append(Connection(source, len(routes), c.inlet))
+        new.append(len(routes))
+        routes.append(route)
+    return Plan(tuple(routes), tuple(connections))
 
 
 def _linear(stretch: list[Device], is_end: bool, sample_rate: int) -> tuple[float, list[Plugin]]:
@@ -239,6 +264,8 @@ def script(name: str) -> str:
 def _lua(device: Device, sample_rate: int) -> LuaPlugin:
     """The plugin of a processor that is not linear, or has two inlets."""
     name = f"graphmix {device.kind}"
+    if device.kind == "ride":
+        return LuaPlugin(name, script("ride"), (), inputs=4)
     if device.kind == "send":
         gains = [20 * math.log10(device.wet) + gain if device.wet > 0 else LEAST_DB for gain in device.values("gain_db")]
         return LuaPlugin(name, script("send"), tuple(zip(("Left", "Right"), gains, strict=True)), inputs=4)

@@ -88,7 +88,6 @@ class Strip:
         leaves: names of ports for left and right.
         playlist: number of its playlist; None for a bus.
         order: place on the mixer.
-        automation: points of the fader: samples on the timeline, and factors.
     """
 
     route: Route
@@ -97,10 +96,9 @@ class Strip:
     leaves: list[list[str]]
     playlist: str | None
     order: int
-    automation: list[tuple[int, float]]
 
 
-def add_route(routes: Xml.Element, ids: Ids, strip: Strip, sample_rate: int) -> tuple[str, dict[str, Convolver]]:
+def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, dict[str, Convolver]]:
     """A route; returns its number and the convolvers whose state belongs into the session's folder, by number."""
     route, is_master, is_track = strip.route, strip.route.role == "master", strip.playlist is not None
     number = ids()
@@ -126,7 +124,7 @@ def add_route(routes: Xml.Element, ids: Ids, strip: Strip, sample_rate: int) -> 
         plugin_number = _add_plugin(element, ids, plugin)
         if isinstance(plugin, Convolver):
             convolvers[plugin_number] = plugin
-    _add_fader(element, ids, strip, sample_rate)
+    _add_fader(element, ids, strip)
     _processor(element, ids, f"meter-{strip.name}", "meter")
     main = _processor(element, ids, strip.name, "main-outs")
     for key, value in (("own-input", "1"), ("own-output", "0"), ("output", strip.name), ("role", "Main")):
@@ -142,18 +140,9 @@ def _processor(parent: Xml.Element, ids: Ids, name: str, kind: str, latency: int
     )  # fmt: skip
 
 
-def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip, sample_rate: int) -> None:
+def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip) -> None:
     fader = _processor(parent, ids, "Amp", "amp")
-    automation = add(fader, "Automation")
-    gains = add(
-        automation, "AutomationList", automation_id="gain", id=ids(), interpolation_style="Linear",
-        time_domain="AudioTime", state="Play" if strip.automation else "Off",
-    )  # fmt: skip
-    if strip.automation:
-        gains_text = "\n".join(f"{time(place, sample_rate)} {gain:.12g}" for place, gain in strip.automation)
-        add(gains, "events").text = gains_text + "\n"
-    level = strip.automation[0][1] if strip.automation else strip.route.fader.level
-    add(fader, "Controllable", name="gaincontrol", id=ids(), flags="GainLike", value=float(level))
+    add(fader, "Controllable", name="gaincontrol", id=ids(), flags="GainLike", value=strip.route.level)
 
 
 def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
