@@ -86,6 +86,8 @@ def test_places_are_the_ends_of_chains_and_every_set_of_tracks_has_one() -> None
     assert [p.name for p in places] == [*TRACKS, "a", "b", "rhythm", "more", "mix"]
     assert [p.tracks for p in places] == [(0,), (1,), (2,), (3,), (4,), (0, 1), (3, 4), (0, 1, 2, 3, 4)]
     assert [graph.type_of(p.node).name for p in places] == [*["gain"] * 7, "out"]
+    mastered = mixing_console(Rack.console("egl", RATE), SUBGROUPS, "g", "gl")
+    assert find_places(mastered)[-1].tracks == (0, 1, 2)  # behind the master chain
     for place in places:
         ridden = place.insert(with_ride_type(graph), [(1.0, -3.0), (2.0, 0.0)])
         (described,) = describe_rides(ridden)
