@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from graphmix.dsp.fft import good_length, irfft, place, rfft
 from graphmix.dsp.matrix import multiply
 from graphmix.processors.signals import as_signal
-from graphmix.spec import NodeType
+from graphmix.spec import DB_PER_NEPER, NodeType
 
 State = tuple[Tensor, ...]
 """What a processor remembers, tensors whose first axis is nodes or signals; their content is its own business."""
@@ -104,6 +104,15 @@ class Processor(nn.Module, ABC):
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
         """Adapt starting values to the levels at each node's input: one tensor of frame levels for each node."""
         return params
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor | None:
+        """Parameters that do at weight 1 what these do at a dry/wet weight; None where there are none.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+        """
+        return None
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """How many samples before and after a moment its output there depends on, for rendering in blocks.
@@ -209,6 +218,12 @@ class LTIProcessor(Processor):
         if len(self.node_type.outlets) > 1:
             spectrum = spectrum[:, None]
         return irfft(spectrum * self.response(params, n_fft), n_fft, audio.size(-1))
+
+
+def mixed_db(gain_db: Tensor, wet: Tensor) -> Tensor:
+    """Gains in dB [nodes, size] mixed with a dry signal: ``w g + 1 - w`` of the amplitudes."""
+    weight = wet[:, None]
+    return (weight * (gain_db / DB_PER_NEPER).exp() + (1 - weight)).log() * DB_PER_NEPER
 
 
 def _mid_energy(signal: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphmix.dsp.fir import odd_taps, windowed_fir, zero_phase_fir
 from graphmix.dsp.zero_phase import zero_phase_response
-from graphmix.processors.base import LTIProcessor
+from graphmix.processors.base import LTIProcessor, mixed_db
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 FILTER_SECONDS = 2047 / 30000
@@ -52,6 +52,10 @@ class Equalizer(LTIProcessor):
     def response(self, params: Tensor, n_fft: int) -> Tensor:
         """Real response, [nodes, 1, n_fft // 2 + 1]."""
         return zero_phase_response(self.impulse_response(params), n_fft)
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """Each amplitude mixed with 1: the response is linear in them, and flat amplitudes are the dry signal."""
+        return mixed_db(params, wet)
 
 
 class Crossover(LTIProcessor):
