@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from graphmix.dsp.fft import good_length, irfft, place, rfft
 from graphmix.dsp.matrix import multiply
+from graphmix.errors import GraphError
 from graphmix.processors.signals import as_signal
 from graphmix.spec import DB_PER_NEPER, NodeType
 
@@ -113,6 +114,31 @@ class Processor(nn.Module, ABC):
             wet: dry/wet weights, [nodes].
         """
         return None
+
+    def at_rate(self, sample_rate: int) -> "Processor":
+        """The processor at another sample rate that does the same to the band that both rates have.
+
+        By default one of the same class, whose parameters keep their meaning; see :meth:`params_at`.
+
+        Raises:
+            GraphError: a class that is made in another way and does not say how.
+        """
+        try:
+            return type(self)(sample_rate)
+        except TypeError:
+            raise GraphError(
+                f"{self.node_type.name!r} cannot go from {self.sample_rate} to {sample_rate} Hz: its class is not made "
+                "from a sample rate alone. Give it an at_rate method."
+            ) from None
+
+    def params_at(self, params: Tensor, other: "Processor") -> Tensor:
+        """Physical values for this processor at another rate, [nodes, width] -> [nodes, width of the other].
+
+        Args:
+            params: of this processor.
+            other: from :meth:`at_rate`.
+        """
+        return params
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """How many samples before and after a moment its output there depends on, for rendering in blocks.
