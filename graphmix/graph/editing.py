@@ -162,7 +162,9 @@ def bypass_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     return result
 
 
-def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+def insert_after(
+    graph: MixGraph, node: int, kind: str, name: str = "", **parameters: Sequence[float] | float
+) -> MixGraph:
     """The graph with one more processor, which takes what leaves a node's first outlet to where it went.
 
     Args:
@@ -175,12 +177,16 @@ def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parame
     return _insert(graph, node, 0, kind, name, parameters)
 
 
-def insert_before(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+def insert_before(
+    graph: MixGraph, node: int, kind: str, name: str = "", **parameters: Sequence[float] | float
+) -> MixGraph:
     """The graph with one more processor that takes what went into a node's first inlet; see :func:`insert_after`."""
     return _insert(graph, node, 1, kind, name, parameters)
 
 
-def _insert(graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, float]) -> MixGraph:
+def _insert(
+    graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, Sequence[float] | float]
+) -> MixGraph:
     """A new processor on the side of a node's outlet (0) or inlet (1)."""
     result = graph.clone()
     new = result.add(kind, name=name, **parameters)

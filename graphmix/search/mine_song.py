@@ -11,7 +11,7 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +31,11 @@ from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
+from graphmix.rewrite.simplify import simplify
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
+from graphmix.search.full_band import check_rates, finish, own_rate
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import (
@@ -46,6 +48,8 @@ from graphmix.search.metrics import (
 )
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
+from graphmix.search.reductions import KEY as REDUCTIONS
+from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
@@ -104,6 +108,7 @@ def mine(
     effects: Sequence[Processor] = (),
     residual: bool = False,
     align: bool = True,
+    full_band: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -120,6 +125,8 @@ def mine(
         residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
             folder; see :mod:`graphmix.search.residual`.
         align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
+        full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
+            :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -145,6 +152,10 @@ def mine(
         run["residual"] = True
     if not align:
         run["align"] = False
+    if full_band:
+        check_rates(effects, own_rate(song))
+    else:
+        run["full_band"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -152,6 +163,7 @@ def mine(
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
+        given = song
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
@@ -169,6 +181,8 @@ def mine(
         about: dict[str, Any] = {
             "alignment": prepared.alignment,
             "unexplained": prepared.unexplained or find_unexplained(song),
+            "own": replace(given, tracks=song.tracks, subgroups=song.subgroups, _decoded=None) if full_band else None,
+            "effects": effects,
         }
         source = source or SongSource(song.name)
         return write_results(output, objective, settings, state, source, plots=plots, **about)
@@ -274,6 +288,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
         "align": run.get("align", True),
+        "full_band": run.get("full_band", True),
     }
 
 
@@ -329,24 +344,47 @@ def write_results(
     plots: bool,
     unexplained: Unexplained | None = None,
     alignment: Alignment = NO_ALIGNMENT,
+    own: Song | None = None,
+    effects: Sequence[Processor] = (),
 ) -> Mined:
-    """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
+    """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
+
+    Args:
+        output: the run's folder.
+        objective: of the search.
+        settings: of the search.
+        state: of the search at its end.
+        source: of the song.
+        plots: draw pictures.
+        unexplained: what the tracks do not explain of the mix.
+        alignment: how the tracks of the objective's song were moved.
+        own: the song as its files have it, whose rate the result is brought to; None: that of the search.
+        effects: processors of the rack beside graphmix's own.
+    """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
-    graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
+    simple = simplify(result.graph, objective.rack)
+    graph = _with_provenance(simple, song, settings, float(result.terms.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
-    whole = alignment.complete(graph)
+    reductions = measure_reductions(graph, song, objective.rack)
+    finished = finish(alignment.complete(graph), mix, own or song, effects, searched_at=song.sample_rate)
+    whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
-    write_audio(folder / "mix.wav", mix, song.sample_rate)
+    write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
-        _write_plots(folder / "plots", graph, objective, state, mix, target)
+        wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
+        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted)
     state.seconds["writing"] = time.perf_counter() - started
     metrics = mining_metrics(graph, objective, settings, state)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
+    if reductions:
+        metrics[REDUCTIONS] = plain_reductions(reductions)
+    if finished.about:
+        metrics["full_band"] = finished.about
     if alignment:
         metrics["alignment"] = alignment.describe()
     write_json(folder / METRICS, metrics)
@@ -382,6 +420,7 @@ def _with_provenance(
         "made_by": f"graphmix {__version__} mine",
         "audio_loss": round(loss, 6),
         "num_samples": song.num_samples,
+        "tracks": list(song.track_names),
         "settings": settings.to_dict(),
     }
     known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}
