@@ -2,9 +2,9 @@ r"""Responses at another sample rate: each tap becomes an impulse that is delaye
 
 .. math:: h'[m] = \sum_k h[k] \, g(m / f' - k / f), \qquad g(t) = \frac{2 B}{f'} \, \mathrm{sinc}(2 B t) \, w(t)
 
-with a Kaiser window *w* of 64 zero crossings (beta 8). With :math:`B = f' / 2` nothing is filtered: the spectrum is that
-of the taps, which repeats beyond half of their own rate :math:`f`, mirrored. With :math:`B = f / 2` what repeats is
-left out. Both are flat to 2e-4 up to 0.9 B.
+with a Kaiser window *w* of 64 zero crossings (beta 8). With :math:`B = f' / 2` nothing is filtered: the spectrum is
+that of the taps, which repeats beyond half of their own rate :math:`f`, mirrored. With :math:`B = f / 2` what repeats
+is left out. Both are flat to 2e-4 up to 0.9 B.
 """
 
 import math

@@ -109,14 +109,14 @@ def _gain(values: Values, sample_rate: int, wet: float) -> Settings:
     pan = 100 * (4 / math.pi * math.atan2(right, left) - 1)
     place = "centre" if abs(pan) < _CENTRE else f"{'L' if pan < 0 else 'R'} {abs(pan):.0f}"
     numbers = {"fader_db": _round(fader), "pan_percent": _round(pan)}
-    return Settings(f"fader {fader:+.1f} dB, pan {place}", numbers, folded=True)
+    return Settings(f"fader {_db(fader)} dB, pan {place}", numbers, folded=True)
 
 
 def _imager(values: Values, sample_rate: int, wet: float) -> Settings:
     (side,) = folded_db(values["side_db"], wet)
     width = 100 * 10 ** (side / 20)
     return Settings(
-        f"width {width:.0f} % (side {side:+.1f} dB)", {"width_percent": _round(width), "side_db": _round(side)}, True
+        f"width {width:.0f} % (side {_db(side)} dB)", {"width_percent": _round(width), "side_db": _round(side)}, True
     )
 
 
@@ -127,12 +127,12 @@ def _equalizer(values: Values, sample_rate: int, wet: float) -> Settings:
         name: _mean(gain, low, high, sample_rate)
         for name, low, high in zip(BANDS_HZ, edges[:-1], edges[1:], strict=False)
     }
-    parts = [", ".join(f"{name} {mean:+.1f}" for name, mean in means.items()) + " dB"]
+    parts = [", ".join(f"{name} {_db(mean)}" for name, mean in means.items()) + " dB"]
     centers, curve = third_octaves(gain, sample_rate)
     numbers: dict[str, Any] = {f"{name.replace('-', '_')}_db": _round(mean) for name, mean in means.items()}
     for word, at, sign in (("boost", curve.argmax(), 1), ("cut", curve.argmin(), -1)):
         if sign * curve[at] >= max(0.0, *(sign * mean for mean in means.values())) + STANDS_OUT_DB:
-            parts.append(f"{word} {curve[at]:+.1f} dB at {_hertz(centers[at])}")
+            parts.append(f"{word} {_db(curve[at])} dB at {_hertz(centers[at])}")
             numbers[word] = {"frequency_hz": _round(centers[at]), "gain_db": _round(curve[at])}
     return Settings("; ".join(parts), numbers, folded=True)
 
@@ -147,7 +147,7 @@ def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     level = 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (relative or 0.0)
     strongest = np.argsort(-level, axis=None, kind="stable")[:NUM_STRONGEST]
     taps = [np.unravel_index(index, delay.shape) for index in strongest]
-    text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {level[tap]:+.1f} dB" for tap in taps)
+    text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {_db(level[tap])} dB" for tap in taps)
     numbers: dict[str, Any] = {
         "echoes": [
             {"side": "LR"[tap[0]], "delay_ms": _round(delay[tap]), "level_db": _round(level[tap])} for tap in taps
@@ -157,7 +157,7 @@ def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     first = min(delay[tap] for tap in taps)
     if audible.sum() > 2 and np.ptp(delay[audible]) > 0 and first > 0:
         feedback = float(np.polyfit(delay[audible], level[audible], 1)[0]) * first
-        text += f"; feedback {feedback:+.1f} dB"
+        text += f"; feedback {_db(feedback)} dB"
         numbers["feedback_db"] = _round(feedback)
     return Settings(text, numbers, folded=relative is not None)
 
@@ -177,10 +177,10 @@ def _reverb(values: Values, sample_rate: int, wet: float) -> Settings:
     side_db = 10 * np.log10(max(energy[1] / energy[0], 1e-30))
     text, relative = f"RT60 {', '.join(times)}", _wet_db(wet)
     if relative is not None:
-        text += f"; wet {relative:+.1f} dB to dry"
+        text += f"; wet {_db(relative)} dB to dry"
         numbers["wet_db"] = _round(relative)
     numbers["side_db"] = _round(side_db)
-    return Settings(f"{text}; side {side_db:+.1f} dB to mid", numbers, folded=relative is not None)
+    return Settings(f"{text}; side {_db(side_db)} dB to mid", numbers, folded=relative is not None)
 
 
 def _align(values: Values, sample_rate: int, wet: float) -> Settings:
@@ -211,6 +211,11 @@ def _plain(parameter: ParameterSpec, values: np.ndarray) -> str:
         spread = f"{_short(values.min())} to {_short(values.max())}"
         return f"{name} {spread}{unit} ({len(values)} values, mean {_short(values.mean())})"
     return f"{name} {', '.join(_short(value) for value in values)}{unit}"
+
+
+def _db(value: float) -> str:
+    """One decimal with its sign; what rounds to zero is +0.0."""
+    return f"{round(float(value), 1) + 0.0:+.1f}"
 
 
 def _short(value: float) -> str:

@@ -1,9 +1,9 @@
 """What a graph does, in an engineer's units: for each track and each subgroup its chain of processors.
 
 A *chain* begins at an input, at a mix or wherever edges branch or meet, and goes on for as long as one edge leads
-from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. What is said of each
-processor is in :mod:`graphmix.graph.engineering`. How many dB a compressor or gate takes off depends on the song: mining
-measures it (:mod:`graphmix.search.reductions`) and keeps it beside the graph, in ``metrics.json``.
+from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. What is said of
+each processor is in :mod:`graphmix.graph.engineering`. How many dB a compressor or gate takes off depends on the song:
+mining measures it (:mod:`graphmix.search.reductions`) and keeps it beside the graph, in ``metrics.json``.
 """
 
 from collections.abc import Mapping

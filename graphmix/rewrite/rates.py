@@ -65,3 +65,19 @@ def at_rate(graph: MixGraph, sample_rate: int, rack: Rack | None = None) -> MixG
         provenance["num_samples"] = -(-int(provenance["num_samples"]) * sample_rate // graph.sample_rate)
     result.info = replace(graph.info, types=TypeTable(tuple(types)), sample_rate=sample_rate, provenance=provenance)
     return result
+
+
+def at_working_rate(graph: MixGraph) -> MixGraph:
+    """A mined graph at the rate of its search, so that graphs of songs of all rates go together.
+
+    Mining leaves a graph at the rate of its song, and the settings of the search in its provenance; other graphs stay
+    as they are.
+
+    Raises:
+        GraphError: a processor that cannot go there.
+    """
+    settings = graph.provenance.get("settings")
+    rate = settings.get("sample_rate") if isinstance(settings, dict) else None
+    known = isinstance(rate, int) and not isinstance(rate, bool) and rate > 0
+    made = str(graph.provenance.get("made_by", "")).endswith(" mine")
+    return at_rate(graph, rate) if made and known and rate is not None else graph

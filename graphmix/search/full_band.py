@@ -51,6 +51,7 @@ SILENT_DB = -110.0
 """Mean power of a bin re full scale below which it is left alone."""
 _FFT = 4096
 _FRAMES = 512
+_BLOCK_SECONDS = 20.0
 
 
 class Top(NamedTuple):
@@ -58,7 +59,7 @@ class Top(NamedTuple):
 
     Attributes:
         graph: at the song's rate.
-        mix: of the graph over the song, [2, samples].
+        mix: of the graph over the song, [2, samples]; within 34 ms of its ends the last filter has nothing to ring from.
         losses: on the stage's segments, before and after the steps; None where there was nothing to move.
         added: whether there is an equalizer more, behind the sum.
     """
@@ -148,10 +149,7 @@ def fit_top(graph: MixGraph, song: Song, rack: Rack, searched_at: int) -> Top:
     _, worst = third_octaves(gain_db.numpy(), song.sample_rate)
     if np.abs(worst).max() <= WORTH_DB:
         return Top(graph, mix, losses, added=False)
-    graph = _with_last_filter(graph, gain_db)
-    taps = Equalizer(song.sample_rate)
-    mix = _filtered(mix, taps, gain_db)
-    return Top(graph, mix, losses, added=True)
+    return Top(_with_last_filter(graph, gain_db), _filtered(mix, gain_db, song.sample_rate), losses, added=True)
 
 
 # --- steps
@@ -216,20 +214,16 @@ def _descend(graph: MixGraph, song: Song, rack: Rack, edge_hz: float) -> tuple[M
     count = min(SEGMENTS, len(objective.segments))
     chosen = [objective.segments[round((j + 0.5) * len(objective.segments) / count - 0.5)] for j in range(count)]
     optimizer = torch.optim.Adam(moves.leaves())
-    first = best = float(objective.evaluate(graph, chosen).total)
-    kept = graph
+    first = float(objective.evaluate(graph, chosen).total)
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = STEP_DB * (1 - 0.9 * step / STEPS)
         optimizer.zero_grad()
         _loss(objective, moves(), chosen[step % count]).backward()
         optimizer.step()
     with torch.no_grad():
-        moved = moves()
-        moved = moved.clone()
+        moved = moves().clone()
     last = float(objective.evaluate(moved, chosen).total)
-    if last < best:
-        kept, best = moved, last
-    return kept, (first, best)
+    return (moved, (first, last)) if last < first else (graph, (first, first))
 
 
 def _loss(objective: Objective, graph: MixGraph, segment: EvalSegment) -> Tensor:
@@ -289,7 +283,14 @@ def _with_last_filter(graph: MixGraph, gain_db: Tensor) -> MixGraph:
     return graph
 
 
-def _filtered(mix: Tensor, equalizer: Equalizer, gain_db: Tensor) -> Tensor:
-    """A mix through an equalizer, [2, samples]."""
-    with torch.no_grad():
-        return equalizer(mix[None], gain_db[None])[0]
+@torch.no_grad()
+def _filtered(mix: Tensor, gain_db: Tensor, sample_rate: int) -> Tensor:
+    """A mix through an equalizer, [2, samples], part by part."""
+    equalizer = Equalizer(sample_rate)
+    before, after = equalizer.extent
+    block, result = round(_BLOCK_SECONDS * sample_rate), torch.empty_like(mix)
+    for begin in range(0, mix.size(1), block):
+        start, end = max(0, begin - after), min(begin + block, mix.size(1))
+        part = equalizer(mix[None, :, start : end + before], gain_db[None])[0]
+        result[:, begin:end] = part[:, begin - start : end - start]
+    return result
