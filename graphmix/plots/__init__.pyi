@@ -3,4 +3,5 @@ from .importance import plot_importance as plot_importance
 from .palette import color_of as color_of
 from .pruning import plot_pruning as plot_pruning
 from .saving import save as save
+from .settings import plot_settings as plot_settings
 from .spectrogram import plot_match as plot_match

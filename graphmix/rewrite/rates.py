@@ -18,9 +18,13 @@ import copy
 from dataclasses import replace
 
 from graphmix.errors import GraphError
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.spec import TypeTable
+
+TOP_OCTAVE = "top octave"
+"""Name of the equalizer that mining adds above the band of its search (:mod:`graphmix.search.full_band`)."""
 
 
 def at_rate(graph: MixGraph, sample_rate: int, rack: Rack | None = None) -> MixGraph:
@@ -71,7 +75,7 @@ def at_working_rate(graph: MixGraph) -> MixGraph:
     """A mined graph at the rate of its search, so that graphs of songs of all rates go together.
 
     Mining leaves a graph at the rate of its song, and the settings of the search in its provenance; other graphs stay
-    as they are.
+    as they are. The filter that mining adds above the band of its search goes.
 
     Raises:
         GraphError: a processor that cannot go there.
@@ -80,4 +84,7 @@ def at_working_rate(graph: MixGraph) -> MixGraph:
     rate = settings.get("sample_rate") if isinstance(settings, dict) else None
     known = isinstance(rate, int) and not isinstance(rate, bool) and rate > 0
     made = str(graph.provenance.get("made_by", "")).endswith(" mine")
-    return at_rate(graph, rate) if made and known and rate is not None else graph
+    if not made or not known or rate is None or rate == graph.sample_rate:
+        return graph
+    added = [node for node, name in enumerate(graph.names) if name == TOP_OCTAVE and graph.type_of(node).is_processor]
+    return at_rate(remove_nodes(graph, added) if added else graph, rate)

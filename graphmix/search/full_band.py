@@ -32,7 +32,7 @@ from graphmix.processors.base import Processor
 from graphmix.processors.filters import EQUALIZER_RANGE_DB, Equalizer
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.rewrite.rates import at_rate
+from graphmix.rewrite.rates import TOP_OCTAVE, at_rate
 from graphmix.search.objective import Objective
 from graphmix.spec import STRUCTURAL, TypeTable
 
@@ -45,8 +45,6 @@ STEP_DB = 1.5
 WORTH_DB = 0.5
 RANGE_DB = (-60.0, 24.0)
 """Of the last filter."""
-NODE = "top octave"
-"""Name of its node."""
 SILENT_DB = -110.0
 """Mean power of a bin re full scale below which it is left alone."""
 _FFT = 4096
@@ -59,7 +57,7 @@ class Top(NamedTuple):
 
     Attributes:
         graph: at the song's rate.
-        mix: of the graph over the song, [2, samples]; within 34 ms of its ends the last filter has nothing to ring from.
+        mix: of the graph over the song, [2, samples]; the last filter receives nothing from beyond its ends.
         losses: on the stage's segments, before and after the steps; None where there was nothing to move.
         added: whether there is an equalizer more, behind the sum.
     """
@@ -279,7 +277,7 @@ def _with_last_filter(graph: MixGraph, gain_db: Tensor) -> MixGraph:
         own = (t for t in graph.types.types if t not in STRUCTURAL)
         graph = retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
     for out in graph.nodes_of("out").tolist():
-        graph = insert_before(graph, out, kind.name, name=NODE, gain_db=gain_db.tolist())
+        graph = insert_before(graph, out, kind.name, name=TOP_OCTAVE, gain_db=gain_db.tolist())
     return graph
 
 

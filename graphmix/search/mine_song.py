@@ -25,6 +25,7 @@ from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
+from graphmix.graph.tables import Reductions
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
@@ -374,7 +375,7 @@ def write_results(
     write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
-        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted)
+        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
     metrics = mining_metrics(graph, objective, settings, state)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
@@ -399,6 +400,7 @@ def _write_plots(
     state: SearchState,
     mix: torch.Tensor,
     target: torch.Tensor,
+    reductions: Reductions,
 ) -> None:
     from graphmix.search.pictures import draw_plots, make_folder
 
@@ -407,7 +409,7 @@ def _write_plots(
     importance = measure_importance(objective, state.console.graph)
     if importance.types:
         importance.write(folder / "importance.csv")
-    draw_plots(folder, graph, state, importance, mix, target)
+    draw_plots(folder, graph, state, importance, mix, target, reductions)
 
 
 def _with_provenance(

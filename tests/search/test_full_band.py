@@ -16,9 +16,9 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.rewrite import at_rate
+from graphmix.rewrite.rates import TOP_OCTAVE, at_rate, at_working_rate
 from graphmix.search import SearchSettings, mine
-from graphmix.search.full_band import NODE, fit_top, mean_powers, own_rate
+from graphmix.search.full_band import fit_top, mean_powers, own_rate
 
 RATE, SEARCHED = 44100, 30000
 SECONDS = 3.0
@@ -99,7 +99,7 @@ def test_the_top_is_fitted_and_nothing_below_moves(tmp_path: Path, equalized: bo
     assert float((low[0] - low[1]).norm() / low[0].norm()) < 1e-3
     inside = slice(2000, -2000)  # at its ends the last filter receives no more than the mix that is written
     torch.testing.assert_close(render_song(top.graph, song)[:, inside], top.mix[:, inside], rtol=0, atol=1e-5)
-    assert (NODE in top.graph.names) is top.added
+    assert (TOP_OCTAVE in top.graph.names) is top.added
     if equalized:
         assert top.losses is not None
         assert top.losses[1] < top.losses[0]
@@ -127,6 +127,9 @@ def test_a_mined_song_lives_at_its_own_rate(tmp_path: Path) -> None:
     assert (info.sample_rate, info.num_samples) == (RATE, round(SECONDS * RATE))
     assert mined.metrics["full_band"]["searched_at"] == SEARCHED
     assert float(graph.wet[graph.nodes_of("gain")].min()) == 1.0
+    back = at_working_rate(graph)
+    assert back.sample_rate == SEARCHED
+    assert TOP_OCTAVE not in back.names
     kept = mine(folder, tmp_path / "kept", settings, plots=False, full_band=False)
     assert kept.graph.sample_rate == SEARCHED
     assert kept.metrics["audio_loss"] == mined.metrics["audio_loss"]
