@@ -101,9 +101,7 @@ class Finished(NamedTuple):
     about: dict[str, Any]
 
 
-def finish(
-    graph: MixGraph, mix: Tensor, song: Song, effects: Sequence[Processor] = (), *, searched_at: int
-) -> Finished:
+def finish(graph: MixGraph, mix: Tensor, song: Song, effects: Sequence[Processor], searched_at: int) -> Finished:
     """Bring the result of a search to the rate of its song, and fit what lies above the search's band.
 
     Args:

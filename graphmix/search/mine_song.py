@@ -36,7 +36,7 @@ from graphmix.rewrite.simplify import simplify
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
-from graphmix.search.full_band import check_rates, finish, own_rate
+from graphmix.search.full_band import Finished, check_rates, finish, own_rate
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import (
@@ -368,7 +368,8 @@ def write_results(
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
     reductions = measure_reductions(graph, song, objective.rack)
-    finished = finish(alignment.complete(graph), mix, own or song, effects, searched_at=song.sample_rate)
+    whole = alignment.complete(graph)
+    finished = Finished(whole, mix, song, {}) if own is None else finish(whole, mix, own, effects, song.sample_rate)
     whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")

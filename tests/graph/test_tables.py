@@ -170,9 +170,9 @@ def test_an_equalizer_is_shown_by_named_bands_and_what_stands_out() -> None:
     gain = np.select([frequency < 120, frequency < 500, frequency < 2000, frequency < 6000], [-4.0, -1, 0, 2], 3)
     bands = "low -4.0, low-mid -1.1, mid +0.0, high-mid +2.0, high +3.0 dB"
     assert alone("e", gain_db=gain.tolist()) == bands, "gains are 15 Hz apart, with lines between"
-    bell = gain + np.where((frequency > 890) & (frequency < 1123), 9.0, 0)
+    bell = gain + np.where((frequency > 870) & (frequency < 1150), 9.0, 0)
     assert alone("e", gain_db=bell.tolist()).endswith("; boost +9.0 dB at 1.0 kHz")
-    notch = gain - np.where((frequency > 2800) & (frequency < 3565), 12.0, 0)
+    notch = gain - np.where((frequency > 2750) & (frequency < 3650), 12.0, 0)
     assert alone("e", gain_db=notch.tolist()).endswith("; cut -10.0 dB at 3.2 kHz")
     assert alone("e", 8000) == "low +0.0, low-mid +0.0, mid +0.0, high-mid +0.0 dB", "bands end at half the rate"
 
