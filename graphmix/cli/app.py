@@ -90,6 +90,13 @@ Offset = Annotated[
 Align = Annotated[
     AlignMode, typer.Option(help="auto: find out how late the mix and single tracks are, and what is inverted.")
 ]
+USUAL_CHAIN = "ecnsgdr"
+"""As :data:`graphmix.graph.CONSOLE_CHAIN`, whose import would take a second."""
+Chain = Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")]
+Master = Annotated[
+    str | None,
+    typer.Option(help="Processors behind the sum, by letter; '' is none. The preset's; none with another --chain."),
+]
 Effect = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,6 +104,13 @@ Effect = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
+
+
+def chains(chain: str, master: str | None) -> dict[str, str]:
+    """Both chains, as changes of a preset."""
+    if master is None:
+        return {"chain": chain} if chain == USUAL_CHAIN else {"chain": chain, "master": ""}
+    return {"chain": chain, "master": master}
 
 
 @app.command(epilog="Example: graphmix demo --out demo")
@@ -115,7 +129,8 @@ def mine(
     song: Song,
     out: Annotated[Path, typer.Option(help="Output folder; an unfinished run in it is resumed.")],
     preset: Annotated[PresetName, typer.Option(help="draft: minutes; paper: 12,000 steps.")] = PresetName.draft,
-    chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
+    chain: Chain = USUAL_CHAIN,
+    master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
@@ -146,7 +161,7 @@ def mine(
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
-    changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
+    changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
     separator = (model, iterations) if separate else None
     run_mine(

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -184,9 +185,7 @@ def insert_before(
     return _insert(graph, node, 1, kind, name, parameters)
 
 
-def _insert(
-    graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, Sequence[float] | float]
-) -> MixGraph:
+def _insert(graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, Any]) -> MixGraph:
     """A new processor on the side of a node's outlet (0) or inlet (1)."""
     result = graph.clone()
     new = result.add(kind, name=name, **parameters)

@@ -5,6 +5,7 @@ it, so that a gain of -6.9 dB of which 34.5 % is wet is a fader at -1.8 dB:
 
 * gain: *fader* in dB and *pan* in percent, L 100 to R 100, by the constant-power law with 0 dB in the middle:
   left = :math:`\sqrt2\, g \cos\theta`, right = :math:`\sqrt2\, g \sin\theta`;
+* send: level and pan, as a fader;
 * imager: width in percent, the gain of the side channel;
 * equalizer: mean gain of five bands over the octaves, and the frequency of the largest boost and cut of a third octave
   where they stand out of these;
@@ -110,6 +111,13 @@ def _gain(values: Values, sample_rate: int, wet: float) -> Settings:
     place = "centre" if abs(pan) < _CENTRE else f"{'L' if pan < 0 else 'R'} {abs(pan):.0f}"
     numbers = {"fader_db": _round(fader), "pan_percent": _round(pan)}
     return Settings(f"fader {_db(fader)} dB, pan {place}", numbers, folded=True)
+
+
+def _send(values: Values, sample_rate: int, wet: float) -> Settings:
+    scaled = {"gain_db": values["gain_db"] + 20 * math.log10(max(wet, 1e-5))}
+    found = _gain(scaled, sample_rate, 1.0)
+    numbers = {"send_db": found.numbers["fader_db"], "pan_percent": found.numbers["pan_percent"]}
+    return Settings(found.text.replace("fader", "send"), numbers, folded=True)
 
 
 def _imager(values: Values, sample_rate: int, wet: float) -> Settings:
@@ -237,6 +245,7 @@ def _round(value: float, digits: int = 3) -> float:
 
 _SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int, float], Settings]]] = {
     "gain": (("gain_db",), _gain),
+    "send": (("gain_db",), _send),
     "imager": (("side_db",), _imager),
     "equalizer": (("gain_db",), _equalizer),
     "delay": (("delay_ms", "radius", "filter_db"), _delay),

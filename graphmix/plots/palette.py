@@ -25,6 +25,8 @@ COLORS = {
     "C": "#6f9fd8",
     "N": "#a4d8ea",
     "k": "#2f9fb5",
+    "l": "#8da0f0",
+    "u": "#7fc9ab",
     "x": "#a8a23a",
 }
 """By letter."""
@@ -43,6 +45,8 @@ LETTERS = {
     "ballistic_compressor": "C",
     "ballistic_gate": "N",
     "sidechain_compressor": "k",
+    "limiter": "l",
+    "send": "u",
     "crossover": "x",
 }
 """Letters of the types that come with graphmix, by name."""

@@ -21,14 +21,16 @@ from graphmix.processors.dynamics import (
 from graphmix.processors.filters import Crossover, Equalizer
 from graphmix.processors.generators import Noise, Note, Operator, Oscillator
 from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.limiter import Limiter
 from graphmix.processors.melody import Melody
 from graphmix.processors.resampled import RateBound
 from graphmix.processors.reverb import Reverb
+from graphmix.processors.send import Send
 from graphmix.spec import STRUCTURAL, NodeType
 
 CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
 """The seven of the pruning paper."""
-VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover)
+VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
 GENERATORS = (
     Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
     ResonantFilter,

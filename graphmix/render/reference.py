@@ -12,6 +12,7 @@ that meet at an inlet add up (equation 28b), and an inlet without an edge receiv
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -258,6 +259,26 @@ def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gated_level(level, values) - level) * audio[0]
 
 
+def limiter(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Limiter: maximum over the look-ahead, decay in dB, moving mean in dB; before the signal there is silence."""
+    ahead = float(values["lookahead_ms"][0]) * sample_rate / 1000
+    reach, length = math.ceil(ahead), audio.shape[-1]
+    release = math.exp(-1000 / (float(values["release_ms"][0]) * sample_rate))
+    peak = np.maximum(20 * np.log10(np.maximum(np.abs(audio[0]).max(0), 1e-300)) - values["ceiling_db"], 0)
+    padded = np.concatenate([np.zeros(reach), peak, np.zeros(reach)])
+    reduction, last = np.zeros(reach + length), 0.0
+    for n in range(reach + length):
+        last = reduction[n] = max(padded[n : n + reach + 1].max(), release * last)
+    weights = np.clip(1 + ahead - np.arange(reach + 1), 0, 1)[::-1]
+    mean = np.array([weights @ reduction[n : n + reach + 1] for n in range(length)]) / (1 + ahead)
+    return amplitude(-mean) * audio[0]
+
+
+def send(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Send: what comes into the first inlet, and a share of the second."""
+    return np.asarray(audio[0] + amplitude(values["gain_db"])[:, None] * audio[1])
+
+
 # --- alignment
 
 
@@ -296,6 +317,8 @@ GENERAL: Mapping[str, General] = {
     "noisegate": noisegate,
     "ballistic_compressor": compressor,
     "ballistic_gate": noisegate,
+    "limiter": limiter,
+    "send": send,
     "sidechain_compressor": compressor,
 }
 

@@ -9,10 +9,11 @@ Where the family of a processor holds :math:`h'`, :meth:`graphmix.processors.Pro
 
 =====================  ==============================================================================================
 gain, imager           exactly: a matrix of the same kind
+send                   exactly: its first inlet passes at any weight, and the weight scales the second one's gain
 equalizer              exactly: its taps are linear in the amplitudes, and its window is 1 at time zero
 delay, reverb          not: the dry signal is none of their taps, and their energy is 1; the weight is the level of the
                        wet part
-compressor, gate, ...  not: a mixture with the dry signal bends the curve (parallel compression)
+compressor, gate, …    not: a mixture with the dry signal bends the curve (parallel compression)
 crossover, align       have no dry/wet weight
 =====================  ==============================================================================================
 
@@ -33,6 +34,8 @@ from graphmix.rewrite.absorb import absorb, without_idle
 
 SAME = 1e-6
 """Largest difference between the responses before and after, as a share of their largest value."""
+_SAMPLES = 256
+"""Noise on which processors that are no filter or matrix are compared."""
 
 
 def fold_dry_wet(graph: MixGraph, rack: Rack) -> MixGraph:
@@ -66,12 +69,19 @@ def _is_same(processor: Processor, params: Tensor, wet: Tensor, folded: Tensor) 
     """Whether each node's response at a weight is the folded one's, [nodes]."""
     before, after = (_response(processor, values) for values in (params, folded))
     if before is None or after is None:
-        return torch.zeros_like(wet, dtype=torch.bool)
+        shape = [len(wet), *[len(processor.node_type.inlets)] * (len(processor.node_type.inlets) > 1), 2, _SAMPLES]
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(wet)
+        wanted = processor.mix(noise, params.double(), wet)[0]
+        return _close(wanted, processor(noise, folded.double()))
     response, dry = before
     weight = wet.view(-1, *[1] * (response.dim() - 1))
     wanted = weight * response + (1 - weight) * dry
-    error = (wanted - after[0]).flatten(1).abs().amax(1)
-    return error <= SAME * wanted.flatten(1).abs().amax(1)
+    return _close(wanted, after[0])
+
+
+def _close(wanted: Tensor, found: Tensor) -> Tensor:
+    """Whether two results of each node are the same, [nodes]."""
+    return (wanted - found).flatten(1).abs().amax(1) <= SAME * wanted.flatten(1).abs().amax(1)
 
 
 def _response(processor: Processor, params: Tensor) -> tuple[Tensor, Tensor] | None:

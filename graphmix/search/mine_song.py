@@ -139,7 +139,7 @@ def mine(
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
-    console = mixing_console(rack, song.subgroups, settings.chain)
+    console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
     folder = Path(out)
@@ -169,7 +169,7 @@ def mine(
         if prepared.song is not song:
             song = prepared.song
             objective = Objective(song, rack, chosen)
-            console = mixing_console(rack, song.subgroups, settings.chain)
+            console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
@@ -211,15 +211,16 @@ def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, 
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
-    """The processors of a search's chain.
+    """The processors of a search's chains.
 
     Raises:
         GraphError: a letter that no processor has, an effect whose letter is another's or not in the chain.
     """
-    rack = Rack.console(settings.chain or "g", settings.sample_rate, effects)
+    letters = settings.chain + settings.master
+    rack = Rack.console(letters or "g", settings.sample_rate, effects)
     for effect in effects:
         letter, name = effect.node_type.letter, effect.node_type.name
-        if letter not in settings.chain:
+        if letter not in letters:
             raise GraphError(f"chain {settings.chain!r} has no letter {letter!r} for {name}; add it to the chain.")
     return rack
 

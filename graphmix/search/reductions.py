@@ -1,7 +1,7 @@
-"""How many dB compressors and gates take off, measured on a song.
+"""How many dB compressors, gates and limiters take off, measured on a song.
 
-The gain of each node at every sample of some segments, with its dry/wet weight; the mean is over the samples at which
-its input sounds, above -70 dB re full scale over 50 ms. Stored in ``metrics.json`` beside the graph, by number of the
+What leaves a node over what comes in, at every sample of some segments, with its dry/wet weight; the mean is over the
+samples at which its input sounds, above -70 dB re full scale over 50 ms. Stored in ``metrics.json`` beside the graph, by number of the
 node, for :func:`graphmix.graph.tables.describe_graph`.
 """
 
@@ -17,6 +17,7 @@ from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.tables import Reduction, Reductions
 from graphmix.processors.dynamics import AUDIBLE_DB, Dynamics
+from graphmix.processors.limiter import Limiter
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
 from graphmix.render.schedule import Stage
@@ -28,18 +29,20 @@ MOST_SEGMENTS = 8
 SEGMENT_SECONDS, WARMUP_SECONDS = 3.8, 1.0
 _LEVEL_SECONDS = 0.05
 _SILENT_DB = -120.0
+_TINY = 1e-6
+"""Amplitude of a sample below which a quotient says nothing."""
 
 
 @torch.no_grad()
 def measure_reductions(graph: MixGraph, song: Song, rack: Rack) -> Reductions:
-    """What each compressor and gate of a graph takes off, over segments evenly spread over a song.
+    """What each compressor, gate and limiter of a graph takes off, over segments evenly spread over a song.
 
     Args:
         graph: whose inputs are the song's tracks.
         song: at the graph's rate.
         rack: the processors.
     """
-    kinds = {t.name for t in graph.types.types if isinstance(rack.get(t.name), Dynamics)}
+    kinds = {t.name for t in graph.types.types if isinstance(rack.get(t.name), Dynamics | Limiter)}
     if not any(graph.nodes_of(kind).numel() for kind in kinds):
         return {}
     length, warmup = (round(seconds * song.sample_rate) for seconds in (SEGMENT_SECONDS, WARMUP_SECONDS))
@@ -50,7 +53,7 @@ def measure_reductions(graph: MixGraph, song: Song, rack: Rack) -> Reductions:
     rows = [row[name] for name in graph.input_names]
     renderer = Renderer(rack)
     plan = renderer.plan(graph)
-    measured = _Measured(graph, rack, kinds, max(1, round(_LEVEL_SECONDS * song.sample_rate)))
+    measured = _Measured(kinds, max(1, round(_LEVEL_SECONDS * song.sample_rate)))
     for segment in chosen:
         measured.scored = slice(segment.score_from, segment.score_to)
         renderer.run(plan, graph, song.read(segment.start, segment.length).stems[rows], observe=measured)
@@ -62,24 +65,20 @@ class _Measured:
 
     scored = slice(0, 0)
 
-    def __init__(self, graph: MixGraph, rack: Rack, kinds: set[str], window: int) -> None:
-        self.graph, self.rack, self.kinds, self.window = graph, rack, kinds, window
+    def __init__(self, kinds: set[str], window: int) -> None:
+        self.kinds, self.window = kinds, window
         self.sums: dict[int, tuple[float, float, float]] = {}
 
     def __call__(self, stage: Stage, incoming: Tensor, leaving: Tensor) -> None:
         if stage.kind not in self.kinds:
             return
-        processor = self.rack[stage.kind]
-        assert isinstance(processor, Dynamics), "its kind was chosen so"
-        inlets = incoming.unflatten(0, (-1, stage.inlets))
-        params = self.graph.params[stage.kind].index_select(0, stage.rows)
-        wet = self.graph.wet.index_select(0, stage.nodes)[:, None]
-        gain = torch.lerp(torch.ones_like(wet), processor.gain(inlets[:, -1], params), wet)[:, self.scored]
-        off_db = -gain.clamp(min=10 ** (_SILENT_DB / 20)).log() * DB_PER_NEPER
-        power = inlets[:, 0, :, self.scored].square().mean(1, keepdim=True)
+        dry = incoming.unflatten(0, (-1, stage.inlets))[:, 0, :, self.scored]
+        before, after = (signal.abs().sum(1) for signal in (dry, leaving[..., self.scored]))
+        off_db = -(after / before.clamp(min=_TINY)).clamp(min=10 ** (_SILENT_DB / 20)).log() * DB_PER_NEPER
+        power = dry.square().mean(1, keepdim=True)
         half = min(self.window, power.size(-1)) // 2
         smooth = avg_pool1d(power, 2 * half + 1, 1, half, count_include_pad=False)[:, 0]
-        sounds = smooth > 10 ** (AUDIBLE_DB / 10)
+        sounds = (smooth > 10 ** (AUDIBLE_DB / 10)) & (before > _TINY)
         for node, own, audible in zip(stage.nodes.tolist(), off_db, sounds, strict=True):
             total, count, most = self.sums.get(node, (0.0, 0.0, 0.0))
             if bool(audible.any()):

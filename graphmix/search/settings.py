@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
-from graphmix.graph.consoles import CONSOLE_CHAIN
+from graphmix.graph.consoles import CONSOLE_CHAIN, MASTER_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 from graphmix.settings import EXPECTED, raising
 
@@ -38,6 +38,7 @@ class SearchSettings:
 
     Args:
         chain: letters of the processors on every track and bus.
+        master: letters of the processors behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.
@@ -61,6 +62,7 @@ class SearchSettings:
     """
 
     chain: str = CONSOLE_CHAIN
+    master: str = ""
     policy: str = "hybrid"
     tolerance: Share = 0.01
     steps: Count = 6000
@@ -113,12 +115,13 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
+        """JSON values; without a master chain as in runs of earlier versions, which had none."""
+        return {name: value for name, value in asdict(self).items() if name != "master" or value}
 
 
 PAPER = SearchSettings()
 DRAFT = SearchSettings(
+    master=MASTER_CHAIN,
     steps=200,
     rounds=4,
     round_steps=50,
