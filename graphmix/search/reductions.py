@@ -1,8 +1,8 @@
 """How many dB compressors, gates and limiters take off, measured on a song.
 
 What leaves a node over what comes in, at every sample of some segments, with its dry/wet weight; the mean is over the
-samples at which its input sounds, above -70 dB re full scale over 50 ms. Stored in ``metrics.json`` beside the graph, by number of the
-node, for :func:`graphmix.graph.tables.describe_graph`.
+samples at which its input sounds, above -70 dB re full scale over 50 ms. Stored in ``metrics.json`` beside the graph,
+by number of the node, for :func:`graphmix.graph.tables.describe_graph`.
 """
 
 from collections.abc import Mapping, Sequence

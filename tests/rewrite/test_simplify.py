@@ -21,7 +21,7 @@ from tests.random_parameters import random_parameters
 from tests.render.random_consoles import NUM_INPUTS, random_console, random_sources
 
 RACK = Rack.standard(30000)
-KINDS = [t.name for t in RACK.types if t.name not in ("crossover", "sidechain_compressor")]
+KINDS = [t.name for t in RACK.types if t.name not in ("crossover", "sidechain_compressor", "send")]
 
 
 def line(*nodes: tuple[str, dict]) -> MixGraph:
@@ -65,7 +65,16 @@ def test_an_equalizer_takes_in_its_dry_signal_exactly() -> None:
     torch.testing.assert_close(taps[1.0], 0.3 * taps[0.3] + 0.7 * dry, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["delay", "reverb", "compressor", "noisegate"])
+def test_the_weight_of_a_send_is_a_part_of_its_gain() -> None:
+    graph = MixGraph(RACK.types, RACK.sample_rate)
+    track, send, out = graph.add("in"), graph.add("send", wet=0.25, gain_db=[-6.0, -3.0]), graph.add("out")
+    graph.connect(track, send, 0, "send").connect(send, out)
+    folded = fold_dry_wet(graph, RACK)
+    torch.testing.assert_close(folded.params["send"], torch.tensor([[-18.0412, -15.0412]]))
+    assert_sounds_the_same(graph, folded, random_sources(1, 500, 1))
+
+
+@pytest.mark.parametrize("kind", ["delay", "reverb", "compressor", "noisegate", "limiter"])
 def test_what_has_no_dry_path_in_its_family_keeps_its_weight(kind: str) -> None:
     graph = line((kind, {"wet": 0.25}))
     folded = fold_dry_wet(graph, RACK)
