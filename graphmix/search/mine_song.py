@@ -52,6 +52,7 @@ from graphmix.search.pruning import Search
 from graphmix.search.reductions import KEY as REDUCTIONS
 from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
+from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 
@@ -384,6 +385,7 @@ def write_results(
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
+    metrics["processors_absorbed"] = sum(count_processors(result.graph).values()) - metrics["processors_left"]
     if reductions:
         metrics[REDUCTIONS] = plain_reductions(reductions)
     if finished.about:
