@@ -28,11 +28,11 @@ MIX_NODE = "mix ride"
 """Name of the node before the output."""
 POINT_COST = 2.0
 """Of a breakpoint: so many times what no gain could explain of the error of a block, 0.1 s,"""
-POINT_SHARE = 0.01
+POINT_SHARE = 0.004
 """and this share of the whole error."""
 FEW_POINTS, SECONDS_A_POINT = 4, 8.0
 """A ride has so many breakpoints at the most, and one more for each so many seconds of the song."""
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.02
 """Of the error that a curve has to explain beyond a gain that stays, to be tried."""
 LEAST_GAIN = 0.01
 """Share of the loss by which a ride has to lower it."""
