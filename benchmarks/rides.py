@@ -40,6 +40,7 @@ from graphmix.search import PRESETS, Objective, SearchSettings, mine
 from graphmix.search.mine_song import begin_search, console_rack
 from graphmix.search.pruning import Search
 from graphmix.search.rides import Place, Points, find_places, with_ride_type
+from graphmix.search.settings import LookFor
 
 KINDS = ("fade-out", "fade-in", "track ridden", "track muted", "track faded in", "subgroup ridden")
 BLOCK_SECONDS = 0.1
@@ -213,7 +214,7 @@ def alarms(options: argparse.Namespace) -> None:
         state = begin_search(console, objective, settings)
         state.phase = "rides"
         begun = time.process_time()
-        Search(objective, settings, state, rides=True).run()
+        Search(objective, settings, state, look_for=LookFor(ducking=False)).run()
         spent["search"] += time.process_time() - begun
         spent["rides"] += state.seconds["rides"]
         songs += 1

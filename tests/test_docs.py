@@ -80,6 +80,7 @@ MAPPED_TOGETHER = {
     ("delay", "delay_ms"): "complex z",
     ("delay", "radius"): "complex z",
     ("gain", "gain_db"): "level, balance",
+    ("send", "gain_db"): "level, balance",
 }
 """Parameters whose raw numbers are not those of a curve, one by one."""
 

@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from graphmix.progress import Listener
 from graphmix.search.metrics import METRICS as METRICS
 from graphmix.search.metrics import SongSource, translate_metrics
 from graphmix.search.mine_song import FAILURE, digest_file, mine
-from graphmix.search.settings import SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings
 from graphmix.songs.collection import SongFiles
 
 
@@ -47,8 +47,7 @@ class SongTask:
     device: str = "auto"
     plots: bool = True
     effects: tuple[Processor, ...] = ()
-    align: bool = True
-    rides: bool = True
+    look_for: LookFor = field(default_factory=LookFor)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     try:
         song = task.song.load(task.settings.sample_rate)
         options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
-        options |= {"align": task.align, "rides": task.rides}
+        options |= asdict(task.look_for)
         mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
@@ -114,7 +113,7 @@ def is_finished(task: SongTask) -> bool:
             return False
         if (run.get("effects") or {}) != sources_of(task.effects):
             return False
-        if run.get("align", True) != task.align or run.get("rides", True) != task.rides:
+        if LookFor.of_run(run) != task.look_for:
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False

@@ -12,6 +12,7 @@ that meet at an inlet add up (equation 28b), and an inlet without an edge receiv
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -31,6 +32,7 @@ from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render.reference_rates import converted
 
 Array = NDArray[np.float64]
 
@@ -257,6 +259,26 @@ def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gated_level(level, values) - level) * audio[0]
 
 
+def limiter(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Limiter: maximum over the look-ahead, decay in dB, moving mean in dB; before the signal there is silence."""
+    ahead = float(values["lookahead_ms"][0]) * sample_rate / 1000
+    reach, length = math.ceil(ahead), audio.shape[-1]
+    release = math.exp(-1000 / (float(values["release_ms"][0]) * sample_rate))
+    peak = np.maximum(20 * np.log10(np.maximum(np.abs(audio[0]).max(0), 1e-300)) - values["ceiling_db"], 0)
+    padded = np.concatenate([np.zeros(reach), peak, np.zeros(reach)])
+    reduction, last = np.zeros(reach + length), 0.0
+    for n in range(reach + length):
+        last = reduction[n] = max(padded[n : n + reach + 1].max(), release * last)
+    weights = np.clip(1 + ahead - np.arange(reach + 1), 0, 1)[::-1]
+    mean = np.array([weights @ reduction[n : n + reach + 1] for n in range(length)]) / (1 + ahead)
+    return amplitude(-mean) * audio[0]
+
+
+def send(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Send: what comes into the first inlet, and a share of the second."""
+    return np.asarray(audio[0] + amplitude(values["gain_db"])[:, None] * audio[1])
+
+
 # --- alignment
 
 
@@ -294,12 +316,19 @@ LINEAR: Mapping[str, Linear] = {
     "delay": delay,
     "reverb": reverb,
 }
+TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
+    "delay": delay_taps,
+    "reverb": lambda values, rate: (reverb_taps(values, rate), 0),
+}
+"""Types whose response may be made at another rate: left and right taps, and the time of the first."""
 GENERAL: Mapping[str, General] = {
     "align": align,
     "compressor": compressor,
     "noisegate": noisegate,
     "ballistic_compressor": compressor,
     "ballistic_gate": noisegate,
+    "limiter": limiter,
+    "send": send,
     "sidechain_compressor": compressor,
     "ride": ride,
 }
@@ -310,7 +339,10 @@ GENERAL: Mapping[str, General] = {
 
 @dataclass(frozen=True)
 class Node:
-    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet)."""
+    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet).
+
+    ``base_rate`` is that of :class:`graphmix.spec.NodeType`.
+    """
 
     kind: str
     inlets: int
@@ -318,6 +350,13 @@ class Node:
     wet: float
     values: Values
     inputs: list[tuple[int, int, int]]
+    base_rate: int = 0
+
+    def resampled(self, u: Signal, sample_rate: int) -> list[Signal]:
+        """A response that is made at another rate."""
+        top_db = float(self.values["top_db"][0]) if "top_db" in self.values else None
+        taps, start = TAPS[self.kind](self.values, self.base_rate)
+        return [u.convolved(*converted(taps, start, self.base_rate, sample_rate, top_db))]
 
 
 def read_nodes(graph: MixGraph) -> list[Node]:
@@ -331,7 +370,7 @@ def read_nodes(graph: MixGraph) -> list[Node]:
         row = seen.get(kind.name, 0)
         seen[kind.name] = row + 1
         values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
-        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
+        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, [], kind.base_rate))
     for source, target, outlet, inlet in graph.edges():
         nodes[target].inputs.append((inlet, source, outlet))
     return nodes
@@ -402,6 +441,8 @@ def render_reference(
             audio = np.stack([signal.cut(0, samples) for signal in incoming])
             processed = general[node.kind](audio, node.values, rate).reshape(node.outlets, 2, samples)
             outputs[i] = dry_wet(node, Signal(0, audio[0]), [Signal(0, outlet) for outlet in processed])
+        elif node.base_rate:
+            outputs[i] = dry_wet(node, incoming[0], node.resampled(incoming[0], rate))
         elif node.kind in linear:
             outputs[i] = dry_wet(node, incoming[0], linear[node.kind](incoming[0], node.values, rate))
         elif node.kind != "in":

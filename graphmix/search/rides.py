@@ -16,6 +16,7 @@ import torch
 
 from graphmix.graph.editing import insert_after, insert_before, remove_nodes, retype
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import sound_edges
 from graphmix.graph.topology import neighbours, reachable
 from graphmix.processors.ride import Ride, breakpoints, used_points
 from graphmix.search.losses import LossTerms
@@ -99,8 +100,7 @@ class Found:
 
 def find_places(graph: MixGraph) -> list[Place]:
     """The end of the chain of each track, each mix and the whole, each set of tracks once."""
-    count, edges = graph.node_type.numel(), graph.edges()
-    before, after = neighbours(count, edges)
+    before, after = neighbours(graph.node_type.numel(), sound_edges(graph))
     inputs = graph.nodes_of("in").tolist()
     number = {node: row for row, node in enumerate(inputs)}
     places: list[Place] = []
@@ -115,7 +115,7 @@ def find_places(graph: MixGraph) -> list[Place]:
     for out in graph.nodes_of("out").tolist():
         if len(before[out]) == 1 and graph.type_of(before[out][0]).name == "ride":
             places.append(_whole(graph, before[out][0], out, before, number))
-        elif len(before[out]) > 1:
+        elif before[out]:
             places.append(Place(out, graph.names[out] or "mix", _tracks_of(out, before, number), before=True))
     unique: dict[tuple[int, ...], Place] = {}
     for place in places:
@@ -326,7 +326,7 @@ def describe_rides(graph: MixGraph) -> list[dict[str, Any]]:
     """The rides of a graph for ``metrics.json``: what each moves, and its breakpoints in seconds and dB."""
     if "ride" not in graph.params:
         return []
-    before, _ = neighbours(graph.node_type.numel(), graph.edges())
+    before, _ = neighbours(graph.node_type.numel(), sound_edges(graph))
     rows, result = graph.rows().tolist(), []
     for node in graph.nodes_of("ride").tolist():
         points = [[round(t, 3), round(g, 2)] for t, g in used_points(graph.params["ride"][rows[node]])]

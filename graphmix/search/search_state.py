@@ -17,6 +17,7 @@ from torch import Tensor
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import finite, open_tensors, to_json, write_atomically
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.processors.ride import Ride
 from graphmix.search.losses import LossTerms
@@ -100,7 +101,7 @@ class SearchState:
         """Write the state and which run it belongs to."""
         tensors = {f"training.{name}": value for name, value in self.tensors.items()}
         names: dict[str, list[str]] = {}
-        rides: list[str] = []
+        grown: dict[str, list[str]] = {}
         losses: dict[str, Any] = {
             "baselines": self.baseline_losses,
             "minimum": self.minimum,
@@ -112,13 +113,13 @@ class SearchState:
                 continue
             graph = scored.graph
             names[key] = list(graph.names)
-            rides += [key] if "ride" in graph.params else []
+            grown[key] = [t.name for t in graph.types.types if t.is_processor]
             losses[key] = None if scored.loss is None else scored.loss.to_list()
             tensors |= {f"graph.{key}.{name}": graph[name] for name in _GRAPH_FIELDS}
             tensors |= {f"graph.{key}.params.{name}": values for name, values in graph.params.items()}
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         values = {name: getattr(self, name) for name in self._JSON}
-        head = to_json(finite({"run": dict(run), "names": names, "losses": losses, "rides": rides, **values}))
+        head = to_json(finite({"run": dict(run), "names": names, "losses": losses, "types": grown, **values}))
         write_atomically(path, save(tensors, {"graphmix_search": head}))
 
     @classmethod
@@ -143,7 +144,7 @@ class SearchState:
         losses = {_OLD_NAMES.get(name, name): value for name, value in head["losses"].items()}
         scored: dict[str, Any] = {}
         for old, names in head["names"].items():
-            types = (*rack.types, Ride(rack.sample_rate).node_type) if old in head.get("rides", ()) else rack.types
+            types = _types(rack, head.get("types", {}).get(old))
             graph = _graph_from(tensors, f"graph.{old}.", names, types, rack.sample_rate)
             key = "baseline" if old == "simple" else old
             terms = losses.get(key)
@@ -157,6 +158,17 @@ class SearchState:
             whole_minimum=losses.get("whole_minimum"),
             tensors={n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)},
         )
+
+
+def grown_processors(rack: Rack) -> list[Processor]:
+    """What a search may add to the processors of a console."""
+    return [p for p in (*Rack.standard(rack.sample_rate), Ride(rack.sample_rate)) if p.node_type.name not in rack]
+
+
+def _types(rack: Rack, names: list[str] | None) -> tuple[NodeType, ...]:
+    """Types by name; those of the rack where there are no names, as in checkpoints of earlier versions."""
+    known = {p.node_type.name: p.node_type for p in (*rack, *grown_processors(rack))}
+    return rack.types if names is None else tuple(known[name] for name in names)
 
 
 def _graph_from(

@@ -1,6 +1,7 @@
 """Settings of a search, and the two presets."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
-from graphmix.graph.consoles import CONSOLE_CHAIN
+from graphmix.graph.consoles import CONSOLE_CHAIN, MASTER_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 from graphmix.settings import EXPECTED, raising
 
@@ -38,6 +39,7 @@ class SearchSettings:
 
     Args:
         chain: letters of the processors on every track and bus.
+        master: letters of the processors behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.
@@ -61,6 +63,7 @@ class SearchSettings:
     """
 
     chain: str = CONSOLE_CHAIN
+    master: str = ""
     policy: str = "hybrid"
     tolerance: Share = 0.01
     steps: Count = 6000
@@ -113,12 +116,45 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
+        """JSON values; without a master chain as in runs of earlier versions, which had none."""
+        return {name: value for name, value in asdict(self).items() if name != "master" or value}
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """What a search looks for beside the console's processors, in files and in the mix.
+
+    Args:
+        align: where mix and tracks lie; see :mod:`graphmix.search.alignment`.
+        rides: gains that move; see :mod:`graphmix.search.rides`.
+        ducking: tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share; see :mod:`graphmix.search.sends`.
+    """
+
+    align: bool = True
+    rides: bool = True
+    ducking: bool = True
+    sends: str = ""
+
+    @property
+    def grows(self) -> bool:
+        """Whether the search looks for more than the console has."""
+        return self.rides or self.ducking or bool(self.sends)
+
+    def unusual(self) -> dict[str, Any]:
+        """What differs from the default, for ``run.json``: runs of earlier versions have none of it."""
+        usual = LookFor()
+        return {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> "LookFor":
+        """The inverse of :meth:`unusual`, from the entries of a run."""
+        return cls(**{name: run[name] for name in asdict(cls()) if name in run})
 
 
 PAPER = SearchSettings()
 DRAFT = SearchSettings(
+    master=MASTER_CHAIN,
     steps=200,
     rounds=4,
     round_steps=50,

@@ -30,6 +30,7 @@ from graphmix.songbook.demo_stems import DEMO_SUBGROUPS, demo_stems
 DEMO_RATE = 30000
 DEMO_SETTINGS = replace(
     DRAFT,
+    master="",  # the demo's console has none
     steps=120,
     rounds=4,
     round_steps=25,

@@ -138,10 +138,10 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, align, rides):
+    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, full_band, **look_for):
         assert not effects
-        assert not align
-        assert not rides
+        assert full_band
+        assert look_for == {"align": False, "rides": False, "ducking": True, "sends": ""}
         seen.update(
             plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start, residual=residual
         )

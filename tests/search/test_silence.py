@@ -114,7 +114,7 @@ def mine_strictly(folder: Path, out: Path, settings: SearchSettings, start: Star
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        mined = mine(folder, out, settings, device="cpu", start=start)
+        mined = mine(folder, out, settings, device="cpu", start=start, align=True)
     validate(mined.graph)
     metrics = strict_json((out / "metrics.json").read_text())
     trace = [strict_json(line) for line in (out / "trace.jsonl").read_text().splitlines()]
