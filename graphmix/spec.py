@@ -67,6 +67,7 @@ class ParameterSpec:
         high: largest physical value.
         neutral: value at which the processor does as little as it can, and at which a search starts.
         curve: the map between raw and physical values.
+        ascending: whether each entry of a node is at least the one before it, as breakpoints in time are.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ParameterSpec:
     high: float
     neutral: float
     curve: Curve = Linear()
+    ascending: bool = False
 
     def __post_init__(self) -> None:
         if not self.low <= self.neutral <= self.high:

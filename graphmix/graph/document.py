@@ -138,6 +138,7 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
                 "high": _bound(p.high),
                 "neutral": p.neutral,
                 "curve": _plain_curve(node_type, p),
+                **({"ascending": True} if p.ascending else {}),
             }
             for p in node_type.parameters
         ],
@@ -173,8 +174,11 @@ def _parameter_from_plain(entry: Any) -> ParameterSpec:
         if _FLOAT32_MAX < abs(value) < math.inf or (key == "neutral" and math.isinf(value)):
             raise GraphError(f"{name[:60]}: {key} is {value:g}, which is no float32.")
     curve = _curve(take(entry, "curve", dict))
+    ascending = entry.get("ascending", False)
+    if not isinstance(ascending, bool):
+        raise GraphError(f"the entry 'ascending' is {_shown(ascending)!r}; it is true or false.")
     try:
-        return ParameterSpec(name, size, unit, low, high, neutral, curve)
+        return ParameterSpec(name, size, unit, low, high, neutral, curve, ascending)
     except ValueError as error:
         raise GraphError(f"{str(error)[:300]}.") from None
 

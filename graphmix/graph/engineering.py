@@ -13,7 +13,8 @@ it, so that a gain of -6.9 dB of which 34.5 % is wet is a fader at -1.8 dB:
   *feedback*: by how much the line through the levels of all echoes within 30 dB falls from one time of the first of
   these to the next;
 * reverb: RT60 below 250 Hz, up to 4 kHz and above; the wet part relative to the dry one, and its side to its mid;
-* align: time and polarity.
+* align: time and polarity;
+* ride: its breakpoints in order.
 
 The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to half
 the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``.
@@ -243,6 +244,18 @@ def _round(value: float, digits: int = 3) -> float:
     return round(float(value), digits)
 
 
+def _ride(values: Values, sample_rate: int, wet: float) -> Settings:
+    """``-3.0 dB to 1.20 s, +1.0 dB at 2.00 s, -60.0 dB from 9.50 s``."""
+    times, first = np.unique(values["time_s"], return_index=True)
+    gains = folded_db(values["gain_db"][first], wet)
+    numbers = {"time_s": [_round(t) for t in times], "gain_db": [_round(g) for g in gains]}
+    if len(times) == 1:
+        return Settings(f"{gains[0]:+.1f} dB", numbers, folded=True)
+    words = ["to", *["at"] * (len(times) - 2), "from"]
+    points = zip(gains, words, times, strict=True)
+    return Settings(", ".join(f"{g:+.1f} dB {word} {t:.2f} s" for g, word, t in points), numbers, folded=True)
+
+
 _SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int, float], Settings]]] = {
     "gain": (("gain_db",), _gain),
     "send": (("gain_db",), _send),
@@ -251,5 +264,6 @@ _SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int, float], Sett
     "delay": (("delay_ms", "radius", "filter_db"), _delay),
     "reverb": (("initial_db", "decay_db_per_s"), _reverb),
     "align": (("delay_ms", "polarity"), _align),
+    "ride": (("time_s", "gain_db"), _ride),
 }
 """Type name -> the parameters that the summary needs, and the summary."""

@@ -44,6 +44,8 @@ class Processor(nn.Module, ABC):
     """Silence in is silence out, with no gradient; False for a generator, which has to be rendered all the same."""
     passes_gradients = True
     """False: parameters and audio get no gradient, so that a search can bypass a node and not fit its parameters."""
+    is_placed = False
+    """Depends on where in the song a signal lies: the renderer then gives it the parameters of :meth:`placed`."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
     wet_rate = 1.0
@@ -104,6 +106,15 @@ class Processor(nn.Module, ABC):
 
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
         """Adapt starting values to the levels at each node's input: one tensor of frame levels for each node."""
+        return params
+
+    def placed(self, params: Tensor, seconds: Tensor) -> Tensor:
+        """The parameters as seen from a signal that begins so many seconds into the song; for :attr:`is_placed`.
+
+        Args:
+            params: physical values, [nodes, width].
+            seconds: for each node, below 0 before the song, in float64, [nodes].
+        """
         return params
 
     def fold(self, params: Tensor, wet: Tensor) -> Tensor | None:

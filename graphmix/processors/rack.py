@@ -25,6 +25,7 @@ from graphmix.processors.limiter import Limiter
 from graphmix.processors.melody import Melody
 from graphmix.processors.resampled import RateBound
 from graphmix.processors.reverb import Reverb
+from graphmix.processors.ride import Ride
 from graphmix.processors.send import Send
 from graphmix.spec import STRUCTURAL, NodeType
 
@@ -150,7 +151,7 @@ class Rack(nn.Module):
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
         extra = tuple(extra)
-        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate))
+        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate), Ride(sample_rate))
         known = {p.node_type.name: p for p in (*own, *extra)}
         chosen = []
         for node_type in types:

@@ -14,7 +14,7 @@ Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -298,6 +298,16 @@ def align(audio: Array, values: Values, sample_rate: int) -> Array:
     return result
 
 
+# --- rides
+
+
+def ride(audio: Array, values: Values, sample_rate: int) -> Array:
+    """A gain through breakpoints over time; of those at one time the first counts."""
+    time, first = np.unique(values["time_s"], return_index=True)
+    gain = np.interp(np.arange(audio.shape[-1]) / sample_rate, time, values["gain_db"][first])
+    return amplitude(gain) * audio[0]
+
+
 LINEAR: Mapping[str, Linear] = {
     "gain": gain,
     "imager": imager,
@@ -320,6 +330,7 @@ GENERAL: Mapping[str, General] = {
     "limiter": limiter,
     "send": send,
     "sidechain_compressor": compressor,
+    "ride": ride,
 }
 
 
@@ -365,6 +376,13 @@ def read_nodes(graph: MixGraph) -> list[Node]:
     return nodes
 
 
+def _placed(node: Node, seconds: float) -> Node:
+    """The node as it is for a signal that begins so many seconds into the song."""
+    if node.kind != "ride":
+        return node
+    return replace(node, values={**node.values, "time_s": node.values["time_s"] - seconds})
+
+
 def dry_wet(node: Node, dry: Signal, processed: list[Signal]) -> list[Signal]:
     """Equation 2, for nodes with one outlet."""
     if node.outlets > 1:
@@ -377,6 +395,7 @@ def render_reference(
     sources: NDArray[np.floating],
     extra: Mapping[str, General] | None = None,
     extra_linear: Mapping[str, Linear] | None = None,
+    position: int = 0,
 ) -> Array:
     """Render a graph, or a batch of graphs, node by node in float64.
 
@@ -385,6 +404,7 @@ def render_reference(
         sources: signals of the input nodes in node order, [inputs, 2, samples].
         extra: functions for general processors of your own, by type name; they replace graphmix's.
         extra_linear: the same for linear ones, which receive and return all of the time axis.
+        position: where in the song the sources begin, in samples.
 
     Returns:
         Signals of the output nodes in node order, [outputs, 2, samples].
@@ -400,7 +420,7 @@ def render_reference(
         array([[[10., 10., 10.],
                 [ 1.,  1.,  1.]]])
     """
-    nodes = read_nodes(validate(graph))
+    nodes = [_placed(node, position / graph.sample_rate) for node in read_nodes(validate(graph))]
     sources = as_signal(sources, "sources").detach().cpu().numpy()
     count = sum(node.kind == "in" for node in nodes)
     if sources.ndim != 3 or sources.shape[:2] != (count, 2) or sources.shape[2] == 0:

@@ -11,7 +11,7 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,9 +52,11 @@ from graphmix.search.pruning import Search
 from graphmix.search.reductions import KEY as REDUCTIONS
 from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
+from graphmix.search.rides import describe_rides
 from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import ScoredGraph, SearchState
-from graphmix.search.settings import SearchSettings
+from graphmix.search.sends import check_sends
+from graphmix.search.settings import LookFor, SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -110,6 +112,9 @@ def mine(
     effects: Sequence[Processor] = (),
     residual: bool = False,
     align: bool = True,
+    rides: bool = True,
+    ducking: bool = True,
+    sends: str = "",
     full_band: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
@@ -127,6 +132,9 @@ def mine(
         residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
             folder; see :mod:`graphmix.search.residual`.
         align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
+        rides: look for gains that move over the song: fades, rides, mutes; see :mod:`graphmix.search.rides`.
+        ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
         full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
             :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
 
@@ -140,7 +148,7 @@ def mine(
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
-    console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
+    console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
     folder = Path(out)
@@ -152,8 +160,9 @@ def mine(
         run["effects"] = sources_of(effects)
     if residual:
         run["residual"] = True
-    if not align:
-        run["align"] = False
+    look_for = LookFor(align, rides, ducking, sends)
+    check_sends(sends, rack)
+    run |= look_for.unusual()
     if full_band:
         check_rates(effects, own_rate(song))
     else:
@@ -170,14 +179,16 @@ def mine(
         if prepared.song is not song:
             song = prepared.song
             objective = Objective(song, rack, chosen)
-            console = mixing_console(rack, song.subgroups, settings.chain, settings.master)
+            console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
             state = begin_search(console, objective, settings, start)
+            state.phase = "rides" if look_for.grows else "train"
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
-        Search(objective, settings, state, listener, saver).run()
+        search = Search(objective, settings, state, listener, saver, look_for=look_for)
+        search.run()
         saver.write(state)
         listener.phase("writing", None)
         about: dict[str, Any] = {
@@ -187,7 +198,7 @@ def mine(
             "effects": effects,
         }
         source = source or SongSource(song.name)
-        return write_results(output, objective, settings, state, source, plots=plots, **about)
+        return write_results(output, search.objective, settings, state, source, plots=plots, **about)
 
 
 class _Prepared(NamedTuple):
@@ -209,6 +220,17 @@ def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, 
     listener.phase("finding the residual", None)
     unexplained = find_unexplained(song, with_audio=True)
     return _Prepared(with_residual(song, unexplained, output.path), alignment, unexplained)
+
+
+def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
+    """The full console of a search.
+
+    A song with one subgroup has the subgroup's chain behind the sum; of the master chain it gets what that lacks.
+    """
+    master = settings.master
+    if sum(bool(members) for members in song.subgroups.values()) == 1:
+        master = "".join(letter for letter in master if letter not in settings.chain)
+    return mixing_console(rack, song.subgroups, settings.chain, master)
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
@@ -290,7 +312,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "start": run.get("start", USUAL_START),
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
-        "align": run.get("align", True),
+        **asdict(LookFor.of_run(run)),
         "full_band": run.get("full_band", True),
     }
 
@@ -390,8 +412,10 @@ def write_results(
         metrics[REDUCTIONS] = plain_reductions(reductions)
     if finished.about:
         metrics["full_band"] = finished.about
-    if alignment:
+    if alignment or alignment.lags.drift_ppm:
         metrics["alignment"] = alignment.describe()
+    if found := describe_rides(graph):
+        metrics["rides"] = found
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(whole, metrics, folder)

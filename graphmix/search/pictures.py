@@ -8,6 +8,7 @@ from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.tables import Reductions
 from graphmix.search.importance import Importance
+from graphmix.search.rides import describe_rides
 from graphmix.search.search_state import SearchState
 
 
@@ -34,6 +35,8 @@ def draw_plots(
 ) -> None:
     """Write ``console.svg``, ``graph.svg``, ``graph.png``, ``settings.svg``, ``spectrograms.png``, ``pruning.png``,
     ``importance.png``.
+
+    And ``rides.png``, if gains move.
 
     Args:
         folder: which exists.
@@ -62,5 +65,8 @@ def draw_plots(
         figures["importance.png"] = plots.plot_importance(
             importance.weights, importance.loss_increases, importance.types
         )
+    if rides := describe_rides(graph):
+        moving = {ride["of"]: ride["points"] for ride in rides}
+        figures["rides.png"] = plots.plot_rides(moving, target.size(-1) / graph.sample_rate)
     for file, figure in figures.items():
         plots.save(figure, folder / file)

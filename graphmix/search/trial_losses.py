@@ -140,7 +140,7 @@ class Judge:
 
     def _cache(self, segment: EvalSegment) -> RenderCache:
         stems = self.objective.read(segment.start, segment.length).stems
-        return self.trials.render(self.objective.stems_for(self.graph, stems))
+        return self.trials.render(self.objective.stems_for(self.graph, stems), segment.start)
 
     def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
         cache = self.caches.get(segment)
