@@ -10,9 +10,10 @@ tolerances, so that runs of equal sparsity can be compared.
 
 What a track adds to a mix is measured apart from the criterion: the graph rendered with the track, less the graph
 rendered without it. A track is audible if the true mix has enough cells (mel bands of 64 ms) in which that is not
-masked by the rest; it is changed if in those cells, or in those where it is audible in the mined mix, the levels differ by
-more than 2 dB on average. The table counts such tracks over all songs, against the true graph and against the fitted
-console. With --cost, processor seconds of one pruning round with and without the criterion, in turns in one process.
+masked by the rest; it is changed if in those cells, or in those where it is audible in the mined mix, the levels differ
+by more than 2 dB on average, weighted as the criterion does or (plain) not. The table counts such tracks over all
+songs, against the true graph and against the fitted console, which is kept beside the songs.
+With --cost, processor seconds of one pruning round with and without the criterion, in turns in one process.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from torch import Tensor
 
 from graphmix.audio import Song, load_song
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.graph.storage import load_graph
+from graphmix.graph.storage import load_graph, save_graph
 from graphmix.graph.strips import find_strips
 from graphmix.processes import keep_memory
 from graphmix.processors import Rack
@@ -45,7 +46,6 @@ from graphmix.songbook import SongbookSettings
 from graphmix.songbook.book_song import BookSong, make_song
 from graphmix.songbook.files import write_song
 
-CHAIN = "ecnsgdr"
 QUIET_DB = (10.0, 16.0)
 CHANGED_DB = 2.0
 Row = dict[str, Any]
@@ -73,7 +73,9 @@ def write_book(out: Path, options: argparse.Namespace) -> list[Path]:
     """The folders of so many songs, made where they are not there yet."""
     tracks = {"min_tracks": options.tracks[0], "max_tracks": options.tracks[1]}
     settings = SongbookSettings(seed=options.seed, seconds=(options.seconds, options.seconds), **tracks)
-    folders, index = [], 0
+    out.mkdir(parents=True, exist_ok=True)
+    folders = sorted(path.parent for path in out.glob("*/song.json"))[: options.songs]
+    index = 1 + int(folders[-1].name.split("_")[1]) if folders else 0
     while len(folders) < options.songs:
         song = with_quiet_track(make_song(settings, index))
         if song is not None:
@@ -96,8 +98,8 @@ def contributions(graph: MixGraph, song: Song) -> tuple[dict[str, Tensor], Tenso
     return added, mix
 
 
-def track_changes(found: MixGraph, reference: MixGraph, song: Song) -> dict[str, float]:
-    """Mean difference in dB of each track that is audible in the mix of the reference."""
+def track_changes(found: MixGraph, reference: MixGraph, song: Song) -> dict[str, list[float]]:
+    """Mean difference in dB of each track that is audible in the mix of the reference, weighted and plain."""
     bands = Bands.at(song.sample_rate)
     (ours, _), (theirs, mix) = contributions(found, song), contributions(reference, song)
     power = float(mix.square().mean())
@@ -107,23 +109,28 @@ def track_changes(found: MixGraph, reference: MixGraph, song: Song) -> dict[str,
         was, now = bands.powers(signal), bands.powers(ours[name])
         audible = (was > threshold) | (now > threshold)
         if int((was > threshold).sum()) >= LEAST_CELLS:
-            difference = 10 * (now.maximum(threshold).log10() - was.maximum(threshold).log10())
-            changes[name] = float(difference.abs()[audible].mean())
+            before, after = (10 * power.maximum(threshold).log10() for power in (was, now))
+            above = before.maximum(after) - 10 * threshold.log10()
+            difference = (after - before).abs()
+            changes[name] = [float((above * difference).sum() / above.sum()), float(difference[audible].mean())]
     return changes
 
 
 def settings_of(options: argparse.Namespace) -> SearchSettings:
-    draft = replace(DRAFT, master="", seed=options.seed).scaled(options.steps, options.rounds)
+    draft = replace(DRAFT, chain=options.chain, master="", seed=options.seed).scaled(options.steps, options.rounds)
     return replace(draft, round_steps=options.round_steps) if options.round_steps is not None else draft
 
 
 def fitted_console(folder: Path, settings: SearchSettings) -> tuple[Song, Rack, MixGraph]:
     song = load_song(folder, settings.sample_rate)
-    rack = Rack.console(CHAIN, song.sample_rate)
-    objective = Objective(song, rack)
-    console = mixing_console(rack, song.subgroups, CHAIN)
-    start = start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
-    return song, rack, fit(start, song, rack, settings).graph
+    rack = Rack.console(settings.chain, song.sample_rate)
+    kept = folder.parent / f"{folder.name} {settings.chain} {settings.steps}.safetensors"
+    if not kept.exists():
+        objective = Objective(song, rack)
+        console = mixing_console(rack, song.subgroups, settings.chain)
+        start = start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
+        save_graph(fit(start, song, rack, settings).graph, kept)
+    return song, rack, load_graph(kept)
 
 
 def measure_song(folder: Path, options: argparse.Namespace, have: set[str]) -> Iterable[Row]:
@@ -170,8 +177,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
     return lines
 
 
-def changed(changes: dict[str, float]) -> int:
-    return sum(change > CHANGED_DB for change in changes.values())
+def changed(changes: dict[str, list[float]], plain: bool = False) -> int:
+    return sum(change[plain] > CHANGED_DB for change in changes.values())
 
 
 def summarize(lines: list[Row]) -> dict[str, Row]:
@@ -187,10 +194,11 @@ def summarize(lines: list[Row]) -> dict[str, Row]:
             "audio_loss": fmean(line["audio_loss"] for line in own),
             "audible": sum(len(line["of_true"]) for line in own),
             "changed_of_true": sum(changed(line["of_true"]) for line in own),
+            "changed_of_true_plain": sum(changed(line["of_true"], plain=True) for line in own),
             "changed_of_fitted": sum(map(changed, fitted)),
-            "quiet_changed_of_true": sum(change is not None and change > CHANGED_DB for change in quiet),
-            "mean_db_of_true": fmean(c for line in own for c in line["of_true"].values()),
-            "mean_db_of_fitted": fmean([c for changes in fitted for c in changes.values()] or [0.0]),
+            "quiet_changed_of_true": sum(change is not None and change[0] > CHANGED_DB for change in quiet),
+            "mean_db_of_true": fmean(c for line in own for c, _ in line["of_true"].values()),
+            "mean_db_of_fitted": fmean([c for changes in fitted for c, _ in changes.values()] or [0.0]),
         }
     return result
 
@@ -230,10 +238,11 @@ def measure_cost(options: argparse.Namespace) -> Row:
 
 
 def print_summary(result: dict[str, Row]) -> None:
-    header = ["run", "songs", "rho", "L_a", "audible tracks", "changed: of true", "quiet ones", "of fitted"]
+    header = ["run", "songs", "rho", "L_a", "audible tracks", "changed: of true", "(plain)", "quiet ones", "of fitted"]
     table = make_table("tracks changed by more than 2 dB", [*header, "mean dB: of true", "of fitted"])
     for run, r in result.items():
-        counts = [str(r[key]) for key in ("audible", "changed_of_true", "quiet_changed_of_true", "changed_of_fitted")]
+        keys = ("changed_of_true", "changed_of_true_plain", "quiet_changed_of_true", "changed_of_fitted")
+        counts = [str(r[key]) for key in ("audible", *keys)]
         means = [f"{r[key]:.2f}" for key in ("mean_db_of_true", "mean_db_of_fitted")]
         table.add_row(run, str(r["songs"]), f"{r['rho']:.3f}", f"{r['audio_loss']:.4f}", *counts, *means)
     Console(width=max(Console().width, 160)).print(table)
@@ -246,6 +255,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--tracks", type=int, nargs=2, default=(4, 6), help="fewest and most")
     parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--chain", default=DRAFT.chain)
     parser.add_argument("--steps", type=int, default=60, help="of the console")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-steps", type=int, help="after each round")
@@ -264,6 +274,7 @@ def main() -> None:
     options = parse()
     keep_memory()
     if options.cost:
+        torch.set_num_threads(1)
         print(json.dumps(measure_cost(options)))
         return
     result = summarize(read_log(options.read) if options.read else measure(options))

@@ -1,8 +1,8 @@
 r"""What a removal does to what is audible of each track, beside what it does to the loss over the mix.
 
 The loss of a mix hardly notices a soft track: its processors can be removed for less than the tolerance although the
-removal is audible (the pruning paper's own complaint, section 4). So a trial is also judged track by track. The level of a
-track at the output, in cells of time and frequency, is
+removal is audible (the pruning paper's own complaint, section 4). So a trial is also judged track by track. The level
+of a track at the output, in cells of time and frequency, is
 
 .. math:: P_t \prod_m \frac{P_m^{out}}{P_m^{in}}
 
@@ -11,7 +11,8 @@ of what is summed there and of what arrives at the next one. So the level does n
 track to its bus. The others, at each summing point all that is summed there less the track's way, come to the output
 likewise and mask it (:mod:`graphmix.search.masking`). What is audible of a track is the larger of its level and of its
 masked threshold, in dB; a *change* is the mean of its absolute difference over the cells in which the track is audible
-before or after.
+before or after. The mean is weighted by how many dB the track is above its threshold, before or after: cells in which
+it is hardly audible, of which there are many, hardly count.
 
 Changes are counted from the fitted console, from which all rounds descend, so that small ones do not add up; its masked
 thresholds hold for the whole search. A removal does not stand if a track then differs by more than the limit. Where
@@ -140,7 +141,6 @@ class Audibility:
         mix_power = self._mix_power()
         for segment in self.segments:
             self._measure(judge, segment, mix_power)
-        self._audible = {segment: self._levels_db[segment] > self._db(t) for segment, t in self._thresholds.items()}
 
     @torch.no_grad()
     def _measure(self, judge: Judge, segment: EvalSegment, mix_power: float) -> None:
@@ -176,14 +176,16 @@ class Audibility:
             powers: in cells, at all taps of the ways, on all segments.
         """
         changed = torch.zeros(len(self.tracks), dtype=torch.float64, device=self.objective.device)
-        cells = torch.zeros_like(changed)
+        total, cells = torch.zeros_like(changed), torch.zeros_like(changed)
         for segment in self.segments:
             threshold = self._thresholds[segment]
             levels = torch.stack([ways[name].level(powers[segment]) for name in self.tracks])
-            difference = (self._db(levels.maximum(threshold)) - self._levels_db[segment]).abs()
-            changed += difference.double().sum((1, 2, 3))
-            cells += ((levels > threshold) | self._audible[segment]).sum((1, 2, 3))
-        found = zip(self.tracks, (changed / cells).tolist(), cells.tolist(), strict=True)
+            now, before = self._db(levels.maximum(threshold)), self._levels_db[segment]
+            above = now.maximum(before) - self._db(threshold)
+            changed += (above * (now - before).abs()).double().sum((1, 2, 3))
+            total += above.double().sum((1, 2, 3))
+            cells += (above > 0).sum((1, 2, 3))
+        found = zip(self.tracks, (changed / total).tolist(), cells.tolist(), strict=True)
         return {name: change for name, change, count in found if count >= LEAST_CELLS}
 
 
