@@ -30,7 +30,7 @@ SETTINGS = SearchSettings(
 )
 """Four steps, two rounds of trials, two steps after each."""
 
-mine_without_plots = partial(mine, plots=False, align=False)
+mine_without_plots = partial(mine, plots=False, align=False, ducking=False)
 """Pictures take most of the time of a tiny song, and finding where its tracks lie much of the rest."""
 
 

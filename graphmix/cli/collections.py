@@ -8,15 +8,19 @@ import typer
 from graphmix.cli.app import (
     USUAL_CHAIN,
     Align,
-    AlignMode,
     Chain,
+    Ducking,
     Effect,
     Force,
+    LookMode,
     Master,
     PolicyName,
     PresetName,
+    Rides,
+    Sends,
     app,
     chains,
+    looks,
 )
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
@@ -118,7 +122,10 @@ def mine_all(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of each song.")] = True,
-    align: Align = AlignMode.auto,
+    align: Align = LookMode.auto,
+    rides: Rides = LookMode.auto,
+    ducking: Ducking = LookMode.auto,
+    sends: Sends = "",
     kind: Kind = "auto",
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
@@ -150,7 +157,7 @@ def mine_all(
         device=device,
         retry_failed=retry_failed,
         plots=plots,
-        align=align is AlignMode.auto,
+        **looks(align, rides, ducking, sends),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 
 from graphmix.evaluation.recovery import TypeScore
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import sound_edges
 from graphmix.graph.topology import neighbours, reachable
 
 Facts = dict[Hashable, float]
@@ -52,8 +53,7 @@ class _Walk:
     def __init__(self, graph: MixGraph) -> None:
         self.graph, self.edges = graph, graph.edges()
         self.kinds = [graph.types[index].name for index in graph.node_type.tolist()]
-        sound = [edge for edge in self.edges if edge[3] == 0 or self.kinds[edge[1]] == "send"]  # and not a key
-        self.before, self.after = neighbours(graph.node_type.numel(), sound)
+        self.before, self.after = neighbours(graph.node_type.numel(), sound_edges(graph))
         self.rows, self.wet = graph.rows().tolist(), graph.wet.tolist()
         self.inputs = dict(zip(graph.nodes_of("in").tolist(), graph.input_names, strict=True))
 
@@ -64,6 +64,12 @@ class _Walk:
     def tracks(self, node: int) -> frozenset[str]:
         """The tracks that lead to a node."""
         return frozenset(self.inputs[n] for n in reachable(self.before, [node]) & self.inputs.keys())
+
+    def is_behind_the_sum(self, node: int) -> bool:
+        """Whether no track reaches an output by another way, in a graph of several tracks."""
+        before = [[] if target == node else sources for target, sources in enumerate(self.before)]
+        outputs = self.graph.nodes_of("out").tolist()
+        return len(self.inputs) > 1 and not reachable(before, outputs) & self.inputs.keys()
 
     def entering(self, node: int, inlet: int) -> frozenset[str]:
         """The tracks that lead to an inlet."""
@@ -96,10 +102,9 @@ def _ducking(walk: _Walk) -> Facts:
 
 
 def _master(walk: _Walk) -> Facts:
-    sounding = frozenset(name for node, name in walk.inputs.items() if walk.after[node])
     found: Facts = {}
     for node, kind in enumerate(walk.kinds):
-        if kind not in _NO_MASTER and walk.wet[node] >= _LEAST_WET and walk.entering(node, 0) >= sounding:
+        if kind not in _NO_MASTER and walk.wet[node] >= _LEAST_WET and walk.is_behind_the_sum(node):
             number = sum(isinstance(fact, tuple) and fact[1] == kind for fact in found)
             found["master", kind, number] = 0.0
     return found
@@ -109,12 +114,10 @@ def _alignment(walk: _Walk) -> Facts:
     """Of a track that is moved; of the mix where all tracks are."""
     found: Facts = {}
     rate = walk.graph.sample_rate
-    sounding = frozenset(name for node, name in walk.inputs.items() if walk.after[node])
     for node in walk.nodes("align"):
         samples, inverted = walk.value(node, "delay_ms") * rate / 1000, walk.value(node, "polarity") < 0
-        tracks = walk.tracks(node)
-        if tracks >= sounding and len(sounding) > 1:
+        if walk.is_behind_the_sum(node):
             found["moved", "mix", inverted] = samples
         elif samples or inverted:
-            found |= {("moved", track, inverted): samples for track in tracks}
+            found |= {("moved", track, inverted): samples for track in walk.tracks(node)}
     return found

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable
-from graphmix.spec import TypeTable
+from graphmix.spec import NodeType, TypeTable
 
 
 def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
@@ -142,6 +142,13 @@ def retype(graph: MixGraph, types: TypeTable) -> MixGraph:
         }
     result.info = replace(graph.info, types=types)
     return result
+
+
+def with_type(graph: MixGraph, node_type: NodeType) -> MixGraph:
+    """The graph with one more node type, the last; itself where it has the type."""
+    if node_type in graph.types.types:
+        return graph
+    return retype(graph, TypeTable((*graph.types.types, node_type)))
 
 
 def without_dead_ends(graph: MixGraph) -> MixGraph:

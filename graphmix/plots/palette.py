@@ -28,6 +28,8 @@ COLORS = {
     "l": "#8da0f0",
     "u": "#7fc9ab",
     "x": "#a8a23a",
+    "t": "#c9b8a0",
+    "v": "#58c4a5",
 }
 """By letter."""
 
@@ -48,6 +50,8 @@ LETTERS = {
     "limiter": "l",
     "send": "u",
     "crossover": "x",
+    "align": "t",
+    "ride": "v",
 }
 """Letters of the types that come with graphmix, by name."""
 

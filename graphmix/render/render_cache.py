@@ -18,6 +18,7 @@ from graphmix.dsp.response import filter_rows
 from graphmix.dsp.rows import sum_rows
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.domain_conversion import Arrival, convert
+from graphmix.render.places import Position
 from graphmix.render.renderer import Renderer, Responses, in_node_order
 from graphmix.render.schedule import Stage, Way, sort_rows, unless_all
 from graphmix.render.taps import Tap, as_samples
@@ -64,8 +65,13 @@ class TrialRenderer:
             self.matrices = [renderer.matrix(stage, graph) for stage in self.plan.stages]
 
     @torch.no_grad()
-    def render(self, sources: Tensor) -> "RenderCache":
-        """Render once and keep every signal; see :class:`RenderCache`."""
+    def render(self, sources: Tensor, position: Position = 0) -> "RenderCache":
+        """Render once and keep every signal; see :class:`RenderCache`.
+
+        Args:
+            sources: as of :meth:`graphmix.render.Renderer.forward`.
+            position: likewise.
+        """
         incoming: list[Tensor] = []
         outgoing: list[Tensor] = []
 
@@ -73,8 +79,8 @@ class TrialRenderer:
             incoming.append(comes)
             outgoing.append(leaves)
 
-        self.renderer.run(self.plan, self.graph, sources, keep, self.responses)
-        cache = RenderCache(self, sources.size(-1), incoming, outgoing)
+        self.renderer.run(self.plan, self.graph, sources, keep, self.responses, position)
+        cache = RenderCache(self, sources.size(-1), incoming, outgoing, position)
         if self.removed:
             cache.apply(cache.spread([self.removed], since=frozenset()))
         return cache
@@ -98,8 +104,15 @@ class RenderCache:
     Made by :meth:`TrialRenderer.render`; :meth:`TrialRenderer.remove` makes a trial part of it.
     """
 
-    def __init__(self, trials: TrialRenderer, samples: int, incoming: list[Tensor], outgoing: list[Tensor]) -> None:
-        self.trials, self.samples = trials, samples
+    def __init__(
+        self,
+        trials: TrialRenderer,
+        samples: int,
+        incoming: list[Tensor],
+        outgoing: list[Tensor],
+        position: Position,
+    ) -> None:
+        self.trials, self.samples, self.position = trials, samples, position
         self.incoming, self.outgoing = incoming, outgoing
         self._last: tuple[frozenset[int], list[_Change | None]] | None = None
 
@@ -296,7 +309,7 @@ class RenderCache:
             return filter_rows(comes, response, graph.wet[stage.nodes], index)
         signal = _rows_of(self.incoming[i], rows, stage.inlets).add_(comes)
         part = Stage(stage.kind, stage.nodes[index], stage.rows[index], stage.inlets, stage.outlets, (), None)
-        leaves, _ = self.trials.renderer.process(part, signal, graph)
+        leaves, _ = self.trials.renderer.process(part, signal, graph, position=self.position)
         for k, row in enumerate(rows.tolist()):
             ports = slice(k * stage.outlets, (k + 1) * stage.outlets)
             leaves[ports] -= self.outgoing[i][row * stage.outlets : (row + 1) * stage.outlets]

@@ -175,7 +175,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
 
         stems = objective.song.read(segment.start, segment.length).stems
         sources = objective.stems_for(graph, stems).to(objective.device)
-        objective.renderer.run(plan, here, sources, observe)
+        objective.renderer.run(plan, here, sources, observe, position=segment.start)
     for name, processor in adaptive.items():
         graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in levels_in[name]])
     return graph

@@ -195,7 +195,7 @@ class PruningRound:
 
 def pruning_ratio(graph: MixGraph, counts: dict[str, int]) -> dict[str, float]:
     """Removed processors over those of the full console, by type and for ``"all"``."""
-    left = {name: int(graph.nodes_of(name).numel()) for name in counts}
+    left = {name: int(graph.params[name].size(0)) if name in graph.params else 0 for name in counts}
     ratio = {name: 1 - left[name] / count for name, count in counts.items() if count}
     total = sum(counts.values())
     ratio["all"] = 1 - sum(left.values()) / total if total else 0.0

@@ -1,6 +1,7 @@
 """Settings of a search, and the two presets."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -122,6 +123,38 @@ class SearchSettings:
     def to_dict(self) -> dict[str, Any]:
         """JSON values; without a master chain and audible changes as in runs of earlier versions, which had none."""
         return {name: value for name, value in asdict(self).items() if name not in _NEW or value}
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """What a search looks for beside the console's processors, in files and in the mix.
+
+    Args:
+        align: where mix and tracks lie; see :mod:`graphmix.search.alignment`.
+        rides: gains that move; see :mod:`graphmix.search.rides`.
+        ducking: tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share; see :mod:`graphmix.search.sends`.
+    """
+
+    align: bool = True
+    rides: bool = True
+    ducking: bool = True
+    sends: str = ""
+
+    @property
+    def grows(self) -> bool:
+        """Whether the search looks for more than the console has."""
+        return self.rides or self.ducking or bool(self.sends)
+
+    def unusual(self) -> dict[str, Any]:
+        """What differs from the default, for ``run.json``: runs of earlier versions have none of it."""
+        usual = LookFor()
+        return {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> "LookFor":
+        """The inverse of :meth:`unusual`, from the entries of a run."""
+        return cls(**{name: run[name] for name in asdict(cls()) if name in run})
 
 
 PAPER = SearchSettings()

@@ -154,12 +154,14 @@ class Judge:
         graph = bypass_nodes(self.graph, [*self.trials.removed, *nodes])
         sources = self.objective.stems_for(graph, self.objective.read(segment.start, segment.length).stems)
         reader = TapReader(self.trials.plan, taps, segment.length)
-        self.trials.renderer.run(self.trials.plan, graph, sources, reader, self.trials.responses)
+        self.trials.renderer.run(
+            self.trials.plan, graph, sources, reader, self.trials.responses, position=segment.start
+        )
         return reader.signals
 
     def _cache(self, segment: EvalSegment) -> RenderCache:
         stems = self.objective.read(segment.start, segment.length).stems
-        return self.trials.render(self.objective.stems_for(self.graph, stems))
+        return self.trials.render(self.objective.stems_for(self.graph, stems), segment.start)
 
     def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
         cache = self.caches.get(segment)

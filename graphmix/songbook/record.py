@@ -1,6 +1,6 @@
 """Records: a mixed session with what lies between a real multitrack and its master.
 
-A console's mix becomes a record: effects are shared by sends, the kick ducks what it meets, some tracks are nearly
+A console's mix becomes a record: effects are shared by sends, a drum ducks another track, some tracks are nearly
 masked, a chain on the master brings the mix to the level of a release, and the files do not fit one another: the mix is
 late, tracks have moved, one is inverted. All of it is in the graph. Shares of songs are in :data:`CHANCES`.
 """
@@ -45,8 +45,8 @@ MASTER_LOUDNESS_DB = (-16.0, -11.0)
 CEILING_DB = -1.0
 QUIET_DB = (10.0, 16.0)
 """By how much a quiet track is softer than its role wants."""
-DUCKED = ("bass", "synths", "keys")
-"""Families that a kick ducks."""
+DUCKED = ("bass", "synths", "keys", "guitars")
+"""Families that a drum ducks."""
 _SENT = ("vocals", "backing", "lead", "keys", "guitars", "synths")
 """Families that use returns."""
 
@@ -150,8 +150,8 @@ class _Desk:
             self.graph.params["gain"][row] -= round(float(self.rng.uniform(*QUIET_DB)), 2)
 
     def duck(self) -> None:
-        """A sidechain compressor on one track, keyed by the kick."""
-        keys = [track for track, role in self.session.roles.items() if role == "kick"]
+        """A sidechain compressor on one track, keyed by the first drum, which is the kick where there is one."""
+        keys = [track for track in self.graph.input_names if self.families[track] in ("drums", "percussion")]
         ducked = [track for track in self.graph.input_names if self.families[track] in DUCKED]
         if not keys or not ducked:
             return

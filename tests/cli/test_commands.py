@@ -138,9 +138,10 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, align):
+    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, full_band, **look_for):
         assert not effects
-        assert not align
+        assert full_band
+        assert look_for == {"align": False, "rides": False, "ducking": True, "sends": ""}
         seen.update(
             plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start, residual=residual
         )
@@ -148,7 +149,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
 
     monkeypatch.setattr("graphmix.search.mine", stop)
     options = "--preset paper --chain egr --policy dry-wet --tolerance 0.1 --sample-rate 44100 --seed 3 --device cpu"
-    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off"
+    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off", "--rides", "off"
     outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), *steps)
     assert outcome.status == 130
     assert seen["residual"]
