@@ -2,14 +2,15 @@
 
     python benchmarks/rides.py make BOOK OUT [--songs 0,1,2]
     python benchmarks/rides.py measure OUT [--steps 60 --rounds 1] [--off]
-    python benchmarks/rides.py alarms BOOK [--steps 60] [--songs 0,1,2]
+    python benchmarks/rides.py alarms BOOK [--steps 60 --chain eg] [--songs 0,1,2]
 
 *make* inserts rides into the true graph of each song and renders its mix again; which kind follows from the song's
 number: a fade-out, a fade-in, a track that is ridden, muted, or faded in, a subgroup that is ridden. *measure* mines
 each song with rides (and, with --off, without) and compares the moving gain of every track, the product of the rides
 that it passes, with the true one: the root mean square of the difference in dB, without its mean (which is the level's
-to know), over the tenths of a second in which the track is audible: not 30 dB below the mix by either gain. *alarms*
-fits the console of each song, which has no ride, and counts the rides that would be added.
+to know), over the tenths of a second in which the track is audible: by either gain not 30 dB below the mix, and not
+50 dB below the level of the song. *alarms* fits the console of each song, which has no ride, and counts the rides that
+are added before and after; with --steps 0 only before.
 """
 
 import argparse
@@ -43,7 +44,8 @@ from graphmix.search.settings import LookFor
 
 KINDS = ("fade-out", "fade-in", "track ridden", "track muted", "track faded in", "subgroup ridden")
 BLOCK_SECONDS = 0.1
-AUDIBLE_DB = -30.0
+AUDIBLE_DB, HEARING_DB = -30.0, -50.0
+"""A track is audible where it is no more than this below the mix, and below the song's level."""
 
 
 def draw_points(rng: Generator, kind: str, seconds: float) -> Points:
@@ -122,10 +124,10 @@ def errors_db(true: MixGraph, mined: MixGraph, levels: np.ndarray, mix: np.ndarr
     """Root mean square of the moving gain's error of each track where it is audible."""
     there, found = moving_gains(true, seconds), moving_gains(mined, seconds)
     result = {}
-    blocks = min(levels.shape[1], there.shape[1])
+    blocks, song_db = min(levels.shape[1], there.shape[1]), float(10 * np.log10(np.mean(10 ** (mix / 10))))
     for row, name in enumerate(true.input_names):
         a, b = there[row, :blocks], found[mined.input_names.index(name), :blocks]
-        least = mix[:blocks] + AUDIBLE_DB - levels[row, :blocks]
+        least = np.maximum(mix[:blocks] + AUDIBLE_DB, song_db + HEARING_DB) - levels[row, :blocks]
         loud = (a > least) & (levels[row, :blocks] > -80)
         if loud.sum() < 5:
             continue
@@ -176,6 +178,7 @@ def measure(options: argparse.Namespace) -> None:
             for rides in (False, True) if options.off else (True,):
                 mined = mine(song, Path(scratch) / str(rides), settings, device="cpu", plots=False, rides=rides)
                 loss[rides] = mined.metrics["audio_loss"]
+                save_graph(mined.graph, folder / f"mined_{'with' if rides else 'without'}.safetensors")
         levels, mix = (
             levels_alone(_without(true), song),
             block_levels(song.read_mix(0, song.num_samples), settings.sample_rate),
@@ -188,7 +191,7 @@ def measure(options: argparse.Namespace) -> None:
         root = float(np.sqrt(np.mean(np.square(ridden)))) if ridden else float("nan")
         cells = [folder.name, about["kind"], *(f"{loss[on]:.4f}" if on in loss else "" for on in (False, True))]
         cells += [f"{root:.2f}", f"{max(others, default=0.0):.2f}", shown]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        print(f"| {' | '.join(cells)} |", mined.metrics["seconds"] if options.verbose else "", flush=True)
 
 
 def _without(graph: MixGraph) -> MixGraph:
@@ -237,6 +240,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--chain", default="ecnsgdr")
+    parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--off", action="store_true", help="measure: also without rides")
     options = parser.parse_args()
     {"make": make, "measure": measure, "alarms": alarms}[options.what](options)

@@ -100,6 +100,7 @@ class NodeType:
         outlets: names of the outputs.
         source: of a type whose sound comes from a file, its name and digest, e.g. ``"amp.safetensors 0f3a…"``: types
             of the same name with another source are other types.
+        base_rate: of a type whose response is made at another sample rate than the graph's, that rate in Hz; else 0.
         bypassable: False for what a search takes as given: its dry/wet weight is 1, and it is never pruned.
     """
 
@@ -110,6 +111,7 @@ class NodeType:
     outlets: tuple[str, ...] = ("out",)
     source: str = ""
     bypassable: bool = True
+    base_rate: int = 0
 
     @property
     def digest(self) -> str:

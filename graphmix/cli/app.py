@@ -161,6 +161,9 @@ def mine(
     rides: Rides = LookMode.auto,
     ducking: Ducking = LookMode.auto,
     sends: Sends = "",
+    full_band: Annotated[
+        bool, typer.Option(help="Bring graph and mix to the rate of the song's mix, and fit its top octave.")
+    ] = True,
     separate: Annotated[
         bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
     ] = False,
@@ -175,7 +178,8 @@ def mine(
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
-        residual=residual, separator=separator, look_for=looks(align, rides, ducking, sends),
+        residual=residual, separator=separator, full_band=full_band,
+        look_for=looks(align, rides, ducking, sends),
     )  # fmt: skip
 
 
@@ -186,11 +190,14 @@ def render(
     output: Annotated[Path, typer.Option("-o", "--output", help="Audio file: .wav, .flac or .ogg.")],
     force: Force = False,
     effect: Effect = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=8000, help="Rate of the sound in Hz; by default that of the graph.")
+    ] = None,
 ) -> None:
     """Render a graph from dry tracks; track names must be those of the graph's inputs."""
     from graphmix.cli.render_command import run_render
 
-    run_render(graph, stems, output, force, effect or [])
+    run_render(graph, stems, output, force, effect or [], sample_rate)
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")
@@ -206,11 +213,14 @@ def plot(
 
 
 @app.command(epilog="Example: graphmix show mined/graph.safetensors")
-def show(graph: Graph) -> None:
-    """Show a graph's tracks, chains and settings in physical units."""
+def show(
+    graph: Graph,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a graph's tracks, chains and settings as an engineer says them."""
     from graphmix.cli.show_command import run_show
 
-    run_show(graph)
+    run_show(graph, as_json=as_json)
 
 
 @app.command(epilog="Example: graphmix check songs/RockSteady")

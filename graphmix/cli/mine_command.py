@@ -36,6 +36,7 @@ def run_mine(
     residual: bool = False,
     separator: tuple[str, int] | None = None,
     look_for: dict[str, Any] | None = None,
+    full_band: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -55,6 +56,7 @@ def run_mine(
         residual: add what the tracks do not explain as one more track.
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
         look_for: other arguments of :func:`graphmix.search.mine`: alignment, rides, ducking, sends.
+        full_band: bring the result to the rate of the song's mix.
 
     Raises:
         GraphmixError: bad input.
@@ -78,11 +80,11 @@ def run_mine(
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options |= {"residual": residual, **(look_for or {})}
+        options |= {"residual": residual, "full_band": full_band, **(look_for or {})}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
-    for sentence in (*aligned(mined.metrics), *ridden(mined.metrics)):
+    for sentence in (*aligned(mined.metrics), *ridden(mined.metrics), *brought_to_rate(mined.metrics)):
         say(console, sentence)
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
@@ -148,6 +150,15 @@ def ridden(metrics: dict[str, Any]) -> list[str]:
         f"{ride['of']} rides: " + ", ".join(f"{gain:+.1f} dB at {time:.2f} s" for time, gain in ride["points"]) + "."
         for ride in metrics.get("rides", [])
     ]
+
+
+def brought_to_rate(metrics: dict[str, Any]) -> list[str]:
+    """At which rate the result is, and what was done above the search's band, in a sentence."""
+    found = metrics.get("full_band")
+    if found is None:
+        return []
+    text = f"Searched at {found['searched_at']} Hz; graph and mix are at the song's {found['sample_rate']} Hz"
+    return [f"{text}{', with an equalizer more for the top octave' if found['filter_added'] else ''}."]
 
 
 def _lag(ms: float) -> str:

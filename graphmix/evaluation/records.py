@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 
 from graphmix.evaluation.recovery import TypeScore
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import sound_edges
 from graphmix.graph.topology import neighbours, reachable
 
 Facts = dict[Hashable, float]
@@ -52,8 +53,7 @@ class _Walk:
     def __init__(self, graph: MixGraph) -> None:
         self.graph, self.edges = graph, graph.edges()
         self.kinds = [graph.types[index].name for index in graph.node_type.tolist()]
-        sound = [edge for edge in self.edges if edge[3] == 0 or self.kinds[edge[1]] == "send"]  # and not a key
-        self.before, self.after = neighbours(graph.node_type.numel(), sound)
+        self.before, self.after = neighbours(graph.node_type.numel(), sound_edges(graph))
         self.rows, self.wet = graph.rows().tolist(), graph.wet.tolist()
         self.inputs = dict(zip(graph.nodes_of("in").tolist(), graph.input_names, strict=True))
 

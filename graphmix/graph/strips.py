@@ -53,6 +53,12 @@ def find_strips(graph: MixGraph) -> Strips:
     return Strips(tracks, {node: tuple(strip(node)) for node in mixes}, members)
 
 
+def sound_edges(graph: MixGraph) -> list[tuple[int, int, int, int]]:
+    """The edges that carry what is mixed: into first inlets and into sends, and not a detector's or other control."""
+    kinds = [graph.types[index].name for index in graph.node_type.tolist()]
+    return [edge for edge in graph.edges() if edge[3] == 0 or kinds[edge[1]] == "send"]
+
+
 def find_returns(graph: MixGraph, send: str = "send") -> list[int]:
     """The mixes and processors of shared returns: those that get nothing but what sends let through.
 

@@ -23,6 +23,7 @@ from graphmix.processors.generators import Noise, Note, Operator, Oscillator
 from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.limiter import Limiter
 from graphmix.processors.melody import Melody
+from graphmix.processors.resampled import RateBound
 from graphmix.processors.reverb import Reverb
 from graphmix.processors.ride import Ride
 from graphmix.processors.send import Send
@@ -159,6 +160,9 @@ class Rack(nn.Module):
             if node_type.source:
                 chosen.append(_same_file(node_type, extra))
                 continue
+            if node_type.base_rate:
+                chosen.append(_resampled(node_type, sample_rate))
+                continue
             if node_type.name not in known:
                 raise GraphError(
                     f"the graph uses {node_type.name!r}, which graphmix does not have; render it with a rack "
@@ -201,6 +205,23 @@ class Rack(nn.Module):
     def types(self) -> tuple[NodeType, ...]:
         """Node types in order, for building graphs."""
         return tuple(processor.node_type for processor in self)
+
+
+def _resampled(node_type: NodeType, sample_rate: int) -> Processor:
+    """The processor of a type whose response is made at another rate.
+
+    Raises:
+        GraphError: graphmix has none that is this type at this rate.
+    """
+    for kind in (*CONSOLE_PROCESSORS, *VARIANTS):
+        if issubclass(kind, RateBound):
+            found = kind(node_type.base_rate).at_rate(sample_rate)
+            if found.node_type == node_type:
+                return found
+    raise GraphError(
+        f"the graph's {node_type.name!r}, made at {node_type.base_rate} Hz, has other ports or parameters than "
+        f"graphmix's at {sample_rate} Hz; it was made by another version or for another rate."
+    )
 
 
 def _same_file(node_type: NodeType, given: Iterable[Processor]) -> Processor:

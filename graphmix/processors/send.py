@@ -35,6 +35,10 @@ class Send(Processor):
 
     to_raw, from_raw, project = Gain.to_raw, Gain.from_raw, Gain.project
 
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """The weight as a part of the gain: what comes into the first inlet passes at any weight."""
+        return params + wet[:, None].clamp(min=1e-30).log() * DB_PER_NEPER
+
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""
         factors = (self.get(params, "gain_db") / DB_PER_NEPER).exp()

@@ -32,6 +32,7 @@ from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render.reference_rates import converted
 
 Array = NDArray[np.float64]
 
@@ -315,6 +316,11 @@ LINEAR: Mapping[str, Linear] = {
     "delay": delay,
     "reverb": reverb,
 }
+TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
+    "delay": delay_taps,
+    "reverb": lambda values, rate: (reverb_taps(values, rate), 0),
+}
+"""Types whose response may be made at another rate: left and right taps, and the time of the first."""
 GENERAL: Mapping[str, General] = {
     "align": align,
     "compressor": compressor,
@@ -333,7 +339,10 @@ GENERAL: Mapping[str, General] = {
 
 @dataclass(frozen=True)
 class Node:
-    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet)."""
+    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet).
+
+    ``base_rate`` is that of :class:`graphmix.spec.NodeType`.
+    """
 
     kind: str
     inlets: int
@@ -341,6 +350,13 @@ class Node:
     wet: float
     values: Values
     inputs: list[tuple[int, int, int]]
+    base_rate: int = 0
+
+    def resampled(self, u: Signal, sample_rate: int) -> list[Signal]:
+        """A response that is made at another rate."""
+        top_db = float(self.values["top_db"][0]) if "top_db" in self.values else None
+        taps, start = TAPS[self.kind](self.values, self.base_rate)
+        return [u.convolved(*converted(taps, start, self.base_rate, sample_rate, top_db))]
 
 
 def read_nodes(graph: MixGraph) -> list[Node]:
@@ -354,7 +370,7 @@ def read_nodes(graph: MixGraph) -> list[Node]:
         row = seen.get(kind.name, 0)
         seen[kind.name] = row + 1
         values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
-        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
+        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, [], kind.base_rate))
     for source, target, outlet, inlet in graph.edges():
         nodes[target].inputs.append((inlet, source, outlet))
     return nodes
@@ -425,6 +441,8 @@ def render_reference(
             audio = np.stack([signal.cut(0, samples) for signal in incoming])
             processed = general[node.kind](audio, node.values, rate).reshape(node.outlets, 2, samples)
             outputs[i] = dry_wet(node, Signal(0, audio[0]), [Signal(0, outlet) for outlet in processed])
+        elif node.base_rate:
+            outputs[i] = dry_wet(node, incoming[0], node.resampled(incoming[0], rate))
         elif node.kind in linear:
             outputs[i] = dry_wet(node, incoming[0], linear[node.kind](incoming[0], node.values, rate))
         elif node.kind != "in":

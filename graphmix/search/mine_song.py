@@ -11,7 +11,7 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +25,18 @@ from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
+from graphmix.graph.tables import Reductions
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
+from graphmix.rewrite.simplify import simplify
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
+from graphmix.search.full_band import Finished, check_rates, finish, own_rate
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import (
@@ -46,8 +49,11 @@ from graphmix.search.metrics import (
 )
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
+from graphmix.search.reductions import KEY as REDUCTIONS
+from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.rides import describe_rides
+from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
 from graphmix.search.settings import LookFor, SearchSettings
@@ -109,6 +115,7 @@ def mine(
     rides: bool = True,
     ducking: bool = True,
     sends: str = "",
+    full_band: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -128,6 +135,8 @@ def mine(
         rides: look for gains that move over the song: fades, rides, mutes; see :mod:`graphmix.search.rides`.
         ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
         sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
+        full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
+            :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -154,6 +163,10 @@ def mine(
     look_for = LookFor(align, rides, ducking, sends)
     check_sends(sends, rack)
     run |= look_for.unusual()
+    if full_band:
+        check_rates(effects, own_rate(song))
+    else:
+        run["full_band"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -161,6 +174,7 @@ def mine(
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
+        given = song
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
@@ -180,6 +194,8 @@ def mine(
         about: dict[str, Any] = {
             "alignment": prepared.alignment,
             "unexplained": prepared.unexplained or find_unexplained(song),
+            "own": replace(given, tracks=song.tracks, subgroups=song.subgroups, _decoded=None) if full_band else None,
+            "effects": effects,
         }
         source = source or SongSource(song.name)
         return write_results(output, search.objective, settings, state, source, plots=plots, **about)
@@ -297,6 +313,7 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
         **asdict(LookFor.of_run(run)),
+        "full_band": run.get("full_band", True),
     }
 
 
@@ -352,24 +369,49 @@ def write_results(
     plots: bool,
     unexplained: Unexplained | None = None,
     alignment: Alignment = NO_ALIGNMENT,
+    own: Song | None = None,
+    effects: Sequence[Processor] = (),
 ) -> Mined:
-    """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
+    """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
+
+    Args:
+        output: the run's folder.
+        objective: of the search.
+        settings: of the search.
+        state: of the search at its end.
+        source: of the song.
+        plots: draw pictures.
+        unexplained: what the tracks do not explain of the mix.
+        alignment: how the tracks of the objective's song were moved.
+        own: the song as its files have it, whose rate the result is brought to; None: that of the search.
+        effects: processors of the rack beside graphmix's own.
+    """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
-    graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
+    simple = simplify(result.graph, objective.rack)
+    graph = _with_provenance(simple, song, settings, float(result.terms.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
+    reductions = measure_reductions(graph, song, objective.rack)
     whole = alignment.complete(graph)
+    finished = Finished(whole, mix, song, {}) if own is None else finish(whole, mix, own, effects, song.sample_rate)
+    whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
-    write_audio(folder / "mix.wav", mix, song.sample_rate)
+    write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
-        _write_plots(folder / "plots", graph, objective, state, mix, target)
+        wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
+        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
     metrics = mining_metrics(graph, objective, settings, state)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
+    metrics["processors_absorbed"] = sum(count_processors(result.graph).values()) - metrics["processors_left"]
+    if reductions:
+        metrics[REDUCTIONS] = plain_reductions(reductions)
+    if finished.about:
+        metrics["full_band"] = finished.about
     if alignment or alignment.lags.drift_ppm:
         metrics["alignment"] = alignment.describe()
     if found := describe_rides(graph):
@@ -386,6 +428,7 @@ def _write_plots(
     state: SearchState,
     mix: torch.Tensor,
     target: torch.Tensor,
+    reductions: Reductions,
 ) -> None:
     from graphmix.search.pictures import draw_plots, make_folder
 
@@ -394,7 +437,7 @@ def _write_plots(
     importance = measure_importance(objective, state.console.graph)
     if importance.types:
         importance.write(folder / "importance.csv")
-    draw_plots(folder, graph, state, importance, mix, target)
+    draw_plots(folder, graph, state, importance, mix, target, reductions)
 
 
 def _with_provenance(
@@ -407,6 +450,7 @@ def _with_provenance(
         "made_by": f"graphmix {__version__} mine",
         "audio_loss": round(loss, 6),
         "num_samples": song.num_samples,
+        "tracks": list(song.track_names),
         "settings": settings.to_dict(),
     }
     known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}

@@ -38,6 +38,7 @@ FILES = {
     "plots/importance.csv",
     "plots/importance.png",
     "plots/pruning.png",
+    "plots/settings.svg",
     "plots/spectrograms.png",
     "run.json",
     "trace.jsonl",
@@ -133,7 +134,7 @@ def test_the_trace_holds_every_decision(mined):
     assert all({"seconds", "segments"} <= record.keys() for record in records if record["event"] == "trial")
     assert [record["step"] for record in records] == sorted(record["step"] for record in records)
     kept = sum(len(record["candidates"]) for record in records if record.get("kept"))
-    assert kept == 10 - mined.metrics["processors_left"]
+    assert kept == 10 - mined.metrics["processors_left"] - mined.metrics["processors_absorbed"]
 
 
 def test_the_importance_that_is_drawn_is_what_each_processor_is_worth_to_the_console(
