@@ -71,6 +71,12 @@ class LookMode(StrEnum):
     off = "off"
 
 
+class SessionFormat(StrEnum):
+    """Formats of sessions."""
+
+    ardour = "ardour"
+
+
 class PolicyName(StrEnum):
     """Pruning policies."""
 
@@ -198,6 +204,22 @@ def render(
     from graphmix.cli.render_command import run_render
 
     run_render(graph, stems, output, force, effect or [], sample_rate)
+
+
+@app.command(epilog="Example: graphmix export mined/RockSteady songs/RockSteady/dry -o RockSteady-session --to ardour")
+def export(
+    graph: Graph,
+    stems: Annotated[Path, typer.Argument(help="Folder of dry tracks, or of a song.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the session; new or empty.")],
+    to: Annotated[SessionFormat, typer.Option(help="Program that opens the session.")] = SessionFormat.ardour,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=8000, help="Rate of the session in Hz; by default that of the tracks.")
+    ] = None,
+) -> None:
+    """Write a graph and its tracks as a session of a digital audio workstation."""
+    from graphmix.cli.session_commands import run_export
+
+    run_export(graph, stems, output, to.value, sample_rate)
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")

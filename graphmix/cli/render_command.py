@@ -44,12 +44,12 @@ def run_render(
     from graphmix.rewrite.rates import at_rate
 
     graph_path = find_graph(graph_path)
-    check_file(output, ENDINGS, _inputs(graph_path, stems), force)
+    check_file(output, ENDINGS, input_files(graph_path, stems), force)
     graph = load_graph(graph_path)
     if sample_rate is not None:
         graph = at_rate(graph, sample_rate)
     rack = rack_for(graph, effects)
-    song = _with_residual(load_stems(stems, graph.sample_rate), graph.input_names, graph_path)
+    song = with_residual(load_stems(stems, graph.sample_rate), graph.input_names, graph_path)
     console = new_console()
     say_notices(console, song.notices)
     started = time.perf_counter()
@@ -65,7 +65,7 @@ def run_render(
     )
 
 
-def _with_residual(song: "Song", names: Sequence[str], graph_path: Path) -> "Song":
+def with_residual(song: "Song", names: Sequence[str], graph_path: Path) -> "Song":
     """The tracks, and the residual that mining left beside its graph if the graph takes it and they lack it."""
     from graphmix.audio import read_audio
     from graphmix.search.residual import RESIDUAL_TRACK, add_track
@@ -76,6 +76,6 @@ def _with_residual(song: "Song", names: Sequence[str], graph_path: Path) -> "Son
     return add_track(song, path, read_audio(path, 0, song.num_samples, song.sample_rate))
 
 
-def _inputs(graph_path: Path, stems: Path) -> list[Path]:
+def input_files(graph_path: Path, stems: Path) -> list[Path]:
     """Files that the command may read, known before it reads them."""
     return [graph_path, *(path for path in stems.rglob("*") if path.is_file())]

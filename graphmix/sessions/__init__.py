@@ -1,1 +1,8 @@
-"""Sessions of digital audio workstations."""
+"""Sessions of digital audio workstations.
+
+The public names are listed in ``__init__.pyi`` and loaded when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,8 @@ plugin. See :mod:`graphmix.sessions.ardour_plan` for what becomes what.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
-from graphmix.sessions.ardour_plan import Convolver, Plan, plan_routes
-from graphmix.sessions.ardour_xml import STATE, TICKS, Ids, Strip, add, add_region, add_route, add_source, state_of, time
 from graphmix.processors.ride import Ride
+from graphmix.sessions import ardour_xml as layout
+from graphmix.sessions.ardour_plan import Convolver, Plan, plan_routes, what_is_not_held
+from graphmix.sessions.ardour_xml import TICKS, add, time
 from graphmix.sessions.session import Device, Role, Session
 from graphmix.spec import DB_PER_NEPER
 
@@ -27,42 +29,68 @@ RATES = (44100, 48000, 88200, 96000)
 """Sample rates of sessions, in Hz."""
 
 
-def write_ardour(session: Session, stems: Tensor, folder: Path, num_samples: int) -> None:
+def write_ardour(session: Session, read_track: Callable[[int], Tensor], folder: Path, num_samples: int) -> None:
     """Write a session into a folder that exists and is empty.
 
     Args:
         session: what :func:`graphmix.sessions.describe_session` says.
-        stems: audio of its tracks in their order, [tracks, 2, samples].
+        read_track: audio [2, samples] of the track of an input node of the graph.
         folder: the session's.
         num_samples: what its range covers, from the beginning of the song.
 
     Raises:
         GraphError: a processor that the session cannot hold, or a rate that Ardour has not.
     """
-    if session.sample_rate not in RATES:
-        raise GraphError(
-            f"the graph is at {session.sample_rate} Hz, and Ardour works at {', '.join(map(str, RATES))} Hz; "
-            "bring the graph to one of them first."
-        )
+    check_ardour(session)
     plan = plan_routes(session)
     begin = session.sample_rate * (1 + math.ceil(plan.longest_latency() / session.sample_rate))
-    files = [f"{name}.wav" for name in safe_names(route.name for route in plan.routes)]
+    names = safe_names(route.name for route in plan.routes)
     audio = folder / "interchange" / session.name / "audiofiles"
     audio.mkdir(parents=True)
-    lengths: list[int] = []
-    unused = iter(stems)
-    for file, route in zip(files, plan.routes, strict=True):
-        signal = _gain_of(route.ride, session.sample_rate, num_samples) if route.ride else None
+    files: list[AudioFile | None] = []
+    for name, route in zip(names, plan.routes, strict=True):
+        signal = None
         if route.track is not None:
-            signal = next(unused)
-        lengths.append(0 if signal is None else signal.shape[1])
+            signal = read_track(route.track)
+        elif route.ride is not None:
+            signal = _gain_of(route.ride, session.sample_rate, num_samples)
+        files.append(
+            None if signal is None else AudioFile(f"{name.removesuffix('.wav')} {len(files)}.wav", signal.shape[1])
+        )
         if signal is not None:
-            write_audio(audio / file, signal, session.sample_rate)
-    root, convolvers = _session(session, plan, (files, lengths), begin, num_samples)
+            write_audio(audio / files[-1].name, signal, session.sample_rate)
+    root, convolvers = _session(session, plan, names, files, (begin, begin + num_samples))
     for number, convolver in convolvers.items():
-        _write_state(folder / "plugins" / number / STATE, convolver, session.sample_rate)
+        _write_state(folder / "plugins" / number / layout.STATE, convolver, session.sample_rate)
     Xml.indent(root)
     Xml.ElementTree(root).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
+
+
+def check_ardour(session: Session) -> None:
+    """See that an exact session can hold all of a graph.
+
+    Raises:
+        GraphError: what it cannot hold, by name, or a rate that Ardour has not.
+    """
+    if session.sample_rate not in RATES:
+        raise GraphError(
+            f"the session is at {session.sample_rate} Hz, and Ardour works at {', '.join(map(str, RATES))} Hz; "
+            "choose one of them as the sample rate."
+        )
+    missing = what_is_not_held(session)
+    if missing:
+        raise GraphError(
+            f"an Ardour session cannot hold {', '.join(missing)}: for captured effects, plugins, synthesizers and "
+            "processors of your own there is no plugin in Ardour. Remove them, or render their tracks first."
+        )
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A file of a track: its name and its samples."""
+
+    name: str
+    num_samples: int
 
 
 def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
@@ -89,10 +117,18 @@ def safe_names(names: Iterable[str]) -> list[str]:
 
 
 def _session(
-    session: Session, plan: Plan, audio: tuple[list[str], list[int]], begin: int, num_samples: int
+    session: Session, plan: Plan, names: list[str], files: list[AudioFile | None], span: tuple[int, int]
 ) -> tuple[Xml.Element, dict[str, Convolver]]:
-    """The session's XML, and its convolvers by number."""
-    ids, rate = Ids(), session.sample_rate
+    """The session's XML, and its convolvers by number.
+
+    Args:
+        session: name and rate.
+        plan: its routes.
+        names: of the routes among ports.
+        files: what plays in each route.
+        span: first sample of the song on the timeline, and the sample behind the last.
+    """
+    ids, rate = layout.Ids(), session.sample_rate
     root = Xml.Element("Session", {"version": "7002", "name": session.name, "sample-rate": str(rate)})
     root.set("session-range-is-free", "1")
     config = add(root, "Config")
@@ -100,41 +136,41 @@ def _session(
         add(config, "Option", name=name, value=value)
     sources, regions = add(root, "Sources"), add(root, "Regions")
     locations, routes, playlists = add(root, "Locations"), add(root, "Routes"), add(root, "Playlists")
-    add(
-        locations, "Location", id=ids(), name="session", start=time(begin, rate), end=time(begin + num_samples, rate),
-        flags="IsSessionRange", locked=0,
-    )  # fmt: skip
-    names = safe_names(route.name for route in plan.routes)
+    begin, end = (time(sample, rate) for sample in span)
+    add(locations, "Location", id=ids(), name="session", start=begin, end=end, flags="IsSessionRange", locked=0)
     convolvers: dict[str, Convolver] = {}
-    for index, route in enumerate(plan.routes):
-        file, length = audio[0][index], audio[1][index]
-        playlist = ids() if length else None
-        enters: list[list[str]] = [[] for _ in range(route.inputs)]
-        for c in plan.connections:
-            if c.target == index:
-                for side in range(2):
-                    enters[2 * c.inlet + side].append(f"{names[c.source]}/audio_out {side + 1}")
-        leaves: list[list[str]] = [[], []]
-        for side in range(2):
-            for c in plan.connections:
-                if c.source == index:
-                    leaves[side].append(f"{names[c.target]}/audio_in {2 * c.inlet + side + 1}")
-            if route.role is Role.master:
-                leaves[side].append(f"system:playback_{side + 1}")
-        strip = Strip(route, names[index], enters, leaves, playlist, index)
-        number, own = add_route(routes, ids, strip)
+    for index, (route, name, file) in enumerate(zip(plan.routes, names, files, strict=True)):
+        playlist = ids() if file else None
+        strip = layout.Strip(route, name, *_ports(plan, names, index), playlist, index)
+        number, own = layout.add_route(routes, ids, strip)
         convolvers |= own
-        if playlist is not None:
-            span = time(length, rate), time(begin, rate)
-            channels = add_source(sources, ids, file)
-            add_region(regions, ids, names[index], channels, span, whole=True)
-            element = add(playlists, "Playlist", id=playlist, name=names[index], type="audio", orig_track_id=number)
-            add_region(element, ids, names[index], channels, span, whole=False)
+        if file is not None:
+            region = time(file.num_samples, rate), begin
+            channels = layout.add_source(sources, ids, file.name)
+            layout.add_region(regions, ids, name, channels, region, whole=True)
+            element = add(playlists, "Playlist", id=playlist, name=name, type="audio", orig_track_id=number)
+            layout.add_region(element, ids, name, channels, region, whole=False)
     _add_tempo(root)
     for tag in ("Bundles", "VCAManager", "UnusedPlaylists", "RouteGroups"):  # Ardour asks for them, empty or not
         add(root, tag)
     root.set("id-counter", ids())
     return root, convolvers
+
+
+def _ports(plan: Plan, names: list[str], index: int) -> tuple[list[list[str]], list[list[str]]]:
+    """What enters each input of a route, and where left and right go."""
+    enters: list[list[str]] = [[] for _ in range(plan.routes[index].inputs)]
+    leaves: list[list[str]] = [[], []]
+    for c in plan.connections:
+        for side in range(2):
+            if c.target == index:
+                enters[2 * c.inlet + side].append(f"{names[c.source]}/audio_out {side + 1}")
+            if c.source == index:
+                leaves[side].append(f"{names[c.target]}/audio_in {2 * c.inlet + side + 1}")
+    if plan.routes[index].role is Role.master:
+        for side in range(2):
+            leaves[side].append(f"system:playback_{side + 1}")
+    return enters, leaves
 
 
 def _add_tempo(root: Xml.Element) -> None:
@@ -156,7 +192,7 @@ def _add_tempo(root: Xml.Element) -> None:
 def _write_state(folder: Path, convolver: Convolver, sample_rate: int) -> None:
     """The state of a convolver: its response as left to left, left to right, right to left, right to right."""
     folder.mkdir(parents=True)
-    for name, text in state_of(convolver).items():
+    for name, text in layout.state_of(convolver).items():
         (folder / name).write_text(text, "utf-8")
     lead = max(0, convolver.response.start)
     taps = np.pad(convolver.response.taps, ((0, 0), (0, 0), (lead, 0)))

@@ -18,7 +18,6 @@ from itertools import groupby
 
 import numpy as np
 
-from graphmix.errors import GraphError
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 from graphmix.sessions.stretches import LINEAR, MATRICES, Response, matrix_of, response_of
 
@@ -82,7 +81,7 @@ class Route:
         plugins: in the order of the signal; the fader comes behind them.
         level: of the fader, a factor.
         inputs: number of audio inputs.
-        track: name of the song's track that plays in it.
+        track: input node of the graph whose track plays in it.
         ride: whose gain plays in it.
     """
 
@@ -91,7 +90,7 @@ class Route:
     plugins: tuple[Plugin, ...]
     level: float = 1.0
     inputs: int = 2
-    track: str | None = None
+    track: int | None = None
     ride: Device | None = None
 
     @property
@@ -122,17 +121,11 @@ def what_is_not_held(session: Session) -> list[str]:
 
 
 def plan_routes(session: Session) -> Plan:
-    """The routes of an exact session.
+    """The routes of an exact session, which can hold all of its devices.
 
     Raises:
-        GraphError: a processor that it cannot hold, by name.
+        GraphError: an impulse response that is longer than the convolver takes.
     """
-    missing = what_is_not_held(session)
-    if missing:
-        raise GraphError(
-            f"an Ardour session cannot hold {', '.join(missing)}: of captured effects, plugins, synthesizers and "
-            "processors of your own there is no Ardour plugin. Remove them, or render their tracks first."
-        )
     routes: list[Route] = []
     connections: list[Connection] = []
     last_of: list[int] = []
@@ -173,7 +166,8 @@ def _route(channel: Channel, number: int, devices: list[Device], sample_rate: in
             plugins += [_lua(device, sample_rate) for device in stretch]
     if number:
         return Route(f"{channel.name} behind {devices[0].label}", Role.bus, tuple(plugins), level, inputs=4)
-    return Route(channel.name, channel.role, tuple(plugins), level, 2 * channel.inlets, channel.track)
+    track = channel.node if channel.role is Role.track else None
+    return Route(channel.name, channel.role, tuple(plugins), level, 2 * channel.inlets, track)
 
 
 def _with_equal_latencies(plan: Plan) -> Plan:
@@ -267,7 +261,7 @@ def _lua(device: Device, sample_rate: int) -> LuaPlugin:
     if device.kind == "ride":
         return LuaPlugin(name, script("ride"), (), inputs=4)
     if device.kind == "send":
-        gains = [20 * math.log10(device.wet) + gain if device.wet > 0 else LEAST_DB for gain in device.values("gain_db")]
+        gains = [decibels(device.wet * 10 ** (gain / 20)) for gain in device.values("gain_db")]
         return LuaPlugin(name, script("send"), tuple(zip(("Left", "Right"), gains, strict=True)), inputs=4)
     if device.kind == "limiter":
         ahead_ms = device.value("lookahead_ms")

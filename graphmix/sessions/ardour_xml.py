@@ -34,8 +34,10 @@ class Ids:
 
 
 def add(parent: Xml.Element, tag: str, **attributes: object) -> Xml.Element:
-    """A child; underscores of names stand for hyphens, and numbers are written in full."""
-    texts = {key.rstrip("_").replace("_", "-"): f"{value:.9g}" if isinstance(value, float) else str(value) for key, value in attributes.items()}
+    """A child; underscores of names stand for hyphens, and numbers have the digits of float32."""
+    texts = {}
+    for key, value in attributes.items():
+        texts[key.rstrip("_").replace("_", "-")] = f"{value:.9g}" if isinstance(value, float) else str(value)
     return Xml.SubElement(parent, tag, texts)
 
 
@@ -48,11 +50,24 @@ def add_source(sources: Xml.Element, ids: Ids, file: str) -> list[str]:
     """Both channels of a stereo file."""
     numbers = [ids(), ids()]
     for channel, number in enumerate(numbers):
-        add(sources, "Source", name=file, take_id="", type="audio", flags="", id=number, channel=channel, origin="", gain=1)
+        add(
+            sources,
+            "Source",
+            name=file,
+            take_id="",
+            type="audio",
+            flags="",
+            id=number,
+            channel=channel,
+            origin="",
+            gain=1,
+        )
     return numbers
 
 
-def add_region(parent: Xml.Element, ids: Ids, name: str, sources: list[str], span: tuple[str, str], whole: bool) -> None:
+def add_region(
+    parent: Xml.Element, ids: Ids, name: str, sources: list[str], span: tuple[str, str], whole: bool
+) -> None:
     """A region over a whole file, without fades.
 
     Args:
@@ -114,7 +129,8 @@ def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, dict[st
     for direction, ports in (("Input", strip.enters), ("Output", strip.leaves)):
         io = add(element, "IO", name=strip.name, id=ids(), direction=direction, default_type="audio")
         for channel, others in enumerate(ports, 1):
-            port = add(io, "Port", type="audio", name=f"{strip.name}/audio_{'in' if direction == 'Input' else 'out'} {channel}")
+            way = "in" if direction == "Input" else "out"
+            port = add(io, "Port", type="audio", name=f"{strip.name}/audio_{way} {channel}")
             for other in others:
                 add(port, "Connection", other=other)
     convolvers = {}
@@ -162,11 +178,18 @@ def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
     add(element, "ThruMap")
     if isinstance(plugin, Convolver):
         element.set("unique-id", CONVOLVER)
-        add(element, "lv2", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0, state_dir=STATE)
+        add(
+            element,
+            "lv2",
+            last_preset_uri="",
+            last_preset_label="",
+            parameter_changed_since_last_preset=0,
+            state_dir=STATE,
+        )
     else:
         source = plugin.script.encode()
         element.set("unique-id", hashlib.sha1(source, usedforsecurity=False).hexdigest())
-        lua = add(element, "luaproc", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0)
+        lua = add(element, "luaproc", last_preset_uri="", last_preset_label="")
         add(lua, "script", lua="Lua 5.3", origin="").text = base64.b64encode(source).decode()
         for index, (name, value) in enumerate(plugin.controls):
             add(lua, "Port", id=index, value=float(value))

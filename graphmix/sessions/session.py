@@ -11,11 +11,10 @@ the *connections* between them. Any :class:`~graphmix.graph.MixGraph` has one, c
 Levels are in dB, times in the units of the node types' parameters; dry/wet weights are those of equation 2.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import torch
 from torch import Tensor
 
 from graphmix.errors import GraphError
@@ -225,9 +224,7 @@ class _Description:
     def _device(self, node: int, outlet: int) -> Device:
         kind = self.kinds[node]
         params = self.graph.params[kind.name][self.rows[node]].detach().cpu().double()
-        return Device(
-            kind, params, self.wet[node], node, self.graph.describe(node), outlet, self.graph.names[node]
-        )
+        return Device(kind, params, self.wet[node], node, self.graph.describe(node), outlet, self.graph.names[node])
 
     def _unique(self, label: str) -> str:
         name, count = label, 1
@@ -236,8 +233,3 @@ class _Description:
             name = f"{label} {count}"
         self.names.add(name)
         return name
-
-
-def double(device: Device) -> Tensor:
-    """Parameters as a batch of one node in float64, [1, width]."""
-    return device.params[None].to(torch.float64)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import convolve
 
 from graphmix.errors import GraphError
 from graphmix.processors.align import HALF, interpolation
@@ -42,14 +42,11 @@ class Response:
 
     def then(self, other: "Response") -> "Response":
         """This response, and behind it the other one."""
-        length = self.taps.shape[2] + other.taps.shape[2] - 1
-        taps = np.zeros((2, 2, length))
-        for output in range(2):
-            for source in range(2):
-                for between in range(2):
-                    a, b = self.taps[between, source], other.taps[output, between]
-                    if a.any() and b.any():
-                        taps[output, source] += a[0] * b if len(a) == 1 else b[0] * a if len(b) == 1 else fftconvolve(a, b)
+        taps = np.zeros((2, 2, self.taps.shape[2] + other.taps.shape[2] - 1))
+        for output, source, between in np.ndindex(2, 2, 2):
+            a, b = self.taps[between, source], other.taps[output, between]
+            if a.any() and b.any():
+                taps[output, source] += convolve(a, b, method="direct" if min(len(a), len(b)) == 1 else "fft")
         return Response(self.start + other.start, taps)
 
     def with_dry(self, wet: float) -> "Response":

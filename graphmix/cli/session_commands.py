@@ -1,0 +1,56 @@
+"""``graphmix export``: a graph as the session of a digital audio workstation."""
+
+from collections import Counter
+from pathlib import Path
+
+from graphmix.cli.files import find_graph
+from graphmix.cli.render_command import with_residual
+from graphmix.cli.terminal import new_console, say, say_notices
+
+
+def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate: int | None = None) -> None:
+    """``graphmix export``.
+
+    Args:
+        graph_path: a graph file, or a folder that holds one.
+        stems: a folder of dry tracks, or of a song.
+        output: folder of the session.
+        to: name of the format.
+        sample_rate: of the session; by default that of the tracks' files.
+
+    Raises:
+        GraphmixError: bad input, a folder that holds something, or a processor that the format cannot hold.
+    """
+    from graphmix.audio import load_stems
+    from graphmix.graph.storage import load_graph
+    from graphmix.sessions import export_session
+
+    graph_path = find_graph(graph_path)
+    graph = load_graph(graph_path)
+    song = load_stems(stems, sample_rate or _rate_of(stems))
+    song = with_residual(song, graph.input_names, graph_path)
+    length = song.num_samples
+    if not song.mix:
+        ringing = int(graph.provenance.get("num_samples", 0)) * song.sample_rate
+        length = max(length, -(-ringing // graph.sample_rate))
+    exported = export_session(graph, song, output, to, length)
+    console = new_console()
+    say_notices(console, (*song.notices, *exported.notices))
+    counts = Counter(channel.role.value for channel in exported.session.channels)
+    devices = sum(1 for _ in exported.session.devices())
+    say(
+        console,
+        f"{output}: {to} session, {length / song.sample_rate:.1f} s at {song.sample_rate} Hz, "
+        f"{counts['track']} tracks, {counts['bus']} busses, {devices} processors",
+    )
+
+
+def _rate_of(stems: Path) -> int:
+    """The rate of most of the tracks' files."""
+    from graphmix.audio.files import read_info
+    from graphmix.audio.song_folder import find_layout, flat_layout
+    from graphmix.audio.song_places import is_song
+
+    layout = find_layout(stems, need_mix=False) if is_song(stems) else flat_layout(stems)
+    rates = Counter(read_info(path).sample_rate for path in layout.tracks.values())
+    return rates.most_common(1)[0][0]

@@ -1,0 +1,133 @@
+"""A graph and its tracks as the session of a digital audio workstation, whole or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from graphmix.audio.files import read_audio
+from graphmix.audio.song import Song
+from graphmix.errors import FileError, GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.rewrite.rates import at_rate
+from graphmix.sessions.ardour import check_ardour, safe_names, write_ardour
+from graphmix.sessions.session import Session, describe_session
+
+Writer = Callable[[Session, Callable[[int], Tensor], Path, int], None]
+
+
+@dataclass(frozen=True)
+class SessionFormat:
+    """A format: what refuses a session that it cannot hold, and what writes one."""
+
+    check: Callable[[Session], None]
+    write: Writer
+
+
+FORMATS: Mapping[str, SessionFormat] = {"ardour": SessionFormat(check_ardour, write_ardour)}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Args:
+        folder: of the session.
+        session: what it holds.
+        num_samples: length of its range.
+        notices: sentences for the user.
+    """
+
+    folder: Path
+    session: Session
+    num_samples: int
+    notices: tuple[str, ...]
+
+
+def export_session(
+    graph: MixGraph, song: Song, folder: str | os.PathLike[str], to: str = "ardour", num_samples: int | None = None
+) -> Exported:
+    """Write a graph and its tracks as a session.
+
+    Args:
+        graph: its input nodes are named after the song's tracks; at another rate than the song's it is brought there.
+        song: the tracks, at the session's rate.
+        folder: of the session, new or empty; the session is called after it.
+        to: the format, one of :data:`FORMATS`.
+        num_samples: length of the session; the song's by default.
+
+    Raises:
+        FileError: a folder that holds something, or cannot be written.
+        GraphError: an unknown format, a processor that it cannot hold, tracks that do not fit the graph.
+    """
+    if to not in FORMATS:
+        raise GraphError(f"there is no session format {to!r}; choose {', '.join(FORMATS)}.")
+    folder = Path(folder)
+    _check_folder(folder)
+    notices = _rate_notices(graph, song.sample_rate)
+    graph = at_rate(graph, song.sample_rate)
+    rows = _rows(graph, song)
+    session = describe_session(graph, safe_names([folder.resolve().name])[0])
+    FORMATS[to].check(session)
+
+    def read_track(node: int) -> Tensor:
+        return read_audio(song.tracks[rows[node]].info, -song.offset, song.num_samples, song.sample_rate)
+
+    length = song.num_samples if num_samples is None else num_samples
+    partial = folder.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        partial.mkdir(parents=True)
+        FORMATS[to].write(session, read_track, partial, length)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(partial, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"{folder} cannot be written: {reason}. Check space and permissions.") from None
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(partial)
+    return Exported(folder, session, length, notices)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        taken = folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir())))
+    except OSError as error:
+        raise FileError(f"cannot write {folder}: {error.strerror or error}.") from None
+    if taken:
+        raise FileError(f"{folder} exists and is no empty folder; choose another name for the session's folder.")
+
+
+def _rows(graph: MixGraph, song: Song) -> dict[int, int]:
+    """For each input node the row of its track.
+
+    Raises:
+        GraphError: a track that the song lacks.
+    """
+    have = {name: row for row, name in enumerate(song.track_names)}
+    nodes = graph.nodes_of("in").tolist()
+    missing = [name for name in graph.input_names if name not in have]
+    if missing:
+        raise GraphError(
+            f"the graph takes {len(nodes)} tracks and {len(missing)} are missing, first {missing[0]!r}; "
+            f"the stems are: {', '.join(song.track_names[:6])}{' …' if len(have) > 6 else ''}."
+        )
+    return {node: have[name] for node, name in zip(nodes, graph.input_names, strict=True)}
+
+
+def _rate_notices(graph: MixGraph, sample_rate: int) -> tuple[str, ...]:
+    """What is true of a graph that is brought to a higher rate."""
+    if sample_rate <= graph.sample_rate:
+        return ()
+    top = graph.sample_rate / 2000
+    return (
+        f"the graph was made at {graph.sample_rate} Hz and knows nothing above {top:g} kHz: there tracks pass, "
+        "equalizers go on with their highest gain, delays and reverbs give nothing, and detectors of dynamics receive "
+        "what lies there as well.",
+    )
