@@ -75,6 +75,7 @@ class SessionFormat(StrEnum):
     """Formats of sessions."""
 
     ardour = "ardour"
+    dawproject = "dawproject"
 
 
 class PolicyName(StrEnum):
@@ -220,6 +221,17 @@ def export(
     from graphmix.cli.session_commands import run_export
 
     run_export(graph, stems, output, to.value, sample_rate)
+
+
+@app.command("import", epilog="Example: graphmix import RockSteady.dawproject -o songs/RockSteady")
+def import_(
+    session: Annotated[Path, typer.Argument(help="A .dawproject file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the song; new or empty.")],
+) -> None:
+    """Read the session of a digital audio workstation into a song folder with its graph."""
+    from graphmix.cli.session_commands import run_import
+
+    run_import(session, output)
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")

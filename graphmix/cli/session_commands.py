@@ -1,4 +1,4 @@
-"""``graphmix export``: a graph as the session of a digital audio workstation."""
+"""``graphmix export`` and ``graphmix import``: graphs as sessions of digital audio workstations, and back."""
 
 from collections import Counter
 from pathlib import Path
@@ -42,6 +42,29 @@ def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate
         console,
         f"{output}: {to} session, {length / song.sample_rate:.1f} s at {song.sample_rate} Hz, "
         f"{counts['track']} tracks, {counts['bus']} busses, {devices} processors",
+    )
+
+
+def run_import(session: Path, output: Path) -> None:
+    """``graphmix import``.
+
+    Args:
+        session: a ``.dawproject`` file.
+        output: folder of the song.
+
+    Raises:
+        GraphmixError: no session, a damaged one, or a folder that holds something.
+    """
+    from graphmix.sessions import import_session
+
+    imported = import_session(session, output)
+    console = new_console()
+    say_notices(console, imported.notices)
+    graph = imported.graph
+    say(
+        console,
+        f"{output}: {len(graph.input_names)} tracks in dry/, graph.safetensors with {graph.num_nodes} nodes and "
+        f"{graph.num_edges} edges, {graph.sample_rate} Hz",
     )
 
 

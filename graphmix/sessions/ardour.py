@@ -6,8 +6,7 @@ plugin. See :mod:`graphmix.sessions.ardour_plan` for what becomes what.
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -22,6 +21,7 @@ from graphmix.processors.ride import Ride
 from graphmix.sessions import ardour_xml as layout
 from graphmix.sessions.ardour_plan import Convolver, Plan, plan_routes, what_is_not_held
 from graphmix.sessions.ardour_xml import TICKS, add, time
+from graphmix.sessions.names import safe_names
 from graphmix.sessions.session import Device, Role, Session
 from graphmix.spec import DB_PER_NEPER
 
@@ -99,21 +99,6 @@ def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
     decibels = processor.curve(ride.params[None], num_samples)
     factors = ride.wet * (decibels / DB_PER_NEPER).exp() + 1 - ride.wet
     return factors.expand(2, -1).float()
-
-
-def safe_names(names: Iterable[str]) -> list[str]:
-    """Names of routes and files: without slashes, colons and control characters, and no two alike in any case."""
-    result: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name).strip(" .") or "_"
-        unique, number = plain, 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{plain} {number}"
-        taken.add(unique.casefold())
-        result.append(unique)
-    return result
 
 
 def _session(

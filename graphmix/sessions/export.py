@@ -15,7 +15,9 @@ from graphmix.audio.song import Song
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.rewrite.rates import at_rate
-from graphmix.sessions.ardour import check_ardour, safe_names, write_ardour
+from graphmix.sessions.ardour import check_ardour, write_ardour
+from graphmix.sessions.dawproject import check_dawproject, left_out, write_dawproject
+from graphmix.sessions.names import safe_names
 from graphmix.sessions.session import Session, describe_session
 
 Writer = Callable[[Session, Callable[[int], Tensor], Path, int], None]
@@ -23,13 +25,17 @@ Writer = Callable[[Session, Callable[[int], Tensor], Path, int], None]
 
 @dataclass(frozen=True)
 class SessionFormat:
-    """A format: what refuses a session that it cannot hold, and what writes one."""
+    """A format: what refuses a session that it cannot hold, what writes one, and what other programs lack of it."""
 
     check: Callable[[Session], None]
     write: Writer
+    left_out: Callable[[Session], list[str]] = lambda session: []
 
 
-FORMATS: Mapping[str, SessionFormat] = {"ardour": SessionFormat(check_ardour, write_ardour)}
+FORMATS: Mapping[str, SessionFormat] = {
+    "ardour": SessionFormat(check_ardour, write_ardour),
+    "dawproject": SessionFormat(check_dawproject, write_dawproject, left_out),
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,15 @@ def export_session(
     if to not in FORMATS:
         raise GraphError(f"there is no session format {to!r}; choose {', '.join(FORMATS)}.")
     folder = Path(folder)
-    _check_folder(folder)
+    check_folder(folder)
     notices = _rate_notices(graph, song.sample_rate)
     graph = at_rate(graph, song.sample_rate)
     rows = _rows(graph, song)
     session = describe_session(graph, safe_names([folder.resolve().name])[0])
     FORMATS[to].check(session)
+    missing = FORMATS[to].left_out(session)
+    if missing:
+        notices = (*notices, f"left out in other programs, which lack them: {', '.join(missing)}.")
 
     def read_track(node: int) -> Tensor:
         return read_audio(song.tracks[rows[node]].info, -song.offset, song.num_samples, song.sample_rate)
@@ -95,13 +104,18 @@ def export_session(
     return Exported(folder, session, length, notices)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse an output folder that holds something.
+
+    Raises:
+        FileError: it does, or it cannot be read.
+    """
     try:
         taken = folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir())))
     except OSError as error:
         raise FileError(f"cannot write {folder}: {error.strerror or error}.") from None
     if taken:
-        raise FileError(f"{folder} exists and is no empty folder; choose another name for the session's folder.")
+        raise FileError(f"{folder} exists and is no empty folder; choose another name for the output folder.")
 
 
 def _rows(graph: MixGraph, song: Song) -> dict[int, int]:

@@ -80,6 +80,7 @@ class Channel:
         node: the graph's node with which it begins; None for the master of several outputs.
         track: name of the song's track that plays in it; None in a bus.
         inlets: 2 where its first device has a second inlet (sidechain, send).
+        label: name of its first node in the graph, which need not be unique.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Channel:
     node: int | None = None
     track: str | None = None
     inlets: int = 1
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ class _Description:
                     begins.append((len(self.channels), self.feeds[node]))
                     self._begin(node, outlet)
         outputs = self.graph.nodes_of("out").tolist()
-        master = Channel("Master", Role.master, node=outputs[0] if len(outputs) == 1 else None)
+        only = outputs[0] if len(outputs) == 1 else None
+        master = Channel("Master", Role.master, node=only, label="" if only is None else self.graph.names[only])
         begins.append((len(self.channels), [feed for node in outputs for feed in self.feeds[node]]))
         connections = [
             Connection(self.channel_of[port], target, inlet) for target, feeds in begins for port, inlet in feeds
@@ -218,6 +221,7 @@ class _Description:
                 node,
                 name if is_track else None,
                 max(1, len(kind.inlets)),
+                name,
             )
         )
 

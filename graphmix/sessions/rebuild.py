@@ -1,0 +1,79 @@
+"""A graph from what a session's file says, node by node."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from graphmix.errors import GraphError
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.validation import validate
+from graphmix.processors.align import Align
+from graphmix.processors.rack import Rack
+from graphmix.processors.ride import Ride
+from graphmix.spec import NodeType
+
+
+@dataclass(eq=False)
+class FoundNode:
+    """A node as a file gives it.
+
+    Args:
+        kind: name of its type.
+        name: its label.
+        values: physical values by name; neutral where not given.
+        wet: dry/wet weight.
+        number: its place in the graph of which the file was made; None in files of others.
+        base_rate: of a type whose response is made at another rate.
+    """
+
+    kind: str
+    name: str = ""
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    wet: float = 1.0
+    number: int | None = None
+    base_rate: int = 0
+
+
+Link = tuple[FoundNode, FoundNode, int, int]
+"""From a node to a node, outlet and inlet."""
+
+
+def rebuild(nodes: Sequence[FoundNode], links: Sequence[Link], sample_rate: int) -> MixGraph:
+    """A valid graph of nodes and the connections between them.
+
+    Nodes are in the order of their numbers where all of them have one, else as they come. Values are brought into the
+    ranges of their types.
+
+    Raises:
+        GraphError: a loop, an unknown type, a wrong number of values.
+    """
+    numbers = [node.number for node in nodes]
+    if None not in numbers and len(set(numbers)) == len(numbers):
+        nodes = sorted(nodes, key=lambda node: node.number or 0)
+    graph = MixGraph(_types(nodes, sample_rate), sample_rate)
+    place = {}
+    for node in nodes:
+        try:
+            place[id(node)] = graph.add(node.kind, node.name, min(1.0, max(0.0, node.wet)), **dict(node.values))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise GraphError(f"{node.kind} {node.name!r}: {error}") from None
+    for source, target, outlet, inlet in links:
+        graph.connect(place[id(source)], place[id(target)], outlet, inlet)
+    for node_type in graph.types.types:
+        if node_type.is_processor:
+            low, high = node_type.bounds()
+            values = torch.nan_to_num(graph.params[node_type.name])
+            graph.params[node_type.name] = torch.minimum(torch.maximum(values, low), high)
+    graph.info = replace(graph.info, provenance={"made_by": "graphmix import"})
+    return validate(graph)
+
+
+def _types(nodes: Sequence[FoundNode], sample_rate: int) -> list[NodeType]:
+    """graphmix's own types, those of another base rate as they were."""
+    rack = [*Rack.standard(sample_rate).types, Align(sample_rate).node_type, Ride(sample_rate).node_type]
+    types = {node_type.name: node_type for node_type in rack}
+    for node in nodes:
+        if node.base_rate and node.kind in types:
+            types[node.kind] = Rack.standard(node.base_rate)[node.kind].at_rate(sample_rate).node_type
+    return list(types.values())
