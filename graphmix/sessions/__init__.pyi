@@ -1,7 +1,7 @@
 from .export import Exported as Exported
 from .export import export_session as export_session
-from .import_session import Imported as Imported
-from .import_session import import_session as import_session
+from .importing import Imported as Imported
+from .importing import import_session as import_session
 from .session import Channel as Channel
 from .session import Connection as Connection
 from .session import Device as Device

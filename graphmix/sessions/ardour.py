@@ -54,11 +54,12 @@ def write_ardour(session: Session, read_track: Callable[[int], Tensor], folder: 
             signal = read_track(route.track)
         elif route.ride is not None:
             signal = _gain_of(route.ride, session.sample_rate, num_samples)
-        files.append(
-            None if signal is None else AudioFile(f"{name.removesuffix('.wav')} {len(files)}.wav", signal.shape[1])
-        )
-        if signal is not None:
-            write_audio(audio / files[-1].name, signal, session.sample_rate)
+        if signal is None:
+            files.append(None)
+            continue
+        file = AudioFile(f"{name.removesuffix('.wav')} {len(files)}.wav", signal.shape[1])
+        write_audio(audio / file.name, signal, session.sample_rate)
+        files.append(file)
     root, convolvers = _session(session, plan, names, files, (begin, begin + num_samples))
     for number, convolver in convolvers.items():
         _write_state(folder / "plugins" / number / layout.STATE, convolver, session.sample_rate)
@@ -179,7 +180,7 @@ def _write_state(folder: Path, convolver: Convolver, sample_rate: int) -> None:
     folder.mkdir(parents=True)
     for name, text in layout.state_of(convolver).items():
         (folder / name).write_text(text, "utf-8")
-    lead = max(0, convolver.response.start)
+    lead = convolver.latency + convolver.response.start
     taps = np.pad(convolver.response.taps, ((0, 0), (0, 0), (lead, 0)))
     paths = [taps[output, source] for source in range(2) for output in range(2)]
     soundfile.write(folder / "ir.wav", np.stack(paths, 1), sample_rate, "FLOAT")

@@ -23,6 +23,8 @@ from graphmix.sessions.stretches import LINEAR, MATRICES, Response, matrix_of, r
 
 MOST_FADER = 1.99
 """Ardour's faders end at 2 (+6 dB)."""
+LEAST_LATENCY = 64
+"""Samples. A convolver that is given none states this much to Ardour all the same (measured)."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
@@ -65,7 +67,7 @@ class Convolver:
     @property
     def latency(self) -> int:
         """In samples."""
-        return max(0, -self.response.start)
+        return max(LEAST_LATENCY, -self.response.start)
 
 
 Plugin = LuaPlugin | Convolver
@@ -237,6 +239,7 @@ class _Matrix:
         return level, _Matrix(self.kind, self.matrix / level)
 
     def plugin(self) -> LuaPlugin:
+        controls: tuple[tuple[str, float], ...]
         if self.kind == "gain":
             controls = (("Left", decibels(self.matrix[0, 0])), ("Right", decibels(self.matrix[1, 1])))
         else:
@@ -258,6 +261,7 @@ def script(name: str) -> str:
 def _lua(device: Device, sample_rate: int) -> LuaPlugin:
     """The plugin of a processor that is not linear, or has two inlets."""
     name = f"graphmix {device.kind}"
+    controls: tuple[tuple[str, float], ...]
     if device.kind == "ride":
         return LuaPlugin(name, script("ride"), (), inputs=4)
     if device.kind == "send":

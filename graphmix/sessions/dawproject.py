@@ -81,9 +81,9 @@ def write_dawproject(session: Session, read_track: Callable[[int], Tensor], fold
         with TemporaryDirectory() as scratch:
             for channel in tracks:
                 assert channel.node is not None
-                path = Path(scratch) / "track.wav"
-                write_audio(path, read_track(channel.node), session.sample_rate)
-                archive.write(path, files[channel.name])
+                written = Path(scratch) / "track.wav"
+                write_audio(written, read_track(channel.node), session.sample_rate)
+                archive.write(written, files[channel.name])
 
 
 class _Elements:
@@ -207,10 +207,10 @@ class _Document:
         parameters = Xml.SubElement(element, "Parameters")
         for name, unit in (("knee_db", "decibel"), ("wet", "linear")):
             if name == "wet" or device.kind != "limiter":
-                value = device.wet if name == "wet" else device.value(name)
-                _real(parameters, "RealParameter", value, unit, name=name)
-        for name, (value, unit) in _native(device).items():
-            _real(element, name, value, unit)
+                setting = device.wet if name == "wet" else device.value(name)
+                _real(parameters, "RealParameter", setting, unit, name=name)
+        for name, (number, unit) in _native(device).items():
+            _real(element, name, number, unit)
 
     def _add_lanes(self, lanes: Xml.Element, index: int) -> None:
         channel, parts = self.session.channels[index], self.elements[index]
@@ -271,4 +271,4 @@ def left_and_right(level: float, pan: float) -> tuple[float, float]:
 
 
 def _real(parent: Xml.Element, tag: str, value: float, unit: str, **attributes: str) -> Xml.Element:
-    return Xml.SubElement(parent, tag, value=repr(float(value)), unit=unit, **attributes)
+    return Xml.SubElement(parent, tag, {"value": repr(float(value)), "unit": unit, **attributes})

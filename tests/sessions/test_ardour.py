@@ -45,7 +45,8 @@ def test_ardour_renders_what_graphmix_renders(tmp_path, rate, linear, bar_db, se
     audio = stems(3, rate, seed)
     song = song_of(tmp_path / "stems", graph.input_names, audio, rate)
     export_session(named_after_files(graph), song, tmp_path / "session")
-    expected = render_reference(graph, audio.double().numpy()).sum(0)
+    longer = np.pad(audio.double().numpy(), ((0, 0), (0, 0), (0, rate // 2)))  # a DAW goes on behind the stems' end
+    expected = render_reference(graph, longer).sum(0)[:, : audio.shape[2]]
     assert error_db(render(tmp_path / "session"), expected) < bar_db
 
 
