@@ -26,6 +26,7 @@ from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
+from graphmix.render.spans import applies, find_needed
 from graphmix.render.voices import Leaves, find_voices, gather_inlets, join, play_stage, split
 
 _CACHED_PLANS = 64
@@ -199,13 +200,14 @@ class Renderer(MessagePassing):
         outputs: dict[int, Tensor | Leaves] = {}
         last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         signal: Tensor | Leaves
+        needed = find_needed(plan, self.rack, graph, voices, sources.size(-1)) if voices and applies(graph) else {}
         for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)
                 incoming = signal = sources if every else sources.index_select(0, stage.rows)
             elif i in voices:
                 inlets = gather_inlets(plan, i, outputs)
-                signal = play_stage(plan, i, self.rack, inlets, graph, sources)
+                signal = play_stage(plan, i, self.rack, inlets, graph, sources, needed.get(i))
             else:
                 incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)
