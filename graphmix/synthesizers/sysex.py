@@ -27,7 +27,7 @@ from typing import NamedTuple
 from graphmix.errors import GraphmixError
 from graphmix.io import write_atomically
 from graphmix.synthesizers.instruments import ALGORITHMS, FM, OPERATORS
-from graphmix.synthesizers.synthesizer import Value
+from graphmix.synthesizers.modules import Value
 
 VOICES, VOICE_BYTES, NAME_BYTES = 32, 128, 10
 HEADER = bytes((0xF0, 0x43, 0x00, 0x09, 0x20, 0x00))

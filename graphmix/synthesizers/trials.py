@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from graphmix.synthesizers.candidates import LEVEL, Values
+from graphmix.synthesizers.modules import PatchParameter, Value
 from graphmix.synthesizers.presets import random_patch
-from graphmix.synthesizers.synthesizer import PatchParameter, Synthesizer, Value
+from graphmix.synthesizers.synthesizer import Synthesizer
 
 SIZES = (-1.5, 0.0)
 """Decimal logarithms of the smallest and the largest change of a raw value."""
