@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS, quarter_sine
-from graphmix.dsp.rows import end_of_sound, summed
+from graphmix.dsp.rows import end_of_sound, leave_silent, summed
 
 SETTINGS = ("amplitude", "sine", "triangle", "saw", "square", "frequency", "phase", "fade")
 """Amplitudes; periods a sample; phase at the start in periods; samples until it is there in full."""
@@ -159,7 +159,7 @@ def _row_back(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> 
 def _forward(dry: np.ndarray, c: np.ndarray, begin: float, needed: np.ndarray, out: np.ndarray) -> None:
     for row in numba.prange(out.shape[0]):
         _row(dry[row], c[row], begin, out[row, : needed[row]])
-        out[row, needed[row] :] = 0
+        leave_silent(out[row], needed[row])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

@@ -44,7 +44,7 @@ from graphmix.dsp.filter_states import (
     set_states,
     states_of,
 )
-from graphmix.dsp.rows import end_of_sound, only_wanted, room_for
+from graphmix.dsp.rows import end_of_sound, leave_silent, only_wanted, room_for
 
 SETTINGS = ("cutoff", "tracking", "octaves", "damping", "direct", "band", "low")
 """Cutoff as a share of the sample rate; octaves for an octave of pitch, and for a modulation of 1; 1 / Q; amounts."""
@@ -293,6 +293,13 @@ def _play_back(
                 )  # fmt: skip
 
 
+@numba.njit(cache=True, error_model="numpy")
+def _leave_silent(out: np.ndarray, begin: int) -> None:
+    for k in range(out.shape[0]):
+        for channel in range(out.shape[1]):
+            leave_silent(out[k, channel], begin)
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _forward(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, needed: np.ndarray,
@@ -302,7 +309,7 @@ def _forward(
         own = slice(job * each, (job + 1) * each)
         samples = needed[own].max()
         _play(x[own], pitch[own], modulation[own], c[own], center, samples, state[own], kept[own], out[own])
-        out[own, :, samples:] = 0
+        _leave_silent(out[own], samples)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

@@ -166,6 +166,13 @@ def _add(dry: np.ndarray, wave: np.ndarray, level: np.ndarray, gain: float, n: i
         out[i] = dry[0 if dry.size == 1 else n + i] + amount * wave[i]
 
 
+@numba.njit(cache=True, error_model="numpy")
+def _pass(dry: np.ndarray, begin: int, out: np.ndarray) -> None:
+    """What it is added to, from a sample on; see :func:`graphmix.dsp.rows.leave_silent`."""
+    for i in range(begin, out.size):
+        out[i] = dry[0 if dry.size == 1 else i]
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _play(
     dry: np.ndarray, modulation: np.ndarray, pitch: np.ndarray, level: np.ndarray, c: np.ndarray, rate: float,
@@ -182,10 +189,7 @@ def _play(
                 kept[row, n // _CHUNK] = state[row]
             _find_waves(pitch[row], modulation[row], c[row], rate, n, state[row], steps[:count], phases[:count], wave)
             _add(own, wave, envelope, c[row, 0], n, result[n : n + count])
-        if own.size == 1:
-            result[sounds:] = own[0]
-        else:
-            result[sounds:] = own[sounds:]
+        _pass(own, sounds, result)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)

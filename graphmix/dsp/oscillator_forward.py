@@ -7,6 +7,7 @@ import numpy as np
 
 from graphmix.dsp.distinct import pick, put
 from graphmix.dsp.elementary import exp2_like
+from graphmix.dsp.rows import leave_silent
 
 SETTINGS = (
     "amplitude", "sine", "saw", "pulse", "triangle", "table", "width", "width_modulation", "position",
@@ -291,4 +292,4 @@ def play(
             dry[row], pitch[row], modulation[row], shape[row], moved[row], c[row], tables, frames, limits, rate,
             state[row], begins[row], out[row, : needed[row]],
         )  # fmt: skip
-        out[row, needed[row] :] = 0
+        leave_silent(out[row], needed[row])

@@ -208,6 +208,13 @@ def end_of_sound(row: np.ndarray) -> int:
     return end
 
 
+@numba.njit(cache=True)
+def leave_silent(row: np.ndarray, begin: int) -> None:
+    """Zeros from a sample on; by itself, as numba loses assignments to slices within its parallel loops."""
+    for i in range(begin, row.size):
+        row[i] = 0
+
+
 def summed(grad: Tensor, samples: int) -> Tensor:
     """The gradient of a signal [rows, samples] that may be one number for all samples, [rows, 1]."""
     return grad if grad.size(-1) == samples else grad.sum(-1, keepdim=True)

@@ -26,12 +26,12 @@ def play_oscillator(leaves: list[Tensor], samples: int, needed: np.ndarray | Non
 
 def play_operator(leaves: list[Tensor], samples: int, needed: np.ndarray | None) -> Tensor:
     own, dry, *moving = leaves
-    signals = [dry[:, :1] * 0, *(s[:, :samples] for s in moving[:3])]
+    signals = [s[:, :samples] for s in (dry, *moving[:3])]
     return operators.added_operator(0.01, samples, own, signals, None, needed)[0]
 
 
 def play_filter(leaves: list[Tensor], samples: int, needed: np.ndarray | None) -> Tensor:
-    own, x, pitch, modulation, _ = leaves
+    own, x, pitch, modulation, *_ = leaves
     signals = x[:, None, :samples], pitch[:, :samples], modulation[:, :samples]
     return moving_filter.moving_filter(*signals, own, 0.0, None, needed)[0][:, 0]
 
@@ -52,7 +52,7 @@ PLAYERS: dict[str, tuple[Player, Tensor]] = {
 
 def leaves_of(settings: Tensor) -> list[Tensor]:
     torch.manual_seed(3)
-    signals = [torch.randn(2, SAMPLES, dtype=torch.float64) * 0.3 for _ in range(4)]
+    signals = [torch.randn(2, SAMPLES, dtype=torch.float64) * 0.3 for _ in range(5)]
     return [leaf.clone().requires_grad_() for leaf in (settings, *signals)]
 
 
@@ -77,7 +77,10 @@ def test_samples_that_are_needed_are_those_of_all(name: str):
     leaves = [leaf.detach() for leaf in leaves_of(settings)]
     whole, part = player(leaves, SAMPLES, None), player(leaves, SAMPLES, np.array([CUT, 0]))
     torch.testing.assert_close(part[0, :CUT], whole[0, :CUT], rtol=0, atol=1e-12)
-    assert bool(part[1].isfinite().all())
+    if name != "filter":  # which goes on as long as the longest of a few nodes
+        behind = leaves[1] if name in ("operator", "feedback") else torch.zeros_like(part)
+        assert torch.equal(part[1], behind[1])
+        assert torch.equal(part[0, CUT:], behind[0, CUT:])
 
 
 @pytest.mark.parametrize("end", [0, 1, 255, 256, 257, 1000])
