@@ -19,8 +19,8 @@ often the synthesizer that comes nearest is the one that made the sound.
 *prune*: sounds of FM patches of two to four operators. A full graph, in which the others have random settings at
 -40 dB, is fitted to the sound and pruned; right is the same set of operators, or a distance of at most 1 dB.
 
-*profile*: 16 subtractive notes of 3 s in one batch, nanoseconds of processor time for each sample of a note: medians and
-fastest of --repeats, forward and with backward, and where they go in one more run.
+*profile*: 16 subtractive notes of 3 s in one batch, nanoseconds of processor time for each sample of a note: medians
+and fastest of --repeats, forward and with backward, and where they go in one more run.
 
 --log keeps a line of JSON for each sound, which is not repeated, and beside it the state of one that was stopped.
 """

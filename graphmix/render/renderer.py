@@ -26,7 +26,7 @@ from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
-from graphmix.render.spans import applies, find_needed
+from graphmix.render.spans import find_needed, is_worth_it
 from graphmix.render.voices import Leaves, find_voices, gather_inlets, join, play_stage, split
 
 _CACHED_PLANS = 64
@@ -200,7 +200,9 @@ class Renderer(MessagePassing):
         outputs: dict[int, Tensor | Leaves] = {}
         last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         signal: Tensor | Leaves
-        needed = find_needed(plan, self.rack, graph, voices, sources.size(-1)) if voices and applies(graph) else {}
+        samples = sources.size(-1)
+        spared = voices and is_worth_it(plan, samples)
+        needed = find_needed(plan, self.rack, graph, voices, samples) if spared else {}
         for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)

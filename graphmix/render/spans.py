@@ -18,6 +18,8 @@ from graphmix.render.schedule import Plan
 
 Counts = NDArray[np.int64]
 """Of samples, [nodes]."""
+LEAST_SAMPLES = 2**19
+"""Of all outputs: for fewer, finding what is not needed takes longer than it saves."""
 
 
 def find_needed(plan: Plan, rack: Rack, graph: MixGraph, voices: frozenset[int], samples: int) -> dict[int, Counts]:
@@ -69,6 +71,8 @@ def _settings(plan: Plan, index: int, rack: Rack, graph: MixGraph) -> tuple[Tens
     return graph.params[stage.kind].index_select(0, stage.rows).detach(), wet.detach()
 
 
-def applies(graph: MixGraph) -> bool:
-    """Whether nothing is differentiated, and the graph lies where loops over samples run."""
-    return not torch.is_grad_enabled() and graph.wet.device.type == "cpu"
+def is_worth_it(plan: Plan, samples: int) -> bool:
+    """Whether nothing is differentiated, loops over samples run here, and there are so many that it is no more work."""
+    if torch.is_grad_enabled() or plan.stages[0].nodes.device.type != "cpu":
+        return False
+    return samples * sum(len(stage.nodes) for stage in plan.stages if stage.kind == "out") >= LEAST_SAMPLES

@@ -16,11 +16,10 @@ from graphmix.render.renderer import Renderer
 from graphmix.synthesizers.modules import Value
 from graphmix.synthesizers.presets import random_patch
 from graphmix.synthesizers.sounds import Sound, log_spectral_distance
-from graphmix.synthesizers.synthesizer import Synthesizer
+from graphmix.synthesizers.synthesizer import LEVEL, Synthesizer
 
 BATCH = 8
 """Candidates that are rendered at once."""
-LEVEL = "amplifier.level_db"
 Values = Mapping[str, Value]
 
 

@@ -28,6 +28,8 @@ from graphmix.synthesizers.notes import Note, check_notes
 SAMPLE_RATE = 44100
 NOTE, MELODY = "note", "melody"
 """The module that every synthesizer has: the key that is pressed. It is no part of a patch."""
+LEVEL = "amplifier.level_db"
+"""The parameter that every synthesizer has: the level of the whole."""
 VERSION = 1
 """Of the modules and their parameters: patches of another version are refused."""
 Wire = tuple[str, str]
@@ -78,6 +80,15 @@ class Synthesizer:
     def by_name(self) -> Mapping[str, PatchParameter]:
         """Parameters by name."""
         return {p.name: p for p in self.parameters}
+
+    @cached_property
+    def names_by_module(self) -> Mapping[str, list[str]]:
+        """Names of parameters that belong together; the level of the whole, :data:`LEVEL`, is none of them."""
+        groups: dict[str, list[str]] = {}
+        for p in self.parameters:
+            if p.name != LEVEL:
+                groups.setdefault(p.name.split(".")[0], []).append(p.name)
+        return groups
 
     @property
     def width(self) -> int:

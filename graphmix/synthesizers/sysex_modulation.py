@@ -9,8 +9,8 @@ The maker's curves, as the open emulations publish them (see :mod:`graphmix.synt
 
 Curves are taken from a few of their points, between which they are straight (rates: as logarithms). A segment that is
 straight in semitones there is exponential here, with the same ends and time; the delay is faded in from its beginning
-here. The pitch envelope of a patch reaches 15.8 semitones; what is beyond is held there. The LFO's effect on levels is
-not carried over.
+here. The pitch envelope of a patch reaches 15.8 semitones, what is beyond is held there, and it goes in proportion to
+the velocity of a note: it is that of a voice at full velocity. The LFO's effect on levels is not carried over.
 """
 
 import math

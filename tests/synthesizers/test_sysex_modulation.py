@@ -49,7 +49,7 @@ def frequency(audio: torch.Tensor, at: float) -> float:
 
 def test_a_bend_and_its_return_are_rendered_at_the_pitches_of_the_voice():
     values = values_of(voice(pitch_level_1=66, pitch_level_2=66, pitch_level_3=66, pitch_rate_1=99, pitch_rate_4=99))
-    graph = FM.patch(values, RATE, pitch=69.0, length_ms=400.0)
+    graph = FM.patch(values, RATE, pitch=69.0, length_ms=400.0, velocity=1.0)
     audio = Renderer(Rack.generators(RATE))(graph, torch.zeros(0, 2, RATE // 2))[0, 0].detach()
     assert frequency(audio, 0.3) == pytest.approx(440 * 2**0.5, rel=1e-3)  # 16 steps of 0.375 semitones
     assert float(values["pitch_envelope.times_ms.1"]) == pytest.approx(500 * 21.3 / 255, rel=1e-3)
