@@ -337,6 +337,7 @@ class _MovingFilter(torch.autograd.Function):
         parts = -(-x.size(2) // CHUNK) if any(ctx.needs_input_grad) else 0
         kept = torch.empty(*x.shape[:2], parts, 2, dtype=torch.float64)
         out = torch.empty_like(x)
+        needed = np.full_like(needed, x.size(2)) if parts else needed
         arrays = (x, pitch, modulation, settings), (state, kept, out)
         ours, others = ([t.numpy() for t in own] for own in arrays)
         _forward(*ours, center, needed, *others, _nodes_together(len(x)))
@@ -369,7 +370,8 @@ def moving_filter(
         settings: float64 [nodes, :data:`SETTINGS`].
         center: the pitch at which tracking leaves the cutoff alone.
         state: what is returned for the samples before, where these are not the first ones.
-        needed: how many samples of each node are, [nodes]; the others may be any, and so may the state.
+        needed: how many samples of each node are, [nodes]; the others may be any, and so may the state. With
+            gradients all are.
 
     Returns:
         As ``x``, with gradients of all but the center; and the state behind it, float64 [nodes, channels, 2].

@@ -389,6 +389,7 @@ class _AddedOperator(torch.autograd.Function):
         out = torch.empty(len(settings), samples, dtype=settings.dtype)
         chunks = -(-samples // _CHUNK) if any(ctx.needs_input_grad) else 0
         kept = torch.empty(len(settings), chunks, 4, dtype=torch.float64)
+        needed = np.full_like(needed, samples) if chunks else needed
         ctx.rate, ctx.dry = rate, dry.size(1)
         arrays = [t.numpy() for t in (dry, *moving, settings)]
         _play(*arrays, rate, needed, *(t.numpy() for t in (state, kept, out)))
@@ -422,7 +423,7 @@ def added_operator(
             [rows, 1] each.
         state: what is returned for the samples before, where these are not the first ones.
         needed: how many samples of each row are, [rows]; behind them there is nothing but what it is added to, and the
-            state is that behind them.
+            state is that behind them. With gradients all are.
 
     Returns:
         [rows, samples], with gradients of settings and signals; and the state behind them, float64 [rows, 4].

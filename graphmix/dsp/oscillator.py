@@ -44,6 +44,7 @@ class _Oscillator(torch.autograd.Function):
         out = torch.empty(len(settings), samples, dtype=settings.dtype)
         begins, resumed = torch.empty(len(settings), -(-samples // CHUNK), dtype=torch.float64), state[:, 1] > 0
         ctx.bank, ctx.rate, ctx.dry = bank, rate, dry.size(1)
+        needed = np.full_like(needed, samples) if any(ctx.needs_input_grad) else needed
         ctx.save_for_backward(settings, *moving, begins, resumed)
         arrays = [t.numpy() for t in (dry, *moving, settings)]
         play(*arrays, *bank, rate, needed, state.numpy(), begins.numpy(), out.numpy())
@@ -97,6 +98,7 @@ def oscillator(
             [rows, samples] or [rows, 1] each.
         state: what is returned for the samples before, where these are not the first ones.
         needed: how many samples of each row are, [rows]; the others are 0, and the state is that behind the former.
+            With gradients all are.
 
     Returns:
         [rows, samples], with gradients of settings and signals; and the state behind them, float64 [rows, 2].

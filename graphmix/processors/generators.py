@@ -330,7 +330,7 @@ class Operator(Generator):
         own = torch.cat(settings, dim=1).to(dtype)
         signals = dry.to(dtype), modulation, pitch, level
         counts = inlets.counts(nodes)
-        if inlets.needed is not None:  # behind its envelope's end nothing is added, and no state is asked for
+        if inlets.needed is not None and not torch.is_grad_enabled():  # nothing is added behind its envelope's end
             counts = np.minimum(counts, [end_of_sound(row) for row in level.detach().cpu().numpy()])
         out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)

@@ -71,6 +71,20 @@ def test_gradients_that_end_early_are_those_of_a_shorter_signal(name: str):
             assert float(ours.abs().max()) > 0
 
 
+@pytest.mark.parametrize("name", ["oscillator", "operator", "feedback", "filter"])
+def test_with_gradients_all_samples_are_needed(name: str):
+    player, settings = PLAYERS[name]
+    leaves, again = leaves_of(settings), leaves_of(settings)
+    whole, part = player(leaves, SAMPLES, None), player(again, SAMPLES, np.array([CUT, 0]))
+    assert torch.equal(whole, part)
+    for ours, theirs in zip(
+        torch.autograd.grad(part.square().sum(), again, allow_unused=True),
+        torch.autograd.grad(whole.square().sum(), leaves, allow_unused=True),
+        strict=True,
+    ):
+        assert ours is theirs is None or torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize("name", PLAYERS)
 def test_samples_that_are_needed_are_those_of_all(name: str):
     player, settings = PLAYERS[name]
