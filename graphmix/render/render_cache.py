@@ -144,8 +144,7 @@ class RenderCache:
             signal = kept[i][row * ports]
             if changes is not None:
                 change = changes[i]
-                own = () if change is None else np.flatnonzero(change.rows == row)
-                if change is None or not len(own):
+                if change is None or not (own := np.flatnonzero(change.rows == row)).size:
                     continue
                 signal = signal + (change.incoming if tap.incoming else change.outgoing)[own[0] * ports]
             found[tap] = as_samples(self.trials.plan, stage, signal, self.samples)

@@ -57,7 +57,7 @@ class Bands:
         """For one sample rate in Hz."""
         n_fft = good_length(round(FRAME_SECONDS * sample_rate))
         edges = hertz_to_mel(np.array([_LOWEST_HZ, sample_rate / 2]))
-        mels = np.linspace(*edges, bands)
+        mels = np.linspace(float(edges[0]), float(edges[1]), bands)
         at = hertz_to_mel(np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)).clip(*edges)
         filters = (1 - np.abs(at[:, None] - mels) / (mels[1] - mels[0])).clip(min=0)
         hertz = mel_to_hertz(mels)
