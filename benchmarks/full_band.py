@@ -14,6 +14,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +22,12 @@ from torch import Tensor
 
 from graphmix.audio.song import Song, load_song
 from graphmix.dsp.resampling import resample
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
-from graphmix.rewrite.rates import at_rate
-from graphmix.search import PRESETS, mine
+from graphmix.rewrite import at_rate, simplify
+from graphmix.search import PRESETS, Objective, SearchSettings, find_baselines, mine, start_graph
 from graphmix.search.full_band import finish, mean_powers, own_rate
 
 CENTERS_HZ = 1000 * 2.0 ** (np.arange(-15, 13) / 3)
@@ -50,9 +52,12 @@ def errors_db(mix: Tensor, target: Tensor, sample_rate: int) -> np.ndarray:
 
 
 def below(audio: Tensor, rate: int) -> Tensor:
-    """What lies below 13 kHz, as a spectrum over the song."""
+    """What lies below 13 kHz, as a spectrum over the song, which is faded in and out over half a second."""
     seconds = audio.size(1) / rate
-    return torch.fft.rfft(audio.double())[:, : int(HIGHEST_HZ * seconds)] / rate
+    time_s = torch.arange(audio.size(1), dtype=torch.float64) / rate
+    fade = (2 * torch.minimum(time_s, seconds - time_s)).clamp(0, 1)
+    faded = audio * (1 - (torch.pi * fade).cos()) / 2
+    return torch.fft.rfft(faded)[:, : int(HIGHEST_HZ * seconds)] / rate
 
 
 def difference_db(graph: MixGraph, song: Song, rate: int) -> float:
@@ -65,13 +70,38 @@ def difference_db(graph: MixGraph, song: Song, rate: int) -> float:
     return float(20 * torch.log10((renderings[1] - renderings[0]).norm() / renderings[0].norm()))
 
 
+class Found(NamedTuple):
+    """What a search found: a graph at its rate, its loss, and its processor seconds where it ran now."""
+
+    graph: MixGraph
+    loss: float
+    seconds: float | None
+
+
+def search(song: Song, out: Path, settings: SearchSettings) -> Found:
+    """Mine a song at 30 kHz."""
+    begun = time.process_time()
+    mined = mine(song, out, settings, plots=False, full_band=False)
+    seconds = None if mined.already_done else round(time.process_time() - begun, 1)
+    return Found(mined.graph, mined.metrics["audio_loss"], seconds)
+
+
+def start(song: Song, settings: SearchSettings) -> Found:
+    """The console as a search starts with it: levels by least squares, equalizers from spectra; no step."""
+    begun = time.process_time()
+    rack = Rack.console(settings.chain, song.sample_rate)
+    objective = Objective(song, rack)
+    console = mixing_console(rack, song.subgroups, settings.chain)
+    graph = start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
+    graph = simplify(graph, rack)
+    return Found(graph, float(objective.evaluate(graph).total), round(time.process_time() - begun, 1))
+
+
 def measure(folder: Path, out: Path, steps: int, rounds: int) -> dict[str, object]:
     """All figures of one song."""
     settings = replace(PRESETS["draft"], policy="first-order").scaled(steps, rounds)
     song = load_song(folder, settings.sample_rate)
-    begun = time.process_time()
-    mined = mine(song, out, settings, plots=False, full_band=False)
-    searched = None if mined.already_done else time.process_time() - begun
+    mined = search(song, out, settings) if steps else start(song, settings)
     rate = own_rate(song)
     full = song.at_rate(rate)
     target = full.read_mix(0, full.num_samples)
@@ -87,13 +117,13 @@ def measure(folder: Path, out: Path, steps: int, rounds: int) -> dict[str, objec
     return {
         "song": song.name,
         "rate": rate,
-        "loss": mined.metrics["audio_loss"],
-        "processors": mined.metrics["processors_left"],
+        "loss": mined.loss,
+        "processors": mined.graph.processors.numel(),
         "errors_30k": errors_db(at_search, target, rate).round(2).tolist(),
         "errors_plain": errors_db(plain, target, rate).round(2).tolist(),
         "errors": errors_db(finished.mix, target, rate).round(2).tolist(),
         "about": finished.about,
-        "cpu_search": searched,
+        "cpu_search": mined.seconds,
         "cpu_stage": round(stage, 1),
         "cpu_render": round(rendering, 1),
         "difference_db": {r: round(difference_db(mined.graph, song, r), 1) for r in (44100, 48000)},
@@ -118,10 +148,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("songs", nargs="*")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=60, help="0: the start of a search alone")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("full-band"))
     given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     names = given.songs or sorted(path.parent.name for path in given.folder.glob("*/mix.flac"))
     rows = []
     for name in names:

@@ -225,7 +225,7 @@ def _descend(graph: MixGraph, song: Song, rack: Rack, edge_hz: float) -> tuple[M
 def _loss(objective: Objective, graph: MixGraph, segment: EvalSegment) -> Tensor:
     """The audio loss on one segment, with its graph."""
     audio = objective.read(segment.start, segment.length)
-    mix = objective.renderer(graph, objective.stems_for(graph, audio.stems)).sum(0, keepdim=True)
+    mix = objective.renderer(graph, objective.stems_for(graph, audio.stems), segment.start).sum(0, keepdim=True)
     scored = slice(segment.score_from, segment.score_to)
     return objective.loss(prediction=mix[..., scored], target=objective.target(segment, audio.mix)).total
 

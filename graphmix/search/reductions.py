@@ -56,7 +56,8 @@ def measure_reductions(graph: MixGraph, song: Song, rack: Rack) -> Reductions:
     measured = _Measured(kinds, max(1, round(_LEVEL_SECONDS * song.sample_rate)))
     for segment in chosen:
         measured.scored = slice(segment.score_from, segment.score_to)
-        renderer.run(plan, graph, song.read(segment.start, segment.length).stems[rows], observe=measured)
+        stems = song.read(segment.start, segment.length).stems[rows]
+        renderer.run(plan, graph, stems, observe=measured, position=segment.start)
     return measured.result()
 
 

@@ -27,8 +27,8 @@ SECONDS, HIGHEST_HZ = 0.8, 13000
 KINDS = RACK.names
 TONES = 60
 TOLERANCE = {"ballistic_compressor": 3e-3, "ballistic_gate": 3e-3, "limiter": 3e-2}
-"""-50 dB: whether the energy rises or falls is asked at every sample, and samples lie elsewhere at another rate. -30 dB:
-the largest sample of a peak is another one."""
+"""-50 dB: whether the energy rises or falls is asked at every sample, and samples lie elsewhere at another rate.
+-30 dB: the largest sample of a peak is another one."""
 
 
 def one_of(kind: str, seed: int = 0) -> MixGraph:

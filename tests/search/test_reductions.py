@@ -10,6 +10,7 @@ from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.tables import Reduction
 from graphmix.processors.rack import Rack
+from graphmix.processors.ride import Ride
 from graphmix.search.reductions import KEY, measure_reductions, plain_reductions, read_reductions
 
 RATE = 30000
@@ -25,8 +26,8 @@ def steady(folder: Path) -> Song:
     return load_stems(folder, RATE)
 
 
-def in_a_row(*nodes: tuple[str, dict]) -> MixGraph:
-    graph = MixGraph(RACK.types, RATE)
+def in_a_row(*nodes: tuple[str, dict], rack: Rack = RACK) -> MixGraph:
+    graph = MixGraph(rack.types, RATE)
     ids = [graph.add(kind, **values) for kind, values in nodes]
     return graph.chain(graph.add("in", name="tone.wav"), *ids, graph.add("out"))
 
@@ -46,6 +47,15 @@ def test_a_steady_tone_is_turned_down_by_what_the_curve_says(tmp_path: Path) -> 
         assert wanted - 0.1 <= found[node].most_db <= wanted + 0.5
     assert found[2].mean_db == pytest.approx(last, abs=0.3)
     assert found[2].most_db > last + 3, "before the compressors have seen the tone"
+
+
+def test_a_ride_is_where_it_is_in_the_song(tmp_path: Path) -> None:
+    times = [0.0, 0.5, 0.51, *[0.51] * 29]
+    ride = ("ride", {"time_s": times, "gain_db": [0.0, 0.0, *[-120.0] * 30]})
+    compressor = ("compressor", {"threshold_db": -25.0, "ratio": 3.0, "knee_db": 0.1, "time_ms": 5.0})
+    rack = Rack([*Rack.standard(RATE), *([] if "ride" in RACK else [Ride(RATE)])])
+    found = measure_reductions(in_a_row(ride, compressor, rack=rack), steady(tmp_path), rack)
+    assert found[1].most_db == pytest.approx((1 - 1 / 3) * (LEVEL_DB + 25), abs=0.5)
 
 
 def test_silence_does_not_count_and_graphs_without_dynamics_are_not_rendered(tmp_path: Path) -> None:
