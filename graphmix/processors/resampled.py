@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from graphmix.dsp.tap_rates import convert_taps, converted_extent
-from graphmix.processors.base import LTIProcessor
+from graphmix.processors.base import LTIProcessor, Processor
 from graphmix.spec import DB_PER_NEPER, Linear, ParameterSpec
 
 TOP = ParameterSpec("top_db", 1, "dB", -100.0, 20.0, 0.0, Linear(DB_PER_NEPER))
@@ -96,7 +96,7 @@ class Resampled(LTIProcessor):
         """The base where it is its rate; else the base at that rate."""
         return self.base if sample_rate == self.base.sample_rate else Resampled(self.base, sample_rate)
 
-    def params_at(self, params: Tensor, other: LTIProcessor) -> Tensor:
+    def params_at(self, params: Tensor, other: Processor) -> Tensor:
         """The base's parameters, and the level of the top where both have one."""
         own, top = self._split(params)
         width = other.node_type.width - own.size(1)
@@ -110,6 +110,6 @@ class RateBound(LTIProcessor):
         """This processor where it is its rate; else this response at that rate."""
         return self if sample_rate == self.sample_rate else Resampled(self, sample_rate)
 
-    def params_at(self, params: Tensor, other: LTIProcessor) -> Tensor:
+    def params_at(self, params: Tensor, other: Processor) -> Tensor:
         """The same, and a top as loud as what it mirrors where the other has one."""
         return torch.cat([params, params.new_zeros(len(params), other.node_type.width - params.size(1))], dim=1)
