@@ -160,8 +160,16 @@ def type_from_plain(entry: Any) -> NodeType:
         raise GraphError(f"the entry 'bypassable' is {_shown(bypassable)!r}; it is true or false.")
     base_rate = _rate(entry, "base_rate") if "base_rate" in entry else 0
     name, letter = take(entry, "name", str), take(entry, "letter", str)
-    own = {"source": source, "bypassable": bypassable, "base_rate": base_rate}
-    return NodeType(name, letter, tuple(parameters), **ports, **own)
+    return NodeType(
+        name,
+        letter,
+        tuple(parameters),
+        inlets=ports["inlets"],
+        outlets=ports["outlets"],
+        source=source,
+        bypassable=bypassable,
+        base_rate=base_rate,
+    )
 
 
 def _parameter_from_plain(entry: Any) -> ParameterSpec:

@@ -159,11 +159,12 @@ def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {_db(level[tap])} dB" for tap in taps)
     numbers: dict[str, Any] = {
         "echoes": [
-            {"side": "LR"[tap[0]], "delay_ms": _round(delay[tap]), "level_db": _round(level[tap])} for tap in taps
+            {"side": "LR"[tap[0]], "delay_ms": _round(float(delay[tap])), "level_db": _round(level[tap])}
+            for tap in taps
         ]
     }
     audible = level > level.max() - _ECHOES_WITHIN_DB
-    first = min(delay[tap] for tap in taps)
+    first = float(min(delay[tap] for tap in taps))
     if audible.sum() > 2 and np.ptp(delay[audible]) > 0 and first > 0:
         feedback = float(np.polyfit(delay[audible], level[audible], 1)[0]) * first
         text += f"; feedback {_db(feedback)} dB"

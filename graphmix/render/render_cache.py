@@ -21,6 +21,7 @@ from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.places import Position
 from graphmix.render.renderer import Renderer, Responses, in_node_order
 from graphmix.render.schedule import Stage, Way, sort_rows, unless_all
+from graphmix.render.taps import Tap, as_samples
 
 _Arriving = tuple[int, bool, np.ndarray, np.ndarray, np.ndarray]
 
@@ -55,6 +56,7 @@ class TrialRenderer:
         self.removed: set[int] = set()
         self.responses: Responses = {}
         self.nodes = [stage.nodes.cpu().numpy() for stage in self.plan.stages]
+        self.places = {node: (i, row) for i, own in enumerate(self.nodes) for row, node in enumerate(own.tolist())}
         self.edges = [
             [(c.source, c.cut, c.rows.cpu().numpy(), c.targets.cpu().numpy()) for c in stage.inputs]
             for stage in self.plan.stages
@@ -124,6 +126,29 @@ class RenderCache:
         """Signals of the output nodes, [outputs, 2, samples]."""
         stages = self.trials.plan.stages
         return in_node_order([(s.rows, x) for s, x in zip(stages, self.outgoing, strict=True) if s.kind == "out"])
+
+    @torch.no_grad()
+    def signals(self, taps: Collection[Tap], nodes: Collection[int] = ()) -> dict[Tap, Tensor]:
+        """Signals at some places, [2, samples] each.
+
+        Args:
+            taps: the places.
+            nodes: removed for a trial; then only the taps whose signals it changes are in the result.
+        """
+        changes = self.changes_of(nodes) if nodes else None
+        found = {}
+        for tap in taps:
+            i, row = self.trials.places[tap.node]
+            stage = self.trials.plan.stages[i]
+            kept, ports = (self.incoming, stage.inlets) if tap.incoming else (self.outgoing, stage.outlets)
+            signal = kept[i][row * ports]
+            if changes is not None:
+                change = changes[i]
+                if change is None or not (own := np.flatnonzero(change.rows == row)).size:
+                    continue
+                signal = signal + (change.incoming if tap.incoming else change.outgoing)[own[0] * ports]
+            found[tap] = as_samples(self.trials.plan, stage, signal, self.samples)
+        return found
 
     @torch.no_grad()
     def without(self, trials: Sequence[Collection[int]]) -> Tensor:

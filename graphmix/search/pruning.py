@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
+from graphmix.search.audibility import Audibility
 from graphmix.search.ducking import grow_ducking
 from graphmix.search.fit import Training
 from graphmix.search.losses import LossTerms
@@ -205,7 +206,10 @@ class Search:
         assert state.minimum is not None, "pruning begins after the console's training"
         assert state.whole_minimum is not None, "pruning begins after the console's training"
         policy = self.policy or settings.new_policy()
-        trials = PruningRound(self.objective, state.current.graph, policy, settings, state.round, state.minimum)
+        graph, audibility = state.current.graph, self._audibility
+        trials = PruningRound(
+            self.objective, graph, policy, settings, state.round, state.minimum, audibility=audibility
+        )
         self.listener.phase(f"pruning {state.round + 1}/{settings.rounds}", None, len(state.verdicts))
         started = time.perf_counter()
         trials.begin()
@@ -226,6 +230,16 @@ class Search:
         state.current = ScoredGraph(without_unfed(trials.result()) if self.look_for.sends else trials.result())
         state.round += 1
         state.phase, state.verdicts = "train", []
+
+    @cached_property
+    def _audibility(self) -> Audibility | None:
+        """Of the fitted console, if trials are judged track by track; measured once in a search."""
+        limit = self.settings.audible_db
+        if not limit:
+            return None
+        assert self.state.console is not None, "pruning begins after the console's training"
+        segments = trial_segments(self.objective, self.settings.trial_segments)
+        return Audibility(self.objective, self.state.console.graph, segments, limit)
 
     def _note(self, event: str, **values: Any) -> None:
         self.state.trace.append({"event": event, "step": self.state.step, **values})
@@ -279,7 +293,9 @@ def prune(
         settings = replace(settings, tolerance=tolerance)
     objective = Objective(song, rack, device)
     fitted = ScoredGraph(graph, objective.evaluate(graph))
-    state = SearchState(fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted)
+    state = SearchState(
+        fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted
+    )
     search = Search(objective, settings, state, listener, policy=policy)
     search.begin_pruning()
     result = search.run()

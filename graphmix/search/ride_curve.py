@@ -18,6 +18,8 @@ _MOST_POINTS = 24
 _SEEN_DB = -46.0
 """Softer than this is as good as silent to the first guess."""
 _STEPS = 12
+QUICK_BLOCKS, JUMP_DB = 8, 15.0
+"""Within less than so many blocks a gain changes by a jump of so many dB, as at a mute, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def find_curve(gram: np.ndarray, right: np.ndarray, cost: float) -> Curve:
         curve = _thinned(curve, gram, right, cost)
         if len(curve.places) == len(before.places) and before.error - curve.error < 0.1 * cost:
             break
-    return curve
+    return _calmed(curve, gram, right)
 
 
 def constant(gram: np.ndarray, right: np.ndarray) -> Curve:
@@ -217,3 +219,14 @@ def _thinned(curve: Curve, gram: np.ndarray, right: np.ndarray, cost: float) -> 
             break
         curve = best
     return curve
+
+
+def _calmed(curve: Curve, gram: np.ndarray, right: np.ndarray) -> Curve:
+    """Without moves that are quick and small: these are not a hand's, but those of an effect that follows the sound."""
+    while True:
+        quick = (np.diff(curve.places) < QUICK_BLOCKS) & (np.abs(np.diff(curve.gains)) < JUMP_DB)
+        ends = np.union1d(np.flatnonzero(quick), np.flatnonzero(quick) + 1)
+        if not len(ends):
+            return curve
+        fewer = [_fitted(np.delete(curve.places, k), gram, right, np.delete(curve.gains, k)) for k in ends]
+        curve = min(fewer, key=lambda c: c.error)

@@ -26,8 +26,8 @@ N_FFT, HOP = 2048, 1024
 BLOCK_SECONDS = 0.1
 _BANDS = 30
 _LOWEST_HZ = 40.0
-_FLOOR = 1e-4
-"""Of the powers, relative to the mean of the band over the segment and to that of the song: 40 dB below."""
+_FLOOR = 1e-5
+"""Of the powers in a band, relative to their mean over the song: 50 dB below."""
 
 
 @dataclass(frozen=True)

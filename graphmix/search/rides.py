@@ -29,11 +29,11 @@ MIX_NODE = "mix ride"
 """Name of the node before the output."""
 POINT_COST = 2.0
 """Of a breakpoint: so many times what no gain could explain of the error of a block, 0.1 s,"""
-POINT_SHARE = 0.003
+POINT_SHARE = 0.004
 """and this share of the whole error."""
 FEW_POINTS, SECONDS_A_POINT = 4, 8.0
 """A ride has so many breakpoints at the most, and one more for each so many seconds of the song."""
-LEAST_SHARE = 0.03
+LEAST_SHARE = 0.02
 """Of the error that a curve has to explain beyond a gain that stays, to be tried."""
 LEAST_GAIN = 0.01
 """Share of the loss by which a ride has to lower it."""
@@ -260,7 +260,10 @@ class Grown:
 
 
 def grow_rides(objective: Objective, graph: MixGraph, loss: LossTerms | None = None, *, early: bool = False) -> Grown:
-    """Insert the rides that a song needs into a fitted graph.
+    """Insert the rides that a song needs into a graph, and place them better once they are there.
+
+    Where a graph is far louder than the mix, its error says little of how far: the end of a fade is known to a dB only
+    from a graph that fades.
 
     Args:
         objective: the song.
@@ -268,33 +271,41 @@ def grow_rides(objective: Objective, graph: MixGraph, loss: LossTerms | None = N
         loss: of the graph over the song, if it is known.
         early: the graph is not fitted yet.
     """
+    grown = _grow(Grown(graph, loss, [], objective), early=early, known=False)
+    return _grow(grown, early=False, known=True) if grown.kept else grown
+
+
+def _grow(before: Grown, *, early: bool, known: bool) -> Grown:
+    """One measurement and the trials that follow from it; of all places, or of rides that are there."""
+    graph, objective = before.graph, before.objective
     bypassed = (graph.prunable & (graph.wet == 0)).nonzero().flatten().tolist()
-    found = find_rides(measure_frames(objective, remove_nodes(graph, bypassed)), find_places(graph), early=early)
-    trials: list[dict[str, Any]] = []
+    places = [place for place in find_places(graph) if place.points is not None or not known]
+    found = find_rides(measure_frames(objective, remove_nodes(graph, bypassed)), places, early=early)
     if not found:
-        return Grown(graph, loss, trials, objective)
-    trial_objective = objective.with_processor(Ride(graph.sample_rate))
-    loss = objective.evaluate(graph) if loss is None else loss
-    current = graph
-    with_rides = with_ride_type(graph)
+        return before
+    able = objective.with_processor(Ride(graph.sample_rate))
+    loss = objective.evaluate(graph) if before.loss is None else before.loss
+    current, trials = with_ride_type(graph), list(before.trials)
     for each in found:
-        tried, after = _better(trial_objective, with_rides, each)
+        tried, after = _better(able, current, each)
         kept = bool(after.total < (1 - (EARLY_GAIN if early else LEAST_GAIN)) * loss.total)
-        trials.append(
-            {
-                "place": each.place.name,
-                "points": [[round(t, 3), round(g, 2)] for t, g in each.points],
-                "share": round(each.share, 4),
-                "loss_before": float(loss.total),
-                "loss_after": float(after.total),
-                "kept": kept,
-            }
-        )
+        trials.append(_record(each, loss, after, kept))
         if kept:
-            current = with_rides = tried
-            loss = after
-    kept = any(trial["kept"] for trial in trials)
-    return Grown(current, loss, trials, trial_objective if kept else objective)
+            current, loss = tried, after
+    if not any(trial["kept"] for trial in trials):
+        return Grown(graph, loss, trials, objective)
+    return Grown(current, loss, trials, able)
+
+
+def _record(found: Found, before: LossTerms, after: LossTerms, kept: bool) -> dict[str, Any]:
+    return {
+        "place": found.place.name,
+        "points": [[round(t, 3), round(g, 2)] for t, g in found.points],
+        "share": round(found.share, 4),
+        "loss_before": float(before.total),
+        "loss_after": float(after.total),
+        "kept": kept,
+    }
 
 
 def _better(objective: Objective, graph: MixGraph, found: Found) -> tuple[MixGraph, LossTerms]:

@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+_NEW = ("master", "audible_db")
+"""Settings that runs of earlier versions lack; absent where they are off."""
 
 
 def _sentence(error: ValidationError) -> str:
@@ -58,6 +60,8 @@ class SearchSettings:
         evaluate_every: steps between evaluations over the whole song; the best of them is kept.
         trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
         race: end a trial after the segments that show it to be clearly hopeless.
+        audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
+            see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -80,6 +84,7 @@ class SearchSettings:
     evaluate_every: Positive = 250
     trial_segments: Count = 0
     race: bool = False
+    audible_db: Share = 0.0
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -116,8 +121,8 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; without a master chain as in runs of earlier versions, which had none."""
-        return {name: value for name, value in asdict(self).items() if name != "master" or value}
+        """JSON values; without a master chain and audible changes as in runs of earlier versions, which had none."""
+        return {name: value for name, value in asdict(self).items() if name not in _NEW or value}
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,7 @@ DRAFT = SearchSettings(
     evaluate_every=50,
     trial_segments=8,
     race=True,
+    audible_db=1.0,
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}

@@ -229,6 +229,8 @@ def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, und
 
 # --- kill -9
 
+ALONE = ("--align", "off", "--rides", "off", "--ducking", "off", "--no-full-band")
+
 PROGRAM = """
 import functools, importlib, sys
 importlib.import_module("graphmix.search.mine_song").SAVE_EVERY_SECONDS = 0.0
@@ -240,7 +242,7 @@ importlib.import_module("graphmix.cli").main()
 
 
 def start(folder: Path, out: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), "--align", "off"]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, "mine", str(folder), "--out", str(out), *ALONE]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     nowhere = subprocess.DEVNULL
     return subprocess.Popen([*command, *arguments], env=environment, stdout=nowhere, stderr=nowhere)
