@@ -34,6 +34,7 @@ class SeparationData(Table):
         segment_seconds: length of a training segment.
         validation_seconds: longest stretch of a song in an evaluation, from its middle.
         keep_stems: keep rendered stems in the output folder, so that a resumed training does not render them again.
+        stems: folder that they are kept in instead, which several trainings may share.
     """
 
     songs: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class SeparationData(Table):
     segment_seconds: float = Field(default=4.0, gt=0.1)
     validation_seconds: float = Field(default=10.0, gt=0.1)
     keep_stems: bool = True
+    stems: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> "SeparationData":

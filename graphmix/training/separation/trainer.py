@@ -134,7 +134,7 @@ class _Training:
         self.model = build_separator(config.model)
         output.begin()  # only now: what cannot be built leaves nothing behind
         data = config.data
-        kept = self.folder / STEMS if data.keep_stems else None
+        kept = Path(data.stems) if data.stems else self.folder / STEMS if data.keep_stems else None
         self.store = StemStore(kept, config.model.sources, config.model.sample_rate, wet=data.wet)
         self._render_stems()
         self.remixer = Remixer(parts["train"], self.store, config.remix, data.segment_seconds, self.settings.seed)
