@@ -82,7 +82,7 @@ def write_fault(folder: Path, source: Path, fault: Fault, rate: int) -> Path:
 
 
 def measure_faults(options: argparse.Namespace, console: Console) -> None:
-    settings = replace(PRESETS["draft"], chain="g", sample_rate=options.sample_rate).scaled(options.steps, 1)
+    settings = replace(PRESETS["draft"], chain="g", master="", sample_rate=options.sample_rate).scaled(options.steps, 1)
     table = make_table(
         f"{options.folders[0].name}, {options.sample_rate} Hz, chain of gains, {options.steps} steps: SDR / dB",
         ["fault", "alignment off", "auto", "found"],

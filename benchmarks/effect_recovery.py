@@ -146,7 +146,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Row], str]:
         seed=options.seed, min_tracks=4, max_tracks=6, seconds=tuple(options.seconds), chance=options.chance
     )
     folders = write_songbook(options.book, options.songs, book, workers=options.workers, effects=[effect])
-    settings = replace(DRAFT, seed=options.seed, chain=options.chain).scaled(options.steps, options.rounds)
+    settings = replace(DRAFT, seed=options.seed, chain=options.chain, master="").scaled(options.steps, options.rounds)
     lines = read_log(options.log)
     done = {line["song"] for line in lines}
     for folder in folders[options.first :]:

@@ -195,7 +195,7 @@ def run_start(options: argparse.Namespace, rows: list[Row], note: Note) -> None:
     starts: dict[str, EstimatorStart | None] = {"usual": None, "estimator": EstimatorStart(model)}
     have = {(row["song"], row["start"]) for row in rows if row["part"] == "start"}
     songs = held_out(options.console, options)
-    settings = replace(DRAFT, steps=options.start_steps, chain=CHAIN)
+    settings = replace(DRAFT, steps=options.start_steps, chain=CHAIN, master="")
     if songs:  # what is compiled is loaded before a clock runs
         for start in starts.values():
             list(learning_curve(songs[0].load(settings.sample_rate)[0], replace(settings, steps=1), start))

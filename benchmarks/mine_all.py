@@ -126,7 +126,7 @@ def work(task: dict[str, Any]) -> None:
     keep_memory()
     collection = open_collection(task["songs"])
     collection = replace(collection, songs=collection.usable[: task["limit"]])
-    settings = replace(DRAFT, chain=task["chain"]).scaled(task["steps"], task["rounds"])
+    settings = replace(DRAFT, chain=task["chain"], master="").scaled(task["steps"], task["rounds"])
     out = Path(task["out"])
     warm_up(collection.songs[0], settings, out.with_name("warm-up"))
     before, started, started_at = cpu_seconds(), perf_counter(), time()

@@ -158,7 +158,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         seed=options.seed, max_tracks=options.max_tracks, seconds=tuple(options.seconds), chance=options.chance
     )
     folders = write_songbook(options.book, options.songs, book, workers=options.workers)
-    settings = replace(DRAFT, seed=options.seed).scaled(options.steps, options.rounds)
+    settings = replace(DRAFT, master="", seed=options.seed).scaled(options.steps, options.rounds)
     lines = read_log(options.log)
     for folder in folders:
         have = {line["answer"] for line in lines if line["song"] == folder.name}

@@ -223,7 +223,7 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
 
     model = load_separator(given.model)[0]
     rate, random = round(model.sample_rate), torch.Generator().manual_seed(given.seed)
-    settings = replace(DRAFT, chain=given.chain).scaled(given.steps, given.rounds)
+    settings = replace(DRAFT, chain=given.chain, master="").scaled(given.steps, given.rounds)
     losses: dict[str, list[float]] = {"true": [], "separated": []}
     errors: dict[str, list[torch.Tensor]] = {"true": [], "separated": []}
     print("| song | source | change of level, panning / dB | true stems: errors | separated: errors |")

@@ -35,7 +35,7 @@ def fit_chain(folder: Path, chain: str, steps: int, seed: int) -> dict[str, obje
         return row | {"losses": [round(float(x), 4) for x in terms], "seconds": 0.0}
     console = mixing_console(rack, song.subgroups, chain)
     graph = start_graph(console, objective, answers, seed)
-    settings = replace(DRAFT, chain=chain, steps=steps, rounds=0, seed=seed, evaluate_every=50)
+    settings = replace(DRAFT, chain=chain, master="", steps=steps, rounds=0, seed=seed, evaluate_every=50)
     started = time.perf_counter()
     fitted = fit(graph, song, rack, settings)
     seconds = time.perf_counter() - started

@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     song = load_song(arguments.song)
     rack = Rack.console("ecnsgdr", song.sample_rate)
-    preset = replace(DRAFT, seed=arguments.seed, trial_segments=arguments.trial_segments)
+    preset = replace(DRAFT, master="", seed=arguments.seed, trial_segments=arguments.trial_segments)
     settings = preset.scaled(arguments.steps, arguments.rounds)
     objective = Objective(song, rack)
     console = mixing_console(rack, song.subgroups, "ecnsgdr")

@@ -193,7 +193,7 @@ def run_round(objective: Any, graph: Any, how: Round, work: Mapping[str, Any]) -
     from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
 
     tolerance, count = work["tolerance"], work["segments"]
-    settings = replace(DRAFT, tolerance=tolerance, trial_segments=count, race=how.race, seed=work["seed"])
+    settings = replace(DRAFT, master="", tolerance=tolerance, trial_segments=count, race=how.race, seed=work["seed"])
     segments = trial_segments(objective, count)
     before = losses_of(objective, graph, segments)
     begun = perf_counter()

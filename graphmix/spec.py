@@ -67,6 +67,7 @@ class ParameterSpec:
         high: largest physical value.
         neutral: value at which the processor does as little as it can, and at which a search starts.
         curve: the map between raw and physical values.
+        ascending: whether each entry of a node is at least the one before it, as breakpoints in time are.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ParameterSpec:
     high: float
     neutral: float
     curve: Curve = Linear()
+    ascending: bool = False
 
     def __post_init__(self) -> None:
         if not self.low <= self.neutral <= self.high:
@@ -98,6 +100,7 @@ class NodeType:
         outlets: names of the outputs.
         source: of a type whose sound comes from a file, its name and digest, e.g. ``"amp.safetensors 0f3a…"``: types
             of the same name with another source are other types.
+        base_rate: of a type whose response is made at another sample rate than the graph's, that rate in Hz; else 0.
         bypassable: False for what a search takes as given: its dry/wet weight is 1, and it is never pruned.
     """
 
@@ -108,6 +111,7 @@ class NodeType:
     outlets: tuple[str, ...] = ("out",)
     source: str = ""
     bypassable: bool = True
+    base_rate: int = 0
 
     @property
     def digest(self) -> str:

@@ -30,6 +30,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
+def pytest_sessionstart() -> None:
+    """Workers compile together what all of them need."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        from tests.compiled_loops import compile_loops
+
+        compile_loops(backwards=int(worker.removeprefix("gw")) % 2 == 1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {ROOT / name: number for number, name in enumerate((*LONG_FILES, *PLAIN_FOLDERS))}
 

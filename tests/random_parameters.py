@@ -22,6 +22,7 @@ USUAL = {
     "radius": (0.1, 0.9),
     "filter_db": (-12.0, 6.0),
     "frequency_hz": (100.0, 8000.0),
+    "time_s": (0.0, 0.1),
 }
 DELAY_TAPS = 20
 RATES = (30000, 44100, 48000)
@@ -41,7 +42,8 @@ def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -
 def _uniform(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:
     low, high = parameter.low, parameter.high
     low, high = USUAL.get(parameter.name, ((3 * low + high) / 4, (low + 3 * high) / 4))
-    return low + (high - low) * torch.rand(n, parameter.size, generator=generator)
+    drawn = low + (high - low) * torch.rand(n, parameter.size, generator=generator)
+    return drawn.sort(1).values if parameter.ascending else drawn
 
 
 def _delays(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:

@@ -30,8 +30,9 @@ SETTINGS = SearchSettings(
 )
 """Four steps, two rounds of trials, two steps after each."""
 
-mine_without_plots = partial(mine, plots=False)
-"""Pictures take most of the time of a tiny song."""
+CONSOLE_ALONE = {"align": False, "rides": False, "ducking": False, "full_band": False}
+mine_without_plots = partial(mine, plots=False, **CONSOLE_ALONE)
+"""Pictures take most of the time of a tiny song, and looking for more than its console much of the rest."""
 
 
 def dry_tracks() -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from graphmix.processors import Align, LTIProcessor, MatrixProcessor, Processor, Rack
+from graphmix.processors import Align, LTIProcessor, MatrixProcessor, Processor, Rack, Ride
 from graphmix.search import PRESETS, SearchSettings
 from graphmix.songbook.demo import DEMO_SETTINGS
 from graphmix.spec import Exponential, Linear, ParameterSpec
@@ -52,7 +52,7 @@ def relative(path: Path) -> str:
 # --- processors
 
 
-DOCUMENTED = [*Rack.standard(), Align()]
+DOCUMENTED = [*Rack.standard(), Align(), Ride()]
 
 
 def domain(processor: Processor) -> str:
@@ -80,6 +80,7 @@ MAPPED_TOGETHER = {
     ("delay", "delay_ms"): "complex z",
     ("delay", "radius"): "complex z",
     ("gain", "gain_db"): "level, balance",
+    ("send", "gain_db"): "level, balance",
 }
 """Parameters whose raw numbers are not those of a curve, one by one."""
 

@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from graphmix.audio.correlation import RELATED_POWER, RELATED_SHARE, common_lag, fit_tracks
 from graphmix.audio.song import SILENT_PEAK, Song
+from graphmix.audio.speed import find_drift, find_rate_mixup
 
-Kind = Literal["offset", "polarity", "scale", "spike", "dc", "unrelated"]
+Kind = Literal["offset", "polarity", "scale", "spike", "dc", "unrelated", "speed"]
 
 BLOCK_SECONDS = 10.0
 LOW_RATE = 7500
@@ -33,10 +35,6 @@ LOW_BYTES = 256 << 20
 """Rate of the correlations in Hz, and the memory that all tracks may take at it before the rate is lowered."""
 OFFSET_SECONDS = 0.005
 """Offsets below are latencies of effects."""
-RELATED_POWER = 120.0
-"""Mean square of the correlations at their best lag: unrelated songs had up to 62, real mixes 290 and more."""
-RELATED_SHARE = 0.02
-"""Share of the mix that a sum of its tracks explains: unrelated songs had up to 0.005, real mixes 0.1 and more."""
 INVERTED_CORRELATION = 25.0
 INVERTED_SECONDS = 0.0006
 """Correlation of an inverted track with the mix, and how far from the common lag it may lie."""
@@ -58,7 +56,8 @@ class Finding:
         track: name of the track; None for the mix, or the song as a whole.
         kind: what it is.
         value: offset in seconds; correlation of an inverted track (negative); peak of a wrong scale and of a spike;
-            constant of a file that holds nothing else; share of the mix that the tracks explain.
+            constant of a file that holds nothing else; share of the mix that the tracks explain; how much longer the
+            mix takes than its tracks, as a factor.
         text: a sentence for the user.
     """
 
@@ -185,9 +184,11 @@ def match_findings(song: Song, profile: Profile) -> list[Finding]:
     lag, related, best = common_lag(profile.low[sounding], mix)
     coefficients, share = fit_tracks(profile.low[sounding], mix, lag)
     if related < RELATED_POWER and share < RELATED_SHARE:
+        if mixup := find_rate_mixup(profile.low[sounding], mix):
+            return [Finding(None, "speed", mixup[0] / mixup[1], f"{describe_mixup(*mixup)}.")]
         text = (
             f"the mix does not seem to be made of these tracks: at no offset do they correlate (they explain "
-            f"{100 * share:.1f} % of it). Is it the mix of another song, or one played at another speed?"
+            f"{100 * share:.1f} % of it). Is it the mix of another song?"
         )
         return [Finding(None, "unrelated", share, text)]
     findings = []
@@ -198,6 +199,8 @@ def match_findings(song: Song, profile: Profile) -> list[Finding]:
             f'"offset": {offset:.4f} in song.json.'
         )
         findings.append(Finding(None, "offset", offset, text))
+    if drift := find_drift(profile.low[sounding], mix, profile.rate):
+        findings.append(Finding(None, "speed", 1 + 1e-6 * drift, f"{describe_drift(drift)}."))
     reach = max(1, round(INVERTED_SECONDS * profile.rate))
     for row, coefficient, (place, value) in zip(sounding, coefficients, best, strict=True):
         if coefficient < 0 and value < -INVERTED_CORRELATION and abs(place - lag) <= reach:
@@ -210,48 +213,18 @@ def match_findings(song: Song, profile: Profile) -> list[Finding]:
     return findings
 
 
-def common_lag(tracks: NDArray[np.float32], mix: NDArray[np.float32]) -> tuple[int, float, list[tuple[int, float]]]:
-    """Where the mix lies against the tracks by GCC-PHAT.
-
-    Args:
-        tracks: [tracks, samples].
-        mix: [samples].
-
-    Returns:
-        The lag in samples, positive where the mix is late; the mean square of the correlations there; for each track
-        its own best lag and the (signed) correlation at it.
-    """
-    from scipy import fft  # here: only what checks a song needs it
-
-    size = fft.next_fast_len(2 * mix.size, real=True)
-    spectrum = fft.rfft(mix, size)
-    total = np.zeros(size)
-    best = []
-    for track in tracks:
-        cross = spectrum * fft.rfft(track, size).conj()
-        magnitude = np.abs(cross)
-        cross /= magnitude + 1e-3 * magnitude.mean() + np.finfo(np.float32).tiny
-        correlation = fft.irfft(cross, size)
-        correlation /= math.sqrt(float(np.mean(np.square(correlation, dtype=np.float64)))) or 1.0
-        place = int(np.abs(correlation).argmax())
-        best.append((_signed(place, size), float(correlation[place])))
-        total += np.square(correlation)
-    place = int(total.argmax())
-    return _signed(place, size), float(total[place]) / len(tracks), best
+def describe_mixup(tracks: int, mix: int) -> str:
+    """A mix that was read at another rate, in words."""
+    return (
+        f"mix and tracks run at speeds that differ by a factor of {tracks / mix:.4f}, as if {tracks} Hz had been "
+        f"read as {mix} Hz: convert the file again from its true rate"
+    )
 
 
-def _signed(place: int, size: int) -> int:
-    return place if place < size // 2 else place - size
-
-
-def fit_tracks(tracks: NDArray[np.float32], mix: NDArray[np.float32], lag: int) -> tuple[NDArray[np.float64], float]:
-    """Least-squares gains of the tracks in a mix that lies behind them -> [tracks], share of its power explained."""
-    begin, end = max(0, -lag), min(mix.size, mix.size - lag)
-    inside, target = tracks[:, begin:end], mix[begin + lag : end + lag]
-    gram = (inside @ inside.T).astype(np.float64)
-    scale: NDArray[np.float64] = np.sqrt(np.diag(gram)) + float(np.finfo(np.float32).tiny)
-    gram = gram / np.outer(scale, scale) + 1e-6 * np.eye(len(scale))
-    wanted = (inside @ target).astype(np.float64) / scale
-    gains = np.linalg.solve(gram, wanted)
-    power = float(np.square(target, dtype=np.float64).sum())
-    return np.asarray(gains / scale, np.float64), float(wanted @ gains) / power if power > 0 else 0.0
+def describe_drift(ppm: float) -> str:
+    """A mix whose clock is not that of its tracks, in words."""
+    longer = "longer" if ppm > 0 else "shorter"
+    return (
+        f"the mix takes {abs(ppm):.0f} millionths {longer} than its tracks ({abs(ppm) * 0.06:.1f} ms a minute): they "
+        "were played by different clocks, and no delay brings them together"
+    )

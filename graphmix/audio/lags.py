@@ -1,7 +1,7 @@
 r"""How late a mix is against its tracks, and which tracks lie elsewhere or are inverted.
 
 :func:`find_lags` answers three questions. *The whole mix*: where the correlations of all tracks with the mix, whitened
-by the phase transform, have their greatest mean square (:func:`graphmix.audio.alignment.common_lag`); then, to a part
+by the phase transform, have their greatest mean square (:func:`graphmix.audio.correlation.common_lag`); then, to a part
 of a sample, where the likelihood below is greatest for all tracks together. *Each track*: in each bin f the mix is
 explained by filters of all tracks at once, by least squares over the frames of the song,
 
@@ -20,7 +20,7 @@ if its peak is far above what z is where the others lie.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,13 +28,11 @@ from torch import Tensor
 
 from graphmix.audio.alignment import (
     INVERTED_CORRELATION,
-    RELATED_POWER,
-    RELATED_SHARE,
-    common_lag,
-    fit_tracks,
     profile_song,
 )
+from graphmix.audio.correlation import RELATED_POWER, RELATED_SHARE, common_lag, fit_tracks
 from graphmix.audio.song import SILENT_PEAK, Song
+from graphmix.audio.speed import find_drift, find_rate_mixup
 
 MOST_SECONDS = 30.0
 """Largest offset of a mix that is taken for granted."""
@@ -75,6 +73,8 @@ class Lags:
         mix: how many samples the mix is late, beyond the song's own offset.
         tracks: name -> of the tracks that lie elsewhere or are inverted.
         related: False if mix and tracks do not belong together; then nothing is moved.
+        mixup: true rate and rate that a file was read at, if that is why they do not belong together.
+        drift_ppm: by how much longer the mix takes than its tracks, in millionths; nothing is done about it.
         too_far: seconds of an offset beyond :data:`MOST_SECONDS`; then nothing is moved either.
     """
 
@@ -82,6 +82,8 @@ class Lags:
     tracks: Mapping[str, TrackLag] = field(default_factory=dict)
     related: bool = True
     too_far: float = 0.0
+    mixup: tuple[int, int] | None = None
+    drift_ppm: float = 0.0
 
     def __bool__(self) -> bool:
         return bool(self.mix or self.tracks)
@@ -89,7 +91,7 @@ class Lags:
 
 @torch.no_grad()
 def find_lags(song: Song) -> Lags:
-    """Where mix and tracks lie; nothing is moved where that is not certain.
+    """Where mix and tracks lie, and whether they run at one speed; nothing is moved where that is not certain.
 
     Args:
         song: with a mix.
@@ -105,10 +107,24 @@ def find_lags(song: Song) -> Lags:
     lag, power, best = common_lag(profile.low[sounding], mix)
     _, share = fit_tracks(profile.low[sounding], mix, lag)
     if power < RELATED_POWER and share < RELATED_SHARE:
-        return Lags(related=False)
+        return Lags(related=False, mixup=find_rate_mixup(profile.low[sounding], mix))
     if abs(lag / profile.rate) > MOST_SECONDS:
         return Lags(too_far=lag / profile.rate)
-    scale = song.sample_rate / profile.rate
+    drift = find_drift(profile.low[sounding], mix, profile.rate)
+    return replace(_find_lags(song, sounding, lag, best, profile.rate), drift_ppm=drift)
+
+
+def _find_lags(song: Song, sounding: list[int], lag: int, best: list[tuple[int, float]], rate: float) -> Lags:
+    """The same of a song whose mix belongs to its tracks.
+
+    Args:
+        song: with a mix.
+        sounding: rows of the tracks that sound.
+        lag: of the mix, in samples of the profile.
+        best: where each track correlates best, and how well.
+        rate: of the profile.
+    """
+    scale = song.sample_rate / rate
     start = torch.full((len(sounding),), round(lag * scale))
     first = _measure(song, sounding, start)
     common = first.common_lag()

@@ -97,6 +97,15 @@ class Song:
         """
         return self if self._decoded is None else replace(self, _decoded=self._decoded.to(device))
 
+    def at_rate(self, sample_rate: int) -> "Song":
+        """The same song at another rate, read from its files; its offset is rounded to whole samples of it."""
+        if sample_rate == self.sample_rate:
+            return self
+        infos = [self.mix] if self.mix else [track.info for track in self.tracks]
+        length = max(info.num_samples_at(sample_rate) for info in infos)
+        offset = round(self.offset * sample_rate / self.sample_rate)
+        return replace(self, sample_rate=sample_rate, num_samples=length, offset=offset, _decoded=None)
+
     def read(self, start: int, length: int) -> Segment:
         """Read [start, start + length) at the working rate; before and after the song is silence.
 

@@ -64,8 +64,8 @@ class PresetName(StrEnum):
     paper = "paper"
 
 
-class AlignMode(StrEnum):
-    """Whether a search looks where mix and tracks lie."""
+class LookMode(StrEnum):
+    """Whether a search looks for something."""
 
     auto = "auto"
     off = "off"
@@ -88,8 +88,18 @@ Offset = Annotated[
     str | None, typer.Option(help='How far the mix lies behind the tracks: 0.35, "350 ms", "15435 samples".')
 ]
 Align = Annotated[
-    AlignMode, typer.Option(help="auto: find out how late the mix and single tracks are, and what is inverted.")
+    LookMode, typer.Option(help="auto: find out how late the mix and single tracks are, and what is inverted.")
 ]
+USUAL_CHAIN = "ecnsgdr"
+"""As :data:`graphmix.graph.CONSOLE_CHAIN`, whose import would take a second."""
+Chain = Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")]
+Master = Annotated[
+    str | None,
+    typer.Option(help="Processors behind the sum, by letter; '' is none. The preset's; none with another --chain."),
+]
+Ducking = Annotated[LookMode, typer.Option(help="auto: find tracks that make way for others.")]
+Sends = Annotated[str, typer.Option(help="Effects that tracks may share, by letter, such as dr.")]
+Rides = Annotated[LookMode, typer.Option(help="auto: find fades, rides and mutes of tracks, subgroups and the mix.")]
 Effect = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,6 +107,19 @@ Effect = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
+
+
+def chains(chain: str, master: str | None) -> dict[str, str]:
+    """Both chains, as changes of a preset."""
+    if master is None:
+        return {"chain": chain} if chain == USUAL_CHAIN else {"chain": chain, "master": ""}
+    return {"chain": chain, "master": master}
+
+
+def looks(align: LookMode, rides: LookMode, ducking: LookMode, sends: str) -> dict[str, Any]:
+    """Arguments of ``mine`` and ``mine_all``."""
+    modes = {"align": align, "rides": rides, "ducking": ducking}
+    return {**{name: mode is LookMode.auto for name, mode in modes.items()}, "sends": sends}
 
 
 @app.command(epilog="Example: graphmix demo --out demo")
@@ -115,7 +138,8 @@ def mine(
     song: Song,
     out: Annotated[Path, typer.Option(help="Output folder; an unfinished run in it is resumed.")],
     preset: Annotated[PresetName, typer.Option(help="draft: minutes; paper: 12,000 steps.")] = PresetName.draft,
-    chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
+    chain: Chain = USUAL_CHAIN,
+    master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
@@ -133,7 +157,13 @@ def mine(
     residual: Annotated[
         bool, typer.Option("--residual", help="Add what the tracks do not explain of the mix as one more track.")
     ] = False,
-    align: Align = AlignMode.auto,
+    align: Align = LookMode.auto,
+    rides: Rides = LookMode.auto,
+    ducking: Ducking = LookMode.auto,
+    sends: Sends = "",
+    full_band: Annotated[
+        bool, typer.Option(help="Bring graph and mix to the rate of the song's mix, and fit its top octave.")
+    ] = True,
     separate: Annotated[
         bool, typer.Option("--separate", help="SONG is a mix: separate it, and mine its stems, against --mix if given.")
     ] = False,
@@ -143,12 +173,13 @@ def mine(
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
-    changes: dict[str, Any] = {"chain": chain, "policy": policy.value, "tolerance": tolerance}
+    changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
     changes |= {"sample_rate": sample_rate, "seed": seed}
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
-        residual=residual, separator=separator, align=align is AlignMode.auto,
+        residual=residual, separator=separator, full_band=full_band,
+        look_for=looks(align, rides, ducking, sends),
     )  # fmt: skip
 
 
@@ -159,11 +190,14 @@ def render(
     output: Annotated[Path, typer.Option("-o", "--output", help="Audio file: .wav, .flac or .ogg.")],
     force: Force = False,
     effect: Effect = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=8000, help="Rate of the sound in Hz; by default that of the graph.")
+    ] = None,
 ) -> None:
     """Render a graph from dry tracks; track names must be those of the graph's inputs."""
     from graphmix.cli.render_command import run_render
 
-    run_render(graph, stems, output, force, effect or [])
+    run_render(graph, stems, output, force, effect or [], sample_rate)
 
 
 @app.command(epilog="Example: graphmix plot mined/graph.safetensors -o graph.svg")
@@ -179,11 +213,14 @@ def plot(
 
 
 @app.command(epilog="Example: graphmix show mined/graph.safetensors")
-def show(graph: Graph) -> None:
-    """Show a graph's tracks, chains and settings in physical units."""
+def show(
+    graph: Graph,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a graph's tracks, chains and settings as an engineer says them."""
     from graphmix.cli.show_command import run_show
 
-    run_show(graph)
+    run_show(graph, as_json=as_json)
 
 
 @app.command(epilog="Example: graphmix check songs/RockSteady")

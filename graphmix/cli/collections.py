@@ -5,7 +5,23 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Align, AlignMode, Effect, Force, PolicyName, PresetName, app
+from graphmix.cli.app import (
+    USUAL_CHAIN,
+    Align,
+    Chain,
+    Ducking,
+    Effect,
+    Force,
+    LookMode,
+    Master,
+    PolicyName,
+    PresetName,
+    Rides,
+    Sends,
+    app,
+    chains,
+    looks,
+)
 
 _COLLECTION = typer.Argument(help="A collection of songs.")
 Kind = Annotated[str, typer.Option(help="Layout: auto, folder, medleydb, mixing-secrets, musdb18-hq or daw.")]
@@ -39,7 +55,7 @@ def songs(
 def songbook(
     out: Annotated[Path, typer.Option(help="Output folder; an unfinished songbook in it is resumed.")],
     songs: Annotated[int, typer.Option(min=1, help="How many songs it has in the end.")] = 20,
-    mode: Annotated[str, typer.Option(help="console: effects, faders, buses; gain: gain, panning.")] = "console",
+    mode: Annotated[str, typer.Option(help="console; gain: faders alone; record: a console and a master.")] = "console",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
     chance: Annotated[float, typer.Option(min=0, max=1, help="How far decisions deviate from content.")] = 0.3,
     style_spread: Annotated[
@@ -92,7 +108,8 @@ def mine_all(
     path: Annotated[Path, _COLLECTION],
     out: Annotated[Path, typer.Option(help="Output folder, which gets a folder for each song; resumed.")],
     preset: Annotated[PresetName, typer.Option(help="draft: minutes a song; paper: 12,000 steps.")] = PresetName.draft,
-    chain: Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")] = "ecnsgdr",
+    chain: Chain = USUAL_CHAIN,
+    master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
@@ -105,7 +122,10 @@ def mine_all(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the pictures of each song.")] = True,
-    align: Align = AlignMode.auto,
+    align: Align = LookMode.auto,
+    rides: Rides = LookMode.auto,
+    ducking: Ducking = LookMode.auto,
+    sends: Sends = "",
     kind: Kind = "auto",
     tracks: Tracks = "raw",
     subgroups: Subgroups = None,
@@ -123,7 +143,13 @@ def mine_all(
         rounds,
         kind,
         {"tracks": tracks, "subgroups": subgroups, "metadata": metadata},
-        {"chain": chain, "policy": policy.value, "tolerance": tolerance, "sample_rate": sample_rate, "seed": seed},
+        {
+            **chains(chain, master),
+            "policy": policy.value,
+            "tolerance": tolerance,
+            "sample_rate": sample_rate,
+            "seed": seed,
+        },
         effect or [],
         workers=workers,
         threads=threads,
@@ -131,7 +157,7 @@ def mine_all(
         device=device,
         retry_failed=retry_failed,
         plots=plots,
-        align=align is AlignMode.auto,
+        **looks(align, rides, ducking, sends),
     )
 
 

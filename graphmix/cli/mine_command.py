@@ -35,7 +35,8 @@ def run_mine(
     *,
     residual: bool = False,
     separator: tuple[str, int] | None = None,
-    align: bool = True,
+    look_for: dict[str, Any] | None = None,
+    full_band: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -54,7 +55,8 @@ def run_mine(
         effects: captured effects, each as ``letter=FILE``.
         residual: add what the tracks do not explain as one more track.
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
-        align: find out where mix and tracks lie.
+        look_for: other arguments of :func:`graphmix.search.mine`: alignment, rides, ducking, sends.
+        full_band: bring the result to the rate of the song's mix.
 
     Raises:
         GraphmixError: bad input.
@@ -78,11 +80,11 @@ def run_mine(
     say_notices(console, loaded.notices)
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options |= {"residual": residual, "align": align}
+        options |= {"residual": residual, "full_band": full_band, **(look_for or {})}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
-    for sentence in aligned(mined.metrics):
+    for sentence in (*aligned(mined.metrics), *ridden(mined.metrics), *brought_to_rate(mined.metrics)):
         say(console, sentence)
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
@@ -125,6 +127,8 @@ def explained(metrics: dict[str, Any]) -> str:
 
 def aligned(metrics: dict[str, Any]) -> list[str]:
     """What was found about where mix and tracks lie, in sentences."""
+    from graphmix.audio.alignment import describe_drift
+
     found = metrics.get("alignment")
     if found is None:
         return []
@@ -135,7 +139,26 @@ def aligned(metrics: dict[str, Any]) -> list[str]:
         parts = [f"{_lag(track['delay_ms'])} the others"] if track["delay_ms"] else []
         parts += ["inverted"] if track["inverted"] else []
         sentences.append(f"{name} is {' and '.join(parts)} in the mix.")
+    if found.get("drift_ppm"):
+        sentences.append(f"warning: {describe_drift(found['drift_ppm'])}.")
     return sentences
+
+
+def ridden(metrics: dict[str, Any]) -> list[str]:
+    """Which gains move, in sentences."""
+    return [
+        f"{ride['of']} rides: " + ", ".join(f"{gain:+.1f} dB at {time:.2f} s" for time, gain in ride["points"]) + "."
+        for ride in metrics.get("rides", [])
+    ]
+
+
+def brought_to_rate(metrics: dict[str, Any]) -> list[str]:
+    """At which rate the result is, and what was done above the search's band, in a sentence."""
+    found = metrics.get("full_band")
+    if found is None:
+        return []
+    text = f"Searched at {found['searched_at']} Hz; graph and mix are at the song's {found['sample_rate']} Hz"
+    return [f"{text}{', with an equalizer more for the top octave' if found['filter_added'] else ''}."]
 
 
 def _lag(ms: float) -> str:

@@ -17,7 +17,14 @@ ENDINGS = (".wav", ".flac", ".ogg")
 
 
 @announcing_compilation()
-def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False, effects: Sequence[str] = ()) -> None:
+def run_render(
+    graph_path: Path,
+    stems: Path,
+    output: Path,
+    force: bool = False,
+    effects: Sequence[str] = (),
+    sample_rate: int | None = None,
+) -> None:
     """``graphmix render``.
 
     Args:
@@ -26,6 +33,7 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False,
         output: audio file to be written.
         force: replace the output file if it exists.
         effects: captured effects of the graph, each as ``letter=FILE``.
+        sample_rate: of the sound; that of the graph by default.
 
     Raises:
         GraphmixError: bad input, or an output file that exists.
@@ -33,10 +41,13 @@ def run_render(graph_path: Path, stems: Path, output: Path, force: bool = False,
     from graphmix.audio import load_stems, write_audio
     from graphmix.graph.storage import load_graph
     from graphmix.render.blocks import render_song
+    from graphmix.rewrite.rates import at_rate
 
     graph_path = find_graph(graph_path)
     check_file(output, ENDINGS, _inputs(graph_path, stems), force)
     graph = load_graph(graph_path)
+    if sample_rate is not None:
+        graph = at_rate(graph, sample_rate)
     rack = rack_for(graph, effects)
     song = _with_residual(load_stems(stems, graph.sample_rate), graph.input_names, graph_path)
     console = new_console()

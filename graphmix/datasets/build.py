@@ -28,6 +28,7 @@ from graphmix.graph.editing import retype
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.io import read_json, to_json, write_atomically
+from graphmix.rewrite.rates import at_working_rate
 from graphmix.spec import STRUCTURAL, TypeTable
 
 FORMAT, VERSION = "graphmix dataset", 1
@@ -228,7 +229,7 @@ def _graphs(root: Path, folders: list[Path], skipped: list[tuple[str, str]]) -> 
     for folder in folders:
         try:
             record = read_record(folder, root)
-            graph = load_graph(record.graph_path)
+            graph = at_working_rate(load_graph(record.graph_path))
         except (GraphError, SongError) as error:
             skipped.append((folder.relative_to(root).as_posix(), str(error)))
             continue

@@ -2,7 +2,7 @@
 
     loader = SegmentLoader(graphs, length=114_000, batch_size=4, shuffle=True, seed=1, num_workers=2)
     for batch in loader:
-        mix = renderer(batch, batch.stems)      # batch.stems [inputs of all graphs, 2, length]
+        mix = renderer(batch, batch.stems, batch.position)  # batch.stems [inputs of all graphs, 2, length]
         loss = mix_loss(prediction=mix, target=batch.mix)          # batch.mix [graphs, 2, length]
 
 Only the requested samples are decoded (except for MP3, which is decoded whole). Beyond the end of a song there is
@@ -38,7 +38,7 @@ RANDOM = "random"
 def add_segment(
     graph: MixGraph, length: int, start: int = 0, audio_root: AudioRoot | None = None, with_mix: bool = True
 ) -> MixGraph:
-    """The graph with the attributes ``stems`` [inputs, 2, length] and ``mix`` [1, 2, length].
+    """The graph with the attributes ``stems`` [inputs, 2, length], ``mix`` [1, 2, length] and ``position`` [1].
 
     PyG's batching stacks them along the first axis: stems in the order of the batch's inputs, one mix a graph.
 
@@ -58,6 +58,7 @@ def add_segment(
     result = copy.copy(graph)
     rate, first = graph.sample_rate, reference.start + start
     read = partial(read_audio, start=first, length=length, sample_rate=rate)
+    result.position = torch.tensor([start])
     result.stems = torch.stack([read(info) for info in stems]) if stems else torch.zeros(0, 2, length)
     if mix is not None:
         result.mix = read(mix)[None]
@@ -198,7 +199,7 @@ def _collate(items: list[Any]) -> Any:
 
 
 class SegmentLoader(DataLoader):
-    """Batches of graphs with ``stems`` [inputs, 2, length] and ``mix`` [graphs, 2, length].
+    """Batches of graphs with ``stems`` [inputs, 2, length], ``mix`` [graphs, 2, length] and ``position`` [graphs].
 
     Args:
         graphs: a dataset, or a list of its graphs.

@@ -27,6 +27,7 @@ from graphmix.evaluation.parameter_errors import parameter_errors
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.rewrite.rates import at_rate
 from graphmix.spec import NodeTypes
 
 
@@ -133,12 +134,13 @@ def compare(true: MixGraph, found: MixGraph, *, edit_seconds: float = EDIT_SECON
 
     Args:
         true: the console that made the mix.
-        found: a console over the same tracks; its buses, if it has them, are called as the true one's.
+        found: a console over the same tracks, at any rate; its buses, if it has them, are called as the true one's.
         edit_seconds: time limit for the edit distance of each pair of chains.
 
     Raises:
         GraphError: one of them is no console.
     """
+    found = at_rate(found, true.sample_rate)
     wanted, got = take_apart(true), take_apart(found, like=true)
     by_type: dict[str, TypeScore] = {}
     errors: dict[tuple[str, str], list[float]] = {}

@@ -1,4 +1,5 @@
 from .consoles import CONSOLE_CHAIN as CONSOLE_CHAIN
+from .consoles import MASTER_CHAIN as MASTER_CHAIN
 from .consoles import mixing_console as mixing_console
 from .editing import bypass_nodes as bypass_nodes
 from .editing import keep_nodes as keep_nodes

@@ -1,21 +1,38 @@
 """The mixing console of section 2.2 of the pruning paper (figure 2a).
 
 Each track passes through a chain of processors, tracks are summed by subgroup, each subgroup passes through the
-same chain, and all go to the output. The chain is a string of letters, e.g. ``"ecnsgdr"``.
+same chain, and all go to the output. The chain is a string of letters, e.g. ``"ecnsgdr"``. Real consoles have another
+chain behind the sum, the master chain, which the paper's has not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+
+import torch
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.spec import HasNodeTypes
+from graphmix.spec import HasNodeTypes, NodeType
 
 CONSOLE_CHAIN = "ecnsgdr"
 """The order of section 2.2: equalizer, compressor, noisegate, imager, gain, delay, reverb."""
 
+SEND = "u"
+"""Letter of what feeds a return."""
+RETURN_CHAIN = "e"
+"""What stands behind the effect of a return."""
+MASTER_CHAIN = "ecsgl"
+"""A usual order behind the sum: equalizer, compressor, imager, gain, limiter."""
 
-def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], chain: str = CONSOLE_CHAIN) -> MixGraph:
+
+def mixing_console(
+    rack: HasNodeTypes,
+    subgroups: Mapping[str, Sequence[str]],
+    chain: str = CONSOLE_CHAIN,
+    master: str = "",
+    sends: str = "",
+) -> MixGraph:
     """A full console over subgroups of tracks.
 
     Args:
@@ -23,12 +40,22 @@ def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], c
             :class:`graphmix.spec.NodeTypes` where no processors are at hand.
         subgroups: bus name to the names of its tracks; inputs are numbered in this order.
         chain: letters of the processors on every track and every bus; may be empty.
+        master: letters of the processors behind the sum; none in the paper. The first of them sums the buses.
+        sends: letters of shared effects, such as ``"dr"``; none in the paper. For each there is a return: every track
+            feeds it through a send from behind its own chain, and effect and an equalizer lead to the sum. A return
+            carries the effect alone, so its dry/wet weight is 1, and sends begin closed, at 0.
 
     Raises:
         GraphError: an unknown letter, a processor with several ports, a track in two subgroups, no track.
     """
     graph = MixGraph(rack.types, rack.sample_rate)
-    _check_chain(graph, chain)
+    _check_chain(graph, chain, "chain")
+    _check_chain(graph, master, "master chain")
+    _check_chain(graph, sends, "sends")
+    if sends:
+        _check_chain(graph, RETURN_CHAIN, "returns")
+        if all(t.letter != SEND for t in rack.types):
+            raise GraphError(f"sends need the letter {SEND!r} of a send in the rack; it has: {_letters(rack.types)}.")
     for bus, members in subgroups.items():
         if isinstance(members, str):
             raise GraphError(f"the tracks of subgroup {bus!r} are the text {members!r}; give a list of names.")
@@ -38,34 +65,70 @@ def mixing_console(rack: HasNodeTypes, subgroups: Mapping[str, Sequence[str]], c
     twice = next((track for track in tracks if tracks.count(track) > 1), None)
     if twice is not None:
         raise GraphError(f"track {twice!r} is in two subgroups; give it to one.")
-    kinds, names, edges = ["in"] * len(tracks), list(tracks), list[tuple[int, int]]()
+    plan = _Plan(["in"] * len(tracks), list(tracks))
+    ends = {track: plan.chain(node, chain) for node, track in enumerate(tracks)}
+    to_sum = []
+    for bus, members in subgroups.items():
+        if members:
+            mix = plan.node("mix", bus)
+            plan.edges.extend((ends[track], mix, 0) for track in members)
+            to_sum.append(plan.chain(mix, chain))
+    for letter in sends:
+        feeds = [plan.node(SEND) for _ in tracks]
+        mix = plan.node("mix", f"{graph.types.by_letter(letter).name} return")
+        plan.edges.extend((ends[track], feed, 1) for track, feed in zip(tracks, feeds, strict=True))
+        plan.edges.extend((feed, mix, 0) for feed in feeds)
+        to_sum.append(plan.chain(mix, letter + RETURN_CHAIN))
+    total = plan.node(master[0]) if master else plan.node("out", "mix")
+    plan.edges.extend((end, total, 0) for end in to_sum)
+    if master:
+        end = plan.chain(total, master[1:])
+        plan.edges.append((end, plan.node("out", "mix"), 0))
+    return plan.graph(graph)
 
-    def add_chain(start: int) -> int:
+
+@dataclass
+class _Plan:
+    """Nodes and edges of a console before it is a graph.
+
+    Args:
+        kinds: type of each node, name or letter.
+        names: label of each node.
+        edges: (source, target, inlet) of each.
+    """
+
+    kinds: list[str]
+    names: list[str]
+    edges: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def node(self, kind: str, name: str = "") -> int:
+        """A new node."""
+        self.kinds.append(kind)
+        self.names.append(name)
+        return len(self.kinds) - 1
+
+    def chain(self, start: int, letters: str) -> int:
         """The last node of a new chain behind a node."""
-        nodes = [start, *range(len(kinds), len(kinds) + len(chain))]
-        kinds.extend(chain)
-        names.extend([""] * len(chain))
-        edges.extend(pairwise(nodes))
+        nodes = [start, *(self.node(letter) for letter in letters)]
+        self.edges.extend((source, target, 0) for source, target in pairwise(nodes))
         return nodes[-1]
 
-    ends = {track: add_chain(node) for node, track in enumerate(tracks)}
-    buses = []
-    for bus, members in subgroups.items():
-        if not members:
-            continue
-        mix = len(kinds)
-        kinds.append("mix")
-        names.append(bus)
-        edges.extend((ends[track], mix) for track in members)
-        buses.append(add_chain(mix))
-    out = len(kinds)
-    edges.extend((end, out) for end in buses)
-    return MixGraph.from_lists(graph.types.types, [*kinds, "out"], edges, [*names, "mix"], rack.sample_rate)
+    def graph(self, like: MixGraph) -> MixGraph:
+        """The graph, with types and sample rate of another one; sends are closed."""
+        edges = [(source, target) for source, target, _ in self.edges]
+        graph = MixGraph.from_lists(like.types.types, self.kinds, edges, self.names, like.sample_rate)
+        graph.edge_port[:, 1] = torch.tensor([inlet for _, _, inlet in self.edges], dtype=torch.long)
+        graph.wet[[node for node, kind in enumerate(self.kinds) if kind == SEND]] = 0.0
+        return graph
 
 
-def _check_chain(graph: MixGraph, chain: str) -> None:
+def _check_chain(graph: MixGraph, chain: str, what: str) -> None:
     usable = {t.letter: t for t in graph.types.types if t.can_be_bypassed and len(t.inlets) == 1}
     for position, letter in enumerate(chain):
         if letter not in usable:
-            known = ", ".join(f"{t.letter} {t.name}" for t in usable.values())
-            raise GraphError(f"letter {letter!r} at place {position + 1} of chain {chain!r} is none of: {known}.")
+            known = _letters(usable.values())
+            raise GraphError(f"letter {letter!r} at place {position + 1} of {what} {chain!r} is none of: {known}.")
+
+
+def _letters(types: Iterable[NodeType]) -> str:
+    return ", ".join(f"{t.letter} {t.name}" for t in types)

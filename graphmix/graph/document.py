@@ -105,12 +105,17 @@ def info_from_header(head: Mapping[str, Any], names: Sequence[str]) -> GraphInfo
         table = TypeTable(types)
     except ValueError as error:
         raise GraphError(f"{str(error)[:300]}.") from None
-    rate = take(head, "sample_rate", int)
+    return GraphInfo(table, _rate(head, "sample_rate"), tuple(names), take(head, "provenance", dict))
+
+
+def _rate(entry: Mapping[str, Any], key: str) -> int:
+    """A sample rate in Hz."""
+    rate: int = take(entry, key, int)
     if not 0 < rate <= MAX_SAMPLE_RATE:
         raise GraphError(
-            f"its sample rate is {_shown(rate)}; it is a positive number of Hz, {MAX_SAMPLE_RATE} or less."
+            f"its {key.replace('_', ' ')} is {_shown(rate)}; it is a positive number of Hz, {MAX_SAMPLE_RATE} or less."
         )
-    return GraphInfo(table, rate, tuple(names), take(head, "provenance", dict))
+    return rate
 
 
 def plain_type(node_type: NodeType) -> dict[str, Any]:
@@ -121,6 +126,7 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
         "letter": node_type.letter,
         **source,
         **({} if node_type.bypassable else {"bypassable": False}),
+        **({"base_rate": node_type.base_rate} if node_type.base_rate else {}),
         "inlets": list(node_type.inlets),
         "outlets": list(node_type.outlets),
         "parameters": [
@@ -132,6 +138,7 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
                 "high": _bound(p.high),
                 "neutral": p.neutral,
                 "curve": _plain_curve(node_type, p),
+                **({"ascending": True} if p.ascending else {}),
             }
             for p in node_type.parameters
         ],
@@ -151,8 +158,18 @@ def type_from_plain(entry: Any) -> NodeType:
     bypassable = entry.get("bypassable", True)
     if not isinstance(bypassable, bool):
         raise GraphError(f"the entry 'bypassable' is {_shown(bypassable)!r}; it is true or false.")
+    base_rate = _rate(entry, "base_rate") if "base_rate" in entry else 0
     name, letter = take(entry, "name", str), take(entry, "letter", str)
-    return NodeType(name, letter, tuple(parameters), source=source, bypassable=bypassable, **ports)
+    return NodeType(
+        name,
+        letter,
+        tuple(parameters),
+        inlets=ports["inlets"],
+        outlets=ports["outlets"],
+        source=source,
+        bypassable=bypassable,
+        base_rate=base_rate,
+    )
 
 
 def _parameter_from_plain(entry: Any) -> ParameterSpec:
@@ -165,8 +182,11 @@ def _parameter_from_plain(entry: Any) -> ParameterSpec:
         if _FLOAT32_MAX < abs(value) < math.inf or (key == "neutral" and math.isinf(value)):
             raise GraphError(f"{name[:60]}: {key} is {value:g}, which is no float32.")
     curve = _curve(take(entry, "curve", dict))
+    ascending = entry.get("ascending", False)
+    if not isinstance(ascending, bool):
+        raise GraphError(f"the entry 'ascending' is {_shown(ascending)!r}; it is true or false.")
     try:
-        return ParameterSpec(name, size, unit, low, high, neutral, curve)
+        return ParameterSpec(name, size, unit, low, high, neutral, curve, ascending)
     except ValueError as error:
         raise GraphError(f"{str(error)[:300]}.") from None
 

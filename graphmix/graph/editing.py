@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable
-from graphmix.spec import TypeTable
+from graphmix.spec import NodeType, TypeTable
 
 
 def keep_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
@@ -143,6 +144,13 @@ def retype(graph: MixGraph, types: TypeTable) -> MixGraph:
     return result
 
 
+def with_type(graph: MixGraph, node_type: NodeType) -> MixGraph:
+    """The graph with one more node type, the last; itself where it has the type."""
+    if node_type in graph.types.types:
+        return graph
+    return retype(graph, TypeTable((*graph.types.types, node_type)))
+
+
 def without_dead_ends(graph: MixGraph) -> MixGraph:
     """Drop processors and mixes that no longer lead anywhere, e.g. what only fed a removed sidechain."""
     before, _ = neighbours(graph.node_type.numel(), graph.edges())
@@ -162,7 +170,9 @@ def bypass_nodes(graph: MixGraph, nodes: Tensor | Iterable[int]) -> MixGraph:
     return result
 
 
-def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+def insert_after(
+    graph: MixGraph, node: int, kind: str, name: str = "", **parameters: Sequence[float] | float
+) -> MixGraph:
     """The graph with one more processor, which takes what leaves a node's first outlet to where it went.
 
     Args:
@@ -175,12 +185,14 @@ def insert_after(graph: MixGraph, node: int, kind: str, name: str = "", **parame
     return _insert(graph, node, 0, kind, name, parameters)
 
 
-def insert_before(graph: MixGraph, node: int, kind: str, name: str = "", **parameters: float) -> MixGraph:
+def insert_before(
+    graph: MixGraph, node: int, kind: str, name: str = "", **parameters: Sequence[float] | float
+) -> MixGraph:
     """The graph with one more processor that takes what went into a node's first inlet; see :func:`insert_after`."""
     return _insert(graph, node, 1, kind, name, parameters)
 
 
-def _insert(graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, float]) -> MixGraph:
+def _insert(graph: MixGraph, node: int, side: int, kind: str, name: str, parameters: Mapping[str, Any]) -> MixGraph:
     """A new processor on the side of a node's outlet (0) or inlet (1)."""
     result = graph.clone()
     new = result.add(kind, name=name, **parameters)

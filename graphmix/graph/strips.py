@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.topology import follow, neighbours, reachable
+from graphmix.graph.topology import follow, neighbours, reachable, topological_order
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,28 @@ def find_strips(graph: MixGraph) -> Strips:
     mixes = graph.nodes_of("mix").tolist()
     members = {node: frozenset(inputs[found] for found in reachable(before, [node]) & inputs.keys()) for node in mixes}
     return Strips(tracks, {node: tuple(strip(node)) for node in mixes}, members)
+
+
+def sound_edges(graph: MixGraph) -> list[tuple[int, int, int, int]]:
+    """The edges that carry what is mixed: into first inlets and into sends, and not a detector's or other control."""
+    kinds = [graph.types[index].name for index in graph.node_type.tolist()]
+    return [edge for edge in graph.edges() if edge[3] == 0 or kinds[edge[1]] == "send"]
+
+
+def find_returns(graph: MixGraph, send: str = "send") -> list[int]:
+    """The mixes and processors of shared returns: those that get nothing but what sends let through.
+
+    Args:
+        graph: one graph.
+        send: name of the type that feeds returns.
+    """
+    count, edges = graph.node_type.numel(), graph.edges()
+    before, _ = neighbours(count, edges)
+    kinds = [graph.types[index].name for index in graph.node_type.tolist()]
+    sent = [kind == send for kind in kinds]
+    returns = []
+    for node in topological_order(count, edges, graph.describe):
+        if not sent[node] and kinds[node] != "out" and before[node] and all(sent[source] for source in before[node]):
+            sent[node] = True
+            returns.append(node)
+    return sorted(returns)

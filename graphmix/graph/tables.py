@@ -1,49 +1,54 @@
 """What a graph does, in an engineer's units: for each track and each subgroup its chain of processors.
 
 A *chain* begins at an input, at a mix or wherever edges branch or meet, and goes on for as long as one edge leads
-from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. Long parameters
-are summarised by what an engineer would say of them:
-
-* equalizer: mean gain in dB over octave bands from 63 Hz up to half the sample rate;
-* delay: its three strongest taps, with their level in the response, which has unit energy;
-* reverb: seconds to fall by 60 dB below 250 Hz, up to 4 kHz and above; side level relative to mid.
-
-The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to
-half the sample rate, as those of graphmix's own processors are. Types that are not known are shown as
-``name value unit``.
+from one processor to the next. Every node is in exactly one chain, so that any graph can be shown. What is said of
+each processor is in :mod:`graphmix.graph.engineering`. How many dB a compressor or gate takes off depends on the song:
+mining measures it (:mod:`graphmix.search.reductions`) and keeps it beside the graph, in ``metrics.json``.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from graphmix.graph.engineering import describe_settings
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.spec import NodeType, ParameterSpec
+from graphmix.spec import NodeType
 from graphmix.text import natural_key
 
-OCTAVES_HZ = (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
-"""Nominal centers of octave bands (IEC 61260)."""
-REVERB_EDGES_HZ = (250.0, 4000.0)
-REVERB_SECONDS = 2.0
-"""Length of the reverb's response, over which energies are summed."""
-NUM_STRONGEST = 3
-_MANY = 4
-"""A parameter with more values than this is shown by its range and mean."""
+
+class Reduction(NamedTuple):
+    """How many dB a compressor or gate takes off: on average while its input sounds, and at most."""
+
+    mean_db: float
+    most_db: float
+
+
+Reductions = Mapping[int, Reduction]
+"""By number of the node."""
 
 
 @dataclass(frozen=True)
 class ProcessorRow:
-    """One processor: its index in the graph, its type, its settings as text and its dry/wet weight."""
+    """One processor.
+
+    Attributes:
+        node: its index in the graph.
+        type: its type.
+        settings: as text.
+        wet: dry/wet weight.
+        numbers: the settings as JSON values.
+        folded: whether the settings say what the weight does.
+    """
 
     node: int
     type: NodeType
     settings: str
     wet: float
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,16 @@ class ChainRow:
     outputs: tuple[str, ...]
 
 
-def describe_graph(graph: MixGraph) -> list[ChainRow]:
-    """The chains of a graph: tracks in natural order of their names, as a song has them, subgroups, others, outputs."""
+def describe_graph(graph: MixGraph, reductions: Reductions | None = None) -> list[ChainRow]:
+    """The chains of a graph: tracks in the order of the song, subgroups, others, outputs.
+
+    The song's order is that of ``tracks`` in the graph's provenance; without it the natural order of the names, which
+    is that of a song whose description gives none.
+
+    Args:
+        graph: any graph.
+        reductions: what compressors and gates take off, where it is known.
+    """
     n = graph.node_type.numel()
     kinds = [graph.types[index] for index in graph.node_type.tolist()]
     before: list[list[str]] = [[] for _ in range(n)]
@@ -92,19 +105,41 @@ def describe_graph(graph: MixGraph) -> list[ChainRow]:
         nodes = [start]
         while nodes[-1] in successor:
             nodes.append(successor[nodes[-1]])
-        processors = [_processor_row(graph, node, rows[node]) for node in nodes if kinds[node].is_processor]
+        own = [node for node in nodes if kinds[node].is_processor]
+        processors = [_processor_row(graph, node, rows[node], (reductions or {}).get(node)) for node in own]
         kind = {"in": "track", "mix": "subgroup", "out": "output"}.get(kinds[start].name, "other")
         ends = tuple(before[start]), tuple(processors), tuple(after[nodes[-1]])
         chains.append(ChainRow(start, kind, labels[start], *ends))
-    return sorted(chains, key=lambda chain: (order[chain.kind], *_place_in_song(chain)))
+    place = {name: i for i, name in enumerate(_tracks(graph))}
+
+    def key(chain: ChainRow) -> tuple[Any, ...]:
+        if chain.kind != "track":
+            return order[chain.kind], chain.node
+        return order[chain.kind], place.get(chain.label, len(place)), *natural_key(chain.label)
+
+    return sorted(chains, key=key)
 
 
-def _place_in_song(chain: ChainRow) -> tuple[Any, ...]:
-    """Tracks in natural order, whose nodes may be numbered by subgroup; all else by its number."""
-    return natural_key(chain.label) if chain.kind == "track" else (chain.node,)
+def _tracks(graph: MixGraph) -> list[str]:
+    """Names of the song's tracks in its order, where the graph has them."""
+    tracks = graph.provenance.get("tracks")
+    return [name for name in tracks if isinstance(name, str)] if isinstance(tracks, list) else []
 
 
-def as_table(graph: MixGraph) -> Table:
+def as_plain(graph: MixGraph, reductions: Reductions | None = None) -> dict[str, Any]:
+    """:func:`describe_graph` as JSON values."""
+    chains = []
+    for chain in describe_graph(graph, reductions):
+        plain = {key: value for key, value in asdict(chain).items() if key != "processors"}
+        plain["processors"] = [
+            {"node": row.node, "type": row.type.name, "settings": row.settings, "wet": row.wet, **row.numbers}
+            for row in chain.processors
+        ]
+        chains.append(plain)
+    return {"sample_rate": graph.sample_rate, "provenance": dict(graph.provenance), "chains": chains}
+
+
+def as_table(graph: MixGraph, reductions: Reductions | None = None) -> Table:
     """:func:`describe_graph` as a table for the terminal."""
     table = Table(title=_title(graph))
     table.add_column("node", justify="right", no_wrap=True)
@@ -112,7 +147,7 @@ def as_table(graph: MixGraph) -> Table:
     table.add_column("processor", no_wrap=True)
     table.add_column("settings", overflow="fold")
     table.add_column("wet", justify="right", no_wrap=True)
-    for chain in describe_graph(graph):
+    for chain in describe_graph(graph, reductions):
         heading = Text(f"{chain.label} ({chain.kind})" if chain.kind != "output" else chain.label, style="bold")
         where = f"from {', '.join(chain.inputs)}" if chain.inputs else ""
         if chain.outputs:
@@ -121,7 +156,8 @@ def as_table(graph: MixGraph) -> Table:
         table.add_row(number, heading, "", Text(where, style="dim"), "")
         for row in chain.processors:
             name = f"{row.type.letter} {row.type.name}"
-            table.add_row(str(row.node), "", Text(name), Text(row.settings), f"{100 * row.wet:.3g} %")
+            weight = "" if row.folded else f"{100 * row.wet:.3g} %"
+            table.add_row(str(row.node), "", Text(name), Text(row.settings), weight)
         table.add_section()
     return table
 
@@ -137,91 +173,14 @@ def _labels(graph: MixGraph, kinds: list[NodeType]) -> list[str]:
     return [name or f"{kind.name} {node}" for node, (name, kind) in enumerate(zip(graph.names, kinds, strict=True))]
 
 
-def _processor_row(graph: MixGraph, node: int, row: int) -> ProcessorRow:
+def _processor_row(graph: MixGraph, node: int, row: int, reduction: Reduction | None) -> ProcessorRow:
     node_type = graph.types[int(graph.node_type[node])]
     stored = graph.params[node_type.name][row].detach().double().cpu().numpy()
     values = {p.name: stored[node_type.columns(p.name)] for p in node_type.parameters}
-    names, summarise = _SUMMARIES.get(node_type.name, ((), None))
-    if summarise is not None and names == tuple(values):
-        text = summarise(values, graph.sample_rate)
-    else:
-        text = ", ".join(_plain(p, values[p.name]) for p in node_type.parameters)
-    return ProcessorRow(node, node_type, text, float(graph.wet[node]))
-
-
-# --- summaries: physical values by name, sample rate -> text
-
-Values = dict[str, np.ndarray]
-
-
-def _plain(parameter: ParameterSpec, values: np.ndarray) -> str:
-    """``threshold -21.3 dB``; the unit is not repeated in the name."""
-    name = parameter.name.removesuffix("_" + parameter.unit.lower().replace("/", "_per_")).replace("_", " ")
-    unit = f" {parameter.unit}" if parameter.unit else ""
-    if parameter.name == "ratio" and not unit:
-        unit = ":1"
-    if len(values) > _MANY:
-        spread = f"{_short(values.min())} to {_short(values.max())}"
-        return f"{name} {spread}{unit} ({len(values)} values, mean {_short(values.mean())})"
-    return f"{name} {', '.join(_short(value) for value in values)}{unit}"
-
-
-def _short(value: float) -> str:
-    """One decimal for levels, three digits for what is small or large."""
-    if value == 0 or 1 <= abs(value) < 1000:
-        return f"{value:.1f}".removesuffix(".0")
-    return f"{value:.3g}" if abs(value) < 1 else f"{value:.0f}"
-
-
-def _gain(values: Values, sample_rate: int) -> str:
-    left, right = values["gain_db"]
-    return f"L {left:+.1f} dB R {right:+.1f} dB"
-
-
-def _equalizer(values: Values, sample_rate: int) -> str:
-    gain = values["gain_db"]
-    frequency = np.arange(len(gain)) * (sample_rate / max(2 * len(gain) - 1, 1))
-    parts = []
-    for center in OCTAVES_HZ:
-        if center >= sample_rate / 2:
-            break
-        band = (frequency >= center / math.sqrt(2)) & (frequency < center * math.sqrt(2))
-        mean = gain[band].mean() if band.any() else np.interp(center, frequency, gain)
-        parts.append(f"{center // 1000}k {mean:+.1f}" if center >= 1000 else f"{center} {mean:+.1f}")
-    return "  ".join(parts) + " dB"
-
-
-def _delay(values: Values, sample_rate: int) -> str:
-    delay = values["delay_ms"].reshape(2, -1)
-    magnitude = 10 ** (values["filter_db"].reshape(*delay.shape, -1) / 20)
-    weight = np.full(magnitude.shape[-1], 2.0)
-    weight[0] = 1.0  # the other frequencies also stand for their negatives
-    energy = (magnitude**2 * weight).sum(-1) / weight.sum()
-    level = 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30))
-    strongest = np.argsort(-level, axis=None, kind="stable")[:NUM_STRONGEST]
-    taps = [np.unravel_index(index, delay.shape) for index in strongest]
-    return ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {level[tap]:+.1f} dB" for tap in taps)
-
-
-def _reverb(values: Values, sample_rate: int) -> str:
-    initial, decay = (values[name].reshape(2, -1) for name in ("initial_db", "decay_db_per_s"))
-    frequency = np.arange(initial.shape[1]) * (sample_rate / 2 / initial.shape[1])
-    band = np.digitize(frequency, REVERB_EDGES_HZ)
-    times = []
-    for index, label in enumerate(("low", "mid", "high")):
-        if (band == index).any():
-            mean = decay[:, band == index].mean()
-            times.append(f"{label} {-60 / mean:.2f} s" if mean < -1e-3 else f"{label} > 60 s")
-    rate = np.maximum(-decay * (math.log(10) / 10), 1e-9)
-    energy = (10 ** (initial / 10) * -np.expm1(-rate * REVERB_SECONDS) / rate).sum(1)
-    side_db = 10 * np.log10(max(energy[1] / energy[0], 1e-30))
-    return f"RT60 {', '.join(times)}; side {side_db:+.1f} dB to mid"
-
-
-_SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int], str]]] = {
-    "gain": (("gain_db",), _gain),
-    "equalizer": (("gain_db",), _equalizer),
-    "delay": (("delay_ms", "radius", "filter_db"), _delay),
-    "reverb": (("initial_db", "decay_db_per_s"), _reverb),
-}
-"""Type name -> the parameters that the summary needs, and the summary."""
+    wet = float(graph.wet[node])
+    found = describe_settings(node_type, values, graph.sample_rate, wet)
+    text, numbers = found.text, dict(found.numbers)
+    if reduction is not None:
+        text += f"; takes off {reduction.mean_db:.1f} dB on average, {reduction.most_db:.1f} dB at most"
+        numbers |= {"takes_off_mean_db": reduction.mean_db, "takes_off_most_db": reduction.most_db}
+    return ProcessorRow(node, node_type, text, wet, numbers, found.folded)

@@ -9,6 +9,7 @@ import torch
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable, topological_order
+from graphmix.spec import NodeType, ParameterSpec
 
 PRECISIONS = (torch.float32, torch.float64)
 """Types of numbers that parameters and weights may have."""
@@ -79,6 +80,22 @@ def _check_values(graph: MixGraph) -> None:
                 f"{graph.describe(int(graph.nodes_of(t.name)[row]))}: {p.name} is {float(values[row, column]):g}; "
                 f"it is a number between {p.low:g} and {p.high:g} {p.unit}."
             )
+        for p in t.parameters:
+            if p.ascending:
+                _check_order(graph, t, p)
+
+
+def _check_order(graph: MixGraph, node_type: NodeType, parameter: ParameterSpec) -> None:
+    values = graph.params[node_type.name].detach()[:, node_type.columns(parameter.name)]
+    falling = values[:, 1:] < values[:, :-1]
+    if falling.any():
+        row, place = (int(i) for i in falling.nonzero()[0])
+        before, after = values[row, place].item(), values[row, place + 1].item()
+        raise GraphError(
+            f"{graph.describe(int(graph.nodes_of(node_type.name)[row]))}: {parameter.name} goes back from {before:g} "
+            f"to {after:g} {parameter.unit} at entry {place + 1}; sort its entries, and repeat the last one where some "
+            "are not used."
+        )
 
 
 def _check_edges(graph: MixGraph) -> None:

@@ -8,6 +8,7 @@ to. Run again, finished songs are left alone, unfinished ones resumed, failed on
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from graphmix.progress import Silent
 from graphmix.runs import RUN as SONG_RUN
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import FAILURE, choose_device, console_rack
-from graphmix.search.settings import SearchSettings
+from graphmix.search.sends import check_sends
+from graphmix.search.settings import LookFor, SearchSettings
 from graphmix.songs.collection import Collection, open_collection
 
 RUN = "mine_all.json"
@@ -43,6 +45,9 @@ def mine_all(
     plots: bool = True,
     effects: Sequence[Processor] = (),
     align: bool = True,
+    rides: bool = True,
+    ducking: bool = True,
+    sends: str = "",
     watcher: Watcher | None = None,
 ) -> Standing:
     """Mine every song of a collection into a folder, or resume it.
@@ -63,6 +68,9 @@ def mine_all(
         plots: draw the pictures of each song.
         effects: processors beside graphmix's own, for their letters in the chain, e.g. captured effects.
         align: find out where the mix and the tracks of each song lie; see :mod:`graphmix.search.alignment`.
+        rides: look for gains that move over each song; see :mod:`graphmix.search.rides`.
+        ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share; see :mod:`graphmix.search.sends`.
         watcher: shown the progress.
 
     Raises:
@@ -70,15 +78,16 @@ def mine_all(
             that cannot be mined is no error; see :attr:`Standing.failed`.
     """
     settings = settings or SearchSettings()
-    console_rack(settings, effects)  # refuses an unknown letter before anything is opened
+    check_sends(sends, console_rack(settings, effects))  # refuses an unknown letter before anything is opened
     for name, value, least in (("workers", workers, 0), ("threads", threads, 1)):
         if value is not None and value < least:
             raise SearchError(f"{name} is {value}; give {least} or more.")
     if not isinstance(collection, Collection):
         collection = open_collection(collection)
     folder, device = Path(out), device_name(device)
-    _claim(folder, collection, settings, effects, align)
-    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects), align) for song in collection]
+    look_for = LookFor(align, rides, ducking, sends)
+    _claim(folder, collection, settings, effects, look_for)
+    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects), look_for) for song in collection]
     with closing(Driver(folder, tasks, retry_failed, watcher or Silent())) as driver:
         driver.plan()
         if driver.has_work:
@@ -87,14 +96,17 @@ def mine_all(
 
 
 def _claim(
-    folder: Path, collection: Collection, settings: SearchSettings, effects: Sequence[Processor], align: bool
+    folder: Path,
+    collection: Collection,
+    settings: SearchSettings,
+    effects: Sequence[Processor],
+    look_for: LookFor,
 ) -> None:
     """Make the output folder, and check that it is for this collection, these settings and these effects."""
     run: dict[str, Any] = {"collection": name_as_text(collection.name), "settings": settings.to_dict()}
     if effects:
         run["effects"] = sources_of(effects)
-    if not align:
-        run["align"] = False
+    run |= look_for.unusual()
     output = RunFolder(folder, run, CATALOGUE, _difference, _may_hold, RUN)
     if output.status() is RunStatus.NEW:
         with output.hold():
@@ -115,7 +127,7 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
 
 
 def _options(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {"effects": run.get("effects"), "align": run.get("align", True)}
+    return {"effects": run.get("effects"), **asdict(LookFor.of_run(run))}
 
 
 def _may_hold(path: Path) -> bool:

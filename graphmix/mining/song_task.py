@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from graphmix.progress import Listener
 from graphmix.search.metrics import METRICS as METRICS
 from graphmix.search.metrics import SongSource, translate_metrics
 from graphmix.search.mine_song import FAILURE, digest_file, mine
-from graphmix.search.settings import SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings
 from graphmix.songs.collection import SongFiles
 
 
@@ -47,7 +47,7 @@ class SongTask:
     device: str = "auto"
     plots: bool = True
     effects: tuple[Processor, ...] = ()
-    align: bool = True
+    look_for: LookFor = field(default_factory=LookFor)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
     try:
         song = task.song.load(task.settings.sample_rate)
         options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
-        options["align"] = task.align
+        options |= asdict(task.look_for)
         mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:
         return ended(Status.BUSY)
@@ -111,7 +111,9 @@ def is_finished(task: SongTask) -> bool:
         subgroups = {bus: list(members) for bus, members in layout.subgroups.items()}
         if "start" in run:  # by an estimator's proposal; mine-all takes the usual start
             return False
-        if (run.get("effects") or {}) != sources_of(task.effects) or run.get("align", True) != task.align:
+        if (run.get("effects") or {}) != sources_of(task.effects):
+            return False
+        if LookFor.of_run(run) != task.look_for:
             return False
         if run["settings"] != task.settings.to_dict() or song["name"] != layout.name or layout.mix is None:
             return False

@@ -25,7 +25,11 @@ COLORS = {
     "C": "#6f9fd8",
     "N": "#a4d8ea",
     "k": "#2f9fb5",
+    "l": "#8da0f0",
+    "u": "#7fc9ab",
     "x": "#a8a23a",
+    "t": "#c9b8a0",
+    "v": "#58c4a5",
 }
 """By letter."""
 
@@ -43,7 +47,11 @@ LETTERS = {
     "ballistic_compressor": "C",
     "ballistic_gate": "N",
     "sidechain_compressor": "k",
+    "limiter": "l",
+    "send": "u",
     "crossover": "x",
+    "align": "t",
+    "ride": "v",
 }
 """Letters of the types that come with graphmix, by name."""
 

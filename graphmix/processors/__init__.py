@@ -15,6 +15,7 @@ from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.plugin import PluginEffect, plugin_effect
 from graphmix.processors.rack import Rack
 from graphmix.processors.reverb import Reverb
+from graphmix.processors.ride import Ride
 
 __all__ = [
     "Align",
@@ -33,6 +34,7 @@ __all__ = [
     "Processor",
     "Rack",
     "Reverb",
+    "Ride",
     "SidechainCompressor",
     "plugin_effect",
 ]

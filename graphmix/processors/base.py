@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from graphmix.dsp.fft import good_length, irfft, place, rfft
 from graphmix.dsp.matrix import multiply
+from graphmix.errors import GraphError
 from graphmix.processors.signals import as_signal
-from graphmix.spec import NodeType
+from graphmix.spec import DB_PER_NEPER, NodeType
 
 State = tuple[Tensor, ...]
 """What a processor remembers, tensors whose first axis is nodes or signals; their content is its own business."""
@@ -43,6 +44,8 @@ class Processor(nn.Module, ABC):
     """Silence in is silence out, with no gradient; False for a generator, which has to be rendered all the same."""
     passes_gradients = True
     """False: parameters and audio get no gradient, so that a search can bypass a node and not fit its parameters."""
+    is_placed = False
+    """Depends on where in the song a signal lies: the renderer then gives it the parameters of :meth:`placed`."""
     start_wet = 1.0
     """Dry/wet weight with which a search starts, so that the untrained node is (nearly) the identity."""
     wet_rate = 1.0
@@ -103,6 +106,49 @@ class Processor(nn.Module, ABC):
 
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
         """Adapt starting values to the levels at each node's input: one tensor of frame levels for each node."""
+        return params
+
+    def placed(self, params: Tensor, seconds: Tensor) -> Tensor:
+        """The parameters as seen from a signal that begins so many seconds into the song; for :attr:`is_placed`.
+
+        Args:
+            params: physical values, [nodes, width].
+            seconds: for each node, below 0 before the song, in float64, [nodes].
+        """
+        return params
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor | None:
+        """Parameters that do at weight 1 what these do at a dry/wet weight; None where there are none.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+        """
+        return None
+
+    def at_rate(self, sample_rate: int) -> "Processor":
+        """The processor at another sample rate that does the same to the band that both rates have.
+
+        By default one of the same class, whose parameters keep their meaning; see :meth:`params_at`.
+
+        Raises:
+            GraphError: a class that is made in another way and does not say how.
+        """
+        try:
+            return type(self)(sample_rate)
+        except TypeError:
+            raise GraphError(
+                f"{self.node_type.name!r} cannot go from {self.sample_rate} to {sample_rate} Hz: its class is not made "
+                "from a sample rate alone. Give it an at_rate method."
+            ) from None
+
+    def params_at(self, params: Tensor, other: "Processor") -> Tensor:
+        """Physical values for this processor at another rate, [nodes, width] -> [nodes, width of the other].
+
+        Args:
+            params: of this processor.
+            other: from :meth:`at_rate`.
+        """
         return params
 
     def memory(self, params: Tensor) -> tuple[int, int]:
@@ -209,6 +255,12 @@ class LTIProcessor(Processor):
         if len(self.node_type.outlets) > 1:
             spectrum = spectrum[:, None]
         return irfft(spectrum * self.response(params, n_fft), n_fft, audio.size(-1))
+
+
+def mixed_db(gain_db: Tensor, wet: Tensor) -> Tensor:
+    """Gains in dB [nodes, size] mixed with a dry signal: ``w g + 1 - w`` of the amplitudes."""
+    weight = wet[:, None]
+    return (weight * (gain_db / DB_PER_NEPER).exp() + (1 - weight)).log() * DB_PER_NEPER
 
 
 def _mid_energy(signal: Tensor) -> Tensor:

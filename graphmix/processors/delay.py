@@ -9,7 +9,7 @@ from graphmix.dsp.echoes import echoes
 from graphmix.dsp.energy import unit_energy
 from graphmix.dsp.fft import rfft
 from graphmix.dsp.fir import odd_taps, zero_phase_fir
-from graphmix.processors.base import LTIProcessor
+from graphmix.processors.resampled import RateBound
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
 NUM_TAPS = 20
@@ -18,7 +18,7 @@ FILTER_SECONDS = 39 / 30000
 START_RADIUS = 0.01
 
 
-class MultitapDelay(LTIProcessor):
+class MultitapDelay(RateBound):
     r"""Twenty filtered echoes on each channel, one in every 100 ms.
 
     .. math:: h_d[n] = \sum_{m=1}^M c_m[n] * \delta[n - d_m]

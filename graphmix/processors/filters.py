@@ -4,12 +4,14 @@ A zero-phase filter moves nothing in time, so that wet and dry add without combi
 after. Its frequency response is real.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from graphmix.dsp.fir import odd_taps, windowed_fir, zero_phase_fir
 from graphmix.dsp.zero_phase import zero_phase_response
-from graphmix.processors.base import LTIProcessor
+from graphmix.processors.base import LTIProcessor, Processor, mixed_db
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 FILTER_SECONDS = 2047 / 30000
@@ -52,6 +54,29 @@ class Equalizer(LTIProcessor):
     def response(self, params: Tensor, n_fft: int) -> Tensor:
         """Real response, [nodes, 1, n_fft // 2 + 1]."""
         return zero_phase_response(self.impulse_response(params), n_fft)
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """Each amplitude mixed with 1: the response is linear in them, and flat amplitudes are the dry signal."""
+        return mixed_db(params, wet)
+
+    def params_at(self, params: Tensor, other: Processor) -> Tensor:
+        """The same response in the common band; beyond it the highest gain goes on.
+
+        The unwindowed response is a sum of cosines: between its frequencies it is known as well.
+        """
+        width, rate = other.node_type.width, other.sample_rate
+        step = rate / (2 * width - 1)
+        amplitude = (params.double() / DB_PER_NEPER).exp()
+        taps = torch.fft.irfft(torch.complex(amplitude, torch.zeros_like(amplitude)), n=self.taps)
+        half = self.taps // 2
+        turns = torch.outer(torch.arange(half + 1, dtype=torch.float64), torch.arange(width) * step / self.sample_rate)
+        cosines = (2 * math.pi * (turns % 1)).cos().to(params.device)
+        cosines[1:] *= 2
+        known = taps[:, : half + 1] @ cosines
+        inside = torch.arange(width, device=params.device) * step <= half * self.sample_rate / self.taps
+        floor = math.exp(EQUALIZER_RANGE_DB[0] / DB_PER_NEPER)
+        gain_db = torch.where(inside, known, amplitude[:, -1:]).clamp(min=floor).log() * DB_PER_NEPER
+        return gain_db.clamp(*EQUALIZER_RANGE_DB).to(params)
 
 
 class Crossover(LTIProcessor):
@@ -106,3 +131,7 @@ class Crossover(LTIProcessor):
         """Corners spread evenly over the octaves between 200 Hz and 4 kHz."""
         octaves = torch.logspace(0, 1, self.bands + 1, base=20.0)[1:-1] * 200.0
         return octaves.to(params).expand(params.size(0), -1).clone()
+
+    def at_rate(self, sample_rate: int) -> "Crossover":
+        """As many bands."""
+        return Crossover(sample_rate, self.bands)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from graphmix.processors.base import MatrixProcessor
+from graphmix.processors.base import MatrixProcessor, mixed_db
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
 LEVEL_RANGE_DB = (-120.0, 60.0)
@@ -37,6 +37,10 @@ class Gain(MatrixProcessor):
     def matrix(self, params: Tensor) -> Tensor:
         """Diagonal matrices, [nodes, 2, 2]."""
         return torch.diag_embed((self.get(params, "gain_db") / DB_PER_NEPER).exp())
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """Each gain mixed with 1."""
+        return mixed_db(params, wet)
 
     def to_raw(self, params: Tensor) -> Tensor:
         """Left and right to level and balance."""
@@ -86,3 +90,7 @@ class Imager(MatrixProcessor):
         ones = torch.ones_like(side)
         same, other = (ones + side) / 2, (ones - side) / 2
         return torch.cat([torch.cat([same, other], 2), torch.cat([other, same], 2)], 1)
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """The side gain mixed with 1."""
+        return mixed_db(params, wet)

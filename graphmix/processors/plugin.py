@@ -85,6 +85,11 @@ class PluginEffect(Processor):
             return self._render_all(audio, params)
         return self._perturbed(audio, self._unit(params), lambda: self._render_all(audio, params))
 
+    def at_rate(self, sample_rate: int) -> "PluginEffect":
+        """The same plugin at another rate."""
+        own = self.node_type
+        return PluginEffect(self.host.at_rate(sample_rate), own.name, own.letter, self.gradient, self._perturbed.how)
+
     def memory(self, params: Tensor) -> tuple[int, int]:
         """Nothing before, as rendering in blocks carries the plugin on; ahead, what its stream lags."""
         return 0, self.host.lag

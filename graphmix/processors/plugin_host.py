@@ -84,6 +84,10 @@ class PluginHost(ABC):
         self.mono = False
 
     @abstractmethod
+    def at_rate(self, sample_rate: int) -> "PluginHost":
+        """The same plugin and settings at another rate."""
+
+    @abstractmethod
     def instance(self, values: Sequence[float]) -> Any:
         """A plugin that nothing else uses, at rest, set to values."""
 
@@ -176,7 +180,7 @@ class BuiltInHost(PluginHost):
         unknown = next((key for key in settings if key not in allowed), None)
         if unknown is not None:
             raise GraphmixError(f"{name} has no setting {unknown!r}; it has: {', '.join(allowed) or 'none'}.")
-        self._kind = getattr(package, name)
+        self._kind, self._given = getattr(package, name), (name, dict(settings))
         self._settings = {**effect.settings, **{k: self._value(name, k, v) for k, v in settings.items()}}
         free = {key: p for key, p in effect.parameters.items() if key not in settings}
         self.parameters = tuple(p.specification(key, sample_rate) for key, p in free.items())
@@ -197,6 +201,10 @@ class BuiltInHost(PluginHost):
         except (TypeError, ValueError) as error:
             raise GraphmixError(f"{effect}: {key}={value}: {str(error).rstrip('.')}.") from None
         return value
+
+    def at_rate(self, sample_rate: int) -> "BuiltInHost":
+        """The same effect and settings at another rate."""
+        return BuiltInHost(self._given[0], sample_rate, self._given[1])
 
     def instance(self, values: Sequence[float]) -> Any:
         """A plugin that nothing else uses, at rest, set to values."""
@@ -278,6 +286,10 @@ class VST3Host(PluginHost):
         for (key, scale), value in zip(self._scales.items(), values, strict=True):
             plugin.parameters[key].raw_value = scale.raw(value)
         return plugin
+
+    def at_rate(self, sample_rate: int) -> "VST3Host":
+        """The same plugin and settings at another rate."""
+        return VST3Host(self._path, sample_rate, self._settings, self._name)
 
     def instance(self, values: Sequence[float]) -> Any:
         """A plugin that nothing else uses, at rest, set to values."""

@@ -21,13 +21,17 @@ from graphmix.processors.dynamics import (
 from graphmix.processors.filters import Crossover, Equalizer
 from graphmix.processors.generators import Noise, Note, Operator, Oscillator
 from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.limiter import Limiter
 from graphmix.processors.melody import Melody
+from graphmix.processors.resampled import RateBound
 from graphmix.processors.reverb import Reverb
+from graphmix.processors.ride import Ride
+from graphmix.processors.send import Send
 from graphmix.spec import STRUCTURAL, NodeType
 
 CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
 """The seven of the pruning paper."""
-VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover)
+VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
 GENERATORS = (
     Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
     ResonantFilter,
@@ -147,7 +151,7 @@ class Rack(nn.Module):
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
         extra = tuple(extra)
-        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate))
+        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate), Ride(sample_rate))
         known = {p.node_type.name: p for p in (*own, *extra)}
         chosen = []
         for node_type in types:
@@ -155,6 +159,9 @@ class Rack(nn.Module):
                 continue
             if node_type.source:
                 chosen.append(_same_file(node_type, extra))
+                continue
+            if node_type.base_rate:
+                chosen.append(_resampled(node_type, sample_rate))
                 continue
             if node_type.name not in known:
                 raise GraphError(
@@ -198,6 +205,23 @@ class Rack(nn.Module):
     def types(self) -> tuple[NodeType, ...]:
         """Node types in order, for building graphs."""
         return tuple(processor.node_type for processor in self)
+
+
+def _resampled(node_type: NodeType, sample_rate: int) -> Processor:
+    """The processor of a type whose response is made at another rate.
+
+    Raises:
+        GraphError: graphmix has none that is this type at this rate.
+    """
+    for kind in (*CONSOLE_PROCESSORS, *VARIANTS):
+        if issubclass(kind, RateBound):
+            found = kind(node_type.base_rate).at_rate(sample_rate)
+            if found.node_type == node_type:
+                return found
+    raise GraphError(
+        f"the graph's {node_type.name!r}, made at {node_type.base_rate} Hz, has other ports or parameters than "
+        f"graphmix's at {sample_rate} Hz; it was made by another version or for another rate."
+    )
 
 
 def _same_file(node_type: NodeType, given: Iterable[Processor]) -> Processor:

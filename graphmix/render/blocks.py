@@ -23,6 +23,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours
 from graphmix.processors.base import Processor, State
 from graphmix.processors.rack import Rack
+from graphmix.render.places import Position, check_rides
 from graphmix.render.renderer import Renderer
 from graphmix.render.schedule import Stage
 
@@ -41,7 +42,7 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
         num_samples: how much to render; the song's length by default. Beyond it effects ring on over silence.
 
     Raises:
-        GraphError: the tracks do not fit the graph's inputs, or the rates differ.
+        GraphError: the tracks do not fit the graph's inputs, the rates differ, or a ride goes on behind the song's end.
     """
     if song.sample_rate != graph.sample_rate:
         raise GraphError(
@@ -49,6 +50,7 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
             "graph's rate."
         )
     rows = _rows(graph, song)
+    check_rides(graph, song.num_samples)
     rack = rack or Rack.for_types(graph.types.types, graph.sample_rate)
     renderer = BlockRenderer(rack.to(graph.wet.device), graph)
     warmup, ahead = renderer.warmup, renderer.ahead
@@ -115,17 +117,22 @@ class BlockRenderer(Renderer):
             next_start: the same of the next block.
         """
         self._start, self._next = start, next_start - start
-        return self(self.graph, stems)
+        return self(self.graph, stems, start)
 
     def process(
-        self, stage: Stage, signal: Tensor, graph: MixGraph, response: Tensor | None = None
+        self,
+        stage: Stage,
+        signal: Tensor,
+        graph: MixGraph,
+        response: Tensor | None = None,
+        position: Position = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """As the renderer's, but resumable processors begin in the state in which the block before left them."""
         processor = self.rack.get(stage.kind)
         if processor is not None and processor.streams:
             return self._stream(processor, stage, signal, graph)
         if processor is None or not processor.resumable:
-            return super().process(stage, signal, graph, response)
+            return super().process(stage, signal, graph, response, position)
         key, resumes = int(stage.nodes[0]), self._start > 0
         params, wet = graph.params[stage.kind].index_select(0, stage.rows), graph.wet.index_select(0, stage.nodes)
         settled, state = (self._settled[key], self._states[key]) if resumes else (0, None)

@@ -12,8 +12,9 @@ that meet at an inlet add up (equation 28b), and an inlet without an edge receiv
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +32,7 @@ from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render.reference_rates import converted
 
 Array = NDArray[np.float64]
 
@@ -257,6 +259,26 @@ def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gated_level(level, values) - level) * audio[0]
 
 
+def limiter(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Limiter: maximum over the look-ahead, decay in dB, moving mean in dB; before the signal there is silence."""
+    ahead = float(values["lookahead_ms"][0]) * sample_rate / 1000
+    reach, length = math.ceil(ahead), audio.shape[-1]
+    release = math.exp(-1000 / (float(values["release_ms"][0]) * sample_rate))
+    peak = np.maximum(20 * np.log10(np.maximum(np.abs(audio[0]).max(0), 1e-300)) - values["ceiling_db"], 0)
+    padded = np.concatenate([np.zeros(reach), peak, np.zeros(reach)])
+    reduction, last = np.zeros(reach + length), 0.0
+    for n in range(reach + length):
+        last = reduction[n] = max(padded[n : n + reach + 1].max(), release * last)
+    weights = np.clip(1 + ahead - np.arange(reach + 1), 0, 1)[::-1]
+    mean = np.array([weights @ reduction[n : n + reach + 1] for n in range(length)]) / (1 + ahead)
+    return amplitude(-mean) * audio[0]
+
+
+def send(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Send: what comes into the first inlet, and a share of the second."""
+    return np.asarray(audio[0] + amplitude(values["gain_db"])[:, None] * audio[1])
+
+
 # --- alignment
 
 
@@ -276,6 +298,16 @@ def align(audio: Array, values: Values, sample_rate: int) -> Array:
     return result
 
 
+# --- rides
+
+
+def ride(audio: Array, values: Values, sample_rate: int) -> Array:
+    """A gain through breakpoints over time; of those at one time the first counts."""
+    time, first = np.unique(values["time_s"], return_index=True)
+    gain = np.interp(np.arange(audio.shape[-1]) / sample_rate, time, values["gain_db"][first])
+    return amplitude(gain) * audio[0]
+
+
 LINEAR: Mapping[str, Linear] = {
     "gain": gain,
     "imager": imager,
@@ -284,13 +316,21 @@ LINEAR: Mapping[str, Linear] = {
     "delay": delay,
     "reverb": reverb,
 }
+TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
+    "delay": delay_taps,
+    "reverb": lambda values, rate: (reverb_taps(values, rate), 0),
+}
+"""Types whose response may be made at another rate: left and right taps, and the time of the first."""
 GENERAL: Mapping[str, General] = {
     "align": align,
     "compressor": compressor,
     "noisegate": noisegate,
     "ballistic_compressor": compressor,
     "ballistic_gate": noisegate,
+    "limiter": limiter,
+    "send": send,
     "sidechain_compressor": compressor,
+    "ride": ride,
 }
 
 
@@ -299,7 +339,10 @@ GENERAL: Mapping[str, General] = {
 
 @dataclass(frozen=True)
 class Node:
-    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet)."""
+    """One node, read out of the graph's tensors; ``inputs`` are (inlet, source, outlet).
+
+    ``base_rate`` is that of :class:`graphmix.spec.NodeType`.
+    """
 
     kind: str
     inlets: int
@@ -307,6 +350,13 @@ class Node:
     wet: float
     values: Values
     inputs: list[tuple[int, int, int]]
+    base_rate: int = 0
+
+    def resampled(self, u: Signal, sample_rate: int) -> list[Signal]:
+        """A response that is made at another rate."""
+        top_db = float(self.values["top_db"][0]) if "top_db" in self.values else None
+        taps, start = TAPS[self.kind](self.values, self.base_rate)
+        return [u.convolved(*converted(taps, start, self.base_rate, sample_rate, top_db))]
 
 
 def read_nodes(graph: MixGraph) -> list[Node]:
@@ -320,10 +370,17 @@ def read_nodes(graph: MixGraph) -> list[Node]:
         row = seen.get(kind.name, 0)
         seen[kind.name] = row + 1
         values = {p.name: params[kind.name][row][kind.columns(p.name)] for p in kind.parameters}
-        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, []))
+        nodes.append(Node(kind.name, len(kind.inlets), len(kind.outlets), float(wet[i]), values, [], kind.base_rate))
     for source, target, outlet, inlet in graph.edges():
         nodes[target].inputs.append((inlet, source, outlet))
     return nodes
+
+
+def _placed(node: Node, seconds: float) -> Node:
+    """The node as it is for a signal that begins so many seconds into the song."""
+    if node.kind != "ride":
+        return node
+    return replace(node, values={**node.values, "time_s": node.values["time_s"] - seconds})
 
 
 def dry_wet(node: Node, dry: Signal, processed: list[Signal]) -> list[Signal]:
@@ -338,6 +395,7 @@ def render_reference(
     sources: NDArray[np.floating],
     extra: Mapping[str, General] | None = None,
     extra_linear: Mapping[str, Linear] | None = None,
+    position: int = 0,
 ) -> Array:
     """Render a graph, or a batch of graphs, node by node in float64.
 
@@ -346,6 +404,7 @@ def render_reference(
         sources: signals of the input nodes in node order, [inputs, 2, samples].
         extra: functions for general processors of your own, by type name; they replace graphmix's.
         extra_linear: the same for linear ones, which receive and return all of the time axis.
+        position: where in the song the sources begin, in samples.
 
     Returns:
         Signals of the output nodes in node order, [outputs, 2, samples].
@@ -361,7 +420,7 @@ def render_reference(
         array([[[10., 10., 10.],
                 [ 1.,  1.,  1.]]])
     """
-    nodes = read_nodes(validate(graph))
+    nodes = [_placed(node, position / graph.sample_rate) for node in read_nodes(validate(graph))]
     sources = as_signal(sources, "sources").detach().cpu().numpy()
     count = sum(node.kind == "in" for node in nodes)
     if sources.ndim != 3 or sources.shape[:2] != (count, 2) or sources.shape[2] == 0:
@@ -382,6 +441,8 @@ def render_reference(
             audio = np.stack([signal.cut(0, samples) for signal in incoming])
             processed = general[node.kind](audio, node.values, rate).reshape(node.outlets, 2, samples)
             outputs[i] = dry_wet(node, Signal(0, audio[0]), [Signal(0, outlet) for outlet in processed])
+        elif node.base_rate:
+            outputs[i] = dry_wet(node, incoming[0], node.resampled(incoming[0], rate))
         elif node.kind in linear:
             outputs[i] = dry_wet(node, incoming[0], linear[node.kind](incoming[0], node.values, rate))
         elif node.kind != "in":

@@ -18,8 +18,10 @@ from graphmix.dsp.response import filter_rows
 from graphmix.dsp.rows import sum_rows
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.domain_conversion import Arrival, convert
+from graphmix.render.places import Position
 from graphmix.render.renderer import Renderer, Responses, in_node_order
 from graphmix.render.schedule import Stage, Way, sort_rows, unless_all
+from graphmix.render.taps import Tap, as_samples
 
 _Arriving = tuple[int, bool, np.ndarray, np.ndarray, np.ndarray]
 
@@ -54,6 +56,7 @@ class TrialRenderer:
         self.removed: set[int] = set()
         self.responses: Responses = {}
         self.nodes = [stage.nodes.cpu().numpy() for stage in self.plan.stages]
+        self.places = {node: (i, row) for i, own in enumerate(self.nodes) for row, node in enumerate(own.tolist())}
         self.edges = [
             [(c.source, c.cut, c.rows.cpu().numpy(), c.targets.cpu().numpy()) for c in stage.inputs]
             for stage in self.plan.stages
@@ -62,8 +65,13 @@ class TrialRenderer:
             self.matrices = [renderer.matrix(stage, graph) for stage in self.plan.stages]
 
     @torch.no_grad()
-    def render(self, sources: Tensor) -> "RenderCache":
-        """Render once and keep every signal; see :class:`RenderCache`."""
+    def render(self, sources: Tensor, position: Position = 0) -> "RenderCache":
+        """Render once and keep every signal; see :class:`RenderCache`.
+
+        Args:
+            sources: as of :meth:`graphmix.render.Renderer.forward`.
+            position: likewise.
+        """
         incoming: list[Tensor] = []
         outgoing: list[Tensor] = []
 
@@ -71,8 +79,8 @@ class TrialRenderer:
             incoming.append(comes)
             outgoing.append(leaves)
 
-        self.renderer.run(self.plan, self.graph, sources, keep, self.responses)
-        cache = RenderCache(self, sources.size(-1), incoming, outgoing)
+        self.renderer.run(self.plan, self.graph, sources, keep, self.responses, position)
+        cache = RenderCache(self, sources.size(-1), incoming, outgoing, position)
         if self.removed:
             cache.apply(cache.spread([self.removed], since=frozenset()))
         return cache
@@ -96,8 +104,15 @@ class RenderCache:
     Made by :meth:`TrialRenderer.render`; :meth:`TrialRenderer.remove` makes a trial part of it.
     """
 
-    def __init__(self, trials: TrialRenderer, samples: int, incoming: list[Tensor], outgoing: list[Tensor]) -> None:
-        self.trials, self.samples = trials, samples
+    def __init__(
+        self,
+        trials: TrialRenderer,
+        samples: int,
+        incoming: list[Tensor],
+        outgoing: list[Tensor],
+        position: Position,
+    ) -> None:
+        self.trials, self.samples, self.position = trials, samples, position
         self.incoming, self.outgoing = incoming, outgoing
         self._last: tuple[frozenset[int], list[_Change | None]] | None = None
 
@@ -111,6 +126,29 @@ class RenderCache:
         """Signals of the output nodes, [outputs, 2, samples]."""
         stages = self.trials.plan.stages
         return in_node_order([(s.rows, x) for s, x in zip(stages, self.outgoing, strict=True) if s.kind == "out"])
+
+    @torch.no_grad()
+    def signals(self, taps: Collection[Tap], nodes: Collection[int] = ()) -> dict[Tap, Tensor]:
+        """Signals at some places, [2, samples] each.
+
+        Args:
+            taps: the places.
+            nodes: removed for a trial; then only the taps whose signals it changes are in the result.
+        """
+        changes = self.changes_of(nodes) if nodes else None
+        found = {}
+        for tap in taps:
+            i, row = self.trials.places[tap.node]
+            stage = self.trials.plan.stages[i]
+            kept, ports = (self.incoming, stage.inlets) if tap.incoming else (self.outgoing, stage.outlets)
+            signal = kept[i][row * ports]
+            if changes is not None:
+                change = changes[i]
+                if change is None or not (own := np.flatnonzero(change.rows == row)).size:
+                    continue
+                signal = signal + (change.incoming if tap.incoming else change.outgoing)[own[0] * ports]
+            found[tap] = as_samples(self.trials.plan, stage, signal, self.samples)
+        return found
 
     @torch.no_grad()
     def without(self, trials: Sequence[Collection[int]]) -> Tensor:
@@ -270,7 +308,7 @@ class RenderCache:
             return filter_rows(comes, response, graph.wet[stage.nodes], index)
         signal = _rows_of(self.incoming[i], rows, stage.inlets).add_(comes)
         part = Stage(stage.kind, stage.nodes[index], stage.rows[index], stage.inlets, stage.outlets, (), None)
-        leaves, _ = self.trials.renderer.process(part, signal, graph)
+        leaves, _ = self.trials.renderer.process(part, signal, graph, position=self.position)
         for k, row in enumerate(rows.tolist()):
             ports = slice(k * stage.outlets, (k + 1) * stage.outlets)
             leaves[ports] -= self.outgoing[i][row * stage.outlets : (row + 1) * stage.outlets]

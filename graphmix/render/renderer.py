@@ -24,6 +24,7 @@ from graphmix.processors.rack import Rack
 from graphmix.processors.signals import as_signal
 from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
+from graphmix.render.places import Position, check_position, placed
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
 from graphmix.render.voices import Leaves, find_voices, gather_inlets, join, play_stage, split
@@ -86,27 +87,30 @@ class Renderer(MessagePassing):
         # PyG's inspector cannot read `int | None`.
         return sum_rows(inputs, edge_index[0], edge_index[1], int(dim_size or 0))
 
-    def forward(self, graph: MixGraph, sources: Tensor) -> Tensor:
+    def forward(self, graph: MixGraph, sources: Tensor, position: Position = 0) -> Tensor:
         """Render.
 
         Args:
             graph: a graph or a PyG batch of graphs.
             sources: signals of the input nodes in node order, [inputs, 2, samples]: float32 or float64, on the graph's
                 device. Half precision is rendered in float32, and NumPy arrays are taken as well.
+            position: where in the song the sources begin, in samples: one for all, or one for each graph, [graphs].
+                Only graphs with rides depend on it.
 
         Returns:
             Signals of the output nodes in node order, [outputs, 2, samples].
 
         Raises:
             GraphError: an invalid graph, another sample rate than the rack's, or sources of another shape, of integers
-                or complex numbers, or on another device.
+                or complex numbers, or on another device, or another number of positions than graphs.
         """
-        return self.render(graph, sources).mix
+        return self.render(graph, sources, position).mix
 
-    def render(self, graph: MixGraph, sources: Tensor) -> Rendered:
+    def render(self, graph: MixGraph, sources: Tensor, position: Position = 0) -> Rendered:
         """As :meth:`forward`, with the energies that gain-staging needs."""
         plan = self.plan(graph)
-        return self.run(plan, graph, self._checked(plan, graph, sources))
+        check_position(graph, position)
+        return self.run(plan, graph, self._checked(plan, graph, sources), position=position)
 
     def plan(self, graph: MixGraph) -> Plan:
         """The (validated, kept) plan of a graph."""
@@ -152,6 +156,7 @@ class Renderer(MessagePassing):
         sources: Tensor,
         observe: Observer | None = None,
         responses: Responses | None = None,
+        position: Position = 0,
     ) -> Rendered:
         """Carry out a plan.
 
@@ -162,6 +167,7 @@ class Renderer(MessagePassing):
             observe: is shown each stage with what comes into its nodes and what leaves them.
             responses: frequency responses that are known, and where new ones are kept, for the next segment of
                 the same graph; an empty dictionary to begin with.
+            position: as in :meth:`forward`.
         """
         energies: list[Tensor] = []
         mixes: list[tuple[Tensor, Tensor | Leaves]] = []
@@ -169,7 +175,7 @@ class Renderer(MessagePassing):
         parts = split(plan, self.rack, sources.size(-1)) if one_by_one else (plan,)
         for part in parts:
             voices = find_voices(part, self.rack) if one_by_one else frozenset[int]()
-            self._run_part(part, graph, sources, observe, responses, voices, mixes, energies)
+            self._run_part(part, graph, sources, observe, responses, position, voices, mixes, energies)
         mix = self._joined(mixes, sources)
         staged = torch.cat(energies) if energies else sources.new_zeros(0, 2)
         return Rendered(mix, staged[:, 0], staged[:, 1])
@@ -191,6 +197,7 @@ class Renderer(MessagePassing):
         sources: Tensor,
         observe: Observer | None,
         responses: Responses | None,
+        position: Position,
         voices: frozenset[int],
         mixes: list[tuple[Tensor, Tensor | Leaves]],
         energies: list[Tensor],
@@ -209,7 +216,7 @@ class Renderer(MessagePassing):
             else:
                 incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)
-                signal, energy = self.process(stage, incoming, graph, response)
+                signal, energy = self.process(stage, incoming, graph, response, position)
                 energies.extend([] if energy is None else [energy])
             if observe is not None:
                 assert isinstance(signal, Tensor), "an observer is shown all signals in full"
@@ -265,7 +272,12 @@ class Renderer(MessagePassing):
         return torch.lerp(eye, matrix, graph.wet.index_select(0, stage.nodes)[:, None, None].to(matrix.dtype))
 
     def process(
-        self, stage: Stage, signal: Tensor, graph: MixGraph, response: Tensor | None = None
+        self,
+        stage: Stage,
+        signal: Tensor,
+        graph: MixGraph,
+        response: Tensor | None = None,
+        position: Position = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """What the nodes of a stage make of what comes in; with the energies (wet, dry) of nodes that are staged.
 
@@ -274,6 +286,7 @@ class Renderer(MessagePassing):
             signal: what comes in, [nodes * inlets, 2, samples or bins].
             graph: parameters and weights.
             response: of an LTI stage, at the bins of the signal.
+            position: where in the song the signal begins; see :meth:`forward`.
 
         Returns:
             What leaves, [nodes * outlets, 2, samples or bins], and energies [nodes, 2] or None.
@@ -291,7 +304,7 @@ class Renderer(MessagePassing):
                 return (signal[:, None] * response).flatten(0, 1), None
             signal, energy = apply_response(signal, response, wet, 2 * (signal.size(-1) - 1))
             return signal, energy if processor.gain_staged else None
-        params = graph.params[stage.kind].index_select(0, stage.rows)
+        params = placed(processor, graph.params[stage.kind].index_select(0, stage.rows), graph, stage.nodes, position)
         if stage.inlets > 1:
             signal = signal.unflatten(0, (-1, stage.inlets))
         if stage.outlets > 1:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphmix.audio.alignment import describe_mixup
 from graphmix.audio.lags import MOST_SECONDS, Lags, find_lags
 from graphmix.audio.song import Song
 from graphmix.errors import SearchError
@@ -95,7 +96,8 @@ class Alignment:
             name: {"delay_ms": round(self._ms(_snapped(lag.samples)), 5), "inverted": lag.inverted}
             for name, lag in self.lags.tracks.items()
         }
-        return {"mix_delay_ms": round(self._ms(_snapped(self.lags.mix)), 5), "tracks": tracks}
+        found = {"mix_delay_ms": round(self._ms(_snapped(self.lags.mix)), 5), "tracks": tracks}
+        return found | ({"drift_ppm": round(self.lags.drift_ppm, 1)} if self.lags.drift_ppm else {})
 
 
 NO_ALIGNMENT = Alignment(Lags(), 1)
@@ -108,6 +110,8 @@ def find_alignment(song: Song) -> Alignment:
         SearchError: they do not belong together, or lie too far from each other.
     """
     lags = find_lags(song)
+    if lags.mixup is not None:
+        raise SearchError(f"{song.name!r}: {describe_mixup(*lags.mixup)}, or give --align off to mine it all the same.")
     if not lags.related:
         raise SearchError(
             f"the mix of {song.name!r} does not seem to be made of these tracks: at no offset do they correlate. Give "

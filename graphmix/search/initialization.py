@@ -14,6 +14,7 @@ from torch import Tensor
 from graphmix.audio.song import Song
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.strips import find_returns
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.render.schedule import Stage
@@ -92,6 +93,7 @@ def with_start_values(console: MixGraph, rack: Rack, seed: int) -> MixGraph:
         if graph.params[name].size(0):  # not numel: a capture without controls has a width of 0
             graph.params[name] = processor.start(graph.params[name], generator)
             graph.wet[graph.nodes_of(name)] = processor.start_wet
+    graph.wet[find_returns(graph)] = 1.0  # a return carries the effect alone; the sends to it are closed
     return graph
 
 
@@ -173,7 +175,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
 
         stems = objective.song.read(segment.start, segment.length).stems
         sources = objective.stems_for(graph, stems).to(objective.device)
-        objective.renderer.run(plan, here, sources, observe)
+        objective.renderer.run(plan, here, sources, observe, position=segment.start)
     for name, processor in adaptive.items():
         graph.params[name] = processor.fit_levels(graph.params[name], [torch.cat(levels) for levels in levels_in[name]])
     return graph

@@ -11,7 +11,7 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +25,18 @@ from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
+from graphmix.graph.tables import Reductions
 from graphmix.io import finite, to_json, write_atomically, write_json
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
 from graphmix.render.blocks import render_song
+from graphmix.rewrite.simplify import simplify
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
+from graphmix.search.full_band import Finished, check_rates, finish, own_rate
 from graphmix.search.importance import measure_importance
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import (
@@ -46,9 +49,14 @@ from graphmix.search.metrics import (
 )
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
+from graphmix.search.reductions import KEY as REDUCTIONS
+from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
+from graphmix.search.rides import describe_rides
+from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import ScoredGraph, SearchState
-from graphmix.search.settings import SearchSettings
+from graphmix.search.sends import check_sends
+from graphmix.search.settings import LookFor, SearchSettings
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -104,6 +112,10 @@ def mine(
     effects: Sequence[Processor] = (),
     residual: bool = False,
     align: bool = True,
+    rides: bool = True,
+    ducking: bool = True,
+    sends: str = "",
+    full_band: bool = True,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -120,6 +132,11 @@ def mine(
         residual: add what the tracks do not explain of the mix as one more track, ``residual.wav`` in the output
             folder; see :mod:`graphmix.search.residual`.
         align: find out where mix and tracks lie, and put it into the graph; see :mod:`graphmix.search.alignment`.
+        rides: look for gains that move over the song: fades, rides, mutes; see :mod:`graphmix.search.rides`.
+        ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
+        full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
+            :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
@@ -131,7 +148,7 @@ def mine(
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
     objective = Objective(song, rack, chosen)
-    console = mixing_console(rack, song.subgroups, settings.chain)
+    console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
     folder = Path(out)
@@ -143,8 +160,13 @@ def mine(
         run["effects"] = sources_of(effects)
     if residual:
         run["residual"] = True
-    if not align:
-        run["align"] = False
+    look_for = LookFor(align, rides, ducking, sends)
+    check_sends(sends, rack)
+    run |= look_for.unusual()
+    if full_band:
+        check_rates(effects, own_rate(song))
+    else:
+        run["full_band"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
         return _load_finished(folder)
@@ -152,26 +174,31 @@ def mine(
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
             return _load_finished(folder)
+        given = song
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
             objective = Objective(song, rack, chosen)
-            console = mixing_console(rack, song.subgroups, settings.chain)
+            console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
             state = begin_search(console, objective, settings, start)
+            state.phase = "rides" if look_for.grows else "train"
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
-        Search(objective, settings, state, listener, saver).run()
+        search = Search(objective, settings, state, listener, saver, look_for=look_for)
+        search.run()
         saver.write(state)
         listener.phase("writing", None)
         about: dict[str, Any] = {
             "alignment": prepared.alignment,
             "unexplained": prepared.unexplained or find_unexplained(song),
+            "own": replace(given, tracks=song.tracks, subgroups=song.subgroups, _decoded=None) if full_band else None,
+            "effects": effects,
         }
         source = source or SongSource(song.name)
-        return write_results(output, objective, settings, state, source, plots=plots, **about)
+        return write_results(output, search.objective, settings, state, source, plots=plots, **about)
 
 
 class _Prepared(NamedTuple):
@@ -195,16 +222,28 @@ def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, 
     return _Prepared(with_residual(song, unexplained, output.path), alignment, unexplained)
 
 
+def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
+    """The full console of a search.
+
+    A song with one subgroup has the subgroup's chain behind the sum; of the master chain it gets what that lacks.
+    """
+    master = settings.master
+    if sum(bool(members) for members in song.subgroups.values()) == 1:
+        master = "".join(letter for letter in master if letter not in settings.chain)
+    return mixing_console(rack, song.subgroups, settings.chain, master)
+
+
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:
-    """The processors of a search's chain.
+    """The processors of a search's chains.
 
     Raises:
         GraphError: a letter that no processor has, an effect whose letter is another's or not in the chain.
     """
-    rack = Rack.console(settings.chain or "g", settings.sample_rate, effects)
+    letters = settings.chain + settings.master
+    rack = Rack.console(letters or "g", settings.sample_rate, effects)
     for effect in effects:
         letter, name = effect.node_type.letter, effect.node_type.name
-        if letter not in settings.chain:
+        if letter not in letters:
             raise GraphError(f"chain {settings.chain!r} has no letter {letter!r} for {name}; add it to the chain.")
     return rack
 
@@ -273,7 +312,8 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
         "start": run.get("start", USUAL_START),
         "effects": run.get("effects"),
         "residual": run.get("residual", False),
-        "align": run.get("align", True),
+        **asdict(LookFor.of_run(run)),
+        "full_band": run.get("full_band", True),
     }
 
 
@@ -329,26 +369,53 @@ def write_results(
     plots: bool,
     unexplained: Unexplained | None = None,
     alignment: Alignment = NO_ALIGNMENT,
+    own: Song | None = None,
+    effects: Sequence[Processor] = (),
 ) -> Mined:
-    """Write everything; ``metrics.json`` last, whose presence says that the folder is done."""
+    """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
+
+    Args:
+        output: the run's folder.
+        objective: of the search.
+        settings: of the search.
+        state: of the search at its end.
+        source: of the song.
+        plots: draw pictures.
+        unexplained: what the tracks do not explain of the mix.
+        alignment: how the tracks of the objective's song were moved.
+        own: the song as its files have it, whose rate the result is brought to; None: that of the search.
+        effects: processors of the rack beside graphmix's own.
+    """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
-    graph = _with_provenance(result.graph, song, settings, float(result.terms.total), source)
+    simple = simplify(result.graph, objective.rack)
+    graph = _with_provenance(simple, song, settings, float(result.terms.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
+    reductions = measure_reductions(graph, song, objective.rack)
     whole = alignment.complete(graph)
+    finished = Finished(whole, mix, song, {}) if own is None else finish(whole, mix, own, effects, song.sample_rate)
+    whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
-    write_audio(folder / "mix.wav", mix, song.sample_rate)
+    write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
-        _write_plots(folder / "plots", graph, objective, state, mix, target)
+        wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
+        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
     metrics = mining_metrics(graph, objective, settings, state)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
         metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
-    if alignment:
+    metrics["processors_absorbed"] = sum(count_processors(result.graph).values()) - metrics["processors_left"]
+    if reductions:
+        metrics[REDUCTIONS] = plain_reductions(reductions)
+    if finished.about:
+        metrics["full_band"] = finished.about
+    if alignment or alignment.lags.drift_ppm:
         metrics["alignment"] = alignment.describe()
+    if found := describe_rides(graph):
+        metrics["rides"] = found
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(whole, metrics, folder)
@@ -361,6 +428,7 @@ def _write_plots(
     state: SearchState,
     mix: torch.Tensor,
     target: torch.Tensor,
+    reductions: Reductions,
 ) -> None:
     from graphmix.search.pictures import draw_plots, make_folder
 
@@ -369,7 +437,7 @@ def _write_plots(
     importance = measure_importance(objective, state.console.graph)
     if importance.types:
         importance.write(folder / "importance.csv")
-    draw_plots(folder, graph, state, importance, mix, target)
+    draw_plots(folder, graph, state, importance, mix, target, reductions)
 
 
 def _with_provenance(
@@ -382,6 +450,7 @@ def _with_provenance(
         "made_by": f"graphmix {__version__} mine",
         "audio_loss": round(loss, 6),
         "num_samples": song.num_samples,
+        "tracks": list(song.track_names),
         "settings": settings.to_dict(),
     }
     known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}

@@ -16,7 +16,9 @@ from graphmix.audio.segments import EvalSegment, evaluation_segments, training_s
 from graphmix.audio.song import Segment, Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
+from graphmix.render.places import check_rides
 from graphmix.render.renderer import Renderer, Responses
 from graphmix.render.silence import silent_rows, without_silence
 from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging, gated_level, paper_loss
@@ -82,6 +84,15 @@ class Objective:
         self._row = {name: row for row, name in enumerate(song.track_names)}
         self._known_rows: tuple[Tensor, object, Tensor] | None = None
 
+    def with_processor(self, processor: Processor) -> "Objective":
+        """The same with one more processor to render with; itself where there is one of that type."""
+        if processor.node_type.name in self.rack:
+            return self
+        more = copy.copy(self)
+        more.rack = self.rack.with_processor(processor.to(self.device))
+        more.renderer = Renderer(more.rack)
+        return more
+
     @cached_property
     def song_level(self) -> Tensor:
         """The mix's level over the song, [resolutions, 3], to which the loss compares what may be a silent segment."""
@@ -128,6 +139,7 @@ class Objective:
                 f"{self.song.sample_rate} Hz: make the graph from this rack (mixing_console(rack, ...)), or load the "
                 "song at the graph's rate."
             )
+        check_rides(graph, self.song.num_samples)
         names = graph.input_names
         missing = next((name for name in names if name not in self._row), None)
         if missing is not None:
@@ -144,7 +156,7 @@ class Objective:
         plan = self.renderer.plan(graph)
         if self.device.type == "cpu":  # asking a GPU what is silent would wait for it
             plan = without_silence(plan, self.rack, silent_rows(sources))
-        rendered = self.renderer.run(plan, graph, sources)
+        rendered = self.renderer.run(plan, graph, sources, position=start)
         prediction = rendered.mix.sum(0, keepdim=True)[..., self.warmup :]
         target = segment.mix[None, :, self.warmup :]
         terms = self.loss(prediction=prediction, target=target, song_level=self.song_level)
@@ -184,7 +196,8 @@ class Objective:
         audio = self.read(segment.start, segment.length)
         sources = self.stems_for(graph, audio.stems)
         plan = self.renderer.plan(graph)
-        prediction = self.renderer.run(plan, graph, sources, responses=responses).mix.sum(0, keepdim=True)
+        rendered = self.renderer.run(plan, graph, sources, responses=responses, position=segment.start)
+        prediction = rendered.mix.sum(0, keepdim=True)
         scored = slice(segment.score_from, segment.score_to)
         target = self.target(segment, audio.mix)
         return self.loss(prediction=prediction[..., scored], target=target.of_the_paper() if of_the_paper else target)
@@ -201,7 +214,7 @@ class Objective:
         weight = 0
         for segment in chosen:
             audio = self.read(segment.start, segment.length)
-            mix = self.renderer(graph, self.stems_for(graph, audio.stems)).sum(0, keepdim=True)
+            mix = self.renderer(graph, self.stems_for(graph, audio.stems), segment.start).sum(0, keepdim=True)
             scored = slice(segment.score_from, segment.score_to)
             if not mix.requires_grad:  # nothing in it can be bypassed
                 continue

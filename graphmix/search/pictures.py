@@ -6,7 +6,9 @@ from torch import Tensor
 
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.tables import Reductions
 from graphmix.search.importance import Importance
+from graphmix.search.rides import describe_rides
 from graphmix.search.search_state import SearchState
 
 
@@ -29,8 +31,12 @@ def draw_plots(
     importance: Importance,
     mix: Tensor,
     target: Tensor,
+    reductions: Reductions | None = None,
 ) -> None:
-    """Write ``console.svg``, ``graph.svg``, ``graph.png``, ``spectrograms.png``, ``pruning.png``, ``importance.png``.
+    """Write ``console.svg``, ``graph.svg``, ``graph.png``, ``settings.svg``, ``spectrograms.png``, ``pruning.png``,
+    ``importance.png``.
+
+    And ``rides.png``, if gains move.
 
     Args:
         folder: which exists.
@@ -39,6 +45,7 @@ def draw_plots(
         importance: of the processors of the fitted console.
         mix: of the graph, [2, samples].
         target: the mix to match, [2, samples].
+        reductions: what compressors and gates of the graph take off.
     """
     from graphmix import plots  # matplotlib is loaded only where something is drawn
 
@@ -50,6 +57,7 @@ def draw_plots(
         "graph.svg": plots.plot_graph(graph, f"{name}: mined, L_a = {loss:.3f}"),
         "spectrograms.png": plots.plot_match(target, {"mined": mix}, graph.sample_rate),
     }
+    figures["settings.svg"] = plots.plot_settings(graph, reductions, f"{name}: settings")
     figures["graph.png"] = figures["graph.svg"]
     if any(record["event"] == "round" for record in state.trace):
         figures["pruning.png"] = plots.plot_pruning(state.trace)
@@ -57,5 +65,8 @@ def draw_plots(
         figures["importance.png"] = plots.plot_importance(
             importance.weights, importance.loss_increases, importance.types
         )
+    if rides := describe_rides(graph):
+        moving = {ride["of"]: ride["points"] for ride in rides}
+        figures["rides.png"] = plots.plot_rides(moving, target.size(-1) / graph.sample_rate)
     for file, figure in figures.items():
         plots.save(figure, folder / file)

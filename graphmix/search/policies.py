@@ -6,7 +6,7 @@ outcomes, so that a policy which gets the same outcomes again is in the same sta
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +49,13 @@ class Policy(ABC):
     @abstractmethod
     def update(self, kept: bool) -> None:
         """Take note of a trial: whether the proposed nodes were removed for good (True) or put back (False)."""
+
+    def exclude(self, nodes: Collection[int]) -> None:
+        """Take note of a trial that failed because of some of its nodes alone, which stay for this round.
+
+        By default this is a trial that failed.
+        """
+        self.update(False)
 
     def remaining(self) -> int:
         """About how many proposals are left in this round, for a progress bar; 1 if unknown."""
@@ -117,6 +124,15 @@ class DryWet(Policy):
             del self._waiting[kind]
         self._choose()
 
+    def exclude(self, nodes: Collection[int]) -> None:
+        """Take these off the list, and go on with the others of their type; then choose a type again."""
+        left = [node for node in self._waiting[self._kind] if node not in nodes]
+        if left:
+            self._waiting[self._kind] = left
+        else:
+            del self._waiting[self._kind]
+        self._choose()
+
     def remaining(self) -> int:
         """As many as it takes if all of them succeed; failures make a round shorter."""
         return sum(-(-len(nodes) // self._count[kind]) for kind, nodes in self._waiting.items())
@@ -139,6 +155,10 @@ class Hybrid(Policy):
     def update(self, kept: bool) -> None:
         """Pass it on to the round's policy."""
         self._policy.update(kept)
+
+    def exclude(self, nodes: Collection[int]) -> None:
+        """Pass it on to the round's policy."""
+        self._policy.exclude(nodes)
 
     def remaining(self) -> int:
         """Number of proposals left in the round's policy."""

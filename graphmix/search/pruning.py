@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,13 +17,21 @@ from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
+from graphmix.search.audibility import Audibility
+from graphmix.search.ducking import grow_ducking
 from graphmix.search.fit import Training
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Policy
+from graphmix.search.rides import Grown, grow_rides
 from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
-from graphmix.search.search_state import ScoredGraph, SearchState
-from graphmix.search.settings import SearchSettings
+from graphmix.search.search_state import ScoredGraph, SearchState, grown_processors
+from graphmix.search.sends import add_returns, keep_returns, without_unfed
+from graphmix.search.settings import LookFor, SearchSettings
+
+NOTHING = LookFor(align=False, rides=False, ducking=False)
+RIDE_PASSES = 3
+"""How often rides are looked for: before the console is fitted, then, and once more where some were found then."""
 
 
 class Search:
@@ -35,6 +44,7 @@ class Search:
         listener: shown the progress.
         save: called with the state after every step and trial; decides itself whether to write.
         policy: instead of the one that the settings name.
+        look_for: what may be added to the console; nothing by default.
     """
 
     def __init__(
@@ -45,8 +55,12 @@ class Search:
         listener: Listener | None = None,
         save: Callable[[SearchState], None] | None = None,
         policy: Policy | None = None,
+        look_for: LookFor = NOTHING,
     ) -> None:
-        self.objective, self.settings, self.state = objective, settings, state
+        self.objective, self.settings, self.state, self.look_for = objective, settings, state, look_for
+        for processor in grown_processors(objective.rack):  # resumed
+            if processor.node_type.name in state.current.graph.params:
+                self.objective = self.objective.with_processor(processor)
         self.listener: Listener = listener or Silent()
         self.save = save or (lambda state: None)
         self.policy = policy
@@ -58,6 +72,8 @@ class Search:
         while self.state.phase != "done":
             if self.state.phase == "train":
                 self._train()
+            elif self.state.phase == "rides":
+                self._ride()
             else:
                 self._try()
             self.save(self.state)
@@ -65,12 +81,14 @@ class Search:
 
     def _train(self) -> None:
         state, settings = self.state, self.settings
-        steps = settings.round_steps if state.round else settings.steps
+        fitted = state.round or state.ride_passes > 1
+        steps = settings.round_steps if fitted else settings.steps
         # not state.step, which lies between these steps where a search is resumed
-        first = settings.steps + (state.round - 1) * settings.round_steps if state.round else 0
+        first = settings.steps + max(0, state.round - 1) * settings.round_steps if fitted else 0
         started = time.perf_counter()
         training = self._begin_training(first, steps)
         name = f"fine-tuning {state.round}/{settings.rounds}" if state.round else "fitting the console"
+        name = "fitting the rides" if fitted and not state.round else name
         self.listener.phase(name, steps, training.step - first)
         while not training.done:
             evaluated = training.advance()
@@ -115,19 +133,66 @@ class Search:
         state.current = state.best = ScoredGraph(training.best_graph, training.best_loss)
         state.tensors, state.training, state.verdicts = {}, {}, []
         if state.round == 0:
-            self.begin_pruning()
-            state.console = state.current
-            self._note("evaluate", loss=float(state.current.terms.total))
-        else:
-            graph = state.current.graph
-            self._note(
-                "round",
-                round=state.round,
-                ratio=pruning_ratio(graph, state.counts),
-                loss=float(state.current.terms.total),
-                processors=sum(count_processors(graph).values()),
-            )
+            if self.look_for.grows and state.ride_passes < RIDE_PASSES:
+                state.phase = "rides"
+            else:
+                self._finish_console()
+            return
+        graph = state.current.graph
+        self._note(
+            "round",
+            round=state.round,
+            ratio=pruning_ratio(graph, state.counts),
+            loss=float(state.current.terms.total),
+            processors=sum(count_processors(graph).values()),
+        )
         state.phase = "done" if state.round >= self.settings.rounds else "trials"
+
+    def _finish_console(self) -> None:
+        """The console is fitted: from here on it is pruned."""
+        state = self.state
+        self.begin_pruning()
+        state.console = state.current
+        self._note("evaluate", loss=float(state.current.terms.total))
+        state.phase = "trials" if self.settings.rounds else "done"
+
+    def _ride(self) -> None:
+        """Insert what ducks, is shared, or moves where the song needs it, which is then fitted with all else."""
+        state, wanted, started = self.state, self.look_for, time.perf_counter()
+        self.listener.phase("looking for ducking, sends, rides", None)
+        before_the_fit, kept = state.ride_passes == 0, 0
+        if wanted.sends and state.ride_passes > 1:
+            self._grow("return", keep_returns)
+        if wanted.ducking and state.ride_passes < 2:
+            kept += self._grow("ducking", grow_ducking)
+        if wanted.sends and state.ride_passes == 1:
+            kept += self._grow("return", partial(add_returns, letters=wanted.sends))
+        if wanted.rides:
+            kept += self._grow("ride", partial(grow_rides, early=before_the_fit))
+        self._clock("rides", started)
+        state.ride_passes += 1
+        if kept or before_the_fit:
+            state.phase = "train"
+        else:
+            self._finish_console()
+
+    def _grow(self, event: str, grow: Callable[..., Grown]) -> int:
+        """Take over what a way of growing makes of the graph, and return how much of it stays."""
+        state = self.state
+        grown = grow(self.objective, state.current.graph, loss=state.current.loss)
+        for trial in grown.trials:
+            self._note(event, **trial)
+        if grown.graph is not state.current.graph:
+            self.objective = grown.objective
+            counts = count_processors(grown.graph)
+            known = count_processors(state.current.graph)
+            state.counts |= {
+                name: state.counts.get(name, 0) + count - known.get(name, 0)
+                for name, count in counts.items()
+                if count != known.get(name, 0)
+            }
+            state.current = ScoredGraph(grown.graph, grown.loss)
+        return grown.kept
 
     def begin_pruning(self) -> None:
         """The losses that pruning is measured against: on the trial segments and over the whole song."""
@@ -141,7 +206,10 @@ class Search:
         assert state.minimum is not None, "pruning begins after the console's training"
         assert state.whole_minimum is not None, "pruning begins after the console's training"
         policy = self.policy or settings.new_policy()
-        trials = PruningRound(self.objective, state.current.graph, policy, settings, state.round, state.minimum)
+        graph, audibility = state.current.graph, self._audibility
+        trials = PruningRound(
+            self.objective, graph, policy, settings, state.round, state.minimum, audibility=audibility
+        )
         self.listener.phase(f"pruning {state.round + 1}/{settings.rounds}", None, len(state.verdicts))
         started = time.perf_counter()
         trials.begin()
@@ -159,9 +227,19 @@ class Search:
             self._note("restored", round=state.round + 1, processors=restored)
         self._clock("trials", started)
         state.minimum = trials.minimum
-        state.current = ScoredGraph(trials.result())
+        state.current = ScoredGraph(without_unfed(trials.result()) if self.look_for.sends else trials.result())
         state.round += 1
         state.phase, state.verdicts = "train", []
+
+    @cached_property
+    def _audibility(self) -> Audibility | None:
+        """Of the fitted console, if trials are judged track by track; measured once in a search."""
+        limit = self.settings.audible_db
+        if not limit:
+            return None
+        assert self.state.console is not None, "pruning begins after the console's training"
+        segments = trial_segments(self.objective, self.settings.trial_segments)
+        return Audibility(self.objective, self.state.console.graph, segments, limit)
 
     def _note(self, event: str, **values: Any) -> None:
         self.state.trace.append({"event": event, "step": self.state.step, **values})
@@ -215,7 +293,9 @@ def prune(
         settings = replace(settings, tolerance=tolerance)
     objective = Objective(song, rack, device)
     fitted = ScoredGraph(graph, objective.evaluate(graph))
-    state = SearchState(fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted)
+    state = SearchState(
+        fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted
+    )
     search = Search(objective, settings, state, listener, policy=policy)
     search.begin_pruning()
     result = search.run()

@@ -6,12 +6,14 @@ renders only what it touches: see :mod:`graphmix.search.trial_losses`.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from graphmix.audio.segments import EvalSegment
 from graphmix.errors import SearchError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.search.audibility import Audibility, RoundAudibility, TrackVerdict
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Candidate, Policy
 from graphmix.search.settings import SearchSettings
@@ -43,6 +45,7 @@ class PruningRound:
         round_index: counts from 0.
         minimum: the smallest loss so far on the trial segments.
         judge: evaluates the trials; by default one that renders them.
+        audibility: of the fitted console, if trials are judged track by track as well.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class PruningRound:
         round_index: int,
         minimum: float,
         judge: Judge | None = None,
+        audibility: Audibility | None = None,
     ) -> None:
         self.objective, self.graph, self.policy = objective, graph, policy
         self.settings, self.round_index, self.minimum = settings, round_index, minimum
         self.segments = trial_segments(objective, settings.trial_segments)
         self.judge = judge or Judge(objective, graph, self.segments)
+        self.tracks = None if audibility is None else RoundAudibility(audibility, self.judge)
         self.kept: list[tuple[int, ...]] = []
         self.loss = minimum
         self.verdict: dict[str, Any] = {}
@@ -105,6 +110,9 @@ class PruningRound:
         limit = self.minimum + self.settings.tolerance
         verdict = self.judge.judge(nodes, limit if self.settings.race else None)
         kept = verdict.is_whole and verdict.loss < limit
+        audible = self.tracks.try_without(nodes) if self.tracks is not None and kept else None
+        excluded = self._excluded(nodes, audible)
+        kept = kept and not excluded
         kinds = {self.graph.type_of(node).name for node in nodes}
         record = {
             "event": "trial",
@@ -118,14 +126,28 @@ class PruningRound:
             "segments": [verdict.segments, verdict.of],
             "kept": kept,
         }
-        self.record(nodes, verdict.loss, kept)
+        if audible is not None:
+            record["audible"] = audible.describe()
+        self.record(nodes, verdict.loss, kept, excluded)
         return record | {"seconds": round(time.perf_counter() - started, 3)}
 
-    def record(self, nodes: tuple[int, ...], loss: float, kept: bool) -> None:
+    def _excluded(self, nodes: tuple[int, ...], audible: TrackVerdict | None) -> list[int]:
+        """Candidates that have to stay for what they change of a track."""
+        if self.tracks is None or audible is None or not audible.over:
+            return []
+        return self.tracks.on_the_way(nodes, audible.over) or list(nodes)
+
+    def record(self, nodes: tuple[int, ...], loss: float, kept: bool, excluded: Sequence[int] = ()) -> None:
         """Carry out a verdict, new or from a checkpoint."""
         self.verdict = {"candidates": list(nodes), "loss": loss, "kept": kept}
+        if excluded:
+            self.verdict["excluded"] = list(excluded)
+            self.policy.exclude(excluded)
+            return
         if kept:
             self.judge.remove(nodes)
+            if self.tracks is not None:
+                self.tracks.remove(nodes)
             self.kept.append(nodes)
             self.minimum = min(self.minimum, loss)
             self.loss = loss
@@ -144,7 +166,8 @@ class PruningRound:
                     "the checkpoint's trials do not follow from its settings (made by another version?); "
                     "delete checkpoint.safetensors to start again."
                 )
-            self.record(nodes, float(verdict["loss"]), bool(verdict["kept"]))
+            excluded = verdict.get("excluded", [])
+            self.record(nodes, float(verdict["loss"]), bool(verdict["kept"]), excluded)
 
     def result(self) -> MixGraph:
         """The graph without what was removed."""
@@ -172,7 +195,7 @@ class PruningRound:
 
 def pruning_ratio(graph: MixGraph, counts: dict[str, int]) -> dict[str, float]:
     """Removed processors over those of the full console, by type and for ``"all"``."""
-    left = {name: int(graph.nodes_of(name).numel()) for name in counts}
+    left = {name: int(graph.params[name].size(0)) if name in graph.params else 0 for name in counts}
     ratio = {name: 1 - left[name] / count for name, count in counts.items() if count}
     total = sum(counts.values())
     ratio["all"] = 1 - sum(left.values()) / total if total else 0.0

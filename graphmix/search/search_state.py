@@ -17,8 +17,11 @@ from torch import Tensor
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import finite, open_tensors, to_json, write_atomically
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
+from graphmix.processors.ride import Ride
 from graphmix.search.losses import LossTerms
+from graphmix.spec import NodeType
 
 _GRAPH_FIELDS = ("node_type", "edge_index", "edge_port", "wet")
 _OLD_NAMES = {"simple": "baselines", "simple_best": "baseline"}
@@ -48,6 +51,7 @@ class SearchState:
         phase: ``"train"``, ``"trials"`` or ``"done"``.
         round: 0 while the console is trained, then the number of the pruning round.
         step: gradient steps so far.
+        ride_passes: how often rides were looked for.
         best: best graph of the running training.
         console: the fitted console, before pruning.
         baseline: the best baseline.
@@ -66,6 +70,7 @@ class SearchState:
     phase: str = "train"
     round: int = 0
     step: int = 0
+    ride_passes: int = 0
     best: ScoredGraph | None = None
     console: ScoredGraph | None = None
     baseline: ScoredGraph | None = None
@@ -79,7 +84,7 @@ class SearchState:
     seconds: dict[str, float] = field(default_factory=dict)
     trace: list[dict[str, Any]] = field(default_factory=list)
 
-    _JSON = ("phase", "round", "step", "training", "verdicts", "counts", "seconds", "trace")
+    _JSON = ("phase", "round", "step", "ride_passes", "training", "verdicts", "counts", "seconds", "trace")
     _GRAPHS = ("current", "best", "console", "baseline")
 
     @property
@@ -96,6 +101,7 @@ class SearchState:
         """Write the state and which run it belongs to."""
         tensors = {f"training.{name}": value for name, value in self.tensors.items()}
         names: dict[str, list[str]] = {}
+        grown: dict[str, list[str]] = {}
         losses: dict[str, Any] = {
             "baselines": self.baseline_losses,
             "minimum": self.minimum,
@@ -107,12 +113,13 @@ class SearchState:
                 continue
             graph = scored.graph
             names[key] = list(graph.names)
+            grown[key] = [t.name for t in graph.types.types if t.is_processor]
             losses[key] = None if scored.loss is None else scored.loss.to_list()
             tensors |= {f"graph.{key}.{name}": graph[name] for name in _GRAPH_FIELDS}
             tensors |= {f"graph.{key}.params.{name}": values for name, values in graph.params.items()}
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         values = {name: getattr(self, name) for name in self._JSON}
-        head = to_json(finite({"run": dict(run), "names": names, "losses": losses, **values}))
+        head = to_json(finite({"run": dict(run), "names": names, "losses": losses, "types": grown, **values}))
         write_atomically(path, save(tensors, {"graphmix_search": head}))
 
     @classmethod
@@ -137,14 +144,15 @@ class SearchState:
         losses = {_OLD_NAMES.get(name, name): value for name, value in head["losses"].items()}
         scored: dict[str, Any] = {}
         for old, names in head["names"].items():
-            graph = _graph_from(tensors, f"graph.{old}.", names, rack)
+            types = _types(rack, head.get("types", {}).get(old))
+            graph = _graph_from(tensors, f"graph.{old}.", names, types, rack.sample_rate)
             key = "baseline" if old == "simple" else old
             terms = losses.get(key)
             scored[key] = ScoredGraph(graph, None if terms is None else LossTerms.from_list(terms))
         prefix = "training."
         return cls(
             **scored,
-            **{name: head[name] for name in cls._JSON},
+            **{name: head[name] for name in cls._JSON if name in head or name != "ride_passes"},  # absent once
             baseline_losses=losses.get("baselines") or {},
             minimum=losses.get("minimum"),
             whole_minimum=losses.get("whole_minimum"),
@@ -152,9 +160,22 @@ class SearchState:
         )
 
 
-def _graph_from(tensors: Mapping[str, Tensor], prefix: str, names: list[str], rack: Rack) -> MixGraph:
-    graph = MixGraph(rack.types, rack.sample_rate)
-    graph.info = type(graph.info)(graph.info.types, rack.sample_rate, tuple(names))
+def grown_processors(rack: Rack) -> list[Processor]:
+    """What a search may add to the processors of a console."""
+    return [p for p in (*Rack.standard(rack.sample_rate), Ride(rack.sample_rate)) if p.node_type.name not in rack]
+
+
+def _types(rack: Rack, names: list[str] | None) -> tuple[NodeType, ...]:
+    """Types by name; those of the rack where there are no names, as in checkpoints of earlier versions."""
+    known = {p.node_type.name: p.node_type for p in (*rack, *grown_processors(rack))}
+    return rack.types if names is None else tuple(known[name] for name in names)
+
+
+def _graph_from(
+    tensors: Mapping[str, Tensor], prefix: str, names: list[str], types: tuple[NodeType, ...], sample_rate: int
+) -> MixGraph:
+    graph = MixGraph(types, sample_rate)
+    graph.info = type(graph.info)(graph.info.types, sample_rate, tuple(names))
     for name in _GRAPH_FIELDS:
         graph[name] = tensors[prefix + name]
     graph.params = {name: tensors[f"{prefix}params.{name}"] for name in graph.params}

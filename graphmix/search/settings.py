@@ -1,6 +1,7 @@
 """Settings of a search, and the two presets."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
-from graphmix.graph.consoles import CONSOLE_CHAIN
+from graphmix.graph.consoles import CONSOLE_CHAIN, MASTER_CHAIN
 from graphmix.search.policies import POLICIES, Policy
 from graphmix.settings import EXPECTED, raising
 
@@ -16,6 +17,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+_NEW = ("master", "audible_db")
+"""Settings that runs of earlier versions lack; absent where they are off."""
 
 
 def _sentence(error: ValidationError) -> str:
@@ -38,6 +41,7 @@ class SearchSettings:
 
     Args:
         chain: letters of the processors on every track and bus.
+        master: letters of the processors behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.
@@ -56,11 +60,14 @@ class SearchSettings:
         evaluate_every: steps between evaluations over the whole song; the best of them is kept.
         trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
         race: end a trial after the segments that show it to be clearly hopeless.
+        audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
+            see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
 
     chain: str = CONSOLE_CHAIN
+    master: str = ""
     policy: str = "hybrid"
     tolerance: Share = 0.01
     steps: Count = 6000
@@ -77,6 +84,7 @@ class SearchSettings:
     evaluate_every: Positive = 250
     trial_segments: Count = 0
     race: bool = False
+    audible_db: Share = 0.0
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -113,12 +121,45 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
+        """JSON values; without a master chain and audible changes as in runs of earlier versions, which had none."""
+        return {name: value for name, value in asdict(self).items() if name not in _NEW or value}
+
+
+@dataclass(frozen=True)
+class LookFor:
+    """What a search looks for beside the console's processors, in files and in the mix.
+
+    Args:
+        align: where mix and tracks lie; see :mod:`graphmix.search.alignment`.
+        rides: gains that move; see :mod:`graphmix.search.rides`.
+        ducking: tracks that make way for others; see :mod:`graphmix.search.ducking`.
+        sends: letters of effects that tracks may share; see :mod:`graphmix.search.sends`.
+    """
+
+    align: bool = True
+    rides: bool = True
+    ducking: bool = True
+    sends: str = ""
+
+    @property
+    def grows(self) -> bool:
+        """Whether the search looks for more than the console has."""
+        return self.rides or self.ducking or bool(self.sends)
+
+    def unusual(self) -> dict[str, Any]:
+        """What differs from the default, for ``run.json``: runs of earlier versions have none of it."""
+        usual = LookFor()
+        return {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> "LookFor":
+        """The inverse of :meth:`unusual`, from the entries of a run."""
+        return cls(**{name: run[name] for name in asdict(cls()) if name in run})
 
 
 PAPER = SearchSettings()
 DRAFT = SearchSettings(
+    master=MASTER_CHAIN,
     steps=200,
     rounds=4,
     round_steps=50,
@@ -131,6 +172,7 @@ DRAFT = SearchSettings(
     evaluate_every=50,
     trial_segments=8,
     race=True,
+    audible_db=1.0,
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}

@@ -15,6 +15,7 @@ from graphmix.audio.segments import EvalSegment
 from graphmix.graph.editing import bypass_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.render_cache import RenderCache, TrialRenderer
+from graphmix.render.taps import Tap, TapReader
 from graphmix.search.objective import Objective
 
 KEPT_BYTES = 4 * 2**30
@@ -138,9 +139,29 @@ class Judge:
                 increase[begin : begin + AT_ONCE] += segment.weight * (losses.double().cpu() - before)
         return increase / sum(s.weight for s in self.segments)
 
+    @torch.no_grad()
+    def signals(self, segment: EvalSegment, taps: Collection[Tap], nodes: Collection[int] = ()) -> dict[Tap, Tensor]:
+        """Signals at some places on a segment, [2, samples] each.
+
+        Args:
+            segment: one of those on which trials are evaluated.
+            taps: the places.
+            nodes: without these; then places that they do not change may be left out.
+        """
+        cache = self.caches.get(segment)
+        if cache is not None:
+            return cache.signals(taps, nodes)
+        graph = bypass_nodes(self.graph, [*self.trials.removed, *nodes])
+        sources = self.objective.stems_for(graph, self.objective.read(segment.start, segment.length).stems)
+        reader = TapReader(self.trials.plan, taps, segment.length)
+        self.trials.renderer.run(
+            self.trials.plan, graph, sources, reader, self.trials.responses, position=segment.start
+        )
+        return reader.signals
+
     def _cache(self, segment: EvalSegment) -> RenderCache:
         stems = self.objective.read(segment.start, segment.length).stems
-        return self.trials.render(self.objective.stems_for(self.graph, stems))
+        return self.trials.render(self.objective.stems_for(self.graph, stems), segment.start)
 
     def _judge_segment(self, nodes: Collection[int], segment: EvalSegment) -> float:
         cache = self.caches.get(segment)

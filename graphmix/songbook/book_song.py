@@ -23,6 +23,7 @@ from graphmix.songbook.material import RealMaterial
 from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session, render_whole
 from graphmix.songbook.playing import Audio, play
 from graphmix.songbook.real_song import RealTracks, make_tracks
+from graphmix.songbook.record import make_record
 from graphmix.songbook.roles import ROLES, Role, find_role
 from graphmix.songbook.score import GENRES, Form, Genre, draw_form, write_part
 from graphmix.songbook.scores import ScoreError
@@ -136,7 +137,8 @@ def _real_song(
             rejected.append(f"silent: {silent[0]}")
             continue
         song = _mixed_song(settings, index, genre.name, tracks, effects)
-        song = replace(song, mixed=render_whole(song.session, song.mixed))
+        if settings.mode != "record":  # those are rendered whole already
+            song = replace(song, mixed=render_whole(song.session, song.mixed))
         reason = why_rejected(song.session.stems, song.mixed.mix, settings.sample_rate)
         if reason is None:
             return replace(song, facts={"seconds": seconds, **song.facts, "rejected": rejected})
@@ -167,6 +169,9 @@ def _mixed_song(
     mixed = mix_session(
         session, style, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
     )
+    if settings.mode == "record":
+        families = {track: find_role(role).family for track, role in session.roles.items()}
+        mixed = make_record(session, mixed, families, np.random.default_rng(settings.stream("record", index)))
     mixed = replace(mixed, graph=_with_provenance(mixed, settings, index))
     return BookSong(index, artist, genre, session, style, mixed, tracks.facts)
 

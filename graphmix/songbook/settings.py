@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from graphmix.errors import SongError
 from graphmix.settings import EXPECTED, raising
 
-Mode = Literal["console", "gain"]
+Mode = Literal["console", "gain", "record"]
 AudioFormat = Literal["flac", "wav"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -17,7 +17,7 @@ FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MIN_SECONDS, MIN_RATE = 2.0, 16000
 STREAMS = (
     "artist", "form", "topology", "score", "playing", "condition", "chance", "effect",
-    "excerpt", "arrangement", "instruments", "drums", "recording",
+    "excerpt", "arrangement", "instruments", "drums", "recording", "record",
 )  # fmt: skip
 """What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
 
@@ -40,8 +40,9 @@ class SongbookSettings:
 
     Args:
         seed: of everything.
-        mode: ``"console"``, effects, faders and buses; ``"gain"``, nothing but gain and panning on each track. Both
-            have the same dry tracks.
+        mode: ``"console"``, effects, faders and buses; ``"gain"``, nothing but gain and panning on each track;
+            ``"record"``, a console and what lies between a multitrack and its master
+            (:mod:`graphmix.songbook.record`). All have the same dry tracks.
         chance: 0 to 1: how far decisions deviate from those that follow from the content; 0 not at all, 1 as far as
             two engineers who agree on little. The unit is in :mod:`graphmix.songbook.engineer`.
         style_spread: 0 to 1: how far an artist's mixing style deviates from the common one.

@@ -26,6 +26,7 @@ from graphmix.errors import GraphError, GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
 from graphmix.models.mixing.stems import Stems
+from graphmix.rewrite.rates import at_working_rate
 from graphmix.training.matching import find_subgroups
 
 Truth = tuple[MixGraph, dict[str, tuple[str, ...]]]
@@ -150,7 +151,7 @@ def load_truth(record: Record, sample_rate: int) -> Truth:
         GraphError: a file that cannot be read.
         GraphmixError: the graph is made for another rate, or does not fit the tracks.
     """
-    graph = load_graph(record.graph_path)
+    graph = at_working_rate(load_graph(record.graph_path))
     if graph.sample_rate != sample_rate:
         raise GraphmixError(
             f"{record.graph_path} is made for {graph.sample_rate} Hz and the model for {sample_rate} Hz; make or mine "

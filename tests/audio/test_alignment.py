@@ -8,7 +8,8 @@ import torch
 
 from graphmix.audio import Song, load_song, write_audio
 from graphmix.audio import alignment as alignment_module
-from graphmix.audio.alignment import common_lag, find_faults, fit_tracks
+from graphmix.audio.alignment import find_faults
+from graphmix.audio.correlation import common_lag, fit_tracks
 
 RATE = 30000
 SECONDS = 8

@@ -23,7 +23,8 @@ from graphmix.render.blocks import render_song
 from graphmix.search import Search
 from tests.small_song import RATE, TRACKS, same_graph
 
-TINY = ["--device", "cpu", "--chain", "g", "--steps", "2", "--rounds", "1"]
+ALONE = ["--align", "off", "--rides", "off", "--ducking", "off"]
+TINY = ["--device", "cpu", *ALONE, "--chain", "g", "--steps", "2", "--rounds", "1"]
 COMMANDS = ["demo", "mine", "render", "plot", "show", "check", "train", "predict", "evaluate"]
 
 
@@ -138,9 +139,10 @@ def test_mine_prints_a_summary_and_a_second_call_does_nothing(program, song_fold
 def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch):
     seen = {}
 
-    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, align):
+    def stop(song, out, settings, *, device, listener, start, plots, effects, residual, full_band, **look_for):
         assert not effects
-        assert not align
+        assert full_band
+        assert look_for == {"align": False, "rides": False, "ducking": True, "sends": ""}
         seen.update(
             plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start, residual=residual
         )
@@ -148,7 +150,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
 
     monkeypatch.setattr("graphmix.search.mine", stop)
     options = "--preset paper --chain egr --policy dry-wet --tolerance 0.1 --sample-rate 44100 --seed 3 --device cpu"
-    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off"
+    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off", "--rides", "off"
     outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), *steps)
     assert outcome.status == 130
     assert seen["residual"]
@@ -183,7 +185,7 @@ def test_a_song_whose_names_are_no_utf8_is_mined_and_its_graph_read(program, son
         song_folder.rename(strange)
     except OSError:
         pytest.skip("this file system takes only UTF-8")
-    outcome = program("mine", strange, "--out", out, *TINY[:4], "--steps", 0, "--rounds", 0, "--no-plots")
+    outcome = program("mine", strange, "--out", out, "--chain", "g", "--steps", 0, "--rounds", 0, "--no-plots")
     assert (outcome.status, outcome.err) == (0, "")
     assert json.loads((out / "metrics.json").read_text())["song"] == r"S\xe9ance"
     shown = program("show", out)

@@ -21,6 +21,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors.rack import Rack
+from graphmix.processors.ride import Ride, breakpoints
 from tests.fuzzing import (
     Job,
     absurd_tensor_files,
@@ -42,6 +43,9 @@ def originals(folder: Path) -> dict[str, bytes]:
     rack = Rack.console("gsc")
     graphs = [random_graph(seed, 2, 6) for seed in range(4)]
     graphs.append(mixing_console(rack, {"drums": ["kick", "snare"], "voice": ["lead"]}, "gsc"))
+    ridden = MixGraph([Ride().node_type])
+    ride = ridden.add("ride", **breakpoints([(1.0, 0.0), (2.5, -60.0)]))
+    graphs.append(ridden.chain(ridden.add("in", name="lead"), ride, ridden.add("out")))
     result = {}
     for number, graph in enumerate(graphs):
         for ending in (".safetensors", ".json"):

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphmix.errors import GraphError
-from graphmix.graph import CONSOLE_CHAIN, MixGraph, mixing_console, validate
+from graphmix.graph import CONSOLE_CHAIN, MASTER_CHAIN, MixGraph, mixing_console, validate
+from graphmix.graph.editing import remove_nodes
+from graphmix.graph.strips import find_strips
 from graphmix.processors import Rack
 from graphmix.spec import NodeTypes
 from tests.graph.random_mixgraphs import TYPES
@@ -46,6 +48,26 @@ def test_each_track_passes_its_chain_its_bus_and_the_bus_chain() -> None:
     graph = mixing_console(Rack.console(), {"drums": ["kick", "snare"], "band": ["bass"]})
     for node in graph.nodes_of("in").tolist():
         assert "".join(reached_by(graph, node)) == f"i{CONSOLE_CHAIN}m{CONSOLE_CHAIN}o"
+
+
+def test_a_master_chain_sums_the_buses_and_goes_to_the_output() -> None:
+    buses = {"drums": ["kick", "snare"], "band": ["bass"]}
+    rack = Rack.console(CONSOLE_CHAIN + MASTER_CHAIN)
+    graph = validate(mixing_console(rack, buses, "g", MASTER_CHAIN))
+    for node in graph.nodes_of("in").tolist():
+        assert "".join(reached_by(graph, node)) == f"igmg{MASTER_CHAIN}o"
+    without = remove_nodes(graph, range(graph.num_nodes - 1 - len(MASTER_CHAIN), graph.num_nodes - 1))
+    plain = mixing_console(rack, buses, "g")
+    assert (without.node_type == plain.node_type).all()
+    assert (without.edge_index == plain.edge_index).all()
+    assert find_strips(graph).buses.keys() == set(graph.nodes_of("mix").tolist())
+    assert [len(strip) for strip in find_strips(graph).buses.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("chain", "master", "message"), [("g", "gz", "'z' at place 2 of master chain 'gz'")])
+def test_letters_that_make_no_master_chain(chain: str, master: str, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        mixing_console(Rack.console("g"), {"band": ["bass"]}, chain, master)
 
 
 def test_a_console_begins_neutral_at_its_sample_rate() -> None:

@@ -1,6 +1,8 @@
 """What a reader is shown: chains, and settings in a reader's units."""
 
 import io
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from graphmix.graph import MixGraph, mixing_console
-from graphmix.graph.tables import ChainRow, as_table, describe_graph
+from graphmix.graph.tables import ChainRow, Reduction, as_plain, as_table, describe_graph
 from graphmix.processors import MultitapDelay, Rack, Reverb
+from graphmix.processors.align import Align
 from graphmix.spec import NodeType, NodeTypes, ParameterSpec
 from tests.graph.random_mixgraphs import TYPES, random_graphs
 
@@ -20,10 +23,16 @@ def settings_of(graph: MixGraph, node: int) -> str:
     return next(row.settings for chain in describe_graph(graph) for row in chain.processors if row.node == node)
 
 
+def one_of(letter: str, sample_rate: int = 30000, **parameters: object) -> MixGraph:
+    """A graph of a single processor."""
+    graph = MixGraph(Rack.standard(sample_rate).types, sample_rate)
+    graph.add(letter, **parameters)  # type: ignore[arg-type]
+    return graph
+
+
 def alone(letter: str, sample_rate: int = 30000, **parameters: object) -> str:
     """The settings of a single processor."""
-    graph = MixGraph(Rack.standard(sample_rate).types, sample_rate)
-    return settings_of(graph, graph.add(letter, **parameters))  # type: ignore[arg-type]
+    return settings_of(one_of(letter, sample_rate, **parameters), 0)
 
 
 # --- chains
@@ -135,29 +144,66 @@ def test_dynamics_are_shown_by_name_and_unit() -> None:
     assert text == "threshold -9 dB, ratio 4:1, knee 0.5 dB, attack 0.25 ms, release 1234 ms"
 
 
-def test_levels_are_shown_for_left_and_right() -> None:
-    assert alone("g", gain_db=[-3.21, -1]) == "L -3.2 dB R -1.0 dB"
-    assert alone("s", side_db=-12) == "side -12 dB"
+def test_left_and_right_gains_are_a_fader_and_a_pan() -> None:
+    assert alone("g", gain_db=[-3.0, -3.0]) == "fader -3.0 dB, pan centre"
+    assert alone("g", gain_db=[3.0103, -120]) == "fader +0.0 dB, pan L 100"
+    assert alone("g", gain_db=[-120, 3.0103]) == "fader +0.0 dB, pan R 100"
+    angle = np.pi / 4 * 1.5  # half way to the right
+    left, right = 20 * np.log10(np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)])) - 6
+    assert alone("g", gain_db=[left, right]) == "fader -6.0 dB, pan R 50"
+
+
+def test_what_sounds_is_shown_where_a_weight_is_not_folded_in() -> None:
+    assert alone("g", gain_db=[-6.9, -6.9], wet=0.345) == "fader -1.8 dB, pan centre"
+    assert alone("s", side_db=-120, wet=0.5) == "width 50 % (side -6.0 dB)"
+    rows = [row for chain in describe_graph(one_of("g", wet=0.345)) for row in chain.processors]
+    assert rows[0].folded
+
+
+def test_width_and_corners() -> None:
+    assert alone("s", side_db=-12) == "width 25 % (side -12.0 dB)"
     assert alone("x", frequency_hz=[200, 2000]) == "frequency 200, 2000 Hz"
 
 
-def test_an_equalizer_is_shown_by_octaves() -> None:
-    taps = 2047
-    frequency = np.arange(1024) * 30000 / taps
-    gain = np.where((frequency > 707.1) & (frequency < 1414.3), 6.0, -1.0)
-    text = alone("e", gain_db=gain.tolist())
-    assert text == "63 -1.0  125 -1.0  250 -1.0  500 -1.0  1k +6.0  2k -1.0  4k -1.0  8k -1.0 dB"
-    assert alone("e", 8000).endswith("1k +0.0  2k +0.0 dB"), "half the sample rate is no band's center"
-    assert alone("e", 32001).endswith("8k +0.0  16k +0.0 dB")
-    assert alone("e", 44100).endswith("16k +0.0 dB")
-
-
-def test_a_sloping_equalizer_shows_the_mean_of_each_band() -> None:
+def test_an_equalizer_is_shown_by_named_bands_and_what_stands_out() -> None:
     frequency = np.arange(1024) * 30000 / 2047
-    shown = [float(part.split(" ")[1]) for part in alone("e", gain_db=(frequency / 1000).tolist())[:-3].split("  ")]
-    centers = 1000 * 2.0 ** np.arange(-4, 4)
-    expected = (centers * (2**0.5 + 0.5**0.5) / 2) / 1000  # a line's mean is its value in the middle
-    assert shown[:8] == pytest.approx(expected, abs=0.06)
+    gain = np.select([frequency < 120, frequency < 500, frequency < 2000, frequency < 6000], [-4.0, -1, 0, 2], 3)
+    bands = "low -4.0, low-mid -1.1, mid +0.0, high-mid +2.0, high +3.0 dB"
+    assert alone("e", gain_db=gain.tolist()) == bands, "gains are 15 Hz apart, with lines between"
+    bell = gain + np.where((frequency > 870) & (frequency < 1150), 9.0, 0)
+    assert alone("e", gain_db=bell.tolist()).endswith("; boost +9.0 dB at 1.0 kHz")
+    notch = gain - np.where((frequency > 2750) & (frequency < 3650), 12.0, 0)
+    assert alone("e", gain_db=notch.tolist()).endswith("; cut -10.0 dB at 3.2 kHz")
+    assert alone("e", 8000) == "low +0.0, low-mid +0.0, mid +0.0, high-mid +0.0 dB", "bands end at half the rate"
+
+
+def test_a_time_and_a_polarity() -> None:
+    graph = MixGraph([Align().node_type])
+    moved, still = graph.add("align", delay_ms=7.332, polarity=-1.0), graph.add("align")
+    assert settings_of(graph, moved) == "7.33 ms later, polarity inverted"
+    assert settings_of(graph, still) == "in place"
+
+
+def test_what_a_compressor_takes_off_is_shown_where_it_was_measured() -> None:
+    graph = one_of("c")
+    (node,) = graph.processors.tolist()
+    rows = [r for chain in describe_graph(graph, {node: Reduction(2.14, 7.9)}) for r in chain.processors]
+    assert rows[0].settings.endswith("; takes off 2.1 dB on average, 7.9 dB at most")
+    assert rows[0].numbers["takes_off_most_db"] == 7.9
+
+
+def test_tracks_come_in_the_order_that_the_song_had() -> None:
+    graph = mixing_console(NodeTypes(TYPES), {"all": ["a", "b", "c"]}, "a")
+    graph.info = replace(graph.info, provenance={"tracks": ["c", "a", "b"]})
+    assert [chain.label for chain in describe_graph(graph) if chain.kind == "track"] == ["c", "a", "b"]
+
+
+def test_the_plain_form_is_json_with_units_in_its_names() -> None:
+    graph = one_of("g", gain_db=[-120, 3.0103])
+    plain = json.loads(json.dumps(as_plain(graph)))
+    (row,) = [row for chain in plain["chains"] for row in chain["processors"]]
+    assert row["pan_percent"] == pytest.approx(100, abs=0.01)
+    assert row["fader_db"] == pytest.approx(0, abs=0.01)
 
 
 @torch.no_grad()
@@ -177,7 +223,11 @@ def test_the_strongest_taps_of_a_delay_are_those_of_its_response() -> None:
     for channel, place in ((1, 1), (0, 3), (1, 8)):
         peak = response[channel, place * 3000 : (place + 1) * 3000].abs().max()
         expected.append(f"{'LR'[channel]} {100 * place + 50} ms {20 * peak.log10():+.1f} dB")
-    assert text == ", ".join(expected)
+    echoes, feedback = text.split("; feedback ")
+    assert echoes == ", ".join(expected)
+    assert float(feedback.removesuffix(" dB")) < 0
+    half = alone("d", wet=0.5, **values)
+    assert half.startswith(echoes), "as loud as the dry signal"
 
 
 @torch.no_grad()
@@ -200,6 +250,7 @@ def test_the_reverb_is_shown_as_its_response_decays() -> None:
 
 def test_a_reverb_without_decay_has_no_time() -> None:
     assert alone("r", decay_db_per_s=0.0) == "RT60 low > 60 s, mid > 60 s, high > 60 s; side +0.0 dB to mid"
+    assert "; wet -6.0 dB to dry; side" in alone("r", decay_db_per_s=-60.0, wet=1 / 3)
 
 
 def test_types_that_are_not_known_are_shown_plainly() -> None:

@@ -15,7 +15,7 @@ from graphmix.dsp.fft import parseval_weights
 from graphmix.dsp.response import apply_by_tensors
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph, bypass_nodes, mixing_console, remove_nodes
-from graphmix.processors import Gain, LTIProcessor, MatrixProcessor, Rack
+from graphmix.processors import Gain, LTIProcessor, MatrixProcessor, Rack, Ride
 from graphmix.processors.base import Processor
 from graphmix.processors.filters import Crossover
 from graphmix.render import METHODS, Renderer, schedule
@@ -28,7 +28,7 @@ RATE = 30000
 SMALL_RATE = 3000
 """Short filters, for finite differences and for long chains."""
 SAMPLES = 3000
-RACK = Rack.standard(RATE)
+RACK = Rack.standard(RATE).with_processor(Ride(RATE))
 SMALL_RACK = Rack.standard(SMALL_RATE)
 RENDERER = Renderer(RACK)
 ALL = (*RACK.names, "mix")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from graphmix.render import render_song
 from graphmix.search.alignment import MIX_NODE, find_alignment
 from graphmix.search.losses import sdr
 from tests.audio.test_lags import GAINS, moved, recorded
-from tests.small_song import RATE, SETTINGS, write_song
-from tests.small_song import mine_without_plots as mine
+from tests.small_song import RATE, SETTINGS, mine_without_plots, write_song
 
+mine = partial(mine_without_plots, align=True)
 BRIEF = replace(SETTINGS, chain="g", steps=2, rounds=0)
 
 

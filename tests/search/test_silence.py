@@ -23,6 +23,7 @@ from graphmix.training.estimator_start import parse_start
 from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 from tests.small_song import mine_without_plots as mine
 
+EVERYTHING = {"align": True, "rides": True, "ducking": True, "full_band": True}
 BRIEF = replace(SETTINGS, chain="ecg", steps=2, rounds=1, round_steps=1, trial_segments=1, tolerance=0.05)
 REST = 3 * RATE
 """Three seconds: longer than what is scored of a segment."""
@@ -114,7 +115,7 @@ def mine_strictly(folder: Path, out: Path, settings: SearchSettings, start: Star
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
-        mined = mine(folder, out, settings, device="cpu", start=start)
+        mined = mine(folder, out, settings, device="cpu", start=start, **EVERYTHING)
     validate(mined.graph)
     metrics = strict_json((out / "metrics.json").read_text())
     trace = [strict_json(line) for line in (out / "trace.jsonl").read_text().splitlines()]

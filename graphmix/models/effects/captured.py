@@ -64,6 +64,11 @@ class CapturedEffect(Processor):
             silence = self.model(torch.zeros(1, 256))
         self.keeps_silence = bool(silence.abs().max() < _SILENT)
 
+    def at_rate(self, sample_rate: int) -> "CapturedEffect":
+        """The same network, which keeps its own rate."""
+        own = self.node_type
+        return CapturedEffect(self.model, own.name, own.letter, sample_rate, own.source)
+
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only. All nodes pass through the network together."""
         return self.resume(audio, params, None, 0)[0]

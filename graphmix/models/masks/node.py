@@ -48,6 +48,11 @@ class Separator(Processor):
         outlets = stems_of(model.sources)
         self.node_type = NodeType(name, letter, (), outlets=outlets, source=source or f"{name} {digest_of(model)}")
 
+    def at_rate(self, sample_rate: int) -> "Separator":
+        """The same network, which keeps its own rate."""
+        own = self.node_type
+        return Separator(self.model, own.name, own.letter, sample_rate, own.source)
+
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Separate a batch of nodes."""
         return self.resume(audio, params, None, 0)[0]
