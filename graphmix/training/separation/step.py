@@ -57,7 +57,7 @@ class SeparationStep(nn.Module):
             targets = model.representation.encode(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
             audible = is_audible(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
             curves = self._curves(batch.color_db)
-            in_one_pass = curves is not None and self.in_bands and targets.device.type == "cpu"
+            in_one_pass = self.in_bands and targets.device.type == "cpu"
             if curves is None:
                 coefficients = model.representation.encode(mixture)
             elif not in_one_pass:
@@ -65,7 +65,7 @@ class SeparationStep(nn.Module):
                 coefficients = targets.sum(dim=1)
                 if weights["si_sdr"]:
                     stems = model.representation.decode(targets.flatten(0, 1), stems.size(-1)).view_as(stems)
-        if in_one_pass:
+        if curves is not None and in_one_pass:
             terms, embedding = self._summed(targets, curves, audible)
         elif self.is_quadratic:
             terms, embedding = self._quadratic(coefficients, targets, audible)
