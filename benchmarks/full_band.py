@@ -70,8 +70,8 @@ def difference_db(graph: MixGraph, song: Song, rate: int) -> float:
     rows = whole.stems if whole.mix is None else torch.cat([whole.stems, whole.mix[None]])
     seconds, renderings = song.num_samples // song.sample_rate, []
     for r in (graph.sample_rate, rate):
-        there = replace(song.at_rate(r), _decoded=resample(rows, song.sample_rate, r))
-        there = replace(there, num_samples=there._decoded.size(-1))
+        audio = resample(rows, song.sample_rate, r)
+        there = replace(song.at_rate(r), num_samples=audio.size(-1), _decoded=audio)
         renderings.append(below(render_song(at_rate(graph, r), there, num_samples=seconds * r), r))
     return float(20 * torch.log10((renderings[1] - renderings[0]).norm() / renderings[0].norm()))
 
