@@ -158,7 +158,7 @@ class Synthesizer:
                 f"{len(settings)} patches of {self.name!r} are wired in {len(wirings)} ways, and a batch has one: "
                 f"batch those of equal {', '.join(self.choices) or 'wiring'}, one or more."
             )
-        key = len(settings), sample_rate, len(notes) > 1, *wirings.pop()
+        key: tuple[int | str, ...] = (len(settings), sample_rate, len(notes) > 1, *wirings.pop())
         if key not in self._batches:
             self._batches[key] = Batch.from_data_list([self._of_notes(notes, settings[0], sample_rate)] * len(settings))
         return self._filled(settings, copy.copy(self._batches[key]), notes, sample_rate)

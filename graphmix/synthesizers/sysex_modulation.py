@@ -14,7 +14,7 @@ the velocity of a note: it is that of a voice at full velocity. The LFO's effect
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -120,12 +120,15 @@ def modulation_numbers(values: Mapping[str, Value], like: Mapping[str, int]) -> 
     if max(abs(level) for level in levels) < _SILENT:
         return n | {f"pitch_level_{i}": 50 for i in (1, 2, 3, 4)}
     for i in (1, 2, 3, 4):
-        n[f"pitch_level_{i}"] = min(range(100), key=lambda level, i=i: abs(bend_semitones(level) - levels[i]))
+        n[f"pitch_level_{i}"] = _nearest(levels[i], [bend_semitones(level) for level in range(100)])
     begins = [levels[4], *levels[1:4]]
     for i, begin in enumerate(begins, start=1):
         if abs(levels[i] - begin) > _SILENT:
-            wanted, moved = number(f"pitch_envelope.times_ms.{i}"), levels[i] - begin
-            n[f"pitch_rate_{i}"] = min(
-                range(100), key=lambda rate, wanted=wanted, moved=moved: abs(math.log(bend_ms(rate, moved) / wanted))
-            )
+            times = [math.log(bend_ms(rate, levels[i] - begin)) for rate in range(100)]
+            n[f"pitch_rate_{i}"] = _nearest(math.log(number(f"pitch_envelope.times_ms.{i}")), times)
     return n
+
+
+def _nearest(wanted: float, values: Sequence[float]) -> int:
+    """Place of the value that is nearest."""
+    return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
