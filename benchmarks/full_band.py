@@ -61,12 +61,18 @@ def below(audio: Tensor, rate: int) -> Tensor:
 
 
 def difference_db(graph: MixGraph, song: Song, rate: int) -> float:
-    """How far the graph at another rate is from itself, below 13 kHz, on the song's tracks; whole seconds of them."""
-    renderings = []
+    """How far the graph at another rate is from itself, below 13 kHz, on the song's tracks; whole seconds of them.
+
+    Both receive the tracks as the search did, at its rate: files that are resampled to it hold what folds back near
+    half of it, up to -44 dB of a mix with cymbals, and would be compared by that.
+    """
+    whole = song.read(0, song.num_samples)
+    rows = whole.stems if whole.mix is None else torch.cat([whole.stems, whole.mix[None]])
+    seconds, renderings = song.num_samples // song.sample_rate, []
     for r in (graph.sample_rate, rate):
-        own = at_rate(graph, r)
-        seconds = song.num_samples // song.sample_rate
-        renderings.append(below(render_song(own, song.at_rate(r), num_samples=seconds * r), r))
+        audio = resample(rows, song.sample_rate, r)
+        there = replace(song.at_rate(r), num_samples=audio.size(-1), _decoded=audio)
+        renderings.append(below(render_song(at_rate(graph, r), there, num_samples=seconds * r), r))
     return float(20 * torch.log10((renderings[1] - renderings[0]).norm() / renderings[0].norm()))
 
 

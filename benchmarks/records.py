@@ -19,7 +19,7 @@ from graphmix.evaluation.records import compare_records
 from graphmix.evaluation.recovery import TypeScore
 from graphmix.graph.storage import load_graph
 from graphmix.search import DRAFT, mine
-from graphmix.search.mine_song import Mined
+from graphmix.search.mined import Mined
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
     python benchmarks/synthesizers.py program --read program.jsonl
     python benchmarks/synthesizers.py notes FOLDER --steps 200     # WAV files of single notes
     python benchmarks/synthesizers.py prune --sounds 50 --steps 60
+    python benchmarks/synthesizers.py profile --threads 1
 
 *speed*: 64 notes of 3 s at 44.1 kHz, random patches, one batch; forward, and with backward; medians of --repeats. With
 --torchsynth PYTHON also the voice of torchsynth 1.0.2 in its own environment, in turn with the same voice as a graph
@@ -18,13 +19,18 @@ often the synthesizer that comes nearest is the one that made the sound.
 *prune*: sounds of FM patches of two to four operators. A full graph, in which the others have random settings at
 -40 dB, is fitted to the sound and pruned; right is the same set of operators, or a distance of at most 1 dB.
 
+*profile*: 16 subtractive notes of 3 s in one batch, nanoseconds of processor time for each sample of a note: medians
+and fastest of --repeats, forward and with backward, and where they go in one more run.
+
 --log keeps a line of JSON for each sound, which is not repeated, and beside it the state of one that was stopped.
 """
 
 import argparse
+import cProfile
 import itertools
 import json
 import math
+import pstats
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +56,8 @@ from graphmix.synthesizers.refinement import plan_stages
 from graphmix.synthesizers.sounds import Sound, load_sound, log_spectral_distance
 
 RATE, NOTES, SECONDS = 44100, 64, 3.0
+PROFILED, SHOWN = 16, 20
+"""Notes, and lines of the table, of a profile."""
 PITCHES = (43.0, 57.0, 64.0, 72.0)
 LENGTH_MS = 900.0
 CANDIDATE_SEED, SOUND_SEED = 0, 1000
@@ -110,6 +118,28 @@ def speed_actions(renderer: Renderer, batch: Any) -> dict[str, Callable[[], None
         renderer(graph, silence).square().mean().backward()
 
     return {"forward": forward, "with backward": backward}
+
+
+def profile(options: argparse.Namespace, console: Console) -> None:
+    """Processor time of a batch of subtractive notes, and of its parts."""
+    synthesizer, renderer = SYNTHESIZERS["subtractive"], Renderer(Rack.generators(RATE))
+    patches = random_patches(synthesizer, PROFILED, SOUND_SEED)
+    graphs = [synthesizer.patch(v, RATE, pitch=40.0 + i % 40) for i, v in enumerate(patches)]
+    scale = 1e9 / (PROFILED * round(SECONDS * RATE))
+    for name, action in speed_actions(renderer, Batch.from_data_list(graphs)).items():
+        action()
+        times = []
+        for _ in range(options.repeats):
+            begun = process_time()
+            action()
+            times.append(scale * (process_time() - begun))
+        found = cProfile.Profile(process_time)
+        found.runcall(action)
+        entries = sorted(pstats.Stats(found).stats.items(), key=lambda entry: -entry[1][2])  # type: ignore[attr-defined]
+        table = make_table(f"{name}: {statistics.median(times):.1f} ({min(times):.1f}) ns a sample", ["ns", "where"])
+        for (file, _, function), (_, _, seconds, *_) in entries[:SHOWN]:
+            table.add_row(f"{scale * seconds:.2f}", f"{Path(file).name} {function}")
+        console.print(table)
 
 
 def make_sounds(synthesizer: Synthesizer, count: int, seconds: float = 1.5) -> list[Sound]:
@@ -265,7 +295,7 @@ def prune(options: argparse.Namespace, console: Console) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "program", "notes", "prune"))
+    parser.add_argument("what", choices=("speed", "program", "notes", "prune", "profile"))
     parser.add_argument("folder", type=Path, nargs="?", help="of notes")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--sounds", type=int, default=4, help="of each synthesizer")
@@ -284,7 +314,8 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     keep_memory()  # as the command line does
     console = Console(width=130)
-    {"speed": speed, "program": program, "notes": notes, "prune": prune}[options.what](options, console)
+    actions = {"speed": speed, "program": program, "notes": notes, "prune": prune, "profile": profile}
+    actions[options.what](options, console)
     print(f"torch {torch.__version__}, {cpu_name()}")
 
 

@@ -63,7 +63,8 @@ def run_mine(
     """
     from graphmix.audio.song import load_song
     from graphmix.search import PRESETS, mine
-    from graphmix.search.mine_song import USUAL_START, console_rack
+    from graphmix.search.mine_song import console_rack
+    from graphmix.search.mined import USUAL_START
 
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
     captured = load_effects(effects, settings.sample_rate)

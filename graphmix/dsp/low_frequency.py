@@ -12,11 +12,12 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graphmix.dsp.elementary import SUMS, quarter_sine
-from graphmix.dsp.rows import summed
+from graphmix.dsp.rows import end_of_sound, leave_silent, summed
 
 SETTINGS = ("amplitude", "sine", "triangle", "saw", "square", "frequency", "phase", "fade")
 """Amplitudes; periods a sample; phase at the start in periods; samples until it is there in full."""
@@ -129,9 +130,9 @@ def _slope_sums(
 @numba.njit(cache=True, error_model="numpy")
 def _row_back(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> None:
     places, slopes, givens = np.empty(_CHUNK, grad.dtype), np.empty(_CHUNK, grad.dtype), np.empty(_CHUNK, grad.dtype)
-    n = 0
-    while n < grad.size:
-        time, stop = begin + n, min(n + _CHUNK, grad.size)
+    n, sounds = 0, end_of_sound(grad)
+    while n < sounds:
+        time, stop = begin + n, min(n + _CHUNK, sounds)
         fading = time < c[_FADE]
         if fading:
             stop = min(stop, n + int(np.ceil(c[_FADE] - time)))
@@ -155,9 +156,10 @@ def _row_back(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> 
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
-def _forward(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
+def _forward(dry: np.ndarray, c: np.ndarray, begin: float, needed: np.ndarray, out: np.ndarray) -> None:
     for row in numba.prange(out.shape[0]):
-        _row(dry[row], c[row], begin, out[row])
+        _row(dry[row], c[row], begin, out[row, : needed[row]])
+        leave_silent(out[row], needed[row])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -168,10 +170,10 @@ def _backward(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> 
 
 class _Oscillation(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, dry: Tensor, settings: Tensor, samples: int, begin: int) -> Tensor:
+    def forward(ctx: Any, dry: Tensor, settings: Tensor, samples: int, begin: int, needed: NDArray[np.int64]) -> Tensor:
         dry, settings = dry.detach().contiguous(), settings.detach().contiguous()
         out = torch.empty(len(settings), samples, dtype=dry.dtype)
-        _forward(dry.numpy(), settings.numpy(), float(begin), out.numpy())
+        _forward(dry.numpy(), settings.numpy(), float(begin), needed, out.numpy())
         ctx.save_for_backward(settings)
         ctx.begin, ctx.dry = begin, dry.size(1)
         return out
@@ -183,10 +185,12 @@ class _Oscillation(torch.autograd.Function):
         to_settings = torch.zeros_like(settings)
         if ctx.needs_input_grad[1]:
             _backward(grad.contiguous().numpy(), settings.numpy(), float(ctx.begin), to_settings.numpy())
-        return summed(grad, ctx.dry) if ctx.needs_input_grad[0] else None, to_settings, None, None
+        return summed(grad, ctx.dry) if ctx.needs_input_grad[0] else None, to_settings, None, None, None
 
 
-def oscillation(dry: Tensor, settings: Tensor, samples: int, begin: int = 0) -> Tensor:
+def oscillation(
+    dry: Tensor, settings: Tensor, samples: int, begin: int = 0, needed: NDArray[np.int64] | None = None
+) -> Tensor:
     """Oscillations added to signals.
 
     Args:
@@ -194,10 +198,12 @@ def oscillation(dry: Tensor, settings: Tensor, samples: int, begin: int = 0) -> 
         settings: float64 [rows, :data:`SETTINGS`].
         samples: how many.
         begin: how many there were before.
+        needed: how many of each row are, [rows]; the others are 0.
 
     Returns:
         [rows, samples] in the precision of ``dry``, with gradients of it and of the settings.
     """
-    out = _Oscillation.apply(dry.cpu(), settings.cpu(), samples, begin)
+    needed = np.full(len(settings), samples) if needed is None else needed
+    out = _Oscillation.apply(dry.cpu(), settings.cpu(), samples, begin, needed)
     assert isinstance(out, Tensor)
     return out.to(dry.device)

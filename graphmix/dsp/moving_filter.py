@@ -26,9 +26,11 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from graphmix.dsp.distinct import pick, put
 from graphmix.dsp.elementary import SUMS, exp2, quarter_sine
 from graphmix.dsp.filter_states import (
     CHUNK,
@@ -42,7 +44,7 @@ from graphmix.dsp.filter_states import (
     set_states,
     states_of,
 )
-from graphmix.dsp.rows import only_wanted, room_for
+from graphmix.dsp.rows import end_of_sound, leave_silent, only_wanted, room_for
 
 SETTINGS = ("cutoff", "tracking", "octaves", "damping", "direct", "band", "low")
 """Cutoff as a share of the sample rate; octaves for an octave of pitch, and for a modulation of 1; 1 / Q; amounts."""
@@ -93,13 +95,14 @@ def _find_steps(share: np.ndarray, damping: float, b: np.ndarray, d: np.ndarray)
     for i in range(count):
         f = share[i] if share[i] > lowest else lowest
         f = half * (f if f < highest else highest)
-        s, c = quarter_sine(f), quarter_sine(quarter - f)
-        b[i] = two * s * c / (one + k * s * c)
+        d[i] = quarter_sine(f)
     for i in range(count):
         f = share[i] if share[i] > lowest else lowest
         f = half * (f if f < highest else highest)
-        s = quarter_sine(f)
-        d[i] = two * s * s * (one - half * k * b[i])
+        product = d[i] * quarter_sine(quarter - f)
+        b[i] = two * product / (one + k * product)
+    for i in range(count):
+        d[i] = two * d[i] * d[i] * (one - half * k * b[i])
     if count < share.size:
         b[:], d[:] = b[0], d[0]
 
@@ -134,11 +137,11 @@ def _add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, o
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _play(
-    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
-    kept: np.ndarray, out: np.ndarray,
+    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, samples: int,
+    state: np.ndarray, kept: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """A few nodes; ``kept`` [nodes, channels, parts, 2] are the states at the beginning of each part, or empty."""
-    nodes, channels, samples = x.shape
+    """So many samples of a few nodes; ``kept`` are the states where each part begins, [nodes, channels, parts, 2]."""
+    nodes, channels, _ = x.shape
     coefficients, work = np.empty((3, CHUNK), x.dtype), np.empty(LANES * ROOM)
     for channel in range(channels):
         for n in range(0, samples, CHUNK):
@@ -157,60 +160,52 @@ def _play(
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _steps_back(
-    x: np.ndarray, b: np.ndarray, d: np.ndarray, damping: float, s1: np.ndarray, s2: np.ndarray, by_one: np.ndarray,
-    by_two: np.ndarray, by_angle: np.ndarray,
+def _samples_back(
+    x: np.ndarray, grad: np.ndarray, share: np.ndarray, b: np.ndarray, d: np.ndarray, damping: float, s1: np.ndarray,
+    s2: np.ndarray, by_one: np.ndarray, by_two: np.ndarray, to: np.ndarray, by_octave: np.ndarray,
 ) -> float:  # fmt: skip
-    """Add the gradients of pi f through the coefficients of the recursion; what that of the damping is."""
-    total = 0.0
+    """Gradients of the octaves by which the cutoff is moved, their sum, and those of damping and amounts.
+
+    All in one loop over arrays that do not overlap: each of them is read once.
+    """
+    moved, damped, direct, band, low = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(x.size):
-        own, slow = float(b[i]), float(d[i])
+        own, slow, one, two = float(pick(b, i)), float(pick(d, i)), pick(s1, i), pick(s2, i)
+        first, second, signal, given = pick(by_one, i), pick(by_two, i), float(pick(x, i)), float(pick(grad, i))
         r = 1.0 - 0.5 * damping * own
-        by_b = by_one[i] * (x[i] - s2[i] - damping * s1[i]) + by_two[i] * s1[i]
-        by_d = by_two[i] * (x[i] - s2[i]) - by_one[i] * s1[i]
-        by_angle[i] += 2.0 * by_b * (r - slow) * r + by_d * (2.0 * own - damping * slow * (r - slow))
-    for i in range(x.size):
-        own, slow = float(b[i]), float(d[i])
-        by_b = by_one[i] * (x[i] - s2[i] - damping * s1[i]) + by_two[i] * s1[i]
-        by_d = by_two[i] * (x[i] - s2[i]) - by_one[i] * s1[i]
-        total += own * (by_one[i] * s1[i] + 0.5 * (by_b * own + by_d * slow))
-    return -total
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _outputs_back(x: np.ndarray, grad: np.ndarray, s1: np.ndarray, s2: np.ndarray, to: np.ndarray) -> None:
-    """Add the gradients of the three amounts."""
-    direct, band, low = 0.0, 0.0, 0.0
-    for i in range(x.size):
-        given = float(grad[i])
-        direct += given * x[i]
-        band += given * (s1[i] + s1[i + 1])
-        low += given * (s2[i] + s2[i + 1])
+        by_b = first * (signal - two - damping * one) + second * one
+        by_d = second * (signal - two) - first * one
+        by_angle = 2.0 * by_b * (r - slow) * r + by_d * (2.0 * own - damping * slow * (r - slow))
+        cutoff = float(pick(share, i))
+        by = by_angle * (math.pi * _LN_2) * cutoff if (cutoff >= LOWEST) & (cutoff <= HIGHEST) else 0.0
+        put(by_octave, i, by)
+        moved += by
+        damped += own * (first * one + 0.5 * (by_b * own + by_d * slow))
+        direct += given * signal
+        band += given * (one + pick(s1, i + 1))
+        low += given * (two + pick(s2, i + 1))
+    to[_DAMPING] -= damped
     to[_DIRECT] += direct
     to[_BAND] += 0.5 * band
     to[_LOW] += 0.5 * low
+    return moved
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _shares_back(
-    by_angle: np.ndarray, share: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
+def _octaves_back(
+    by_octave: np.ndarray, total: float, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float,
     n: int, to: np.ndarray,
 ) -> None:  # fmt: skip
-    """From gradients of pi f to those of the octaves, in place, and of the settings."""
-    total, tracking, octaves = 0.0, 0.0, 0.0
-    for i in range(share.size):
-        inside = share[i] >= LOWEST and share[i] <= HIGHEST
-        by_angle[i] *= math.pi * _LN_2 * share[i] if inside else 0.0
-    for i in range(share.size):
-        total += by_angle[i]
+    """Gradients of the settings that move the cutoff."""
+    tracking, octaves = 0.0, 0.0
     if pitch.size > 1:
-        for i in range(share.size):
-            tracking += by_angle[i] * pitch[n + i]
+        for i in range(by_octave.size):
+            tracking += by_octave[i] * pitch[n + i]
     else:
         tracking = total * pitch[0]
     if modulation.size > 1:
-        for i in range(share.size):
-            octaves += by_angle[i] * modulation[n + i]
+        for i in range(by_octave.size):
+            octaves += by_octave[i] * modulation[n + i]
     else:
         octaves = total * modulation[0]
     to[_CUTOFF] += total / (_LN_2 * c[_CUTOFF])
@@ -219,36 +214,39 @@ def _shares_back(
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _add_scaled(by: np.ndarray, scale: float, n: int, to: np.ndarray) -> None:
-    """Add gradients of some samples to those of a signal that may be one number for all, or not wanted (empty)."""
+def _give(by: np.ndarray, scale: float, n: int, begun: bool, to: np.ndarray) -> None:
+    """Write gradients of some samples to those of a signal that may be not wanted (empty); add them where it has
+    ``begun``, or is one number for all."""
     if to.size == 1:
         total = 0.0
         for i in range(by.size):
             total += by[i]
         to[0] += scale * total
-    elif to.size > 1:
+    elif to.size > 1 and begun:
         for i in range(by.size):
             to[n + i] += scale * by[i]
+    elif to.size > 1:
+        for i in range(by.size):
+            to[n + i] = scale * by[i]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _chunk_back(
     x: np.ndarray, grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
-    coefficients: np.ndarray, work: np.ndarray, by_angle: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray,
-    to_modulation: np.ndarray, to: np.ndarray,
+    coefficients: np.ndarray, work: np.ndarray, by_octave: np.ndarray, begun: bool, to_x: np.ndarray,
+    to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
     """What the gradients of the states, which are in ``work``, mean for all else."""
     share, b, d = coefficients[0, : x.size], coefficients[1, : x.size], coefficients[2, : x.size]
     s1, s2 = states_of(work, x.size)
     by_one, by_two = gradients_of(work, x.size)
-    to[_DAMPING] += _steps_back(x, b, d, c[_DAMPING], s1, s2, by_one, by_two, by_angle)
-    _outputs_back(x, grad, s1, s2, to)
+    total = _samples_back(x, grad, share, b, d, c[_DAMPING], s1, s2, by_one, by_two, to, by_octave)
     if to_x.size > 0:
         for i in range(x.size):
             to_x[i] = c[_DIRECT] * grad[i] + by_one[i] * b[i] + by_two[i] * d[i]
-    _shares_back(by_angle, share, pitch, modulation, c, center, n, to)
-    _add_scaled(by_angle, c[_TRACKING] / 12, n, to_pitch)
-    _add_scaled(by_angle, c[_OCTAVES], n, to_modulation)
+    _octaves_back(by_octave, total, pitch, modulation, c, center, n, to)
+    _give(by_octave, c[_TRACKING] / 12, n, begun, to_pitch)
+    _give(by_octave, c[_OCTAVES], n, begun, to_modulation)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -257,14 +255,23 @@ def _play_back(
     kept: np.ndarray, to_x: np.ndarray, to_pitch: np.ndarray, to_modulation: np.ndarray, to: np.ndarray,
 ) -> None:  # fmt: skip
     """Gradients of a few nodes; those of signals are not wanted where their arrays are empty."""
-    nodes, channels, samples = x.shape
+    nodes, channels, _ = x.shape
     coefficients, work = np.empty((LANES, 3, CHUNK), x.dtype), np.empty(LANES * ROOM)
-    by_angles, later = np.empty(CHUNK), np.zeros((LANES, 2))
+    by_octaves, later = np.empty(CHUNK), np.zeros((LANES, 2))
     for channel in range(channels):
         later[:] = 0
-        for part in range(kept.shape[2] - 1, -1, -1):
+        end = 0
+        for k in range(nodes):
+            end = max(end, end_of_sound(grad[k, channel]))
+        for k in range(nodes):
+            to_x[k, channel, end:] = 0
+            if channel == 0 and to_pitch.shape[1] > 1:
+                to_pitch[k, end:] = 0
+            if channel == 0 and to_modulation.shape[1] > 1:
+                to_modulation[k, end:] = 0
+        for part in range(-(-end // CHUNK) - 1, -1, -1):
             n = part * CHUNK
-            count = min(CHUNK, samples - n)
+            count = min(CHUNK, end - n)
             for k in range(nodes):
                 own = work[k * ROOM : (k + 1) * ROOM]
                 signal = x[k, channel, n : n + count]
@@ -276,25 +283,33 @@ def _play_back(
                 fill_back(given, c[k, _BAND], c[k, _LOW], work[k * ROOM : (k + 1) * ROOM])
             recur_back(work, nodes, count, later)
             for k in range(nodes):
-                by_angle, result = by_angles[:count], to_x[k, channel, : min(count, to_x.shape[2])]
+                by_octave, result = by_octaves[:count], to_x[k, channel, : min(count, to_x.shape[2])]
                 if result.size > 0:
                     result = to_x[k, channel, n : n + count]
-                by_angle[:] = 0
                 _chunk_back(
                     x[k, channel, n : n + count], grad[k, channel, n : n + count], pitch[k], modulation[k], c[k],
-                    center, n, coefficients[k], work[k * ROOM : (k + 1) * ROOM], by_angle, result, to_pitch[k],
-                    to_modulation[k], to[k],
+                    center, n, coefficients[k], work[k * ROOM : (k + 1) * ROOM], by_octave, channel > 0, result,
+                    to_pitch[k], to_modulation[k], to[k],
                 )  # fmt: skip
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _leave_silent(out: np.ndarray, begin: int) -> None:
+    for k in range(out.shape[0]):
+        for channel in range(out.shape[1]):
+            leave_silent(out[k, channel], begin)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _forward(
-    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, state: np.ndarray,
-    kept: np.ndarray, out: np.ndarray, each: int,
+    x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, needed: np.ndarray,
+    state: np.ndarray, kept: np.ndarray, out: np.ndarray, each: int,
 ) -> None:  # fmt: skip
     for job in numba.prange(-(-x.shape[0] // each)):
         own = slice(job * each, (job + 1) * each)
-        _play(x[own], pitch[own], modulation[own], c[own], center, state[own], kept[own], out[own])
+        samples = needed[own].max()
+        _play(x[own], pitch[own], modulation[own], c[own], center, samples, state[own], kept[own], out[own])
+        _leave_silent(out[own], samples)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -317,14 +332,16 @@ def _nodes_together(nodes: int) -> int:
 
 class _MovingFilter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, center: float, state: Tensor, *inputs: Tensor) -> Tensor:
-        x, pitch, modulation, settings = own = tuple(t.detach().contiguous() for t in inputs)
+    def forward(ctx: Any, center: float, state: Tensor, needed: NDArray[np.int64], *inputs: Tensor) -> Tensor:
+        x, pitch, modulation, settings = saved = tuple(t.detach().contiguous() for t in inputs)
         parts = -(-x.size(2) // CHUNK) if any(ctx.needs_input_grad) else 0
         kept = torch.empty(*x.shape[:2], parts, 2, dtype=torch.float64)
         out = torch.empty_like(x)
+        needed = np.full_like(needed, x.size(2)) if parts else needed
         arrays = (x, pitch, modulation, settings), (state, kept, out)
-        _forward(*(t.numpy() for t in arrays[0]), center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
-        ctx.save_for_backward(*own, kept)
+        ours, others = ([t.numpy() for t in own] for own in arrays)
+        _forward(*ours, center, needed, *others, _nodes_together(len(x)))
+        ctx.save_for_backward(*saved, kept)
         ctx.center = center
         return out
 
@@ -332,17 +349,18 @@ class _MovingFilter(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, pitch, modulation, settings, kept = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[2:5]
+        wanted = ctx.needs_input_grad[3:6]
         results = room_for((x, pitch, modulation), wanted)
         to = torch.zeros_like(settings)
         arrays = (x, grad.contiguous(), pitch, modulation, settings), (kept, *results, to)
         _backward(*(t.numpy() for t in arrays[0]), ctx.center, *(t.numpy() for t in arrays[1]), _nodes_together(len(x)))
-        return None, None, *only_wanted(results, wanted), to
+        return None, None, None, *only_wanted(results, wanted), to
 
 
 def moving_filter(
-    x: Tensor, pitch: Tensor, modulation: Tensor, settings: Tensor, center: float, state: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+    x: Tensor, pitch: Tensor, modulation: Tensor, settings: Tensor, center: float, state: Tensor | None = None,
+    needed: NDArray[np.int64] | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Filter.
 
     Args:
@@ -352,11 +370,14 @@ def moving_filter(
         settings: float64 [nodes, :data:`SETTINGS`].
         center: the pitch at which tracking leaves the cutoff alone.
         state: what is returned for the samples before, where these are not the first ones.
+        needed: how many samples of each node are, [nodes]; the others may be any, and so may the state. With
+            gradients all are.
 
     Returns:
         As ``x``, with gradients of all but the center; and the state behind it, float64 [nodes, channels, 2].
     """
     state = torch.zeros(*x.shape[:2], 2, dtype=torch.float64) if state is None else state.clone()
-    out = _MovingFilter.apply(center, state, *(t.cpu() for t in (x, pitch, modulation, settings)))
+    needed = np.full(len(x), x.size(2)) if needed is None else needed
+    out = _MovingFilter.apply(center, state, needed, *(t.cpu() for t in (x, pitch, modulation, settings)))
     assert isinstance(out, Tensor)
     return out.to(x.device), state

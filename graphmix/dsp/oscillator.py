@@ -31,28 +31,36 @@ __all__ = ["SETTINGS", "Bank", "make_bank", "oscillator"]
 class _Oscillator(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, bank: "Bank", rate: float, samples: int, state: Tensor, settings: Tensor, *signals: Tensor
+        ctx: Any,
+        bank: "Bank",
+        rate: float,
+        samples: int,
+        state: Tensor,
+        needed: NDArray[np.int64],
+        settings: Tensor,
+        *signals: Tensor,
     ) -> Tensor:
         settings, dry, *moving = (t.detach().contiguous() for t in (settings, *signals))
         out = torch.empty(len(settings), samples, dtype=settings.dtype)
         begins, resumed = torch.empty(len(settings), -(-samples // CHUNK), dtype=torch.float64), state[:, 1] > 0
         ctx.bank, ctx.rate, ctx.dry = bank, rate, dry.size(1)
+        needed = np.full_like(needed, samples) if any(ctx.needs_input_grad) else needed
         ctx.save_for_backward(settings, *moving, begins, resumed)
         arrays = [t.numpy() for t in (dry, *moving, settings)]
-        play(*arrays, *bank, rate, state.numpy(), begins.numpy(), out.numpy())
+        play(*arrays, *bank, rate, needed, state.numpy(), begins.numpy(), out.numpy())
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         settings, *moving, begins, resumed = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[6:]
+        wanted = ctx.needs_input_grad[7:]
         results = room_for(moving, wanted)
         to_settings = torch.zeros(settings.shape, dtype=torch.float64)
         arrays = [t.numpy() for t in (grad.contiguous(), *moving, settings)]
         back(*arrays, *ctx.bank, ctx.rate, *(t.numpy() for t in (begins, resumed, *results, to_settings)))
-        to_dry = summed(grad, ctx.dry) if ctx.needs_input_grad[5] else None
-        return None, None, None, None, to_settings.to(settings.dtype), to_dry, *only_wanted(results, wanted)
+        to_dry = summed(grad, ctx.dry) if ctx.needs_input_grad[6] else None
+        return None, None, None, None, None, to_settings.to(settings.dtype), to_dry, *only_wanted(results, wanted)
 
 
 class Bank(NamedTuple):
@@ -76,8 +84,9 @@ def make_bank(sine: Wavetable, saw: Wavetable, triangle: Wavetable, frames: Sequ
 
 
 def oscillator(
-    bank: Bank, rate: float, samples: int, settings: Tensor, signals: Sequence[Tensor], state: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+    bank: Bank, rate: float, samples: int, settings: Tensor, signals: Sequence[Tensor], state: Tensor | None = None,
+    needed: NDArray[np.int64] | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Play.
 
     Args:
@@ -88,11 +97,14 @@ def oscillator(
         signals: what it is added to, pitch, modulation, shape, phase in periods, in the precision of the settings,
             [rows, samples] or [rows, 1] each.
         state: what is returned for the samples before, where these are not the first ones.
+        needed: how many samples of each row are, [rows]; the others are 0, and the state is that behind the former.
+            With gradients all are.
 
     Returns:
         [rows, samples], with gradients of settings and signals; and the state behind them, float64 [rows, 2].
     """
+    needed = np.full(len(settings), samples) if needed is None else needed
     state = torch.zeros(len(settings), 2, dtype=torch.float64) if state is None else state.clone()
-    out = _Oscillator.apply(bank, rate, samples, state, settings.cpu(), *(t.cpu() for t in signals))
+    out = _Oscillator.apply(bank, rate, samples, state, needed, settings.cpu(), *(t.cpu() for t in signals))
     assert isinstance(out, Tensor)
     return out.to(settings.device), state

@@ -1,7 +1,8 @@
 """The compiled loops of :mod:`graphmix.dsp.oscillator` for gradients: its steps again, and back through them.
 
 Chunks of samples come from the last to the first, so that a frequency gets the gradients of all phases after it, and
-nothing but inputs and results goes through memory.
+nothing but inputs and results goes through memory. They begin where the gradients do: behind the end of a note they are
+often 0. Waveforms that are read at the same places share :mod:`graphmix.dsp.table_sums`.
 """
 
 import math
@@ -30,93 +31,105 @@ from graphmix.dsp.oscillator_forward import (
     WIDEST,
     WIDTH,
     advance,
+    between,
     find_frames,
     find_levels,
     find_places,
     find_widths,
     run_up,
+    slope_at,
     start_phases,
     value_and_slope_at,
     value_at,
 )
+from graphmix.dsp.rows import end_of_sound
+from graphmix.dsp.table_sums import clear, gather, product
 
 _LN_2 = math.log(2)
 
 
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _add_slopes(
+    table: np.ndarray, at: np.ndarray, t: np.ndarray, gain: Any, begun: bool, tilt: np.ndarray, slope: np.ndarray
+) -> bool:
+    """Add the slopes of a wave times its gain to those of others, if there are any; then there are."""
+    if gain == 0:
+        return begun
+    to = tilt if begun else slope
+    for i in range(at.size):
+        put(to, i, gain * slope_at(table, pick(at, i), pick(t, i)))
+    if begun:
+        for i in range(at.size):
+            slope[i] += tilt[i]
+    return True
+
+
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _add_back(
-    wave: np.ndarray, tilt: np.ndarray, gain: Any, grad: np.ndarray, total: np.ndarray, to: np.ndarray
-) -> float:
-    """Add a wave to the sum of all, and its slopes to theirs, both times its gain; what the gain's gradient is."""
+def _value_sum(table: np.ndarray, at: np.ndarray, t: np.ndarray, grad: np.ndarray) -> float:
+    """Sum of products of gradients with a wave."""
     result = grad.dtype.type(0)
-    for i in range(wave.size):
-        result += grad[i] * wave[i]
-    for i in range(wave.size):
-        total[i] += gain * wave[i]
-    for i in range(wave.size):
-        to[i] += gain * tilt[i]
+    for i in range(at.size):
+        result += pick(grad, i) * value_at(table, pick(at, i), pick(t, i))
     return result
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _wave_back(
-    table: np.ndarray, at: np.ndarray, t: np.ndarray, gain: Any, grad: np.ndarray, wave: np.ndarray, tilt: np.ndarray,
-    total: np.ndarray, to: np.ndarray,
-) -> float:  # fmt: skip
-    """:func:`_add_back` for a wave; one whose gain is 0 adds nothing."""
-    if gain == 0:
-        result = grad.dtype.type(0)
-        for i in range(at.size):
-            result += pick(grad, i) * value_at(table, pick(at, i), pick(t, i))
-        return result
-    for i in range(at.size):
-        value, slope = value_and_slope_at(table, pick(at, i), pick(t, i))
-        put(wave, i, value)
-        put(tilt, i, slope)
-    return _add_back(wave, tilt, gain, grad, total, to)
+def _frames_sum(
+    frames: np.ndarray, width: int, first: np.ndarray, t: np.ndarray, share: np.ndarray, grad: np.ndarray
+) -> float:
+    """Sum of products of gradients with what lies between two frames."""
+    result, above = grad.dtype.type(0), frames[width:]
+    for i in range(first.size):
+        k, own = pick(first, i), pick(t, i)
+        lower, upper = value_at(frames, k, own), value_at(above, k, own)
+        result += pick(grad, i) * (lower + pick(share, i) * (upper - lower))
+    return result
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
 def _table_back(
     c: np.ndarray, frames: np.ndarray, width: int, last: int, first: np.ndarray, t: np.ndarray, place: np.ndarray,
-    share: np.ndarray, grad: np.ndarray, wave: np.ndarray, tilt: np.ndarray, total: np.ndarray, to: np.ndarray,
-    by_place: np.ndarray,
+    share: np.ndarray, grad: np.ndarray, work: np.ndarray, begun: bool, slope: np.ndarray, by_place: np.ndarray,
 ) -> float:  # fmt: skip
-    """:func:`_add_back` for the two frames around a place, and the gradients of the place."""
-    gain, above = c[TABLE], frames[width:]
-    if gain == 0:
-        result = grad.dtype.type(0)
-        for i in range(first.size):
-            k, own = pick(first, i), pick(t, i)
-            lower, upper = value_at(frames, k, own), value_at(above, k, own)
-            result += pick(grad, i) * (lower + pick(share, i) * (upper - lower))
-        return result
-    scale, zero = c[AMPLITUDE] * gain * c.dtype.type(last), c.dtype.type(0)
+    """As :func:`_frames_sum`; adds the slopes, and gives the gradients of the place."""
+    gain, above, zero = c[TABLE], frames[width:], c.dtype.type(0)
+    scale = c[AMPLITUDE] * gain * c.dtype.type(last)
+    wave, tilt = work[0, : first.size], work[1, : first.size]
     for i in range(first.size):
         k, own, part = pick(first, i), pick(t, i), pick(share, i)
-        lower, slope = value_and_slope_at(frames, k, own)
+        lower, slope_below = value_and_slope_at(frames, k, own)
         upper, slope_above = value_and_slope_at(above, k, own)
         put(wave, i, lower + part * (upper - lower))
-        put(tilt, i, slope + part * (slope_above - slope))
+        put(tilt, i, gain * (slope_below + part * (slope_above - slope_below)))
         inside = (pick(place, i) >= 0) & (pick(place, i) <= 1)
         put(by_place, i, scale * pick(grad, i) * (upper - lower) if inside else zero)
-    return _add_back(wave, tilt, gain, grad, total, to)
+    if begun:
+        for i in range(first.size):
+            slope[i] += tilt[i]
+    else:
+        slope[:] = tilt
+    return _dot(grad, wave, 0)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _pulse_back(
+def _fall_back(
     c: np.ndarray, saw: np.ndarray, points: int, at: np.ndarray, t: np.ndarray, width: np.ndarray, grad: np.ndarray,
-    wave: np.ndarray, tilt: np.ndarray, total: np.ndarray, to: np.ndarray, by_width: np.ndarray,
+    work: np.ndarray, slope: np.ndarray, by_width: np.ndarray,
 ) -> float:  # fmt: skip
-    """:func:`_wave_back` for the falling saw of a pulse, and the gradients of the width."""
-    result = _wave_back(saw, at, t, -c[PULSE], grad, wave, tilt, total, to)
-    if c[PULSE] != 0:
-        low, high, zero = c.dtype.type(NARROWEST), c.dtype.type(WIDEST), c.dtype.type(0)
-        scale = -c[AMPLITUDE] * c[PULSE] * c.dtype.type(points)
-        for i in range(at.size):
-            inside = (pick(width, i) >= low) & (pick(width, i) <= high)
-            put(by_width, i, scale * pick(tilt, i) * pick(grad, i) if inside else zero)
-    return -result
+    """As :func:`_value_sum` for the falling saw of a pulse; adds the slopes, and gives the gradients of the width."""
+    low, high, zero = c.dtype.type(NARROWEST), c.dtype.type(WIDEST), c.dtype.type(0)
+    scale = -c[AMPLITUDE] * c[PULSE] * c.dtype.type(points)
+    wave, tilt = work[0, : at.size], work[1, : at.size]
+    for i in range(at.size):
+        value, own = value_and_slope_at(saw, pick(at, i), pick(t, i))
+        put(wave, i, value)
+        put(tilt, i, own)
+    for i in range(at.size):
+        inside = (pick(width, i) >= low) & (pick(width, i) <= high)
+        put(by_width, i, scale * pick(tilt, i) * pick(grad, i) if inside else zero)
+    for i in range(at.size):
+        slope[i] -= c[PULSE] * tilt[i]
+    return _dot(grad, wave, 0)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
@@ -142,7 +155,17 @@ def _sum(a: np.ndarray) -> float:
 
 @numba.njit(cache=True, error_model="numpy")
 def _give(by: np.ndarray, scale: float, total: float, n: int, to: np.ndarray) -> None:
-    """Add scaled gradients to those of a signal: to one number for all samples, or none where they are not wanted."""
+    """Write scaled gradients to those of a signal, added to one number for all samples; none if it is not wanted."""
+    if to.size == 1:
+        to[0] += scale * total
+    elif to.size > 1:
+        for i in range(by.size):
+            to[n + i] = scale * by[i]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _add(by: np.ndarray, scale: float, total: float, n: int, to: np.ndarray) -> None:
+    """As :func:`_give`, added to what is there."""
     if to.size == 1:
         to[0] += scale * total
     elif to.size > 1:
@@ -158,7 +181,7 @@ def _shape_back(
     total = _sum(by)
     to[own] += total
     to[moved] += _dot(by, shape, n)
-    _give(by, c[moved], total, n, to_shape)
+    _add(by, c[moved], total, n, to_shape)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
@@ -187,6 +210,35 @@ def _phases_back(
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _waves_back(
+    c: np.ndarray, tables: np.ndarray, frames: np.ndarray, sums: np.ndarray, begun: np.ndarray, falling: float,
+    tabled: float, frame: float, share: float, to: np.ndarray,
+) -> None:  # fmt: skip
+    """Gradients of all amplitudes, from the sums that the tables share and those of the others.
+
+    Args:
+        falling: of the pulse's falling saw.
+        tabled: of the wavetable, where it moves among its frames.
+        frame, share: the lower frame and the upper one's share where it does not; below 0 otherwise.
+    """
+    total, saw, width = 0.0, 0.0, tables.shape[1]
+    for setting, row in WAVES:
+        own = product(tables[row], sums, begun)
+        to[setting] += c[AMPLITUDE] * own
+        total += c[setting] * own
+        saw = own if row == SAW_TABLE else saw
+    to[PULSE] += c[AMPLITUDE] * (saw - falling)
+    total += c[PULSE] * (saw - falling)
+    if share >= 0:
+        first = round(frame)
+        lower = product(frames[first * width : (first + 1) * width], sums, begun)
+        upper = product(frames[(first + 1) * width : (first + 2) * width], sums, begun)
+        tabled += lower + share * (upper - lower)
+    to[TABLE] += c[AMPLITUDE] * tabled
+    to[AMPLITUDE] += total + c[TABLE] * tabled
+
+
+@numba.njit(cache=True, error_model="numpy")
 def _back_row(
     grad: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, shape: np.ndarray, moved: np.ndarray, c: np.ndarray,
     tables: np.ndarray, frames: np.ndarray, limits: np.ndarray, rate: float, begins: np.ndarray, resumed: bool,
@@ -198,35 +250,45 @@ def _back_row(
     steps, phases, laters, bys = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
     levels, ats, firsts = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
     ts, us = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    work = np.empty((7, CHUNK), c.dtype)
-    for n in range((begins.size - 1) * CHUNK, -1, -CHUNK):
-        count = min(CHUNK, grad.size - n)
+    work = np.empty((6, CHUNK), c.dtype)
+    sums, begun, falling, tabled = np.empty(width, c.dtype), np.zeros(limits.size, np.uint8), 0.0, 0.0
+    at_rest, sounds = shape.size == 1 or c[MOVED] == 0, end_of_sound(grad)
+    for to_signal in (to_pitch, to_modulation, to_shape, to_moved):
+        if to_signal.size > 1:
+            to_signal[sounds:] = 0
+    for n in range((sounds - 1) // CHUNK * CHUNK, -1, -CHUNK):
+        count = min(CHUNK, sounds - n)
         step, phase, later, level, by_phase = steps[:count], phases[:count], laters[:count], levels[:count], bys[:count]
         at, t, first, u, g = ats[:count], ts[:count], firsts[:count], us[:count], grad[n : n + count]
-        total, slope, wave, tilt = work[0, :count], work[1, :count], work[2, :count], work[3, :count]
-        place, share, by = work[4, :count], work[5, :count], work[6, :count]
+        slope, place, share, by = work[2, :count], work[3, :count], work[4, :count], work[5, :count]
         advance(pitch, modulation, c, rate, n, step, phase)
         start_phases(phase, begins[n // CHUNK] + float(c[PHASE]), moved, n)
         find_levels(step, limits, size, level)
         find_places(phase, level, points, at, t)
-        total[:] = 0
-        slope[:] = 0
+        clear(level, size, sums, begun)
+        gather(g, at, t, sums)
+        if to_shape.size > 1:
+            to_shape[n : n + count] = 0
+        saw, there = tables[SAW_TABLE], False
         for setting, row in WAVES:
-            to[setting] += c[AMPLITUDE] * _wave_back(tables[row], at, t, c[setting], g, wave, tilt, total, slope)
-        find_frames(c, shape, n, last, width, at, place, first, share)
-        to[TABLE] += c[AMPLITUDE] * _table_back(
-            c, frames, width, last, first, t, place, share, g, wave, tilt, total, slope, by
-        )
+            gain = c[setting] + c[PULSE] if row == SAW_TABLE else c[setting]
+            there = _add_slopes(tables[row], at, t, gain, there, work[0, :count], slope)
+        if c[TABLE] != 0 or not at_rest:
+            find_frames(c, shape, n, last, width, at, place, first, share)
         if c[TABLE] != 0:
+            tabled += _table_back(c, frames, width, last, first, t, place, share, g, work, there, slope, by)
             _shape_back(by, shape, n, c, POSITION, MOVED, to, to_shape)
-        saw = tables[SAW_TABLE]
-        to[PULSE] += c[AMPLITUDE] * _wave_back(saw, at, t, c[PULSE], g, wave, tilt, total, slope)
+        elif not at_rest:
+            tabled += _frames_sum(frames, width, first, t, share, g)
+        if not there and c[TABLE] == 0:
+            slope[:] = 0
         find_widths(c, shape, n, phase, place, later)
         find_places(later, level, points, first, u)
-        to[PULSE] += c[AMPLITUDE] * _pulse_back(c, saw, points, first, u, place, g, wave, tilt, total, slope, by)
         if c[PULSE] != 0:
+            falling += _fall_back(c, saw, points, first, u, place, g, work, slope, by)
             _shape_back(by, shape, n, c, WIDTH, WIDENED, to, to_shape)
-        to[AMPLITUDE] += _dot(g, total, 0)
+        else:
+            falling += _value_sum(saw, first, u, g)
         scale = float(c[AMPLITUDE]) * points
         whole, turned = _phases_back(slope, g, scale, step, n == 0 and not resumed, behind, by_phase, later)
         behind += whole
@@ -237,6 +299,12 @@ def _back_row(
         _give(step, 1.0, turned, n, to_pitch)
         _give(step, float(c[VIBRATO]), turned, n, to_modulation)
     to[TUNE] += to[UP]
+    if sounds > 0:
+        inside, part = 0.0, -1.0
+        if c[TABLE] == 0 and at_rest:
+            inside = between(c[POSITION] + c[MOVED] * shape[0], 0.0, 1.0) * last
+            part = inside - min(int(inside), last - 1)
+        _waves_back(c, tables, frames, sums, begun, falling, tabled, inside - part, part, to)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

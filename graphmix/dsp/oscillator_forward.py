@@ -7,6 +7,7 @@ import numpy as np
 
 from graphmix.dsp.distinct import pick, put
 from graphmix.dsp.elementary import exp2_like
+from graphmix.dsp.rows import leave_silent
 
 SETTINGS = (
     "amplitude", "sine", "saw", "pulse", "triangle", "table", "width", "width_modulation", "position",
@@ -152,6 +153,13 @@ def value_and_slope_at(table: np.ndarray, at: int, t: float) -> tuple[float, flo
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
+def slope_at(table: np.ndarray, at: int, t: float) -> float:
+    """The slope of a table between its points, for a step of one point."""
+    _, p, q, r = _cubic(table, at)
+    return p + t * (np.float32(2.0) * q + np.float32(3.0) * t * r)
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
 def between(value: Any, low: Any, high: Any) -> Any:
     """A number, limited."""
     value = value if value > low else low
@@ -229,6 +237,7 @@ def _play_row(
     tables: np.ndarray, frames: np.ndarray, limits: np.ndarray, rate: float, state: np.ndarray, begins: np.ndarray,
     out: np.ndarray,
 ) -> None:  # fmt: skip
+    """As many samples as ``out`` has, which may be fewer than the signals have."""
     width, size = tables.shape[1], tables.shape[1] // limits.size
     last = frames.size // width - 1
     steps, phases, laters = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
@@ -271,12 +280,16 @@ def _play_row(
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def play(
     dry: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, shape: np.ndarray, moved: np.ndarray, c: np.ndarray,
-    tables: np.ndarray, frames: np.ndarray, limits: np.ndarray, rate: float, state: np.ndarray, begins: np.ndarray,
-    out: np.ndarray,
+    tables: np.ndarray, frames: np.ndarray, limits: np.ndarray, rate: float, needed: np.ndarray, state: np.ndarray,
+    begins: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """Play all rows; the states are moved on, and ``begins`` [rows, chunks] are the phases at which chunks begin."""
+    """Play so many samples of all rows, 0 behind them.
+
+    The states are moved on, and ``begins`` [rows, chunks] are the phases at which chunks begin.
+    """
     for row in numba.prange(out.shape[0]):
         _play_row(
             dry[row], pitch[row], modulation[row], shape[row], moved[row], c[row], tables, frames, limits, rate,
-            state[row], begins[row], out[row],
+            state[row], begins[row], out[row, : needed[row]],
         )  # fmt: skip
+        leave_silent(out[row], needed[row])

@@ -26,6 +26,19 @@ def _multiply(u: np.ndarray, control: np.ndarray, p: np.ndarray, q: np.ndarray, 
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _give(grad: np.ndarray, other: np.ndarray, a: float, b: float, to: np.ndarray) -> None:
+    """Gradients of a factor times ``a + b * other``; of one that is the same for all samples their sum."""
+    if to.size == 1:
+        total = 0.0
+        for n in range(grad.size):
+            total += grad[n] * (a + b * other[0 if other.size == 1 else n])
+        to[0] = total
+    elif to.size > 1:
+        for n in range(grad.size):
+            to[n] = grad[n] * (a + b * other[0 if other.size == 1 else n])
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
 def _row_back(
     x: np.ndarray, c: np.ndarray, a: float, b: float, grad: np.ndarray, to_x: np.ndarray, to_c: np.ndarray
 ) -> tuple[float, float]:
@@ -34,12 +47,8 @@ def _row_back(
         given = grad[n] * x[0 if x.size == 1 else n]
         to_p += given
         to_q += given * c[0 if c.size == 1 else n]
-    if to_x.size > 0:
-        for n in range(grad.size):
-            to_x[0 if x.size == 1 else n] += grad[n] * (a + b * c[0 if c.size == 1 else n])
-    if to_c.size > 0:
-        for n in range(grad.size):
-            to_c[0 if c.size == 1 else n] += b * grad[n] * x[0 if x.size == 1 else n]
+    _give(grad, c, a, b, to_x)
+    _give(grad, x, a * 0, b, to_c)
     return to_p, to_q
 
 

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from graphmix.dsp.elementary import SUMS
 
 _BLOCK = 8192
+_PIECE = 256
 _SHORT_BLOCK = 2048
 """Samples of which all rows of a few notes stay in the processor's cache."""
 Entries = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -191,14 +192,44 @@ def mix_rows(signals: Sequence[Tensor], weights: Sequence[Tensor], indices: Sequ
     return out
 
 
+@numba.njit(cache=True)
+def end_of_sound(row: np.ndarray) -> int:
+    """The number of samples up to the last one that is not 0."""
+    end = row.size
+    while end > 0:
+        found, begin = 0, max(0, end - _PIECE)
+        for i in range(begin, end):
+            found += row[i] != 0
+        if found > 0:
+            break
+        end = begin
+    while end > 0 and row[end - 1] == 0:
+        end -= 1
+    return end
+
+
+@numba.njit(cache=True)
+def leave_silent(row: np.ndarray, begin: int) -> None:
+    """Zeros from a sample on; by itself, as numba loses assignments to slices within its parallel loops."""
+    for i in range(begin, row.size):
+        row[i] = 0
+
+
 def summed(grad: Tensor, samples: int) -> Tensor:
     """The gradient of a signal [rows, samples] that may be one number for all samples, [rows, 1]."""
     return grad if grad.size(-1) == samples else grad.sum(-1, keepdim=True)
 
 
 def room_for(signals: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor]:
-    """Zeros for the gradients of signals [..., samples] that are wanted, and nothing, [..., 0], for the others."""
-    return [torch.zeros_like(t) if w else t[..., :0] for t, w in zip(signals, wanted, strict=True)]
+    """Room for the gradients of signals [..., samples] that are wanted, and nothing, [..., 0], for the others.
+
+    Loops write all samples and add to those that are one number for all, which are zero here.
+    """
+    made = (
+        torch.zeros_like(t) if t.size(-1) == 1 else torch.empty_like(t) if w else t
+        for t, w in zip(signals, wanted, strict=True)
+    )
+    return [t if w else t[..., :0] for t, w in zip(made, wanted, strict=True)]
 
 
 def only_wanted(gradients: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:

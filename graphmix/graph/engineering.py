@@ -223,7 +223,7 @@ def _plain(parameter: ParameterSpec, values: np.ndarray) -> str:
     return f"{name} {', '.join(_short(value) for value in values)}{unit}"
 
 
-def _db(value: float) -> str:
+def _db(value: "float | np.ndarray") -> str:
     """One decimal with its sign; what rounds to zero is +0.0."""
     return f"{round(float(value), 1) + 0.0:+.1f}"
 
@@ -241,7 +241,7 @@ def _hertz(frequency: float) -> str:
     return f"{frequency / 1000:.{1 if frequency < 10000 else 0}f} kHz"
 
 
-def _round(value: float, digits: int = 3) -> float:
+def _round(value: "float | np.ndarray", digits: int = 3) -> float:
     return round(float(value), digits)
 
 

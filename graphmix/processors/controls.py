@@ -7,6 +7,7 @@ they move says by how much. Envelopes and oscillators are added to their first i
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +16,17 @@ from graphmix.dsp.moving_filter import HIGHEST, moving_filter
 from graphmix.dsp.products import modulate
 from graphmix.dsp.segments import STATE, added_envelope
 from graphmix.processors.base import State
-from graphmix.processors.generators import CURVE, LEVEL, TIME_RANGE_MS, Generator, add_dry, amplitude, as_signal
-from graphmix.processors.voice import Inlets, Voice
+from graphmix.processors.generators import (
+    CURVE,
+    LEVEL,
+    TIME_RANGE_MS,
+    Generator,
+    add_dry,
+    amplitude,
+    as_signal,
+    released,
+)
+from graphmix.processors.voice import Counts, Inlets, Voice
 from graphmix.spec import Exponential, NodeType, ParameterSpec
 
 C4 = -9
@@ -79,6 +89,11 @@ class Envelope(Generator):
         amounts = self.get(params, "velocity"), self.get(params, "depth") * wet[:, None]
         return _add_envelope(self, inlets, levels, times, amounts, state)
 
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """Behind the gate by its release."""
+        release = self.get(params, "release_ms") * (self.sample_rate / 1000)
+        return [released(release, torch.zeros_like(release), inlets[1], inlets[0], samples)]
+
 
 class SegmentEnvelope(Generator):
     r"""An envelope of four segments with free levels, three of them while the key is down.
@@ -109,6 +124,11 @@ class SegmentEnvelope(Generator):
         """Add the envelope to the first inlet."""
         amounts = params.new_ones(len(params), 1), self.get(params, "depth") * wet[:, None]
         return _add_envelope(self, inlets, self.get(params, "levels"), self.get(params, "times_ms"), amounts, state)
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """Behind the gate by its release, if its last level is 0."""
+        release = self.get(params, "times_ms")[:, -1:] * (self.sample_rate / 1000)
+        return [released(release, self.get(params, "levels")[:, -1:], inlets[1], inlets[0], samples)]
 
 
 class LFO(Generator):
@@ -153,7 +173,15 @@ class LFO(Generator):
             self.get(params, "fade_ms").double() * (self.sample_rate / 1000),
         )
         own = torch.cat([t.double() for t in settings], dim=1)
-        return as_signal(oscillation(dry, own, inlets.samples, int(state[0])), stereo), (state[0] + inlets.samples,)
+        return as_signal(oscillation(dry, own, inlets.samples, int(state[0]), inlets.counts(len(params))), stereo), (
+            state[0] + inlets.samples,
+        )
+
+
+def _until_zero(dry: Tensor, gated: Counts, held: Counts) -> Counts:
+    """The former where the factor without a control signal is 0, else the latter."""
+    closed = (dry[:, 0] == 0).cpu().numpy()
+    return np.where(closed, np.minimum(gated, held), held)
 
 
 def _multiply(inlets: Inlets, dry: Tensor, gain: Tensor, nodes: int) -> list[Tensor]:
@@ -165,7 +193,7 @@ def _multiply(inlets: Inlets, dry: Tensor, gain: Tensor, nodes: int) -> list[Ten
     if control is None:
         return [signal * dry[:, None]]
     if signal.size(1) == control.size(1) == 1:
-        return [modulate(signal[:, 0], control[:, 0], dry[:, 0], gain[:, 0], inlets.samples)[:, None]]
+        return [modulate(signal.squeeze(1), control.squeeze(1), dry[:, 0], gain[:, 0], inlets.samples)[:, None]]
     return [signal * torch.addcmul(dry[:, None], gain[:, None], control)]
 
 
@@ -196,6 +224,15 @@ class Amplifier(Voice):
         """The gain without a control signal."""
         return self._without_control(params, wet)
 
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """Where its signal ends, or a control signal that alone opens it."""
+        return [_until_zero(self._without_control(params, wet), inlets[1], inlets[0])]
+
+    def reads(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], needed: Counts) -> list[Counts]:
+        """Of each inlet what the other does not multiply with 0."""
+        signal = _until_zero(self._without_control(params, wet), inlets[1], needed)
+        return [signal, np.minimum(needed, inlets[0])]
+
     def _without_control(self, params: Tensor, wet: Tensor) -> Tensor:
         return 1 - wet[:, None] + amplitude(self, params, wet) * self.get(params, "offset")
 
@@ -220,6 +257,15 @@ class RingModulator(Voice):
     def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
         """What is left without a modulator."""
         return 1 - wet[:, None]
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """Where its signal ends, or a control signal that alone opens it."""
+        return [_until_zero(1 - wet[:, None], inlets[1], inlets[0])]
+
+    def reads(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], needed: Counts) -> list[Counts]:
+        """Of each inlet what the other does not multiply with 0."""
+        signal = _until_zero(1 - wet[:, None], inlets[1], needed)
+        return [signal, np.minimum(needed, inlets[0])]
 
 
 class ResonantFilter(Voice):
@@ -278,5 +324,5 @@ class ResonantFilter(Voice):
         own = torch.cat([t.double() for t in settings], dim=1)
         pitch, modulation = (inlets.mono(i, nodes).to(signal) for i in (1, 2))
         begin = state[0][:, : signal.size(1)]
-        out, behind = moving_filter(signal, pitch, modulation, own, C4, begin)
+        out, behind = moving_filter(signal, pitch, modulation, own, C4, begin, inlets.counts(nodes))
         return [out], (behind,)

@@ -23,10 +23,10 @@ from torch import Tensor
 from graphmix.dsp import oscillator, wavetable
 from graphmix.dsp.operators import added_operator
 from graphmix.dsp.products import gate
-from graphmix.dsp.rows import mix_rows
+from graphmix.dsp.rows import end_of_sound, mix_rows
 from graphmix.dsp.segments import STATE, added_envelope
 from graphmix.processors.base import State
-from graphmix.processors.voice import Inlets, Voice
+from graphmix.processors.voice import Counts, Inlets, Voice
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
 
 A4_HZ, A4_NOTE = 440.0, 69
@@ -70,6 +70,20 @@ def amplitude(processor: Voice, params: Tensor, wet: Tensor) -> Tensor:
     return (processor.get(params, "level_db") / DB_PER_NEPER).exp() * wet[:, None]
 
 
+def released(release: Tensor, last: Tensor, gate: Counts, dry: Counts, samples: int) -> Counts:
+    """Where envelopes end that are added to a signal.
+
+    Args:
+        release: in samples, [nodes, 1].
+        last: level behind it, [nodes, 1].
+        gate, dry: from which sample on these are 0.
+        samples: how many there are.
+    """
+    closed = np.where(gate > 0, gate + np.ceil(release[:, 0].double().cpu().numpy()).astype(np.int64) + 1, 0)
+    own = np.where((last[:, 0] == 0).cpu().numpy() & (gate < samples), closed, samples)
+    return np.minimum(np.maximum(own, dry), samples)
+
+
 class Note(Generator):
     r"""A key that is held down: the pitch and the gate of one note.
 
@@ -100,13 +114,22 @@ class Note(Generator):
 
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Pitch and gate."""
-        pitch, start, length, velocity = params.split(1, dim=1)
+        pitch, _, _, velocity = params.split(1, dim=1)
         position = state[0].to(params.device)
-        begin = (start[:, 0] * self.sample_rate / 1000).round().long() - position
-        end = begin + (length[:, 0] * self.sample_rate / 1000).round().clamp(min=1).long()
+        begin, end = (moment - position for moment in self._moments(params))
         opened = gate(velocity[:, 0].to(inlets.like), begin, end, inlets.samples)
         leaves = (pitch - A4_NOTE).to(inlets.like)[:, None], opened[:, None]
         return leaves, (state[0] + inlets.samples,)
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """The gate is closed behind the note."""
+        return [np.full(len(params), samples), self._moments(params)[1].clamp(0, samples).numpy()]
+
+    def _moments(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """The samples at which the key goes down and up, int64 [nodes]."""
+        start, length = params[:, 1], params[:, 2]
+        begin = (start * self.sample_rate / 1000).round().long()
+        return begin, begin + (length * self.sample_rate / 1000).round().clamp(min=1).long()
 
 
 class Oscillator(Generator):
@@ -172,7 +195,8 @@ class Oscillator(Generator):
         settings[-3] = settings[-3] / 100  # cents
         own = torch.cat(settings, dim=1).to(torch.promote_types(params.dtype, inlets.like.dtype))
         signals = [t.to(own.dtype) for t in (dry, *(inlets.mono(i, nodes) for i in range(1, 5)))]
-        out, behind = oscillator.oscillator(self._bank, self.rate, inlets.samples, own, signals, state[0])
+        bank, counts = self._bank, inlets.counts(nodes)
+        out, behind = oscillator.oscillator(bank, self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind,)
 
 
@@ -305,5 +329,21 @@ class Operator(Generator):
         )
         own = torch.cat(settings, dim=1).to(dtype)
         signals = dry.to(dtype), modulation, pitch, level
-        out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0])
+        counts = inlets.counts(nodes)
+        if inlets.needed is not None and not torch.is_grad_enabled():  # nothing is added behind its envelope's end
+            counts = np.minimum(counts, [end_of_sound(row) for row in level.detach().cpu().numpy()])
+        out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """Behind the gate by its release, if its last level is 0."""
+        return [self._own_ends(params, inlets[3], inlets[0], samples)]
+
+    def reads(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], needed: Counts) -> list[Counts]:
+        """Modulation and pitch as long as its own envelope is open."""
+        own = np.minimum(needed, self._own_ends(params, inlets[3], np.zeros_like(needed), int(needed.max(initial=0))))
+        return [needed, own, own, needed]
+
+    def _own_ends(self, params: Tensor, gate: Counts, dry: Counts, samples: int) -> Counts:
+        release = self.get(params, "times_ms")[:, -1:] * (self.sample_rate / 1000)
+        return released(release, self.get(params, "levels")[:, -1:], gate, dry, samples)

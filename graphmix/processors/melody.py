@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphmix.processors.base import State
 from graphmix.processors.generators import A4_NOTE, Generator
-from graphmix.processors.voice import Inlets
+from graphmix.processors.voice import Counts, Inlets
 from graphmix.spec import Exponential, Linear, NodeType, ParameterSpec
 
 MOST_NOTES = 16
@@ -58,3 +59,11 @@ class Melody(Generator):
             held = torch.where(now == begin[:, None] - 1, gate.new_zeros(()), held)
             gate = torch.where(there & (now >= begin[:, None] - 1), held, gate)
         return ((pitch - A4_NOTE)[:, None], gate[:, None]), (state[0] + count,)
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """The gate is closed behind the last note."""
+        _, starts, lengths, heights = params.split(MOST_NOTES, dim=1)
+        begins = (starts * self.sample_rate / 1000).round().long()
+        ends = begins + (lengths * self.sample_rate / 1000).round().clamp(min=1).long()
+        last = torch.where(heights > 0, ends, 0).amax(1)
+        return [np.full(len(params), samples), last.clamp(0, samples).numpy()]

@@ -12,10 +12,15 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphmix.processors.base import Processor, State
+
+Counts = NDArray[np.int64]
+"""Of samples, [nodes]."""
 
 
 class Inlets(NamedTuple):
@@ -25,21 +30,30 @@ class Inlets(NamedTuple):
         signals: for each inlet [nodes, 1 or 2, 1 or samples], or None where nothing is connected.
         samples: how many.
         like: any tensor of the signals' precision and device.
+        needed: how many samples of each node are, int64 [nodes]; None for all of them and the state behind them.
     """
 
     signals: Sequence[Tensor | None]
     samples: int
     like: Tensor
+    needed: Counts | None = None
 
     def mono(self, inlet: int, nodes: int) -> Tensor:
         """The left channel, [nodes, samples] or [nodes, 1]; zero where nothing is connected."""
         signal = self.signals[inlet]
-        return self.like.new_zeros(nodes, 1) if signal is None else signal[:, 0]
+        if signal is None:
+            return self.like.new_zeros(nodes, 1)
+        # of one channel a view: the gradient of a selection is written into zeros of the whole
+        return signal.squeeze(1) if signal.size(1) == 1 else signal[:, 0]
 
     def part(self, begin: int, end: int) -> "Inlets":
         """Some of the samples."""
         cut = (s if s is None or s.size(-1) == 1 < self.samples else s[..., begin:end] for s in self.signals)
         return Inlets(tuple(cut), end - begin, self.like)
+
+    def counts(self, nodes: int) -> Counts:
+        """Of how many samples of each node something is computed."""
+        return np.full(nodes, self.samples) if self.needed is None else self.needed
 
 
 class Voice(Processor):
@@ -67,6 +81,28 @@ class Voice(Processor):
             wet: dry/wet weights, [nodes].
         """
         return None
+
+    def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
+        """From which sample on each outlet is 0, int64 [nodes] each; by default never.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+            inlets: the same of what comes in; 0 where nothing is connected.
+            samples: how many there are.
+        """
+        return [np.full(len(params), samples)] * len(self.node_type.outlets)
+
+    def reads(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], needed: Counts) -> list[Counts]:
+        """How many samples of each inlet so many of the outlets depend on; by default as many.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+            inlets: from which sample on each of them is 0.
+            needed: of what leaves.
+        """
+        return [needed] * len(self.node_type.inlets)
 
     def rest(self, nodes: int) -> State:
         """The state before the first sample; nothing by default."""

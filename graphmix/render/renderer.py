@@ -27,6 +27,7 @@ from graphmix.render.domains import CHANNELS
 from graphmix.render.places import Position, check_position, placed
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
+from graphmix.render.spans import find_needed, is_worth_it
 from graphmix.render.voices import Leaves, find_voices, gather_inlets, join, play_stage, split
 
 _CACHED_PLANS = 64
@@ -206,13 +207,16 @@ class Renderer(MessagePassing):
         outputs: dict[int, Tensor | Leaves] = {}
         last_reader = {c.source: i for i, stage in enumerate(plan.stages) for c in stage.inputs}
         signal: Tensor | Leaves
+        samples = sources.size(-1)
+        spared = voices and is_worth_it(plan, samples)
+        needed = find_needed(plan, self.rack, graph, voices, samples) if spared else {}
         for i, stage in enumerate(plan.stages):
             if stage.kind == "in":
                 every = stage.rows.numel() == sources.size(0)
                 incoming = signal = sources if every else sources.index_select(0, stage.rows)
             elif i in voices:
                 inlets = gather_inlets(plan, i, outputs)
-                signal = play_stage(plan, i, self.rack, inlets, graph, sources)
+                signal = play_stage(plan, i, self.rack, inlets, graph, sources, needed.get(i))
             else:
                 incoming = self._gather(plan, i, outputs, sources)
                 response = self._response(i, stage, incoming, graph, responses)

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
-from graphmix.processors.voice import Inlets, Voice
+from graphmix.processors.voice import Counts, Inlets, Voice
 from graphmix.render.schedule import Plan
 from graphmix.render.silence import restrict
 from graphmix.render.sums import Sum, Term, read_rows
@@ -74,8 +74,9 @@ def gather_inlets(plan: Plan, index: int, outputs: Mapping[int, Tensor | Leaves]
 
 
 def play_stage(
-    plan: Plan, index: int, rack: Rack, inlets: Sequence[Sum | None], graph: MixGraph, like: Tensor
-) -> Leaves:
+    plan: Plan, index: int, rack: Rack, inlets: Sequence[Sum | None], graph: MixGraph, like: Tensor,
+    needed: Counts | None = None,
+) -> Leaves:  # fmt: skip
     """What the nodes of a stage make of what comes in.
 
     Args:
@@ -85,6 +86,7 @@ def play_stage(
         inlets: what comes in.
         graph: parameters and weights.
         like: any tensor of all samples, of the signals' precision and device.
+        needed: how many samples of each node are, int64 [nodes]; None for all.
     """
     stage, first = plan.stages[index], inlets[0]
     nodes = len(stage.nodes)
@@ -99,15 +101,16 @@ def play_stage(
     busy = np.zeros(nodes, bool)
     for inlet in inlets[1:]:
         busy |= False if inlet is None else inlet.receiving
+    needed = np.full(nodes, like.size(-1)) if needed is None else needed
     idle, factor = np.flatnonzero(~busy), processor.factor(params, wet)
     if first is None or factor is None or not len(idle) or not _may_wait(plan, index, idle, like):
-        return Leaves(_played(processor, inlets, params, wet, like))
+        return Leaves(_played(processor, inlets, params, wet, like, needed))
     waiting = first.rows(idle).times(factor[:, 0][idle])
     terms = [term._replace(targets=idle[term.targets]) for term in waiting.terms]
     if busy.any():
         rows = np.flatnonzero(busy)
         own = [None if inlet is None else inlet.rows(rows) for inlet in inlets]
-        (signal,) = _played(processor, own, params[rows], wet[rows], like)
+        (signal,) = _played(processor, own, params[rows], wet[rows], like, needed[rows])
         terms.append(Term(signal, np.arange(len(rows)), rows))
     return Leaves([Sum(terms, nodes)])
 
@@ -118,10 +121,10 @@ def _may_wait(plan: Plan, index: int, nodes: NDArray[np.int64], like: Tensor) ->
 
 
 def _played(
-    processor: Voice, inlets: Sequence[Sum | None], params: Tensor, wet: Tensor, like: Tensor
+    processor: Voice, inlets: Sequence[Sum | None], params: Tensor, wet: Tensor, like: Tensor, needed: Counts
 ) -> Sequence[Tensor]:
     signals = [inlet.value() if inlet is not None and inlet.terms else None for inlet in inlets]
-    return processor.play(Inlets(signals, like.size(-1), like), params, wet, processor.rest(len(params)))[0]
+    return processor.play(Inlets(signals, like.size(-1), like, needed), params, wet, processor.rest(len(params)))[0]
 
 
 class _Join(torch.autograd.Function):

@@ -5,7 +5,8 @@ from graphmix.search.fit import Fitted, Training, fit
 from graphmix.search.initialization import Start, find_baselines, start_from_levels, start_graph
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
 from graphmix.search.metrics import SongSource, read_metrics
-from graphmix.search.mine_song import Mined, mine
+from graphmix.search.mine_song import mine
+from graphmix.search.mined import Mined
 from graphmix.search.objective import Objective, song_level
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 from graphmix.search.pruning import Pruned, Search, prune

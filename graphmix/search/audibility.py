@@ -59,8 +59,14 @@ class Way:
 
     @property
     def taps(self) -> set[Tap]:
-        """Places whose signals are needed."""
+        """Places whose signals are needed for the level and the others."""
         return {*self.ends, *self.sums}
+
+    @property
+    def level_taps(self) -> set[Tap]:
+        """Places whose signals are needed for the level alone."""
+        transfers = (pair for pair in zip(self.sums, self.ends[1:], strict=True) if pair[0] != pair[1])
+        return {self.ends[0], *(tap for pair in transfers for tap in pair)}
 
     def level(self, powers: Powers) -> Tensor:
         """The track's power at the output, [2, frames, bands]."""
@@ -221,7 +227,7 @@ class RoundAudibility:
     def __init__(self, audibility: Audibility, judge: Judge) -> None:
         self.audibility, self.judge = audibility, judge
         self.ways = find_ways(judge.graph)
-        self._taps = set().union(*(way.taps for way in self.ways.values()))
+        self._taps = set().union(*(way.level_taps for way in self.ways.values()))
         self._powers: dict[EvalSegment, dict[Tap, Tensor]] = {}
         self._last: tuple[frozenset[int], dict[EvalSegment, dict[Tap, Tensor]]] | None = None
         before = audibility.changes(self.ways, self._current())

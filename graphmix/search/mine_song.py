@@ -11,49 +11,32 @@ the system lets go when the process dies, however it dies.
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from graphmix import __version__
-from graphmix.audio.files import write_audio
 from graphmix.audio.song import Song, load_song
 from graphmix.audio.song_places import SEPARATED
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.storage import save_graph
-from graphmix.graph.tables import Reductions
-from graphmix.io import finite, to_json, write_atomically, write_json
+from graphmix.io import finite, to_json, write_atomically
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
-from graphmix.render.blocks import render_song
-from graphmix.rewrite.simplify import simplify
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.alignment import NO_ALIGNMENT, Alignment, find_alignment
 from graphmix.search.fit import check_gradients
-from graphmix.search.full_band import Finished, check_rates, finish, own_rate
-from graphmix.search.importance import measure_importance
+from graphmix.search.full_band import check_rates, own_rate
 from graphmix.search.initialization import Start, find_baselines, start_graph
-from graphmix.search.metrics import (
-    METRICS,
-    SongSource,
-    describe_source,
-    distortion_metrics,
-    mining_metrics,
-    read_metrics,
-)
+from graphmix.search.metrics import METRICS, SongSource
+from graphmix.search.mined import USUAL_START, Mined, load_finished, write_results
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
-from graphmix.search.reductions import KEY as REDUCTIONS
-from graphmix.search.reductions import measure_reductions, plain_reductions
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
-from graphmix.search.rides import describe_rides
-from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
 from graphmix.search.settings import LookFor, SearchSettings
@@ -62,24 +45,7 @@ SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
 FAILURE = "failure.json"
 """Why the song of an output folder could not be mined, where a whole collection was."""
-USUAL_START = "levels"
-"""Name of the start by least squares and spectra."""
 _DIGESTED = 1 << 18
-
-
-@dataclass(frozen=True)
-class Mined:
-    """A mined song: its graph, its metrics (as in ``metrics.json``), and whether it was there already."""
-
-    graph: MixGraph
-    metrics: dict[str, Any]
-    folder: Path
-    already_done: bool = False
-
-    def __repr__(self) -> str:
-        loss, left = self.metrics["audio_loss"], self.metrics["processors_left"]
-        song, before = self.metrics["song"], self.metrics["processors_before"]
-        return f"Mined({song!r}, loss {loss:.4f}, {left} of {before} processors, in {str(self.folder)!r})"
 
 
 def choose_device(name: str) -> torch.device:
@@ -169,11 +135,11 @@ def mine(
         run["full_band"] = False
     output = run_folder(folder, run)
     if output.status() is RunStatus.FINISHED:
-        return _load_finished(folder)
+        return load_finished(folder)
     listener = listener or Silent()
     with output.hold():
         if output.status() is RunStatus.FINISHED:  # by another process, meanwhile
-            return _load_finished(folder)
+            return load_finished(folder)
         given = song
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
@@ -317,12 +283,6 @@ def _options(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load_finished(folder: Path) -> Mined:
-    from graphmix.graph.storage import load_graph
-
-    return Mined(load_graph(folder / "graph.safetensors"), read_metrics(folder), folder, already_done=True)
-
-
 def _resume(output: RunFolder, rack: Rack) -> SearchState | None:
     path = output.path / "checkpoint.safetensors"
     if not path.exists():
@@ -357,104 +317,3 @@ def begin_search(
         baseline_losses={baseline.name: float(baseline.loss.total) for baseline in baselines},
         seconds={"start": time.perf_counter() - started},
     )
-
-
-def write_results(
-    output: RunFolder,
-    objective: Objective,
-    settings: SearchSettings,
-    state: SearchState,
-    source: SongSource,
-    *,
-    plots: bool,
-    unexplained: Unexplained | None = None,
-    alignment: Alignment = NO_ALIGNMENT,
-    own: Song | None = None,
-    effects: Sequence[Processor] = (),
-) -> Mined:
-    """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
-
-    Args:
-        output: the run's folder.
-        objective: of the search.
-        settings: of the search.
-        state: of the search at its end.
-        source: of the song.
-        plots: draw pictures.
-        unexplained: what the tracks do not explain of the mix.
-        alignment: how the tracks of the objective's song were moved.
-        own: the song as its files have it, whose rate the result is brought to; None: that of the search.
-        effects: processors of the rack beside graphmix's own.
-    """
-    started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
-    simple = simplify(result.graph, objective.rack)
-    graph = _with_provenance(simple, song, settings, float(result.terms.total), source)
-    mix = render_song(graph, song, objective.rack)
-    target = song.read_mix(0, song.num_samples)
-    reductions = measure_reductions(graph, song, objective.rack)
-    whole = alignment.complete(graph)
-    finished = Finished(whole, mix, song, {}) if own is None else finish(whole, mix, own, effects, song.sample_rate)
-    whole = finished.graph
-    save_graph(whole, folder / "graph.safetensors")
-    save_graph(whole, folder / "graph.json")
-    write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
-    if plots:
-        wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
-        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
-    state.seconds["writing"] = time.perf_counter() - started
-    metrics = mining_metrics(graph, objective, settings, state)
-    metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
-    metrics |= distortion_metrics(prediction=mix, target=target)
-    if unexplained is not None:
-        metrics["unexplained"] = unexplained.describe() | {"is_track": "residual" in output.run}
-    metrics["processors_absorbed"] = sum(count_processors(result.graph).values()) - metrics["processors_left"]
-    if reductions:
-        metrics[REDUCTIONS] = plain_reductions(reductions)
-    if finished.about:
-        metrics["full_band"] = finished.about
-    if alignment or alignment.lags.drift_ppm:
-        metrics["alignment"] = alignment.describe()
-    if found := describe_rides(graph):
-        metrics["rides"] = found
-    write_json(folder / METRICS, metrics)
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return Mined(whole, metrics, folder)
-
-
-def _write_plots(
-    folder: Path,
-    graph: MixGraph,
-    objective: Objective,
-    state: SearchState,
-    mix: torch.Tensor,
-    target: torch.Tensor,
-    reductions: Reductions,
-) -> None:
-    from graphmix.search.pictures import draw_plots, make_folder
-
-    assert state.console is not None, "the console was fitted"
-    make_folder(folder)
-    importance = measure_importance(objective, state.console.graph)
-    if importance.types:
-        importance.write(folder / "importance.csv")
-    draw_plots(folder, graph, state, importance, mix, target, reductions)
-
-
-def _with_provenance(
-    graph: MixGraph, song: Song, settings: SearchSettings, loss: float, source: SongSource
-) -> MixGraph:
-    """The graph with a word on where it comes from; no paths, so that a file's bytes do not depend on them."""
-    graph = graph.clone()
-    provenance = {
-        "song": song.name,
-        "made_by": f"graphmix {__version__} mine",
-        "audio_loss": round(loss, 6),
-        "num_samples": song.num_samples,
-        "tracks": list(song.track_names),
-        "settings": settings.to_dict(),
-    }
-    known = {"song_id": source.song_id, "collection": source.collection, "artist": source.artist}
-    provenance |= {key: value for key, value in known.items() if value is not None}
-    info = graph.info
-    graph.info = type(info)(info.types, info.sample_rate, info.names, provenance)
-    return graph

@@ -27,7 +27,7 @@ RANGE_DB = 15.0
 """Largest gain of an equalizer at its start."""
 _FFT = 2048
 _BANDS = 40
-_LOWEST_HZ = 20.0
+_LOWEST_HZ = 40.0
 MAX_FRAMES = 1024
 _FLOOR = 1e-2
 """Share of a band's mean power below which differences do not count."""

@@ -18,8 +18,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.renderer import Renderer
 from graphmix.spec import Curve
 from graphmix.synthesizers.instruments import SYNTHESIZERS
+from graphmix.synthesizers.modules import PatchParameter
 from graphmix.synthesizers.sounds import LevelTarget, power_spectra
-from graphmix.synthesizers.synthesizer import PatchParameter
 
 LEAST_POWER = 1e-12
 _LEAST_SQUARE = 1e-2

@@ -13,13 +13,13 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
+from graphmix.synthesizers.modules import Value
 from graphmix.synthesizers.presets import random_patch
 from graphmix.synthesizers.sounds import Sound, log_spectral_distance
-from graphmix.synthesizers.synthesizer import Synthesizer, Value
+from graphmix.synthesizers.synthesizer import LEVEL, Synthesizer
 
 BATCH = 8
 """Candidates that are rendered at once."""
-LEVEL = "amplifier.level_db"
 Values = Mapping[str, Value]
 
 
@@ -69,8 +69,15 @@ def _possible(synthesizer: Synthesizer, values: Values, change_db: float) -> flo
 
 def measure(sound: Sound, synthesizer: Synthesizer, patches: Sequence[Values], renderer: Renderer) -> list[Candidate]:
     """Play patches at once, at the pitch and level of a sound; in their order, infinitely far where no number came."""
-    level = _level(sound.audio)
-    played = play([note_graph(sound, synthesizer, values) for values in patches], len(sound.audio), renderer)
+    level, samples = _level(sound.audio), len(sound.audio)
+    played = sound.audio.new_empty(len(patches), samples)
+    by_wiring: dict[tuple[str, ...], list[int]] = {}
+    for i, values in enumerate(patches):
+        by_wiring.setdefault(synthesizer.wiring(values), []).append(i)
+    for rows in by_wiring.values():  # a plan is made once for all batches that are wired equally
+        batch = synthesizer.batch([patches[i] for i in rows], sound.sample_rate, sound.notes)
+        with torch.no_grad():
+            played[rows] = renderer(batch, torch.zeros(0, 2, samples))[:, 0]
     gains = [_possible(synthesizer, v, level - _level(audio)) for v, audio in zip(patches, played, strict=True)]
     scaled = played * torch.tensor([10 ** (gain / 20) for gain in gains])[:, None]
     distances = log_spectral_distance(scaled, sound.audio).tolist()
@@ -87,8 +94,9 @@ def try_patches(
     renderer = Renderer(Rack.generators(sound.sample_rate))
     listener = listener or Silent()
     found: list[Candidate] = []
+    ordered = sorted(patches, key=synthesizer.wiring)
     for begin in range(0, len(patches), BATCH):
-        part = patches[begin : begin + BATCH]
+        part = ordered[begin : begin + BATCH]
         found += measure(sound, synthesizer, part, renderer)
         listener.progress(begin + len(part))
     finite = (candidate for candidate in found if math.isfinite(candidate.distance))

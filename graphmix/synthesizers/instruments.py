@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from graphmix.synthesizers.synthesizer import Module, Synthesizer, Wire
+from graphmix.synthesizers.modules import Module
+from graphmix.synthesizers.synthesizer import Synthesizer, Wire
 
 _WAVES = ("sine", "saw", "pulse", "triangle", "table")
 _LFO = ("sine", "triangle", "saw", "square")

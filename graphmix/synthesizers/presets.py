@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from graphmix.synthesizers.instruments import ALGORITHMS, FM, OPERATORS, SUBTRACTIVE, WAVETABLE
-from graphmix.synthesizers.synthesizer import Synthesizer, Value
+from graphmix.synthesizers.modules import Value
+from graphmix.synthesizers.synthesizer import Synthesizer
 
 Values = dict[str, Value]
 

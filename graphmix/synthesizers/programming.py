@@ -26,9 +26,10 @@ from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.settings import SearchSettings
 from graphmix.synthesizers.candidates import Candidate, Values, compare, note_graph, random_patches, try_patches
 from graphmix.synthesizers.instruments import SYNTHESIZERS
+from graphmix.synthesizers.modules import Value
 from graphmix.synthesizers.refinement import Refinement
 from graphmix.synthesizers.sounds import Sound
-from graphmix.synthesizers.synthesizer import Synthesizer, Value
+from graphmix.synthesizers.synthesizer import Synthesizer
 
 TOLERANCE = 0.003
 GIVEN_UP = 1.5

@@ -209,7 +209,7 @@ def power_spectra(audio: Tensor) -> Tensor:
     """Power spectra of frames, [..., bins, frames]."""
     window = torch.hann_window(N_FFT, device=audio.device, dtype=audio.dtype)
     spectrum = torch.stft(audio, N_FFT, HOP, window=window, return_complex=True, pad_mode="constant")
-    return spectrum.abs().square()
+    return torch.view_as_real(spectrum).square().sum(-1)
 
 
 class LevelTarget:

@@ -8,100 +8,35 @@ A *patch* is a :class:`graphmix.graph.MixGraph` whose nodes are named after the 
 and saved like any other graph, and :meth:`Synthesizer.read` says what is set to what.
 """
 
-import math
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.melody import MOST_NOTES
 from graphmix.processors.rack import Rack
-from graphmix.spec import MIX, Curve, Linear, NodeType, ParameterSpec
+from graphmix.spec import MIX, NodeType
+from graphmix.synthesizers.modules import SOURCES, Module, PatchParameter, Source, Value, is_removable, labels_of
 from graphmix.synthesizers.notes import Note, check_notes
 
 SAMPLE_RATE = 44100
 NOTE, MELODY = "note", "melody"
 """The module that every synthesizer has: the key that is pressed. It is no part of a patch."""
+LEVEL = "amplifier.level_db"
+"""The parameter that every synthesizer has: the level of the whole."""
 VERSION = 1
 """Of the modules and their parameters: patches of another version are refused."""
-Value = float | str
-SOURCES = ("oscillator", "noise", "operator", "lfo", "envelope", "segment_envelope")
-"""Node types that are added to what comes in."""
-_LINEAR = Linear()
 Wire = tuple[str, str]
 """From ``"module"`` or ``"module:outlet"`` to ``"module"`` or ``"module:inlet"``."""
 
 
-@dataclass(frozen=True)
-class Module:
-    """A named node of a synthesizer.
-
-    Args:
-        name: of the node.
-        kind: its node type.
-        choices: name of a choice -> parameters of the type of which one is 1 and the others 0.
-        fixed: parameters that are none of the patch's, with their values.
-        starts: defaults of parameters where they are not the type's neutral values.
-        has_wet: its dry/wet weight is a parameter, ``wet``, 0 by default.
-    """
-
-    name: str
-    kind: str
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    starts: Mapping[str, float] = field(default_factory=dict)
-    has_wet: bool = False
-
-
-@dataclass(frozen=True)
-class PatchParameter:
-    """One number or one choice of a synthesizer.
-
-    Args:
-        name: ``"module.parameter"``, with the entry's number where a parameter has several.
-        unit: as shown to a reader.
-        low, high, neutral: of a number.
-        curve: the scale on which equal steps count as equal.
-        options: of a choice.
-    """
-
-    name: str
-    unit: str = ""
-    low: float = 0.0
-    high: float = 1.0
-    neutral: float = 0.0
-    curve: Curve = _LINEAR
-    options: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Numbers of it in a vector: one, or one for each option."""
-        return max(1, len(self.options))
-
-
-class _Source(NamedTuple):
-    """Where a number of a graph comes from: a parameter, whether an option is chosen, or nowhere."""
-
-    label: str
-    high: float = math.inf
-    option: str = ""
-    fixed: float = 0.0
-
-    def value(self, settings: Mapping[str, Value]) -> float:
-        """The number for a patch."""
-        if not self.label:
-            return self.fixed
-        if self.option:
-            return float(settings[self.label] == self.option)
-        return min(float(settings[self.label]), self.high)  # a lower rate has a lower end
-
-
-_Sources = Mapping[str, Sequence[Sequence[_Source]]]
+_Sources = Mapping[str, Sequence[Sequence[Source]]]
 
 
 @cache
@@ -146,6 +81,15 @@ class Synthesizer:
         """Parameters by name."""
         return {p.name: p for p in self.parameters}
 
+    @cached_property
+    def names_by_module(self) -> Mapping[str, list[str]]:
+        """Names of parameters that belong together; the level of the whole, :data:`LEVEL`, is none of them."""
+        groups: dict[str, list[str]] = {}
+        for p in self.parameters:
+            if p.name != LEVEL:
+                groups.setdefault(p.name.split(".")[0], []).append(p.name)
+        return groups
+
     @property
     def width(self) -> int:
         """Numbers of a :meth:`vector`."""
@@ -154,7 +98,7 @@ class Synthesizer:
     @cached_property
     def removable(self) -> frozenset[str]:
         """Modules that can be taken out of a patch, as some of their values do the same."""
-        return frozenset(module.name for module in self.modules if _is_removable(module))
+        return frozenset(module.name for module in self.modules if is_removable(module))
 
     def __repr__(self) -> str:
         return f"Synthesizer({self.name!r}, {len(self.parameters)} parameters)"
@@ -190,25 +134,81 @@ class Synthesizer:
             GraphmixError: notes that cannot be played.
         """
         notes = check_notes(notes or [Note(pitch, length_ms, start_ms, velocity)])
-        keys = NOTE if len(notes) == 1 else MELODY
         settings = {**self.defaults(), **self._checked(values or {})}
-        chosen = tuple(str(settings[name]) for name in self.choices)
+        return self._filled([settings], self._of_notes(notes, settings, sample_rate).clone(), notes, sample_rate)
+
+    def batch(self, patches: Sequence[Mapping[str, Value]], sample_rate: int, notes: Sequence[Note]) -> MixGraph:
+        """A batch of patches that are wired equally, with the same notes; made faster than one by one.
+
+        Args:
+            patches: values by name, one or more; of each what is not given has its default.
+            sample_rate: of the graphs, in Hz.
+            notes: that are played.
+
+        Raises:
+            GraphError: as of :meth:`patch`, or choices of the whole synthesizer that differ.
+            GraphmixError: notes that cannot be played.
+        """
+        notes = check_notes(notes)
+        defaults = self.defaults()
+        settings = [{**defaults, **self._checked(values)} for values in patches]
+        wirings = {self._wiring(own) for own in settings}
+        if len(wirings) != 1:
+            raise GraphError(
+                f"{len(settings)} patches of {self.name!r} are wired in {len(wirings)} ways, and a batch has one: "
+                f"batch those of equal {', '.join(self.choices) or 'wiring'}, one or more."
+            )
+        key: tuple[int | str, ...] = (len(settings), sample_rate, len(notes) > 1, *wirings.pop())
+        if key not in self._batches:
+            self._batches[key] = Batch.from_data_list([self._of_notes(notes, settings[0], sample_rate)] * len(settings))
+        return self._filled(settings, copy.copy(self._batches[key]), notes, sample_rate)
+
+    def wiring(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """The choices of the whole synthesizer in a patch: patches with equal ones are wired equally."""
+        return self._wiring({**{name: options[0] for name, options in self.choices.items()}, **values})
+
+    def _wiring(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        return tuple(str(settings[name]) for name in self.choices)
+
+    def _of_notes(self, notes: Sequence[Note], settings: Mapping[str, Value], sample_rate: int) -> MixGraph:
+        """A graph without values, which must not be changed."""
+        keys, chosen = NOTE if len(notes) == 1 else MELODY, self._wiring(settings)
         key: tuple[int | str, ...] = (sample_rate, keys, *chosen)
         if key not in self._blanks:
-            self._blanks[key] = self._blank(sample_rate, keys, chosen), self._sources(sample_rate)
-        blank, sources = self._blanks[key]
-        graph = blank.clone()
-        for kind, rows in sources.items():
-            graph.params[kind] = torch.tensor([[source.value(settings) for source in row] for row in rows])
-        graph.params[keys] = _keys(notes)
+            self._blanks[key] = self._blank(sample_rate, keys, chosen)
+        return self._blanks[key]
+
+    def _filled(
+        self, patches: Sequence[Mapping[str, Value]], graph: MixGraph, notes: Sequence[Note], sample_rate: int
+    ) -> MixGraph:
+        """A graph, or a batch, with the values of its patches."""
+        if sample_rate not in self._known_sources:
+            self._known_sources[sample_rate] = self._sources(sample_rate)
+        graph.params = dict(graph.params)
+        for kind, rows in self._known_sources[sample_rate].items():
+            values = [[source.value(settings) for source in row] for settings in patches for row in rows]
+            graph.params[kind] = torch.tensor(values)
+        graph.params[NOTE if len(notes) == 1 else MELODY] = _keys(notes).repeat(len(patches), 1)
+        wet = graph.wet.clone().view(len(patches), -1)
         for number, module in enumerate(self.modules, start=1):
             if module.has_wet:
-                graph.wet[number] = float(settings[f"{module.name}.wet"])
+                wet[:, number] = torch.tensor([float(settings[f"{module.name}.wet"]) for settings in patches])
+        graph.wet = wet.flatten()
         return graph
 
     @cached_property
-    def _blanks(self) -> dict[tuple[int | str, ...], tuple[MixGraph, "_Sources"]]:
+    def _blanks(self) -> dict[tuple[int | str, ...], MixGraph]:
         """Graphs without values, which take longer to make than the values do."""
+        return {}
+
+    @cached_property
+    def _batches(self) -> dict[tuple[int | str, ...], MixGraph]:
+        """Batches of them."""
+        return {}
+
+    @cached_property
+    def _known_sources(self) -> dict[int, "_Sources"]:
+        """By sample rate."""
         return {}
 
     def _blank(self, sample_rate: int, keys: str, chosen: tuple[str, ...]) -> MixGraph:
@@ -227,7 +227,7 @@ class Synthesizer:
     def _sources(self, sample_rate: int) -> "_Sources":
         """Where the rows of each type's parameters come from."""
         types = {node_type.name: node_type for node_type in _generators(sample_rate)}
-        found: dict[str, list[list[_Source]]] = {}
+        found: dict[str, list[list[Source]]] = {}
         for module in self.modules:
             if module.kind not in types:
                 continue
@@ -235,11 +235,11 @@ class Synthesizer:
             row = []
             for p in types[module.kind].parameters:
                 if p.name in choice_of:
-                    row.append(_Source(f"{module.name}.{choice_of[p.name]}", option=p.name))
+                    row.append(Source(f"{module.name}.{choice_of[p.name]}", option=p.name))
                 elif p.name in module.fixed:
-                    row += [_Source("", fixed=module.fixed[p.name])] * p.size
+                    row += [Source("", fixed=module.fixed[p.name])] * p.size
                 else:
-                    row += [_Source(label, high=p.high) for label in labels_of(module.name, p)]
+                    row += [Source(label, high=p.high) for label in labels_of(module.name, p)]
             found.setdefault(module.kind, []).append(row)
         return found
 
@@ -364,17 +364,3 @@ def _keys(notes: Sequence[Note]) -> Tensor:
     unused = [(60.0, 0.0, 500.0, 0.0)] * (MOST_NOTES - len(notes))
     rows = [(n.pitch, n.start_ms, n.length_ms, n.velocity) for n in notes]
     return torch.tensor([*rows, *unused]).T.reshape(1, -1)
-
-
-def _is_removable(module: Module) -> bool:
-    if module.has_wet:
-        return True
-    if module.kind == "amplifier":
-        return module.fixed.get("offset", 1.0) == 1.0
-    silent = {"oscillator": "level_db", "noise": "level_db", "operator": "level_db", "segment_envelope": "levels"}
-    return module.kind in SOURCES and silent.get(module.kind, "depth") not in module.fixed
-
-
-def labels_of(module: str, p: ParameterSpec) -> list[str]:
-    """Names of a patch's numbers for a parameter of a module: one, or one for each of its entries."""
-    return [f"{module}.{p.name}"] if p.size == 1 else [f"{module}.{p.name}.{i + 1}" for i in range(p.size)]

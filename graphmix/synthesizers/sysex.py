@@ -13,9 +13,10 @@ The maker's curves (from the instrument's measured behaviour, as open emulations
 * feedback: :math:`2 \pi \, 2^{f - 7}` times the operator's output, so that a quiet one has less of it (here at its
   level, without its envelope); detune: 1.5 cents a step; fixed frequencies: :math:`10^{c + f / 100}` Hz.
 
-A segment that is straight in dB there is exponential here, with the same ends and time. Not carried over, in either
-direction: keyboard and rate scaling, velocity and amplitude sensitivities, the pitch envelope, speed, delay and depths
-of the LFO. :func:`voice_of` leaves them as a given voice has them, and levels above 0 dB become full level.
+A segment that is straight in dB there is exponential here, with the same ends and time. Pitch envelope and LFO are in
+:mod:`graphmix.synthesizers.sysex_modulation`. Not carried over, in either direction: keyboard and rate scaling,
+velocity and amplitude sensitivities, what the LFO does to levels. :func:`voice_of` leaves them as a given voice has
+them, and levels above 0 dB become full level.
 """
 
 import math
@@ -27,7 +28,8 @@ from typing import NamedTuple
 from graphmix.errors import GraphmixError
 from graphmix.io import write_atomically
 from graphmix.synthesizers.instruments import ALGORITHMS, FM, OPERATORS
-from graphmix.synthesizers.synthesizer import Value
+from graphmix.synthesizers.modules import Value
+from graphmix.synthesizers.sysex_modulation import modulation_numbers, modulation_values
 
 VOICES, VOICE_BYTES, NAME_BYTES = 32, 128, 10
 HEADER = bytes((0xF0, 0x43, 0x00, 0x09, 0x20, 0x00))
@@ -252,7 +254,7 @@ def values_of(voice: Voice) -> dict[str, Value]:
     carriers = len(ALGORITHMS[n["algorithm"]][1])
     values["amplifier.level_db"] = -10.0 * math.log10(carriers) - 6.0
     values["lfo.wave"] = _LFO_WAVES[n["lfo_wave"]]
-    return values
+    return values | modulation_values(n)
 
 
 def _feedback(step: int, level_db: float) -> float:
@@ -302,7 +304,7 @@ def voice_of(values: Mapping[str, Value], name: str, like: Voice | None = None) 
     n["lfo_wave"] = _LFO_INDEX[str(values["lfo.wave"])]
     for number in OPERATORS:
         n |= _operator_numbers(f"op{number}", values)
-    return Voice(name, n)
+    return Voice(name, n | modulation_numbers(values, n))
 
 
 def _operator_numbers(name: str, values: Mapping[str, Value]) -> dict[str, int]:

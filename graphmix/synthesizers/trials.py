@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from graphmix.synthesizers.candidates import LEVEL, Values
+from graphmix.synthesizers.candidates import Values
+from graphmix.synthesizers.modules import PatchParameter, Value
 from graphmix.synthesizers.presets import random_patch
-from graphmix.synthesizers.synthesizer import PatchParameter, Synthesizer, Value
+from graphmix.synthesizers.synthesizer import Synthesizer
 
 SIZES = (-1.5, 0.0)
 """Decimal logarithms of the smallest and the largest change of a raw value."""
@@ -50,7 +51,7 @@ def neighbour(
     """
     changed = dict(values)
     kind = int(rng.choice(len(chances), p=chances))
-    modules = _modules(synthesizer)
+    modules = list(synthesizer.names_by_module.values())
     if kind == 0:
         other = others[int(rng.integers(len(others)))]
         for i in rng.choice(len(modules), int(rng.integers(1, 3)), replace=False):
@@ -65,15 +66,6 @@ def neighbour(
     else:
         _move(synthesizer, changed, rng)
     return changed
-
-
-def _modules(synthesizer: Synthesizer) -> list[list[str]]:
-    """Names of parameters that belong together; the level of the whole is none of them."""
-    groups: dict[str, list[str]] = {}
-    for p in synthesizer.parameters:
-        if p.name != LEVEL:
-            groups.setdefault(p.name.split(".")[0], []).append(p.name)
-    return list(groups.values())
 
 
 def _move(synthesizer: Synthesizer, values: dict[str, Value], rng: np.random.Generator) -> None:

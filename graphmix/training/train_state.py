@@ -70,10 +70,15 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
 
 
 def save_state(
-    path: Path, run: Mapping[str, Any], progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer | None
+    path: Path,
+    run: Mapping[str, Any],
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    more: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a state, and the run that it belongs to."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    """Write a state, the run that it belongs to, and whatever other tensors it needs, under their names."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | dict(more or {})
     if optimizer is not None:
         for name, parameter in model.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():

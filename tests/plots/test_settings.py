@@ -26,7 +26,7 @@ def test_every_processor_is_written_and_every_equalizer_drawn() -> None:
     text = " ".join(t.get_text() for t in sheet.texts)
     for expected in ("song", "a $1 track", "low", "takes off 2.0 dB on average, 6.5 dB at most, 50 % wet", "fader"):
         assert expected in text
-    frequency, gain = curve.lines[1].get_data()
+    frequency, gain = (np.asarray(values, dtype=float) for values in curve.lines[1].get_data())
     known = np.linspace(-6, 6, 1024)
     wanted = 20 * np.log10(0.5 * 10 ** (np.interp(frequency, np.arange(1024) * 30000 / 2047, known) / 20) + 0.5)
     assert np.abs(gain - wanted).max() < 0.01

@@ -123,7 +123,9 @@ def test_trials_touch_only_what_lies_downstream(monkeypatch: pytest.MonkeyPatch)
     rendered: list[int] = []
     process = renderer.process
     monkeypatch.setattr(
-        renderer, "process", lambda stage, *rest: (rendered.extend(stage.nodes.tolist()), process(stage, *rest))[1]
+        renderer,
+        "process",
+        lambda stage, *rest, **more: (rendered.extend(stage.nodes.tolist()), process(stage, *rest, **more))[1],
     )
     first = int(graph.nodes_of("gain")[0])
     cache.without([[first]])

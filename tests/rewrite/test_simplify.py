@@ -13,6 +13,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
+from graphmix.processors.filters import Equalizer
 from graphmix.processors.levels import Gain
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
@@ -57,7 +58,7 @@ def test_an_equalizer_takes_in_its_dry_signal_exactly() -> None:
     folded = fold_dry_wet(graph, RACK)
     assert float(folded.wet.min()) == 1.0
     taps = {
-        w: RACK["equalizer"].impulse_response(g.params["equalizer"].double())[0, 0]
+        w: Equalizer(RACK.sample_rate).impulse_response(g.params["equalizer"].double())[0, 0]
         for w, g in ((0.3, graph), (1.0, folded))
     }
     dry = torch.zeros_like(taps[1.0])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 from graphmix.errors import GraphError
 from graphmix.graph.editing import remove_nodes
@@ -13,7 +14,9 @@ from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
 from graphmix.synthesizers import FM, SYNTHESIZERS, Synthesizer
+from graphmix.synthesizers.candidates import random_patches
 from graphmix.synthesizers.instruments import ALGORITHMS
+from graphmix.synthesizers.notes import Note
 from graphmix.synthesizers.presets import random_patch
 
 RATE = 22050
@@ -180,3 +183,28 @@ def test_a_patch_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("graphmix.synthesizers.synthesizer.VERSION", 2)
     with pytest.raises(GraphError, match="made by version 1 of 'fm', and this is 2"):
         FM.read(graph)
+
+
+@pytest.mark.parametrize("synthesizer", SYNTHESIZERS.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_is_that_of_its_patches(synthesizer: Synthesizer, count: int):
+    notes = [Note(50.0, 100.0, 10.0, 0.5), Note(60.0, 50.0, 300.0)][:count]
+    alike = dict.fromkeys(synthesizer.choices, "3")
+    patches = [{**values, **alike} for values in random_patches(synthesizer, 3, 2)]
+    if "ring_modulator.wet" in synthesizer.by_name:
+        patches[1]["ring_modulator.wet"] = 0.25
+    for _ in range(2):  # the second time from what is kept
+        batch = synthesizer.batch(patches, 22050, notes)
+        expected = Batch.from_data_list([synthesizer.patch(values, 22050, notes=notes) for values in patches])
+        for name in ("node_type", "edge_index", "edge_port", "wet", "batch", "ptr"):
+            assert torch.equal(batch[name], expected[name]), name
+        assert batch.params.keys() == expected.params.keys()
+        assert all(torch.equal(values, expected.params[kind]) for kind, values in batch.params.items())
+        assert batch.names == expected.names
+        batch.params["filter" if "filter" in batch.params else "operator"].zero_()
+
+
+def test_patches_that_are_wired_differently_are_no_batch():
+    patches = [{"algorithm": "1"}, {"algorithm": "2"}]
+    with pytest.raises(GraphError, match=r"2 patches of 'fm' are wired in 2 ways, .* equal algorithm"):
+        FM.batch(patches, 22050, [Note(60.0, 100.0)])

@@ -176,7 +176,7 @@ def test_a_voice_is_a_patch_and_comes_back():
             assert m[f"op{op}.output_level"] == n[f"op{op}.output_level"]
             assert [m[f"op{op}.level_{i}"] for i in (1, 2, 3, 4)] == [n[f"op{op}.level_{i}"] for i in (1, 2, 3, 4)]
             assert m[f"op{op}.detune"] == n[f"op{op}.detune"]
-        assert m["lfo_speed"] == n["lfo_speed"]  # is not carried over, and stays
+        assert m["lfo_amplitude"] == n["lfo_amplitude"]  # is not carried over, and stays
         assert values_of(again)["op1.level_db"] == pytest.approx(values_of(voice)["op1.level_db"])
 
 

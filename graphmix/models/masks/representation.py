@@ -47,6 +47,10 @@ class Representation(nn.Module, ABC):
     def features(self, coefficients: Tensor) -> Tensor:
         """Amplitudes, [N, channels, bins, frames] -> [N, channels, feature bins, frames]."""
 
+    @abstractmethod
+    def frequencies(self, sample_rate: float) -> Tensor:
+        """Center of each bin of the coefficients in Hz, [bins]."""
+
     def expand(self, masks: Tensor) -> Tensor:
         """Masks of the features -> masks of the coefficients, [..., feature bins, frames] -> [..., bins, frames]."""
         return masks
@@ -117,6 +121,10 @@ class STFT(Representation):
     def features(self, coefficients: Tensor) -> Tensor:
         """Amplitudes of sines."""
         return coefficients.abs() * self.amplitude
+
+    def frequencies(self, sample_rate: float) -> Tensor:
+        """Multiples of the rate over the length of a frame."""
+        return torch.arange(self.bins) * (sample_rate / self.n_fft)
 
 
 class Mel(STFT):
@@ -235,6 +243,10 @@ class ConstantQ(Representation):
     def features(self, coefficients: Tensor) -> Tensor:
         """Amplitudes of sines."""
         return coefficients.abs()
+
+    def frequencies(self, sample_rate: float) -> Tensor:
+        """Centers of the bands; they belong to the rate that the transform was made for."""
+        return torch.as_tensor(self.centers, dtype=torch.get_default_dtype())
 
     def _plan(self, length: int, like: Tensor) -> "_Plan":
         key = (length, like.device, like.dtype)

@@ -34,6 +34,7 @@ class SeparationData(Table):
         segment_seconds: length of a training segment.
         validation_seconds: longest stretch of a song in an evaluation, from its middle.
         keep_stems: keep rendered stems in the output folder, so that a resumed training does not render them again.
+        stems: folder that they are kept in instead, which several trainings may share.
     """
 
     songs: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class SeparationData(Table):
     segment_seconds: float = Field(default=4.0, gt=0.1)
     validation_seconds: float = Field(default=10.0, gt=0.1)
     keep_stems: bool = True
+    stems: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> "SeparationData":
@@ -60,6 +62,9 @@ class RemixConfig(Table):
         gain_db: largest gain or attenuation of a source.
         flip: probability that a source has its channels exchanged.
         mute: probability that a source is silent.
+        speed_semitones: largest change of a song's speed, and of its pitch with it, up or down; a source from another
+            song has its own.
+        color_db: largest gain or attenuation of a random smooth curve over frequency, of each source.
         effects: probability of each effect on each source: equalizer, compressor, reverb, stereo imager. The mixture
             is rendered by a graph.
         target: what is to be found: stems ``"wet"`` as they are with these effects, or ``"dry"`` before them.
@@ -69,8 +74,19 @@ class RemixConfig(Table):
     gain_db: float = Field(default=6.0, ge=0, le=60)
     flip: float = Field(default=0.5, ge=0, le=1)
     mute: float = Field(default=0.05, ge=0, le=1)
+    speed_semitones: float = Field(default=0.0, ge=0, le=12)
+    color_db: float = Field(default=0.0, ge=0, le=30)
     effects: float = Field(default=0.0, ge=0, le=1)
     target: Literal["wet", "dry"] = "wet"
+
+    @model_validator(mode="after")
+    def _check(self) -> "RemixConfig":
+        if self.color_db and self.target == "dry":
+            raise ValueError(
+                f"remix.color_db is {self.color_db:g}, and colors the stems that are mixed; with remix.target = "
+                '"dry" those are not the ones to be found: set it to 0'
+            )
+        return self
 
 
 class SeparationLoss(Table):
@@ -117,6 +133,8 @@ class SeparationRun(Table):
         warmup_steps: over which the rate grows from 0.
         final_rate: share of the rate that is left at the end, reached by half a cosine.
         clip: largest norm of the gradient.
+        average: share that the average of the weights keeps at a step; that average is evaluated and kept. 0 evaluates
+            the weights themselves.
         seed: of every random choice.
         evaluate_every: steps from one evaluation to the next.
         patience: evaluations without improvement after which the training ends; 0 never ends it early.
@@ -132,6 +150,7 @@ class SeparationRun(Table):
     warmup_steps: int = Field(default=50, ge=0)
     final_rate: float = Field(default=0.05, ge=0, le=1)
     clip: float = Field(default=1.0, gt=0)
+    average: float = Field(default=0.0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**62)
     evaluate_every: int = Field(default=200, ge=1)
     patience: int = Field(default=0, ge=0)

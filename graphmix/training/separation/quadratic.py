@@ -14,6 +14,7 @@ from torch import Tensor
 
 from graphmix.models.masks.representation import Representation
 from graphmix.training.separation.losses import snr_of_products
+from graphmix.training.separation.mel_products import MelProducts
 
 
 def mean_magnitude(mixture: Tensor) -> Tensor:
@@ -65,6 +66,20 @@ class QuadraticForm:
         energy, mixture_energy = source_power.sum(dim=(2, 3, 4)), power.sum(dim=(1, 2, 3))[:, None]
         scale, size = mean_magnitude(mixture).flatten(1), s[0, 0].numel()
         return cls(square, neighbor, cross, magnitude_cross, energy, mixture_energy, scale, size)
+
+    @classmethod
+    def of_products(cls, products: MelProducts, size: int) -> "QuadraticForm":
+        """From products that are summed already; ``size`` counts the coefficients of a source."""
+        return cls(
+            products.square,
+            products.neighbor,
+            products.cross,
+            products.magnitude_cross,
+            products.energy,
+            products.mixture_energy,
+            products.scale,
+            size,
+        )
 
     def estimate_energy(self, masks: Tensor) -> Tensor:
         """Energy of each estimate, [N, sources]."""

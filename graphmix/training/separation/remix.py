@@ -6,6 +6,7 @@ source, with an outlet for each stem beside the mix; the stems of a mixture are 
 went in.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from graphmix.training.separation.sources import SourceSong
 from graphmix.training.separation.stems import StemStore
 
 _STREAM = 7
+COLOR_HZ = (50.0, 16000.0)
+"""Between these frequencies the curve of a color changes."""
+COLOR_KNOTS = 8
 EFFECTS = ("equalizer", "compressor", "imager", "reverb")
 """Effects that may be drawn, in the order of a chain."""
 
@@ -33,10 +37,13 @@ class Mixtures(NamedTuple):
     Args:
         mixture: [N, 2, samples].
         stems: to be found, [N, sources, 2, samples].
+        color_db: gain of each stem at :func:`color_frequencies`, still to be applied to stems and mixture alike,
+            [N, sources, knots]; no knots, no color.
     """
 
     mixture: Tensor
     stems: Tensor
+    color_db: Tensor = torch.zeros(0)
 
 
 class Remixer:
@@ -61,33 +68,50 @@ class Remixer:
         """The mixtures of a step."""
         rngs = [np.random.default_rng(np.random.SeedSequence((self.seed, _STREAM, step, i))) for i in range(count)]
         stems = torch.stack([self._stems(rng) for rng in rngs])
+        color = self._colors(rngs, stems.size(1))
         if not self.config.effects:
-            return Mixtures(stems.sum(dim=1), stems)
+            return Mixtures(stems.sum(dim=1), stems, color)
         graphs = [self._graph(rng, stems.size(1)) for rng in rngs]
         mixture, wet = self._render(graphs, stems)
-        return Mixtures(mixture, wet if self.config.target == "wet" else stems)
+        return Mixtures(mixture, wet if self.config.target == "wet" else stems, color)
+
+    def _colors(self, rngs: Sequence[Generator], sources: int) -> Tensor:
+        largest = self.config.color_db
+        knots = COLOR_KNOTS if largest else 0
+        return torch.stack([torch.from_numpy(rng.uniform(-largest, largest, (sources, knots))) for rng in rngs]).float()
 
     def _stems(self, rng: Generator) -> Tensor:
         """Stems of one mixture, [sources, 2, samples]: those of one song at one place, some of them of others."""
         config, store = self.config, self.store
         own = int(rng.integers(len(self.songs)))
-        start = self._start(rng, own)
+        rate = self._rate(rng)
+        start = self._start(rng, own, rate)
         stems = torch.zeros(len(store.sources), 2, self.length)
         for source, row in enumerate(stems):
             swapped, muted, flipped = rng.random(3) < (config.swap, config.mute, config.flip)
             gain_db = rng.uniform(-config.gain_db, config.gain_db)
             if muted or not self.having[source]:
                 continue
-            song, begin = own, start
+            song, begin, speed = own, start, rate
             if swapped:
                 song = self.having[source][int(rng.integers(len(self.having[source])))]
-                begin = self._start(rng, song)
-            part = store.read(self.songs[song], source, begin, self.length) * 10 ** (gain_db / 20)
+                speed = self._rate(rng)
+                begin = self._start(rng, song, speed)
+            read = store.read(self.songs[song], source, begin, self._read_length(speed))
+            part = change_speed(read, self.length) * 10 ** (gain_db / 20)
             row.copy_(part.flip(0) if flipped else part)
         return stems
 
-    def _start(self, rng: Generator, song: int) -> int:
-        room = self.store.num_samples(self.songs[song]) - self.length
+    def _rate(self, rng: Generator) -> float:
+        """Samples that are read for one of the mixture; nothing is drawn where speed does not change."""
+        largest = self.config.speed_semitones
+        return 2 ** (rng.uniform(-largest, largest) / 12) if largest else 1.0
+
+    def _read_length(self, speed: float) -> int:
+        return max(1, round((self.length - 1) * speed) + 1)
+
+    def _start(self, rng: Generator, song: int, speed: float) -> int:
+        room = self.store.num_samples(self.songs[song]) - self._read_length(speed)
         return int(rng.integers(max(1, room + 1)))
 
     # --- effects
@@ -121,6 +145,45 @@ class Remixer:
     def renderer(self) -> Renderer:
         """Of the console's processors, made once in a process."""
         return studio(self.store.sample_rate)
+
+
+def change_speed(audio: Tensor, length: int) -> Tensor:
+    """Audio in another number of samples: faster and higher, or slower and lower, as a tape.
+
+    Linear interpolation: for augmentation, where it colors a source and its share of the mixture alike, it is enough.
+
+    Shape:
+        [channels, samples] -> [channels, length]; first and last sample stay the first and the last.
+    """
+    if audio.size(-1) == length:
+        return audio
+    return torch.nn.functional.interpolate(audio[None], size=length, mode="linear", align_corners=True)[0]
+
+
+def color_frequencies(knots: int) -> Tensor:
+    """Frequencies of a color's gains in Hz, equally far apart in octaves, [knots]."""
+    low, high = COLOR_HZ
+    return low * (high / low) ** torch.linspace(0, 1, knots, dtype=torch.float64)
+
+
+def color_curves(color_db: Tensor, frequencies: Tensor) -> Tensor:
+    """Amplitude gains of colors, straight lines in dB over octaves, level beyond the outermost.
+
+    Args:
+        color_db: gains at :func:`color_frequencies`, [..., knots].
+        frequencies: in Hz, [bins].
+
+    Returns:
+        [..., bins]
+    """
+    low, high = COLOR_HZ
+    knots = color_db.size(-1)
+    octaves = (frequencies.clamp(low, high) / low).log() / math.log(high / low)  # 0 to 1
+    place = (octaves * (knots - 1)).clamp(0, knots - 1)
+    left = place.floor().long().clamp(max=knots - 2)
+    share = (place - left).to(color_db)
+    gain_db = color_db[..., left] * (1 - share) + color_db[..., left + 1] * share
+    return 10 ** (gain_db / 20)
 
 
 def _draw_effect(kind: str, sample_rate: int, rng: Generator) -> Setting:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from graphmix.models.masks.representation import Mel
 from graphmix.models.masks.separator import MaskEstimator, MaskOutput
 from graphmix.training.separation.config import SeparationLoss
 from graphmix.training.separation.losses import (
@@ -14,8 +15,9 @@ from graphmix.training.separation.losses import (
     si_sdr,
     snr_of_products,
 )
+from graphmix.training.separation.mel_products import mel_products
 from graphmix.training.separation.quadratic import QuadraticForm, mean_magnitude
-from graphmix.training.separation.remix import Mixtures
+from graphmix.training.separation.remix import Mixtures, color_curves
 
 SDR_UNIT_DB, SDR_EPS = 10.0, 1e-3
 """Ratios count in tens of dB, and SI-SDR up to 30 dB."""
@@ -43,6 +45,8 @@ class SeparationStep(nn.Module):
         named = {name for name, weight in loss.weights.items() if weight}
         self.is_quadratic = real and named <= QUADRATIC and not loss.permutation_invariant
         """Whether the losses are quadratic in the masks, so that they are taken in the features' bins."""
+        self.in_bands = self.is_quadratic and isinstance(model.representation, Mel) and not loss.deep_clustering
+        """Whether sums over mel bands are all that is needed of the coefficients."""
 
     def forward(self, batch: Mixtures) -> dict[str, Tensor]:
         """The terms of a step."""
@@ -51,9 +55,19 @@ class SeparationStep(nn.Module):
         mixture = as_channels(batch.mixture, model.channels)
         with torch.no_grad():
             targets = model.representation.encode(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
-            coefficients = model.representation.encode(mixture)
             audible = is_audible(stems.flatten(0, 1)).unflatten(0, stems.shape[:2])
-        if self.is_quadratic:
+            curves = self._curves(batch.color_db)
+            in_one_pass = self.in_bands and targets.device.type == "cpu"
+            if curves is None:
+                coefficients = model.representation.encode(mixture)
+            elif not in_one_pass:
+                targets = targets * curves[:, :, None, :, None]
+                coefficients = targets.sum(dim=1)
+                if weights["si_sdr"]:
+                    stems = model.representation.decode(targets.flatten(0, 1), stems.size(-1)).view_as(stems)
+        if curves is not None and in_one_pass:
+            terms, embedding = self._summed(targets, curves, audible)
+        elif self.is_quadratic:
             terms, embedding = self._quadratic(coefficients, targets, audible)
         else:
             output = model.analyze(coefficients)
@@ -63,12 +77,33 @@ class SeparationStep(nn.Module):
         total = torch.stack([weights[name] * value for name, value in terms.items() if weights[name]]).sum()
         return {"total": total, **terms}
 
+    def _curves(self, color_db: Tensor) -> Tensor | None:
+        """Amplitude gains of the stems' colors, [N, sources, bins]; None where there are none."""
+        if not color_db.size(-1):
+            return None
+        frequencies = self.model.representation.frequencies(self.model.sample_rate)
+        return color_curves(color_db, frequencies.to(color_db))
+
     def _quadratic(self, mixture: Tensor, targets: Tensor, audible: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         """Terms that need no coefficient of an estimate, and the embedding."""
         representation, weights = self.model.representation, self.loss.weights
         with torch.no_grad():
             features = representation.features(mixture)
             form = QuadraticForm.of(representation, mixture, targets, magnitudes=weights["magnitude_mse"] > 0)
+        return self._terms_of(form, features, audible)
+
+    def _summed(self, stems: Tensor, curves: Tensor, audible: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The same for mixtures that are sums of colored stems, in mel bands on the CPU."""
+        representation = self.model.representation
+        assert isinstance(representation, Mel), "asked for above"
+        products = mel_products(representation, stems, curves)
+        form = QuadraticForm.of_products(products, stems[0, 0].numel())
+        return self._terms_of(form, products.features, audible)
+
+    def _terms_of(
+        self, form: QuadraticForm, features: Tensor, audible: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        weights = self.loss.weights
         masks, embedding = self.model.estimate(features)
         terms = {}
         if weights["magnitude_mse"]:

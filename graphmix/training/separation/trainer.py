@@ -26,6 +26,7 @@ from graphmix.models.masks.separator import MaskEstimator, build_separator
 from graphmix.progress import Listener, Silent
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import choose_device
+from graphmix.training.average import AveragedModel
 from graphmix.training.devices import caught_interrupt, new_log_folder
 from graphmix.training.folder import RESULT, STATE, difference, flatten, read_result, resume
 from graphmix.training.separation.config import SeparationRun, SeparatorTraining
@@ -133,7 +134,7 @@ class _Training:
         self.model = build_separator(config.model)
         output.begin()  # only now: what cannot be built leaves nothing behind
         data = config.data
-        kept = self.folder / STEMS if data.keep_stems else None
+        kept = Path(data.stems) if data.stems else self.folder / STEMS if data.keep_stems else None
         self.store = StemStore(kept, config.model.sources, config.model.sample_rate, wet=data.wet)
         self._render_stems()
         self.remixer = Remixer(parts["train"], self.store, config.remix, data.segment_seconds, self.settings.seed)
@@ -146,6 +147,9 @@ class _Training:
             self._start_from(self.settings.start)
         else:
             self._set_statistics()
+        self.average = AveragedModel(self.model, self.settings.average) if self.settings.average else None
+        if self.average is not None and tensors:
+            self.average.restore(tensors)
         self.logger = self._logger()
         self.saved = self.clock = time.monotonic()
 
@@ -226,6 +230,8 @@ class _Training:
         finite = math.isfinite(norm) and math.isfinite(numbers["total"])
         if finite:
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update(self.model, progress.step)
         else:
             self._count_skipped()
         progress.step += 1
@@ -259,7 +265,7 @@ class _Training:
         )
         self.logger.log_metrics({f"validation/{name}": number for name, number in numbers.items()}, progress.step)
         if better:
-            save_separator(self.folder / MODEL, self.model, self._facts())
+            save_separator(self.folder / MODEL, self._judged, self._facts())
 
     def _held_out_numbers(self) -> dict[str, float]:
         """Mean improvement on the held-out songs, and of each source; empty without such songs."""
@@ -267,13 +273,13 @@ class _Training:
         if not songs:
             return {}
         self.listener.phase("evaluating", len(songs))
-        self.step.eval()
+        model = self._judged.eval()
         longest = round(self.config.data.validation_seconds * self.store.sample_rate)
         rows = list[Mapping[str, Tensor]]()
         for done, song in enumerate(songs, start=1):
             stems = self.store.whole(song)
             begin = max(0, (stems.size(-1) - longest) // 2)
-            rows.append(score_song(self.model, stems[..., begin : begin + longest].to(self.device)))
+            rows.append(score_song(model, stems[..., begin : begin + longest].to(self.device)))
             self.listener.progress(done)
         scores = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         gains = scores["model"] - scores["mixture"]
@@ -286,6 +292,11 @@ class _Training:
             "ideal_improvement_db": float(improvement(scores, "ideal")),
             **by_source,
         }
+
+    @property
+    def _judged(self) -> MaskEstimator:
+        """What is evaluated and kept: the model, or the average of its weights."""
+        return self.model if self.average is None else self.average.model
 
     def _facts(self) -> dict[str, Any]:
         """Facts about the training, for the separator's file."""
@@ -302,7 +313,8 @@ class _Training:
         self.progress.seconds += now - self.clock
         self.clock = self.saved = now
         self.logger.save()
-        save_state(self.folder / STATE, self.output.run, self.progress, self.model, self.optimizer)
+        average = None if self.average is None else self.average.tensors()
+        save_state(self.folder / STATE, self.output.run, self.progress, self.model, self.optimizer, average)
 
     def _logger(self) -> Any:
         """Lightning's CSV log, a folder for each start."""

@@ -8,7 +8,7 @@ import torch
 
 from graphmix.songbook.effects import studio
 from graphmix.training.separation.config import RemixConfig
-from graphmix.training.separation.remix import Remixer
+from graphmix.training.separation.remix import COLOR_KNOTS, Remixer, change_speed
 from graphmix.training.separation.sources import SOURCES, find_source_songs
 from graphmix.training.separation.stems import StemStore
 from tests.training.separation.small_songs import write_songs
@@ -67,6 +67,32 @@ def test_gains_and_swaps_change_levels_and_songs(songs: Path) -> None:
     assert remixer(songs, **{**NEUTRAL, "mute": 1.0}).draw(0, 2).mixture.abs().max() == 0
     swapped = remixer(songs, **{**NEUTRAL, "flip": 1.0}).draw(0, 8).stems
     torch.testing.assert_close(swapped.flip(2), plain)
+
+
+def test_speed_changes_pitch_and_songs_keep_together(songs: Path) -> None:
+    time = torch.arange(RATE) / RATE
+    tone = torch.sin(2 * torch.pi * 400 * time).expand(2, -1)
+    faster = change_speed(tone[:, :12000], 8000)  # 3 samples for 2
+    spectrum = torch.fft.rfft(faster[0] * torch.hann_window(8000)).abs()
+    assert int(spectrum.argmax()) * RATE / 8000 == pytest.approx(600, abs=2)
+    torch.testing.assert_close(faster[:, [0, -1]], tone[:, [0, 11999]])
+    plain, changed = (remixer(songs, **{**NEUTRAL, "speed_semitones": semis}) for semis in (0.0, 12.0))
+    batch = changed.draw(0, 6)
+    assert batch.stems.shape == plain.draw(0, 6).stems.shape
+    assert not torch.allclose(batch.stems, plain.draw(0, 6).stems)
+    torch.testing.assert_close(batch.stems.sum(dim=1), batch.mixture)
+    rates = [changed._rate(np.random.default_rng(i)) for i in range(200)]
+    assert 0.5 <= min(rates) < 0.55
+    assert 1.8 < max(rates) <= 2
+    assert plain._rate(np.random.default_rng(0)) == 1
+
+
+def test_colors_are_drawn_within_their_limits_after_all_else(songs: Path) -> None:
+    plain, colored = remixer(songs).draw(2, 5), remixer(songs, color_db=6.0).draw(2, 5)
+    assert plain.color_db.shape == (5, 4, 0)
+    assert colored.color_db.shape == (5, 4, COLOR_KNOTS)
+    assert 5 < colored.color_db.abs().max() <= 6
+    assert torch.equal(plain.stems, colored.stems)
 
 
 def test_dry_targets_are_what_went_into_the_effects(songs: Path) -> None:

@@ -48,7 +48,7 @@ def settings(songs: Path, steps: int = 6, **tables: dict[str, Any]) -> Separator
         "training": {"steps": steps, "batch_size": 4, "evaluate_every": 4, "learning_rate": 1e-2, "warmup_steps": 2},
     }
     for name, changes in tables.items():
-        values[name] = {**values[name], **changes}
+        values[name] = {**values.get(name, {}), **changes}
     return parse_separator_config(values, "test")
 
 
@@ -86,13 +86,17 @@ def test_it_learns_to_separate_what_differs_plainly(songs: Path, tmp_path: Path)
         assert torch.equal(value, model.state_dict()[name])
 
 
-def test_a_resumed_training_ends_in_the_numbers_of_an_uninterrupted_one(songs: Path, tmp_path: Path) -> None:
-    whole = train_separator(settings(songs), tmp_path / "whole")
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_resumed_training_ends_in_the_numbers_of_an_uninterrupted_one(
+    songs: Path, tmp_path: Path, average: float
+) -> None:
+    config = settings(songs, training={"average": average}, remix={"speed_semitones": 2.0, "color_db": 3.0})
+    whole = train_separator(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train_separator(settings(songs), tmp_path / "parts", listener=Interrupt(3))
+        train_separator(config, tmp_path / "parts", listener=Interrupt(3))
     assert (tmp_path / "parts" / "state.safetensors").exists()
     assert not (tmp_path / "parts" / "training.json").exists()
-    parts = train_separator(settings(songs), tmp_path / "parts")
+    parts = train_separator(config, tmp_path / "parts")
     assert [e["si_sdr_improvement_db"] for e in parts.facts["evaluations"]] == [
         e["si_sdr_improvement_db"] for e in whole.facts["evaluations"]
     ]
@@ -157,6 +161,7 @@ def test_the_rate_warms_up_and_falls(songs: Path) -> None:
         ({"training": {"batch_size": 0}}, r"training\.batch_size is 0"),
         ({"data": {"validation": 0.6, "test": 0.5}}, "take less than 1"),
         ({"model": {"model": "magic"}}, "no separator 'magic'"),
+        ({"remix": {"color_db": 3.0, "target": "dry"}}, r"remix\.color_db is 3"),
     ],
 )
 def test_bad_configurations_are_said(songs: Path, tables: dict[str, Any], message: str) -> None:
