@@ -21,7 +21,7 @@ ALLOWED = {
 }
 """What each part may import at the top of its modules, beside itself."""
 ABOVE = (
-    ("render", "plots"), ("rewrite",), ("search",), ("songs",), ("songbook",), ("mining",), ("datasets",), ("models",),
+    ("render", "plots"), ("rewrite",), ("sessions",), ("search",), ("songs",), ("songbook",), ("mining",), ("datasets",), ("models",),
     ("training",), ("evaluation",), ("capture",), ("synthesizers",), ("separation",), ("cli",),
 )  # fmt: skip
 """Each of these may import all of :data:`ALLOWED` and those before it."""
