@@ -22,7 +22,8 @@ ALLOWED = {
 """What each part may import at the top of its modules, beside itself."""
 ABOVE = (
     ("render", "plots"), ("rewrite",), ("sessions",), ("search",), ("songs",), ("songbook",), ("mining",),
-    ("datasets",), ("models",), ("training",), ("evaluation",), ("capture",), ("synthesizers",), ("separation",), ("cli",),
+    ("datasets",), ("models",), ("training",), ("evaluation",), ("capture",), ("synthesizers",), ("separation",),
+    ("cli",),
 )  # fmt: skip
 """Each of these may import all of :data:`ALLOWED` and those before it."""
 for floor in ABOVE:
