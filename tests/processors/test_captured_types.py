@@ -79,7 +79,7 @@ def test_files_and_networkx_keep_the_effect_and_its_controls(tmp_path: Path):
 def test_a_table_shows_controls_with_their_units(tmp_path: Path):
     _, graph = two_letters(tmp_path)
     (track,) = (chain for chain in describe_graph(graph) if chain.kind == "track")
-    assert [row.settings for row in track.processors] == ["", "drive 12 dB, tone 3", "L -3.0 dB R -3.0 dB"]
+    assert [row.settings for row in track.processors] == ["", "drive 12 dB, tone 3", "fader -3.0 dB, pan centre"]
 
 
 def test_another_capture_is_another_type(tmp_path: Path):

@@ -16,6 +16,7 @@ from graphmix.audio import Song, load_song
 from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.processors.dynamics import BallisticCompressor, BallisticGate
+from graphmix.processors.limiter import Limiter
 from graphmix.render import Renderer
 from graphmix.search import Judge, Objective, SearchSettings, Training
 from graphmix.search.fit import LOOK_EVERY
@@ -29,8 +30,8 @@ from tests.small_song import RATE
 CHAIN = "ecnsgdr"
 SAMPLES = 4000
 RACK = Rack.standard(RATE)
-ON_HOST = (BallisticCompressor, BallisticGate)
-"""Recursions that no scan computes run on the host."""
+ON_HOST = (BallisticCompressor, BallisticGate, Limiter)
+"""Recursions that no scan computes run on the host; of a limiter the longest look-ahead is read."""
 MOST_LAUNCHES = 3000
 """Of a training step, whatever the number of tracks: host and launches, not arithmetic, bound it on a large GPU."""
 UNKNOWN = LossTerms(*torch.full((4,), torch.inf, dtype=torch.float64))
