@@ -1,7 +1,9 @@
 """A console taken apart into chains, in a form in which two consoles that sound alike look alike.
 
 A *place* is a track or a bus; its chain is what stands between it and the next sum. The chain of a bus that has one
-track belongs to this track. Made equal, so that none of these counts as a difference:
+track belongs to this track. What stands behind the sum of all buses is the place ``master``. What a search adds to a
+console (rides, ducking, sends and their returns, alignment, an equalizer for the top octave) is left out: see
+:mod:`graphmix.evaluation.records`. Made equal, so that none of these counts as a difference:
 
 - *Nothing.* A processor that does nothing (dry/wet near 0, a gain of 0 dB, a ratio of 1, …) is absent.
 - *Two of a kind.* Gains, equalizers and imagers that stand in a row, or with nothing but commuting processors between
@@ -19,8 +21,11 @@ import torch
 from torch import Tensor
 
 from graphmix.errors import GraphError
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.topology import follow, neighbours
+from graphmix.graph.topology import Neighbours, follow, neighbours
+from graphmix.rewrite.rates import TOP_OCTAVE
+from graphmix.search.sends import without_unfed
 from graphmix.spec import DB_PER_NEPER
 
 NEUTRAL_DB = 0.1
@@ -28,6 +33,9 @@ NEUTRAL_DB = 0.1
 NEUTRAL_WET = 0.005
 """As little of a processor does nothing."""
 NEUTRAL_RATIO = 1.01
+MASTER = "master"
+"""The place behind the sum."""
+ADDED = ("ride", "sidechain_compressor", "send", "align")
 CONSOLE_ORDER = ("equalizer", "compressor", "noisegate", "imager", "gain", "delay", "reverb")
 _FOLDED = {"gain": "gain_db", "imager": "side_db", "equalizer": "gain_db"}
 """Kinds whose dry/wet is part of their decibels, and the parameter that holds them."""
@@ -75,7 +83,8 @@ def take_apart(graph: MixGraph, like: MixGraph | None = None) -> Chains:
     """The chains of a console in canonical form.
 
     Args:
-        graph: tracks through chains to buses, buses through chains to the output; buses may be missing.
+        graph: tracks through chains to buses, buses through chains to the output, with or without a chain behind the
+            sum; buses may be missing.
         like: which buses have one track is read from this graph, the true one; from `graph` itself by default.
 
     Raises:
@@ -119,6 +128,7 @@ def is_neutral(piece: Piece) -> bool:
 
 def _raw_chains(graph: MixGraph) -> tuple[dict[str, tuple[Piece, ...]], set[tuple[str, str]]]:
     """Chains as they stand in the graph, and where each leads."""
+    graph = _console_of(graph)
     before, after = neighbours(graph.node_type.numel(), graph.edges())
     rows, names = graph.rows().tolist(), graph.names
     kinds = [graph.types[index].name for index in graph.node_type.tolist()]
@@ -135,13 +145,36 @@ def _raw_chains(graph: MixGraph) -> tuple[dict[str, tuple[Piece, ...]], set[tupl
             if kinds[node] in ("mix", "out"):
                 break
             if len(before[node]) != 1:
-                raise GraphError(f"{graph.describe(node)} has {len(before[node])} inputs: this graph is no console.")
+                if not _leads_out(node, kinds, before, after):
+                    raise GraphError(
+                        f"{graph.describe(node)} has {len(before[node])} inputs: this graph is no console."
+                    )
+                behind = [node, *(n for n in follow(after, node) if kinds[n] != "out")]
+                chains[MASTER] = tuple(_piece(graph, n, kinds[n], rows[n]) for n in behind)
+                break
             pieces.append(_piece(graph, node, kinds[node], rows[node]))
         else:
             raise GraphError(f"{graph.describe(node)} leads to {len(after[node])} nodes: this graph is no console.")
         chains[place] = tuple(pieces)
-        skeleton.add((place, "out" if kinds[node] == "out" else _place("mix", names[node], node)))
+        skeleton.add((place, _place("mix", names[node], node) if kinds[node] == "mix" else "out"))
     return chains, skeleton
+
+
+def _leads_out(start: int, kinds: Sequence[str], before: Neighbours, after: Neighbours) -> bool:
+    """Whether one chain of processors leads from a node to an output."""
+    for node in follow(after, start):
+        if kinds[node] == "out":
+            return True
+        if kinds[node] == "mix" or len(before[node]) != 1:
+            return False
+    return False
+
+
+def _console_of(graph: MixGraph) -> MixGraph:
+    """The graph without what a search adds to a console."""
+    kinds = [graph.types[index].name for index in graph.node_type.tolist()]
+    added = [n for n, kind in enumerate(kinds) if kind in ADDED or graph.names[n] == TOP_OCTAVE]
+    return without_unfed(remove_nodes(graph, added)) if added else graph
 
 
 def _place(kind: str, name: str, node: int) -> str:

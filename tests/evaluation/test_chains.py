@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from graphmix.errors import GraphError
 from graphmix.evaluation.chains import Piece, canonical, take_apart
-from graphmix.graph.editing import bypass_nodes
+from graphmix.graph.consoles import mixing_console
+from graphmix.graph.editing import bypass_nodes, insert_after
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors import Rack
 from tests.evaluation.small_consoles import GAIN, RACK, RATE, ROOM, console
 
 
@@ -47,3 +49,18 @@ def test_the_canonical_form_is_canonical(chain: list[Piece]) -> None:
     assert all(torch.equal(a.values[k], b.values[k]) for a, b in zip(once, twice, strict=True) for k in a.values)
     assert all(piece.wet > 0 for piece in once)
     assert len(once) <= len(chain)
+
+
+def test_the_chain_behind_the_sum_is_a_place_and_what_a_search_adds_is_left_out() -> None:
+    rack = Rack.standard(RATE)
+    buses = {"drums": ["kick", "snare"], "band": ["bass"]}
+    plain = take_apart(mixing_console(rack, buses, "g"))
+    graph = mixing_console(rack, buses, "g", master="cg", sends="r")
+    graph.params["compressor"][:, 1] = 4.0
+    graph.params["gain"][-1] = 3.0
+    graph = insert_after(graph, 0, "sidechain_compressor", ratio=4.0)
+    graph.connect(1, graph.num_nodes - 1, inlet=1)
+    apart = take_apart(graph)
+    assert apart.kinds("master") == ("compressor", "gain")
+    assert apart.skeleton == plain.skeleton
+    assert {place for place, pieces in apart.by_place.items() if pieces} == {"master"}
