@@ -199,7 +199,7 @@ def match_findings(song: Song, profile: Profile) -> list[Finding]:
             f'"offset": {offset:.4f} in song.json.'
         )
         findings.append(Finding(None, "offset", offset, text))
-    if drift := find_drift(profile.low[sounding], mix, profile.rate):
+    if drift := find_drift(profile.low[sounding], mix, profile.rate, lag):
         findings.append(Finding(None, "speed", 1 + 1e-6 * drift, f"{describe_drift(drift)}."))
     reach = max(1, round(INVERTED_SECONDS * profile.rate))
     for row, coefficient, (place, value) in zip(sounding, coefficients, best, strict=True):

@@ -29,16 +29,30 @@ def common_lag(tracks: NDArray[np.float32], mix: NDArray[np.float32]) -> tuple[i
     total = np.zeros(size)
     best = []
     for track in tracks:
-        cross = spectrum * fft.rfft(track, size).conj()
-        magnitude = np.abs(cross)
-        cross /= magnitude + 1e-3 * magnitude.mean() + np.finfo(np.float32).tiny
-        correlation = fft.irfft(cross, size)
-        correlation /= math.sqrt(float(np.mean(np.square(correlation, dtype=np.float64)))) or 1.0
+        correlation = whitened(spectrum, track, size)
         place = int(np.abs(correlation).argmax())
         best.append((_signed(place, size), float(correlation[place])))
         total += np.square(correlation)
     place = int(total.argmax())
     return _signed(place, size), float(total[place]) / len(tracks), best
+
+
+def whitened(spectrum: NDArray[np.complex64], track: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Correlation of a mix's spectrum with a track by the phase transform, in multiples of its root mean square.
+
+    Args:
+        spectrum: of the mix, by an FFT of ``size``.
+        track: [samples].
+        size: of the result.
+    """
+    from scipy import fft
+
+    cross = spectrum * fft.rfft(track, size).conj()
+    magnitude = np.abs(cross)
+    cross /= magnitude + 1e-3 * magnitude.mean() + np.finfo(np.float32).tiny
+    correlation: NDArray[np.float32] = fft.irfft(cross, size)
+    correlation /= math.sqrt(float(np.mean(np.square(correlation, dtype=np.float64)))) or 1.0
+    return correlation
 
 
 def _signed(place: int, size: int) -> int:

@@ -110,7 +110,7 @@ def find_lags(song: Song) -> Lags:
         return Lags(related=False, mixup=find_rate_mixup(profile.low[sounding], mix))
     if abs(lag / profile.rate) > MOST_SECONDS:
         return Lags(too_far=lag / profile.rate)
-    drift = find_drift(profile.low[sounding], mix, profile.rate)
+    drift = find_drift(profile.low[sounding], mix, profile.rate, lag)
     return replace(_find_lags(song, sounding, lag, best, profile.rate), drift_ppm=drift)
 
 

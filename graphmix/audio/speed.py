@@ -6,7 +6,7 @@ Both are detected and said; neither is corrected.
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmix.audio.correlation import RELATED_POWER, RELATED_SHARE, common_lag, fit_tracks
+from graphmix.audio.correlation import RELATED_POWER, RELATED_SHARE, common_lag, fit_tracks, whitened
 
 Signals = NDArray[np.float32]
 RATES = (32000, 44100, 48000, 88200, 96000)
@@ -52,15 +52,15 @@ def _stretched(signal: Signals, speed: float) -> Signals:
     return np.interp(place, np.arange(signal.size), signal, right=0.0).astype(np.float32)
 
 
-def find_drift(tracks: Signals, mix: Signals, rate: float) -> float:
+def find_drift(tracks: Signals, mix: Signals, rate: float, lag: int = 0) -> float:
     """By how much longer the mix takes than its tracks, in millionths; 0 where that is not certain.
 
     Args:
         tracks: that sound, [tracks, samples].
         mix: [samples]; it belongs to them.
         rate: of the samples, in Hz.
+        lag: of the mix behind the tracks, in samples.
     """
-    lag, _, _ = common_lag(tracks, mix)
     window = round(WINDOW_SECONDS * rate)
     times, lags = [], []
     for begin in range(max(0, -lag), min(mix.size, mix.size - lag) - window + 1, window):
@@ -85,11 +85,7 @@ def _local_lag(tracks: Signals, mix: Signals, most: int) -> float | None:
     spectrum = fft.rfft(mix, size)
     total = np.zeros(size)
     for track in tracks:
-        cross = spectrum * fft.rfft(track, size).conj()
-        magnitude = np.abs(cross)
-        cross /= magnitude + 1e-3 * magnitude.mean() + np.finfo(np.float32).tiny
-        correlation = fft.irfft(cross, size)
-        total += np.square(correlation) / (np.mean(np.square(correlation, dtype=np.float64)) or 1.0)
+        total += np.square(whitened(spectrum, track, size))
     near = np.concatenate([total[-most:], total[: most + 1]]) / len(tracks)
     place = int(near.argmax())
     if near[place] < LEAST_POWER or not 0 < place < near.size - 1:

@@ -15,10 +15,9 @@ from graphmix.audio.alignment import describe_mixup
 from graphmix.audio.lags import MOST_SECONDS, Lags, find_lags
 from graphmix.audio.song import Song
 from graphmix.errors import SearchError
-from graphmix.graph.editing import insert_after, insert_before, retype
+from graphmix.graph.editing import insert_after, insert_before, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.align import HALF, Align
-from graphmix.spec import STRUCTURAL, TypeTable
 
 MIX_NODE = "mix alignment"
 """Name of the node behind the sum."""
@@ -74,8 +73,7 @@ class Alignment:
         if not self:
             return graph
         kind = Align(graph.sample_rate).node_type
-        own = (t for t in graph.types.types if t not in STRUCTURAL)
-        graph = retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
+        graph = with_type(graph, kind)
         for name, lag in self.lags.tracks.items():
             delay, polarity = self._ms(_snapped(lag.samples)), -1.0 if lag.inverted else 1.0
             for node in graph.nodes_of("in").tolist():

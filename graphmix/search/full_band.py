@@ -25,7 +25,7 @@ from torch import Tensor
 from graphmix.audio.segments import EvalSegment
 from graphmix.audio.song import Song
 from graphmix.dsp.resampling import can_resample
-from graphmix.graph.editing import insert_before, retype
+from graphmix.graph.editing import insert_before, with_type
 from graphmix.graph.engineering import third_octaves
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import Processor
@@ -34,7 +34,6 @@ from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
 from graphmix.rewrite.rates import TOP_OCTAVE, at_rate
 from graphmix.search.objective import Objective
-from graphmix.spec import STRUCTURAL, TypeTable
 
 EDGE = 13 / 30
 """Share of the search's rate above which the stage works: 13 kHz of 30."""
@@ -272,8 +271,7 @@ def _with_last_filter(graph: MixGraph, gain_db: Tensor) -> MixGraph:
     """The graph with an equalizer before each output."""
     kind = Equalizer(graph.sample_rate).node_type
     if kind.name not in graph.types.names:
-        own = (t for t in graph.types.types if t not in STRUCTURAL)
-        graph = retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
+        graph = with_type(graph, kind)
     for out in graph.nodes_of("out").tolist():
         graph = insert_before(graph, out, kind.name, name=TOP_OCTAVE, gain_db=gain_db.tolist())
     return graph

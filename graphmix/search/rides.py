@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphmix.graph.editing import insert_after, insert_before, remove_nodes, retype
+from graphmix.graph.editing import insert_after, insert_before, remove_nodes, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import sound_edges
 from graphmix.graph.topology import neighbours, reachable
@@ -23,7 +23,6 @@ from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
 from graphmix.search.ride_curve import NEPER_DB, Curve, constant, find_curve
 from graphmix.search.ride_frames import RideFrames, measure_frames
-from graphmix.spec import STRUCTURAL, TypeTable
 
 MIX_NODE = "mix ride"
 """Name of the node before the output."""
@@ -317,9 +316,7 @@ def _better(objective: Objective, graph: MixGraph, found: Found) -> tuple[MixGra
 
 def with_ride_type(graph: MixGraph) -> MixGraph:
     """The graph with rides among its types."""
-    kind = Ride(graph.sample_rate).node_type
-    own = [t for t in graph.types.types if t not in STRUCTURAL and t != kind]
-    return retype(graph, TypeTable((*STRUCTURAL, *own, kind)))
+    return with_type(graph, Ride(graph.sample_rate).node_type)
 
 
 def describe_rides(graph: MixGraph) -> list[dict[str, Any]]:

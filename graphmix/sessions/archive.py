@@ -4,13 +4,14 @@ XML is parsed by defusedxml, which refuses entities; it comes with ``pip install
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from graphmix.errors import FileError, GraphmixError
+from graphmix.errors import FileError
 
 MOST_XML = 64 << 20
 MOST_STATE = 1 << 20
@@ -26,12 +27,11 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         FileError: there is none, or it is damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except GraphmixError:
-        raise
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise FileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from None
+    with archive:
+        yield archive
 
 
 def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
@@ -53,9 +53,18 @@ def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """The content of a file, at most ``most`` bytes whatever the archive claims."""
-    with archive.open(member(archive, name, most)) as file:
-        content = file.read(most + 1)
+    """The content of a file, at most ``most`` bytes whatever the archive claims.
+
+    Raises:
+        FileError: as :func:`member`, or it is damaged.
+    """
+    info = member(archive, name, most)
+    try:
+        with archive.open(info) as file:
+            content = file.read(most + 1)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        # damaged, packed in a way that Python does not know, or (a RuntimeError) encrypted
+        raise FileError(f"cannot read {archive.filename}: {getattr(error, 'strerror', None) or error}.") from None
     if len(content) > most:
         raise FileError(f"{archive.filename}: {name!r} unpacks to more than {most} bytes.")
     return content

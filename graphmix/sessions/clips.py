@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphmix.dsp.resampling import resample
 from graphmix.errors import FileError
-from graphmix.sessions.archive import MOST_AUDIO, member
+from graphmix.sessions.archive import MOST_AUDIO, read_member
 
 MOST_SECONDS = 36000.0
 
@@ -90,8 +90,7 @@ def _clip(
 
 def _read(archive: ZipFile, path: str, sample_rate: int) -> NDArray[np.float64]:
     """A file of the archive as stereo at the rate."""
-    with archive.open(member(archive, path, MOST_AUDIO)) as file:
-        content = file.read(MOST_AUDIO + 1)
+    content = read_member(archive, path, MOST_AUDIO)
     try:
         samples, rate = soundfile.read(io.BytesIO(content), always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:

@@ -3,8 +3,8 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,10 +88,22 @@ def export_session(
         return read_audio(song.tracks[rows[node]].info, -song.offset, song.num_samples, song.sample_rate)
 
     length = song.num_samples if num_samples is None else num_samples
+    with whole_folder(folder) as partial:
+        FORMATS[to].write(session, read_track, partial, length)
+    return Exported(folder, session, length, notices)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes ``folder``, new or empty, at the end, unless something fails.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     partial = folder.parent / f".{uuid.uuid4().hex}.part"
     try:
         partial.mkdir(parents=True)
-        FORMATS[to].write(session, read_track, partial, length)
+        yield partial
         if folder.exists():
             folder.rmdir()
         os.replace(partial, folder)
@@ -101,7 +113,6 @@ def export_session(
     finally:
         with suppress(OSError):
             shutil.rmtree(partial)
-    return Exported(folder, session, length, notices)
 
 
 def check_folder(folder: Path) -> None:

@@ -1,9 +1,6 @@
 """A session of a digital audio workstation as a song folder and a graph."""
 
 import os
-import shutil
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from graphmix.sessions.archive import open_archive
 from graphmix.sessions.clips import read_clips, tempo_of
 from graphmix.sessions.dawproject import ENDING
 from graphmix.sessions.dawproject_import import read_project
-from graphmix.sessions.export import check_folder
+from graphmix.sessions.export import check_folder, whole_folder
 from graphmix.sessions.names import safe_names
 
 
@@ -42,8 +39,7 @@ def import_session(path: str | os.PathLike[str], folder: str | os.PathLike[str])
     """
     path, folder = _find(Path(path)), Path(folder)
     check_folder(folder)
-    partial = folder.parent / f".{uuid.uuid4().hex}.part"
-    try:
+    with whole_folder(folder) as partial:
         with open_archive(path) as archive:
             project = read_project(archive)
             lanes = {lanes.get("track"): lanes for lanes in project.root.iter("Lanes") if lanes.get("track")}
@@ -51,21 +47,12 @@ def import_session(path: str | os.PathLike[str], folder: str | os.PathLike[str])
             files = safe_names(name.removesuffix(".wav") for name in project.tracks.values())
             names = dict(zip(project.tracks.values(), [f"{file}.wav" for file in files], strict=True))
             graph = _renamed(project.graph, names)
-            (partial / "dry").mkdir(parents=True)
+            (partial / "dry").mkdir()
             for track, file in zip(project.tracks, files, strict=True):
                 audio = read_clips(archive, lanes[track], str(outer), tempo_of(project.root), graph.sample_rate)
                 write_audio(partial / "dry" / f"{file}.wav", audio, graph.sample_rate)
         save_graph(graph, partial / "graph.safetensors")
         write_json(partial / "song.json", {"name": path.stem, "mix": None, "stems": "dry"})
-        if folder.exists():
-            folder.rmdir()
-        os.replace(partial, folder)
-    except OSError as error:
-        reason = error.strerror or error
-        raise FileError(f"{folder} cannot be written: {reason}. Check space and permissions.") from None
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(partial)
     return Imported(folder, graph, project.notices)
 
 
