@@ -96,7 +96,7 @@ def find_ways(graph: MixGraph) -> dict[str, Way]:
         >>> from graphmix.processors import Rack
         >>> way = find_ways(mixing_console(Rack.console("eg"), {"band": ["voice", "guitar"]}, "eg"))["voice"]
         >>> way.nodes, [tap.node for tap in way.ends], [tap.node for tap in way.sums]
-        ((0, 2, 3, 6, 7, 8, 9), [3, 8], [6])
+        ((0, 2, 3, 6, 7, 8, 9), [3, 9], [6])
     """
     leads_to: dict[int, list[int]] = {}
     arriving: dict[int, int] = {}
