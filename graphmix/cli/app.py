@@ -88,6 +88,14 @@ class PolicyName(StrEnum):
     first_order = "first-order"
 
 
+class ObjectiveName(StrEnum):
+    """What a search minimises, as :data:`graphmix.search.objectives.OBJECTIVES`."""
+
+    paper = "paper"
+    dynamics = "dynamics"
+    loudness = "loudness"
+
+
 Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
 Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
@@ -112,6 +120,10 @@ Effect = Annotated[
     typer.Option(
         help="A captured effect or plugin and its letter: a=amp.safetensors, p=plugin:Compressor; may be repeated."
     ),
+]
+ObjectiveOption = Annotated[
+    ObjectiveName,
+    typer.Option(help="What is minimised: the paper's audio loss, or with it how levels move, or how loud all is."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
@@ -149,6 +161,7 @@ def mine(
     master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
+    objective: ObjectiveOption = ObjectiveName.paper,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
@@ -181,7 +194,7 @@ def mine(
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
-    changes |= {"sample_rate": sample_rate, "seed": seed}
+    changes |= {"objective": objective.value, "sample_rate": sample_rate, "seed": seed}
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],

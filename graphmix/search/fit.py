@@ -211,7 +211,7 @@ def fit(
         graph: where to start; see :func:`graphmix.search.start_graph` for a good place.
         song: tracks and mix, at the rack's sample rate.
         rack: the processors.
-        settings: steps, learning rate, seed; the paper's by default.
+        settings: steps, learning rate, objective, seed; the paper's by default.
         on_step: called after each step.
         device: where to compute.
 
@@ -219,7 +219,8 @@ def fit(
         The best graph by evaluation over the song, never worse than the one given.
     """
     settings = settings or SearchSettings()
-    training = Training(Objective(song, rack, device), graph, settings, 0, settings.steps)
+    objective = Objective(song, rack, device, settings.new_loss(song.sample_rate))
+    training = Training(objective, graph, settings, 0, settings.steps)
     history = [(0, float(training.best_loss.total))]
     while not training.done:
         evaluated = training.advance()

@@ -113,7 +113,7 @@ def mine(
     rack = console_rack(settings, effects)
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate)
-    objective = Objective(song, rack, chosen)
+    objective = Objective(song, rack, chosen, settings.new_loss(song.sample_rate))
     console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
@@ -144,7 +144,7 @@ def mine(
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
-            objective = Objective(song, rack, chosen)
+            objective = Objective(song, rack, chosen, settings.new_loss(song.sample_rate))
             console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
@@ -311,9 +311,11 @@ def begin_search(
     else:
         graph = start(console, objective.song, objective.rack, settings.seed)
     best = min(baselines, key=lambda baseline: float(baseline.loss.total))
+    paper = objective.of_the_paper()
+    losses = {b.name: b.loss if paper is objective else paper.evaluate(b.graph) for b in baselines}
     return SearchState(
         ScoredGraph(graph),
         baseline=ScoredGraph(best.graph, best.loss),
-        baseline_losses={baseline.name: float(baseline.loss.total) for baseline in baselines},
+        baseline_losses={name: float(loss.total) for name, loss in losses.items()},
         seconds={"start": time.perf_counter() - started},
     )

@@ -282,7 +282,7 @@ def prune(
         graph: fitted, e.g. by :func:`graphmix.search.fit`.
         song: tracks and mix.
         rack: the processors.
-        settings: rounds, steps, tolerance, policy, seed; the paper's by default.
+        settings: rounds, steps, tolerance, policy, objective, seed; the paper's by default.
         tolerance: instead of the settings'.
         policy: instead of the one that the settings name.
         listener: shown the progress.
@@ -291,7 +291,7 @@ def prune(
     settings = settings or SearchSettings()
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
-    objective = Objective(song, rack, device)
+    objective = Objective(song, rack, device, settings.new_loss(song.sample_rate))
     fitted = ScoredGraph(graph, objective.evaluate(graph))
     state = SearchState(
         fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted
