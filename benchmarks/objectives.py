@@ -26,7 +26,7 @@ from rich.console import Console
 from torch import Tensor
 
 from graphmix.audio import load_song
-from graphmix.evaluation.degradations import Order, degradations, order_across, order_within
+from graphmix.evaluation.degradations import Order, Step, degradations, order_across, order_within
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
