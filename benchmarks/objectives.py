@@ -1,12 +1,15 @@
 """Objectives: do they rank known degradations by size, what do they cost, and what does a search with them reach?
 
     python benchmarks/objectives.py --songs 10 --log objectives.jsonl
+    python benchmarks/objectives.py --songs 10 --errors 2 --log with_errors.jsonl
     python benchmarks/objectives.py --read objectives.jsonl
     python benchmarks/objectives.py --cost
     python benchmarks/objectives.py --mine mined --steps 40
 
 Degradations are those of graphmix.evaluation.degradations, on songs of a songbook that have a voice or a lead. The log
-has the distance of each part of the objectives; an objective is their sum with its weights.
+has the distance of each part of the objectives; an objective is their sum with its weights. With --errors the levels of
+all other tracks are off by normal errors of so many dB, as in a search that has not ended, and each step is compared with
+the mix without it as well (which is trivial where that is the true mix).
 With --cost, processor seconds of loss and gradient on one segment, in turns in one process.
 With --mine, one song of compressors and gains alone is mined by each objective, and the terms of each are evaluated.
 """
@@ -15,7 +18,7 @@ import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from time import thread_time
 from typing import Any
 
@@ -26,7 +29,7 @@ from rich.console import Console
 from torch import Tensor
 
 from graphmix.audio import load_song
-from graphmix.evaluation.degradations import Order, Step, degradations, order_across, order_within
+from graphmix.evaluation.degradations import Order, Step, degradations, order_across, order_within, with_errors
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
@@ -43,6 +46,17 @@ RATE = 30_000
 PARTS = {"paper": MixLoss, "dynamics": DynamicsLoss, "loudness": LoudnessLoss}
 LEADS = ("vocal", "lead")
 SCORED = round((SEGMENT_SECONDS - WARMUP_SECONDS) * RATE)
+MEDIUM = {
+    "lead softer": (2.0,),
+    "lead brighter": (1.0,),
+    "lead compressed too much": (3.0,),
+    "compression missing": (0.5, 1.0),
+    "lead moved aside": (0.25,),
+    "a track moved to the middle": (0.5,),
+    "mix narrower": (3.0,),
+    "reverb missing": (0.5, 1.0),
+    "delay missing": (1.0,),
+}
 Row = dict[str, Any]
 
 
@@ -58,17 +72,21 @@ def render(graph: MixGraph, song: BookSong) -> Tensor:
         return Renderer(Rack.for_types(graph.types.types, graph.sample_rate))(graph, stems)[0]
 
 
-def measure_song(song: BookSong, lead: str, losses: dict[str, AudioLoss]) -> Row:
+def measure_song(song: BookSong, lead: str, losses: dict[str, AudioLoss], errors_db: float) -> Row:
     """The distances of all degradations of a song."""
     graph, stems = song.mixed.graph, {name: stem.expand(2, -1) for name, stem in song.session.stems.items()}
     target = render(graph, song)
     distances = {name: SongDistance(loss, target, SCORED) for name, loss in losses.items()}
+    if errors_db:
+        graph = with_errors(graph, lead, errors_db, song.index)
+    base = {name: float(distance(render(graph, song)).total) for name, distance in distances.items()}
     steps = []
     for step, edited in degradations(graph, stems, lead):
         mix = render(edited, song)
         found = {name: float(distance(mix).total) for name, distance in distances.items()}
         steps.append({"step": asdict(step), "distances": found})
-    return {"song": song.index, "tracks": len(stems), "lead": lead, "steps": steps}
+    facts = {"song": song.index, "tracks": len(stems), "lead": lead, "errors_db": errors_db}
+    return {**facts, "base": base, "steps": steps}
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -83,7 +101,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         lead = lead_of(song)
         if lead is None:
             continue
-        rows.append(measure_song(song, lead, losses))
+        rows.append(measure_song(song, lead, losses, options.errors))
         if options.log:
             with open(options.log, "a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
@@ -107,14 +125,35 @@ def orders(rows: list[Row], weights: dict[str, float]) -> tuple[dict[str, Order]
     within: dict[str, Order] = {}
     across: dict[str, Order] = {}
     for row in rows:
-        steps = [
-            (Step(**entry["step"]), sum(weight * entry["distances"][part] for part, weight in weights.items()))
-            for entry in row["steps"]
-        ]
+        steps = steps_of(row, weights)
         for total, found in ((within, order_within(steps)), (across, order_across(steps))):
             for name, order in found.items():
                 total[name] = total.get(name, Order()) + order
     return within, across
+
+
+def steps_of(row: Row, weights: dict[str, float]) -> list[tuple[Step, float]]:
+    """The steps of a song with their distances; where the rest of the mix is off, also the first rung of each ladder."""
+
+    def distance(distances: dict[str, float]) -> float:
+        return sum(weight * distances[part] for part, weight in weights.items())
+
+    steps = [(Step(**entry["step"]), distance(entry["distances"])) for entry in row["steps"]]
+    if not row.get("errors_db"):
+        return steps
+    ladders = {(step.kind, step.ladder): step for step, _ in steps}.values()
+    return steps + [(replace(step, size=0.0, group=""), distance(row["base"])) for step in ladders]
+
+
+def relative(rows: list[Row], weights: dict[str, float]) -> dict[str, float]:
+    """Mean distance of each medium step, relative to that of a lead that is 2 dB too loud."""
+    total: dict[str, list[float]] = {}
+    for row in rows:
+        found = {(step.ladder, step.size): value for step, value in steps_of({**row, "errors_db": 0}, weights)}
+        for (ladder, size), value in found.items():
+            if size in MEDIUM.get(ladder, ()):
+                total.setdefault(f"{ladder}, {size:g}", []).append(value / found["lead louder", 2.0])
+    return {name: fmean(values) for name, values in total.items()}
 
 
 def summarize(rows: list[Row], extra: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -126,7 +165,9 @@ def summarize(rows: list[Row], extra: dict[str, dict[str, float]]) -> dict[str, 
         totals = {"all within": sum(within.values(), Order()), "all across": sum(across.values(), Order())}
         named = {f"across: {group}": order for group, order in across.items()}
         result[name] = {key: [o.right, o.of] for key, o in {**within, **named, **totals}.items()}
-    return {"songs": len(rows), "steps": sum(len(row["steps"]) for row in rows), "weights": weights, "pairs": result}
+    counts = {"songs": len(rows), "steps": sum(len(row["steps"]) for row in rows)}
+    sizes = {name: relative(rows, own) for name, own in weights.items()}
+    return {**counts, "weights": weights, "pairs": result, "relative": sizes}
 
 
 def print_summary(result: dict[str, Any]) -> None:
@@ -135,7 +176,12 @@ def print_summary(result: dict[str, Any]) -> None:
     for kind in result["pairs"][objectives[0]]:
         cells = [result["pairs"][name][kind] for name in objectives]
         table.add_row(kind, *(f"{right} of {of} ({100 * right / of:.1f} %)" for right, of in cells))
-    Console(width=max(Console().width, 160)).print(table)
+    sizes = make_table("mean distance relative to that of a lead 2 dB too loud", ["step", *objectives])
+    for step in result["relative"][objectives[0]]:
+        sizes.add_row(step, *(f"{result['relative'][name][step]:.2f}" for name in objectives))
+    console = Console(width=max(Console().width, 160))
+    console.print(table)
+    console.print(sizes)
 
 
 def measure_cost(options: argparse.Namespace) -> Row:
@@ -211,6 +257,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--tracks", type=int, nargs=2, default=(4, 6), help="fewest and most")
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--errors", type=float, default=0.0, help="of the levels of other tracks, in dB")
     parser.add_argument("--log", type=Path, help="append a line of JSON for each song; resumed from")
     parser.add_argument("--read", type=Path, help="only summarize such a log")
     parser.add_argument("--weights", nargs="+", default=[], help='further objectives, such as "loudness=1,paper=0.5"')

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,6 +100,23 @@ def degradations(graph: MixGraph, stems: Mapping[str, Tensor], lead: str) -> lis
     for make_from_graph in (_widths, _wet, _less_compressed, _moved_to_the_middle):
         found += make_from_graph(graph)
     return found
+
+
+def with_errors(graph: MixGraph, lead: str, level_db: float, seed: int) -> MixGraph:
+    """The graph with the levels of all tracks but the lead off, as in a search that has not ended.
+
+    Args:
+        graph: the true graph.
+        lead: the track that stays as it is.
+        level_db: standard deviation of the errors.
+        seed: of the errors.
+    """
+    rng = np.random.default_rng((23, seed))
+    for track in graph.input_names:
+        error = level_db * float(rng.standard_normal())
+        if track != lead:
+            graph = insert_after(graph, _end(graph, track), "gain", gain_db=[error] * 2)
+    return graph
 
 
 # --- the lead

@@ -39,7 +39,7 @@ from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
-from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings, complete
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -261,8 +261,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if their_song != ours["song"]:
         return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
     different = first_difference(
-        {**their_settings, **_options(found)},
-        {**ours["settings"], **_options(ours)},
+        {**complete(their_settings), **_options(found)},
+        {**complete(ours["settings"]), **_options(ours)},
     )
     if different is None:
         return None

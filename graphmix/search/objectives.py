@@ -23,8 +23,10 @@ from graphmix.search.losses import LossTerms, MixLoss, gated_level
 from graphmix.search.loudness_loss import LoudnessLoss
 
 PAPER_OBJECTIVE = "paper"
-DYNAMICS_WEIGHT = 1.0
-LOUDNESS_WEIGHT = 1.0
+DYNAMICS_WEIGHT = 2.0
+"""Beside the paper's loss: a compressor that should not be there then costs about as much by either."""
+LOUDNESS_WEIGHTS = (0.5, 2.0)
+"""Of the paper's loss and of the loudness: a lead at another level costs about as much by either."""
 
 
 class AudioLoss(Protocol):
@@ -128,11 +130,11 @@ def dynamics_objective(sample_rate: int) -> WeightedLoss:
 
 
 def loudness_objective(sample_rate: int) -> WeightedLoss:
-    """The paper's loss and the loudness."""
+    """Half of the paper's loss, and the loudness."""
     return WeightedLoss(
         {
-            PAPER_OBJECTIVE: (1.0, MixLoss(sample_rate)),
-            "loudness": (LOUDNESS_WEIGHT, LoudnessLoss(sample_rate)),
+            PAPER_OBJECTIVE: (LOUDNESS_WEIGHTS[0], MixLoss(sample_rate)),
+            "loudness": (LOUDNESS_WEIGHTS[1], LoudnessLoss(sample_rate)),
         }
     )
 

@@ -139,6 +139,11 @@ class SearchSettings:
         return {name: value for name, value in asdict(self).items() if name not in _NEW or value != _NEW[name]}
 
 
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run with what runs of earlier versions lack, as :meth:`SearchSettings.to_dict` leaves it out."""
+    return {**_NEW, **settings}
+
+
 @dataclass(frozen=True)
 class LookFor:
     """What a search looks for beside the console's processors, in files and in the mix.
