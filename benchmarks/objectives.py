@@ -8,8 +8,8 @@
 
 Degradations are those of graphmix.evaluation.degradations, on songs of a songbook that have a voice or a lead. The log
 has the distance of each part of the objectives; an objective is their sum with its weights. With --errors the levels of
-all other tracks are off by normal errors of so many dB, as in a search that has not ended, and each step is compared with
-the mix without it as well (which is trivial where that is the true mix).
+all other tracks are off by normal errors of so many dB, as in a search that has not ended, and each step is compared
+with the mix without it as well (which is trivial where that is the true mix).
 With --cost, processor seconds of loss and gradient on one segment, in turns in one process.
 With --mine, one song of compressors and gains alone is mined by each objective, and the terms of each are evaluated.
 """
@@ -133,7 +133,7 @@ def orders(rows: list[Row], weights: dict[str, float]) -> tuple[dict[str, Order]
 
 
 def steps_of(row: Row, weights: dict[str, float]) -> list[tuple[Step, float]]:
-    """The steps of a song with their distances; where the rest of the mix is off, also the first rung of each ladder."""
+    """The steps of a song with their distances; where the rest of the mix is off, each ladder begins with size 0."""
 
     def distance(distances: dict[str, float]) -> float:
         return sum(weight * distances[part] for part, weight in weights.items())
