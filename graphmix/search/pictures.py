@@ -62,7 +62,9 @@ def draw_plots(
     figures["settings.svg"] = plots.plot_settings(graph, reductions, f"{name}: settings")
     figures["graph.png"] = figures["graph.svg"]
     if any(record["event"] == "round" for record in state.trace):
-        figures["pruning.png"] = plots.plot_pruning(state.trace)
+        objective = graph.provenance["settings"].get("objective")
+        label = f"loss ({objective})" if objective else "audio loss"
+        figures["pruning.png"] = plots.plot_pruning(state.trace, label)
     if importance.types:
         figures["importance.png"] = plots.plot_importance(
             importance.weights, importance.loss_increases, importance.types

@@ -52,10 +52,7 @@ def test_the_pattern_is_that_of_plain_loops() -> None:
             means = []
             for window_ms in (short_ms, long_ms):
                 half = round(window_ms / HOP_MS / 2)
-                means.append(
-                    sum(energies[max(0, border - half) : border + half])
-                    / len(energies[max(0, border - half) : border + half])
-                )
+                means.append(float(np.mean(energies[max(0, border - half) : border + half])))
             expected = 0.5 * math.log((means[0] + FLOOR * power) / (means[1] + FLOOR * power))
             assert float(found[0, 0, scale, border]) == pytest.approx(expected, rel=1e-9)
 
