@@ -97,12 +97,14 @@ def _contributions(objective: Objective, graph: MixGraph, stems: Tensor, positio
     sources = objective.stems_for(graph, stems)
     plan, rack = objective.renderer.plan(graph), objective.rack
     made = objective.renderer.run(plan, graph, sources, position=position).mix.sum(0)
-    parts = torch.zeros_like(sources)
-    for row in (~silent_rows(sources)).nonzero()[0].tolist():
-        alone = torch.zeros_like(sources)
+    parts, alone = torch.zeros_like(sources), torch.zeros_like(sources)
+    sounding = ~silent_rows(sources)
+    for row in sounding.nonzero()[0].tolist():
         alone[row] = sources[row]
-        only = without_silence(plan, rack, silent_rows(alone)) if sources.device.type == "cpu" else plan
+        others = np.arange(len(sounding)) != row
+        only = without_silence(plan, rack, others) if sources.device.type == "cpu" else plan
         parts[row] = objective.renderer.run(only, graph, alone, position=position).mix.sum(0)
+        alone[row] = 0
     return parts, made
 
 
