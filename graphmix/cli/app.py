@@ -113,6 +113,10 @@ Effect = Annotated[
         help="A captured effect or plugin and its letter: a=amp.safetensors, p=plugin:Compressor; may be repeated."
     ),
 ]
+MemoryAmount = Annotated[
+    str | None,
+    typer.Option(help="Memory that may be taken, such as 4GB; by default half of what is free, at most 4GB."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
 
@@ -176,6 +180,7 @@ def mine(
     ] = False,
     model: Annotated[str, typer.Option(help="Separator of --separate: folder, file, or name.")] = "separator",
     iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 0,
+    memory: MemoryAmount = None,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
@@ -186,7 +191,7 @@ def mine(
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
         residual=residual, separator=separator, full_band=full_band,
-        look_for=looks(align, rides, ducking, sends),
+        look_for=looks(align, rides, ducking, sends), memory=memory,
     )  # fmt: skip
 
 

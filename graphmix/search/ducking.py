@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from graphmix.dsp.envelope import coefficient, smooth
-from graphmix.graph.editing import insert_after, remove_nodes, with_type
+from graphmix.graph.editing import insert_after, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.processors.dynamics import SidechainCompressor, knee
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
-from graphmix.search.ride_frames import RideFrames, measure_frames
+from graphmix.search.ride_frames import RideFrames, frames_of
 from graphmix.search.rides import Grown, Place, find_places
 from graphmix.spec import DB_PER_NEPER
 
@@ -75,7 +75,7 @@ def key_levels(objective: Objective, graph: MixGraph, blocks: int, block_seconds
     rate, count = graph.sample_rate, len(graph.input_names)
     total, frames = torch.zeros(len(TIMES_MS), count, blocks, dtype=torch.float64), torch.zeros(blocks)
     plan = objective.renderer.plan(alone.to(objective.device))
-    for segment in objective.segments:
+    for segment in objective.spread:
         stems = objective.read(segment.start, segment.length).stems
         signals = objective.renderer.run(plan, alone, objective.stems_for(alone, stems)).mix
         energy = signals.mean(1).square()
@@ -216,10 +216,9 @@ def grow_ducking(
     current, known = graph, objective
     tracks = [place for place in find_places(graph) if len(place.tracks) == 1]
     while len(trials) < MOST:
-        bypassed = (current.prunable & (current.wet == 0)).nonzero().flatten().tolist()
-        frames = measure_frames(known, remove_nodes(current, bypassed))
+        frames = frames_of(known, current, known.spread)
         levels = key_levels(known, current, len(frames.energy), frames.block_seconds)
-        found = find_ducking(frames, levels, tracks)
+        found = find_ducking(frames.only_measured(), levels[..., frames.measured], tracks)
         if found is None:
             break
         loss = known.evaluate(current) if loss is None else loss

@@ -219,7 +219,8 @@ def fit(
         The best graph by evaluation over the song, never worse than the one given.
     """
     settings = settings or SearchSettings()
-    training = Training(Objective(song, rack, device), graph, settings, 0, settings.steps)
+    objective = Objective(song, rack, device, evaluated=settings.evaluated_segments)
+    training = Training(objective, graph, settings, 0, settings.steps)
     history = [(0, float(training.best_loss.total))]
     while not training.done:
         evaluated = training.advance()
@@ -227,4 +228,5 @@ def fit(
             history.append((training.step, float(evaluated.total)))
         if on_step is not None:
             on_step(training)
-    return Fitted(training.best_graph, training.best_loss, tuple(history))
+    loss = objective.evaluate_whole(training.best_graph) if objective.is_sampled else training.best_loss
+    return Fitted(training.best_graph, loss, tuple(history))

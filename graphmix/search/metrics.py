@@ -26,6 +26,7 @@ from graphmix.search.objective import Objective
 from graphmix.search.rounds import count_processors, pruning_ratio
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
 METRICS = "metrics.json"
 """The file's name in the folder of a mined song."""
@@ -79,7 +80,11 @@ def translate_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mining_metrics(
-    graph: MixGraph, objective: Objective, settings: SearchSettings, state: SearchState
+    graph: MixGraph,
+    objective: Objective,
+    settings: SearchSettings,
+    state: SearchState,
+    sampled: Sampled | None = None,
 ) -> dict[str, Any]:
     """What the search says of itself: losses, processors, time, settings.
 
@@ -88,17 +93,20 @@ def mining_metrics(
         objective: of the search.
         settings: of the search.
         state: of the search at its end.
+        sampled: what the search evaluated on some of the segments.
     """
     assert state.console is not None, "the console was fitted"
+    console = float(state.console.terms.total) if sampled is None else sampled.console.value
     song, loss = objective.song, state.result.terms
-    of_the_paper = objective.evaluate(graph, of_the_paper=True) if objective.has_silence else loss
+    of_the_paper = objective.evaluate(graph, objective.segments, of_the_paper=True) if objective.has_silence else loss
     names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
     return {
         "song": song.name,
         **{name: round(value, 6) for name, value in zip(names, loss.to_list(), strict=True)},
         "audio_loss_paper": round(float(of_the_paper.total), 6),
         "baselines": {name: round(value, 6) for name, value in state.baseline_losses.items()},
-        "console_loss": round(float(state.console.terms.total), 6),
+        "console_loss": round(console, 6),
+        **({} if sampled is None else {"sampled": sampled.describe()}),
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
         "processors_before": sum(state.counts.values()),

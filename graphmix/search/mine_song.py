@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ from graphmix.audio.song_places import SEPARATED
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.io import finite, to_json, write_atomically
+from graphmix.io import existing_folder, finite, to_json, write_atomically
+from graphmix.memory import Memory, usual_memory
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
@@ -40,6 +42,7 @@ from graphmix.search.residual import Unexplained, find_unexplained, with_residua
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
 from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.whole_song import score_whole
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -82,6 +85,7 @@ def mine(
     ducking: bool = True,
     sends: str = "",
     full_band: bool = True,
+    memory: Memory | None = None,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -103,17 +107,20 @@ def mine(
         sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
         full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
             :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
+        memory: what may be kept at a time; by default as much as is free, see :mod:`graphmix.memory`. The result does
+            not depend on it.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
         FolderBusyError: another process is at work in the folder.
     """
-    settings = settings or SearchSettings()
+    settings, memory = settings or SearchSettings(), memory or usual_memory()
     chosen = choose_device(device)
     rack = console_rack(settings, effects)
     if not isinstance(song, Song):
-        song = load_song(song, settings.sample_rate)
-    objective = Objective(song, rack, chosen)
+        song = load_song(song, settings.sample_rate, preload_bytes=memory.song, store_in=existing_folder(out))
+    make_objective = partial(Objective, device=chosen, evaluated=settings.evaluated_segments, memory=memory)
+    objective = make_objective(song, rack)
     console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
@@ -144,7 +151,7 @@ def mine(
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
-            objective = Objective(song, rack, chosen)
+            objective = make_objective(song, rack)
             console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
@@ -157,11 +164,13 @@ def mine(
         search.run()
         saver.write(state)
         listener.phase("writing", None)
+        sampled = score_whole(search.objective, state)
         about: dict[str, Any] = {
             "alignment": prepared.alignment,
             "unexplained": prepared.unexplained or find_unexplained(song),
             "own": replace(given, tracks=song.tracks, subgroups=song.subgroups, _decoded=None) if full_band else None,
             "effects": effects,
+            "sampled": sampled,
         }
         source = source or SongSource(song.name)
         return write_results(output, search.objective, settings, state, source, plots=plots, **about)

@@ -38,6 +38,7 @@ from graphmix.search.rides import describe_rides
 from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
 USUAL_START = "levels"
 """Name of the start by least squares and spectra."""
@@ -75,6 +76,7 @@ def write_results(
     alignment: Alignment = NO_ALIGNMENT,
     own: Song | None = None,
     effects: Sequence[Processor] = (),
+    sampled: Sampled | None = None,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
 
@@ -89,6 +91,7 @@ def write_results(
         alignment: how the tracks of the objective's song were moved.
         own: the song as its files have it, whose rate the result is brought to; None: that of the search.
         effects: processors of the rack beside graphmix's own.
+        sampled: what the search evaluated on some of the segments.
     """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
     simple = simplify(result.graph, objective.rack)
@@ -106,7 +109,7 @@ def write_results(
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
         _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = mining_metrics(graph, objective, settings, state)
+    metrics = mining_metrics(graph, objective, settings, state, sampled)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:

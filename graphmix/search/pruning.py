@@ -195,10 +195,10 @@ class Search:
         return grown.kept
 
     def begin_pruning(self) -> None:
-        """The losses that pruning is measured against: on the trial segments and over the whole song."""
+        """The losses that pruning is measured against: on the trial segments and on those of all losses."""
         state, segments = self.state, trial_segments(self.objective, self.settings.trial_segments)
         state.whole_minimum = state.minimum = float(state.current.terms.total)
-        if len(segments) < len(self.objective.segments):
+        if len(segments) < len(self.objective.evaluated):
             state.minimum = float(self.objective.evaluate(state.current.graph, segments).total)
 
     def _try(self) -> None:
@@ -291,7 +291,7 @@ def prune(
     settings = settings or SearchSettings()
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
-    objective = Objective(song, rack, device)
+    objective = Objective(song, rack, device, evaluated=settings.evaluated_segments)
     fitted = ScoredGraph(graph, objective.evaluate(graph))
     state = SearchState(
         fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted
@@ -299,4 +299,6 @@ def prune(
     search = Search(objective, settings, state, listener, policy=policy)
     search.begin_pruning()
     result = search.run()
-    return Pruned(result.current.graph, result.current.terms, tuple(result.trace))
+    graph = result.current.graph
+    loss = objective.evaluate_whole(graph) if objective.is_sampled else result.current.terms
+    return Pruned(graph, loss, tuple(result.trace))

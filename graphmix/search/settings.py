@@ -17,7 +17,7 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = ("master", "audible_db")
+_NEW = ("master", "audible_db", "evaluated_segments")
 """Settings that runs of earlier versions lack; absent where they are off."""
 
 
@@ -57,8 +57,10 @@ class SearchSettings:
         gain_staging: alpha_g of equation 6.
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
-        evaluate_every: steps between evaluations over the whole song; the best of them is kept.
-        trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
+        evaluate_every: steps between evaluations over the song; the best of them is kept.
+        evaluated_segments: of a longer song, so many segments stand for it wherever losses are evaluated, until the
+            search has ended; see :mod:`graphmix.search.chosen_segments`. 0: all.
+        trial_segments: number of segments that stand for the song in trials; 0: those of all other losses.
         race: end a trial after the segments that show it to be clearly hopeless.
         audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
             see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
@@ -82,6 +84,7 @@ class SearchSettings:
     sparsity: Share = 1e-2
     ramp_steps: Positive = 4000
     evaluate_every: Positive = 250
+    evaluated_segments: Count = 0
     trial_segments: Count = 0
     race: bool = False
     audible_db: Share = 0.0
@@ -170,6 +173,7 @@ DRAFT = SearchSettings(
     own_rates=True,
     final_rate=0.01,
     evaluate_every=50,
+    evaluated_segments=16,
     trial_segments=8,
     race=True,
     audible_db=1.0,
