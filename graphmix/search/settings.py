@@ -180,3 +180,4 @@ DRAFT = SearchSettings(
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}
+"""Name -> settings, as `--preset` takes them."""

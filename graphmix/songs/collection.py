@@ -1,4 +1,4 @@
-"""Collections of songs, in whatever layout they lie on the disk: one interface, audio read only when it is asked for.
+"""Collections of songs, in whatever layout they lie on the disk: one interface, audio read only when it is asked for::
 
     collection = open_collection("MedleyDB")          # recognises the layout and says how
     for song in collection.usable:

@@ -60,6 +60,7 @@ class Embeddings(NamedTuple):
 MODELS: dict[str, type["Estimator"]] = {}
 """All models by the name that their configuration has."""
 Model = TypeVar("Model", bound="Estimator")
+"""A class of estimators."""
 
 
 def register(model: type[Model]) -> type[Model]:
