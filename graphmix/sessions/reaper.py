@@ -1,13 +1,13 @@
 """REAPER projects: ``NAME.RPP`` with ``Media`` (the tracks) and ``Effects/graphmix`` (effects and responses).
 
 The effects are JSFX, text that REAPER compiles, with the equations of the processors;
-:mod:`graphmix.sessions.reaper_plan` says what becomes what. Equalizer, crossover, delay and reverb are convolutions with
-their impulse response, each one by itself, so that an engineer can switch it off, move it, and turn its dry/wet.
+:mod:`graphmix.sessions.reaper_plan` says what becomes what. Equalizer, crossover, delay and reverb are convolutions
+with their impulse response, each one by itself, so that an engineer can switch it off, move it, and turn its dry/wet.
 
 **What is read back.** Settings that an effect has sliders for are its sliders; those of convolutions lie in the state
-that the effect writes with the project. Which node of the graph something is, stands in the comment of an effect and in
-the data that a track keeps for extensions (``<EXT``), the output in the project's (``<EXTSTATE``): all of it REAPER loads
-and saves. Faders and envelopes stand there twice, and what the mixer shows counts where the two differ.
+that the effect writes with the project. Which node of the graph something is, stands in the comment of an effect and
+in the data that a track keeps for extensions (``<EXT``), the output in the project's (``<EXTSTATE``): all of it REAPER
+loads and saves. Faders and envelopes stand there twice, and what the mixer shows counts where the two differ.
 """
 
 import uuid
@@ -129,8 +129,8 @@ def check_reaper(session: Session) -> None:
     missing = what_is_not_held(session)
     if missing:
         raise GraphError(
-            f"a REAPER project cannot hold {', '.join(missing)}: captured effects, plugins, synthesizers and processors "
-            "of your own are no JSFX. Remove them, or render their tracks first."
+            f"a REAPER project cannot hold {', '.join(missing)}: captured effects, plugins, synthesizers and "
+            "processors of your own are no JSFX. Remove them, or render their tracks first."
         )
     if session.channels[-1].node is None:
         raise GraphError(

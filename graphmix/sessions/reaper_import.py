@@ -90,7 +90,8 @@ class _Reader:
         nodes = [node for track in (*self.tracks, self.master) for node in track.nodes]
         nodes = _unique([*nodes, *(node for link in links for node in link[:2]), self.out])
         if not self.state:
-            nodes, links = _sounding(nodes, links)
+            nodes, links = _with_audio(nodes, links)
+        nodes, links = _without_muted(nodes, links)
         graph = rebuild(nodes, _once_into_crossovers(links), self.sample_rate)
         played = [(track.source.name, track.node) for track in self.tracks if track.source]
         return Project(graph, tuple(played), tuple(dict.fromkeys(self.notices)))
@@ -252,17 +253,30 @@ def _once_into_crossovers(links: Sequence[Link]) -> list[Link]:
     return result
 
 
-def _sounding(nodes: Sequence[FoundNode], links: Sequence[Link]) -> tuple[list[FoundNode], list[Link]]:
+def _with_audio(nodes: Sequence[FoundNode], links: Sequence[Link]) -> tuple[list[FoundNode], list[Link]]:
     """Without tracks to which no audio leads."""
+    alive = _reached([node for node in nodes if node.kind == "in"], [(link[0], link[1]) for link in links])
+    kept = [node for node in nodes if id(node) in alive or node.kind == "out"]
+    return kept, [link for link in links if id(link[0]) in alive]
+
+
+def _without_muted(nodes: Sequence[FoundNode], links: Sequence[Link]) -> tuple[list[FoundNode], list[Link]]:
+    """Without what leads to no output, inputs excepted."""
+    alive = _reached([node for node in nodes if node.kind == "out"], [(link[1], link[0]) for link in links])
+    kept = [node for node in nodes if id(node) in alive or node.kind == "in"]
+    return kept, [link for link in links if id(link[1]) in alive]
+
+
+def _reached(begins: Sequence[FoundNode], ways: Sequence[tuple[FoundNode, FoundNode]]) -> set[int]:
+    """What can be reached, by identity."""
     after: dict[int, list[FoundNode]] = {}
-    for before, node, _, _ in links:
-        after.setdefault(id(before), []).append(node)
-    waiting = [node for node in nodes if node.kind == "in"]
-    alive = {id(node) for node in waiting}
+    for begin, end in ways:
+        after.setdefault(id(begin), []).append(end)
+    waiting = list(begins)
+    reached = {id(node) for node in waiting}
     while waiting:
         for node in after.get(id(waiting.pop()), []):
-            if id(node) not in alive:
-                alive.add(id(node))
+            if id(node) not in reached:
+                reached.add(id(node))
                 waiting.append(node)
-    kept = [node for node in nodes if id(node) in alive or node.kind == "out"]
-    return kept, [link for link in links if id(link[0]) in alive and id(link[1]) in alive]
+    return reached

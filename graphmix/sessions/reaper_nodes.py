@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphmix.errors import FileError
 from graphmix.processors.rack import Rack
@@ -28,6 +29,8 @@ _OURS = re.compile(r"(?:.*[/\\])?graphmix[/\\](\w+)\.jsfx")
 _COMMENT = re.compile(r"graphmix node (\d+): (.*)", re.S)
 _EDITED = 1e-6
 """Relative difference from which a fader or an envelope counts as moved."""
+RATES = range(8000, 384001)
+"""At which responses are made."""
 _BETWEEN = 32
 """Points that stand for a line in the factor."""
 
@@ -125,15 +128,13 @@ class NodeReader:
         wet = values.pop("wet", [1.0])[0]
         if not effect.is_convolution:
             return FoundNode(kind, "", values, wet)
-        settings = np.frombuffer(_bytes(state)[: len(_bytes(state)) // 4 * 4], "<f4").astype(float)
-        base_rate = int(settings[1]) if len(settings) > 3 and 0 <= settings[1] < 1e7 else -1
-        node_type = None if base_rate < 0 else _node_type(kind, base_rate, self.sample_rate)
-        outlets = 0 if node_type is None else len(node_type.outlets)
-        if node_type is None or len(settings) != node_type.width + 3 or not 0 <= settings[2] < outlets:
+        settings = _settings(_bytes(state))
+        node_type = None if settings is None else _node_type(kind, settings.base_rate, self.sample_rate)
+        if settings is None or node_type is None or not settings.fit(node_type):
             raise FileError(f"{block.file}: {found.name}: the state of the effect {kind} is damaged.")
-        found.outlet = max(found.outlet, int(settings[2]))
-        own = {p.name: settings[3:][node_type.columns(p.name)].tolist() for p in node_type.parameters}
-        return FoundNode(kind, "", own, wet, base_rate=base_rate)
+        found.outlet = max(found.outlet, settings.outlet)
+        own = {p.name: settings.values[node_type.columns(p.name)].tolist() for p in node_type.parameters}
+        return FoundNode(kind, "", own, wet, base_rate=settings.base_rate)
 
     # --- levels
 
@@ -201,6 +202,28 @@ def _node_type(kind: str, base_rate: int, sample_rate: int) -> NodeType:
     if not base_rate:
         return Rack.standard(sample_rate)[kind].node_type
     return Rack.standard(base_rate)[kind].at_rate(sample_rate).node_type
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """What the effect of a convolution serializes."""
+
+    base_rate: int
+    outlet: int
+    values: NDArray[np.float64]
+
+    def fit(self, node_type: NodeType) -> bool:
+        """Whether a type has so many values and outlets."""
+        return len(self.values) == node_type.width and 0 <= self.outlet < len(node_type.outlets)
+
+
+def _settings(content: bytes) -> _Settings | None:
+    """Settings from a state; None where it is damaged."""
+    if len(content) % 4 or len(content) < 12:
+        return None
+    count, base_rate, outlet, *values = np.frombuffer(content, "<f4").astype(float).tolist()
+    is_whole = count == len(values) + 2 and (base_rate == 0 or base_rate in RATES) and outlet.is_integer()
+    return _Settings(int(base_rate), int(outlet), np.array(values)) if is_whole and np.isfinite(values).all() else None
 
 
 def _in_decibels(points: Sequence[Sequence[float]], is_on_fader: bool) -> list[tuple[float, float]]:

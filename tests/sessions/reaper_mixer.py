@@ -1,8 +1,8 @@
 """What REAPER would play of a project, as its documentation and what others measured of it say, for projects of ours.
 
-The text is parsed by ``rpp`` and nothing of graphmix's reading is used. Effects are run from their files in the project by
-a real EEL2 (:mod:`tests.sessions.pure_data`), latencies are compensated for, folders and receives add up, a fader acts
-with its envelope, which is linear in the factor between its points.
+The text is parsed by ``rpp`` and nothing of graphmix's reading is used. Effects are run from their files in the project
+by a real EEL2 (:mod:`tests.sessions.pure_data`), latencies are compensated for, folders and receives add up, a fader
+acts with its envelope, which is linear in the factor between its points.
 """
 
 import math
@@ -64,9 +64,8 @@ class Mixer:
             if parent == index and words(self.tracks[child], "MAINSEND")[0] == "1":
                 shared = min(channels, int(words(self.tracks[child], "NCHAN")[0]))
                 signal[:shared] += self.output(child)[:shared]
-        for source, mode, volume, pan, mute, mono, phase, begin, channel, law, *_ in track.findall("AUXRECV_") or [
-            line[1:] for line in track if isinstance(line, list) and line[0] == "AUXRECV"
-        ]:
+        receives = [line[1:] for line in track if isinstance(line, list) and line[0] == "AUXRECV"]
+        for source, mode, volume, pan, mute, mono, phase, begin, channel, law, *_ in receives:
             assert (mode, mute, mono, phase, begin) == ("0",) * 5
             left, right = pan_factors(float(volume), float(pan), float(law))
             received = self.output(int(source))[:2] * [[left], [right]]
