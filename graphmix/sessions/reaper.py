@@ -22,7 +22,7 @@ import soundfile
 from torch import Tensor
 
 from graphmix import __version__
-from graphmix.audio.files import write_audio
+from graphmix.audio.files import AUDIO_EXTENSIONS, write_audio
 from graphmix.errors import GraphError
 from graphmix.processors.ride import used_points
 from graphmix.sessions.ardour_plan import what_is_not_held
@@ -30,6 +30,7 @@ from graphmix.sessions.names import safe_names
 from graphmix.sessions.reaper_plan import Plan, Strip, plan_strips
 from graphmix.sessions.reaper_state import Envelope, Fader, Track, Whole
 from graphmix.sessions.reaper_text import (
+    LAW,
     SLIDERS,
     Block,
     base64_lines,
@@ -193,8 +194,8 @@ class _Project:
         root.add("SELECTION2", 0, self.seconds)
         root.add("MASTER_NCH", 2, 2)
         master = plan.master or Strip("Master")
-        volume, pan, law, points = _mixer(master)
-        root.add("MASTER_VOLUME", volume, pan, law, -1, 1)
+        volume, pan, points = _mixer(master)
+        root.add("MASTER_VOLUME", volume, pan, LAW, -1, 1)
         root.add("MASTER_PANMODE", 3)
         root.add("MASTER_PANLAWFLAGS", 3)
         root.add("MASTER_FX", 1)
@@ -215,11 +216,11 @@ class _Project:
         following = plan.depths[index + 1] if index + 1 < len(plan.depths) else 0
         step = following - plan.depths[index]
         track = root.block("TRACK", self.guid("track", index))
-        volume, pan, law, points = _mixer(strip)
-        track.add("NAME", quoted(strip.name.removesuffix(".wav")))
+        volume, pan, points = _mixer(strip)
+        track.add("NAME", quoted(_without_ending(strip.name)))
         track.add("AUTOMODE", 0)
         track.add("PANLAWFLAGS", 3)
-        track.add("VOLPAN", volume, pan, law, -1, 1)
+        track.add("VOLPAN", volume, pan, LAW, -1, 1)
         is_mute = not plan.sends[index] and not any(c.source == index for c in plan.receives)
         track.add("MUTESOLO", int(is_mute), 0, 0)
         track.add("IPHASE", 0)
@@ -230,9 +231,9 @@ class _Project:
         track.block("EXT").add(KEY, _state(strip).encoded())
         for connection in plan.receives:
             if connection.target == index:
-                level, side, own_law = (1.0, 0.0, 1.0) if strip.send is None else fader_of(*_factors(strip.send))
+                level, side = (1.0, 0.0) if strip.send is None else fader_of(*_factors(strip.send))
                 channel = 2 * connection.inlet if strip.send is None else 0
-                track.add("AUXRECV", connection.source, 0, level, side, 0, 0, 0, 0, channel, own_law, "0 -1 ''")
+                track.add("AUXRECV", connection.source, 0, level, side, 0, 0, 0, 0, channel, LAW, "0 -1 ''")
         track.add("MAINSEND", int(plan.sends[index]), 0)
         if points:
             self._add_envelope(track, "VOLENV2", points)
@@ -297,6 +298,11 @@ class _Project:
         return [float(self.responses), float(max(0, -response.start))]
 
 
+def _without_ending(name: str) -> str:
+    """A track's name without the ending of its file."""
+    return Path(name).stem if Path(name).suffix.lower() in AUDIO_EXTENSIONS else name
+
+
 def comment_of(device: Device) -> str:
     """What the comment of an effect says."""
     return f"graphmix node {device.node}: {device.name}"
@@ -313,13 +319,13 @@ def _factors(device: Device) -> tuple[float, float]:
     return left, right
 
 
-def _mixer(strip: Strip) -> tuple[float, float, float, list[tuple[float, float]]]:
-    """Volume, pan and law of the fader, and the points of the envelope."""
-    volume, pan, law = fader_of(*_factors(strip.gain)) if strip.gain else (1.0, 0.0, -1.0)
+def _mixer(strip: Strip) -> tuple[float, float, list[tuple[float, float]]]:
+    """Volume and pan of the fader, and the points of the envelope."""
+    volume, pan = fader_of(*_factors(strip.gain)) if strip.gain else (1.0, 0.0)
     if strip.ride is None:
-        return volume, pan, law, []
+        return volume, pan, []
     top, points = envelope_points(used_points(strip.ride.params), strip.ride.wet)
-    return volume * top, pan, law, points
+    return volume * top, pan, points
 
 
 def _state(strip: Strip) -> Track:

@@ -166,7 +166,7 @@ class NodeReader:
         if state is None:
             is_nothing = all(abs(factor - 1) < 1e-9 for factor in factors)
             return None if is_nothing else FoundNode("gain", "", {"gain_db": values})
-        then, side, _ = fader_of(10 ** (state.gain_db[0] / 20), 10 ** (state.gain_db[1] / 20))
+        then, side = fader_of(10 ** (state.gain_db[0] / 20), 10 ** (state.gain_db[1] / 20))
         if abs(volume - then) <= _EDITED * then + 1e-9 and abs(pan - side) <= _EDITED:
             values = list(state.gain_db)
         return FoundNode("gain", state.name, {"gain_db": values}, number=state.node)

@@ -4,8 +4,8 @@ A project is lines of words and blocks between ``<`` and ``>``. Numbers are writ
 are not from its makers' documentation but from what others measured on its renders, and none of it was tried here,
 where REAPER cannot run:
 
-* the panner of a track (:func:`pan_gains`): with the law of -3 dB it is the sine and cosine of the angle; with others
-  there is a boost towards the middle, which is 0 dB with the law of 0 dB;
+* the panner of a track (:func:`pan_gains`) is the sine and cosine of the angle, with a boost towards the middle that
+  depends on the law: none for -3 dB, and up to 3 dB for 0 dB;
 * a volume envelope without ``VOLTYPE 1`` is linear in the factor between its points, with it on the fader's scale;
 * in the mode *trim/read* (``AUTOMODE 0``) fader and envelope multiply.
 """
@@ -18,8 +18,8 @@ from itertools import pairwise
 
 import numpy as np
 
-CONSTANT_POWER = math.sqrt(0.5)
-"""Law of the panner, its factor in the middle, under which it is sine and cosine."""
+LAW = 1.0
+"""Law of the panner: its factor in the middle. This is REAPER's default, 0 dB."""
 STEP_DB = 0.1
 """Between points of an envelope: linear in the factor then differs from linear in dB by 0.0002 dB (-95 dB) at most."""
 SLIDERS = 64
@@ -102,14 +102,12 @@ def pan_gains(pan: float, law: float) -> tuple[float, float]:
     return boost * math.cos(angle), boost * math.sin(angle)
 
 
-def fader_of(left: float, right: float) -> tuple[float, float, float]:
-    """Volume, pan and law of a left and a right factor above 0.
-
-    Equal ones leave the pan in the middle at the law of 0 dB, where nothing depends on the panner.
-    """
+def fader_of(left: float, right: float) -> tuple[float, float]:
+    """Volume and pan, at the law of 0 dB, of a left and a right factor above 0."""
     if left == right:
-        return left, 0.0, 1.0
-    return math.hypot(left, right), math.atan2(right, left) * 4 / math.pi - 1, CONSTANT_POWER
+        return left, 0.0
+    pan = math.atan2(right, left) * 4 / math.pi - 1
+    return math.hypot(left, right) / math.hypot(*pan_gains(pan, LAW)), pan
 
 
 # --- envelopes

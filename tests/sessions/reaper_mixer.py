@@ -122,9 +122,8 @@ def words(block, key: str) -> list[str]:
 
 
 def pan_factors(volume: float, pan: float, law: float) -> tuple[float, float]:
-    """Left and right of a fader and its panner: in the middle, or with the law of -3 dB."""
-    if pan == 0 and law in (-1, 1):
-        return volume, volume
-    assert math.isclose(law, math.sqrt(0.5))
+    """Left and right of a fader and its panner at the law of 0 dB."""
+    assert law == 1
     angle = (pan + 1) / 4 * math.pi
-    return volume * math.cos(angle), volume * math.sin(angle)
+    boost = 1 + math.sqrt(2) - 1 / math.cos(math.pi / 4 * pan)
+    return volume * boost * math.cos(angle), volume * boost * math.sin(angle)
