@@ -77,3 +77,14 @@ def _types(nodes: Sequence[FoundNode], sample_rate: int) -> list[NodeType]:
         if node.base_rate and node.kind in types:
             types[node.kind] = Rack.standard(node.base_rate)[node.kind].at_rate(sample_rate).node_type
     return list(types.values())
+
+
+def tell_apart(inputs: Sequence[FoundNode]) -> None:
+    """Give inputs of one name a number behind it."""
+    taken: set[str] = set()
+    for node in inputs:
+        name, number = node.name, 1
+        while node.name in taken:
+            number += 1
+            node.name = f"{name} {number}"
+        taken.add(node.name)
