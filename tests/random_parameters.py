@@ -34,9 +34,12 @@ def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -
 
     A parameter of an unknown name is uniform in the middle half of its range.
     """
-    draw = {"delay_ms": _delays}
-    columns = [draw.get(p.name, _uniform)(p, n, generator) for p in node_type.parameters]
+    columns = [(_delays if _has_taps(p) else _uniform)(p, n, generator) for p in node_type.parameters]
     return torch.cat([torch.zeros(n, 0), *columns], dim=1)
+
+
+def _has_taps(parameter: ParameterSpec) -> bool:
+    return parameter.name == "delay_ms" and parameter.size == 2 * DELAY_TAPS
 
 
 def _uniform(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:

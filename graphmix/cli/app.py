@@ -76,6 +76,7 @@ class SessionFormat(StrEnum):
 
     ardour = "ardour"
     dawproject = "dawproject"
+    reaper = "reaper"
 
 
 class PolicyName(StrEnum):

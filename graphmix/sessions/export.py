@@ -18,6 +18,7 @@ from graphmix.rewrite.rates import at_rate
 from graphmix.sessions.ardour import check_ardour, write_ardour, write_editable
 from graphmix.sessions.dawproject import check_dawproject, left_out, write_dawproject
 from graphmix.sessions.names import safe_names
+from graphmix.sessions.reaper import check_reaper, write_reaper
 from graphmix.sessions.session import Session, describe_session
 from graphmix.sessions.signals import Signals
 
@@ -49,6 +50,7 @@ HOW = ("exact", "editable")
 FORMATS: Mapping[str, SessionFormat] = {
     "ardour": SessionFormat(check_ardour, write_ardour, editable=write_editable),
     "dawproject": SessionFormat(check_dawproject, write_dawproject, left_out),
+    "reaper": SessionFormat(check_reaper, write_reaper),
 }
 
 
