@@ -42,6 +42,8 @@ PASSING = (
     "monitor",
 )
 """Processors that are read elsewhere or do nothing to a mix."""
+ASIDE = {"MonitorOut", "Auditioner", "SurroundMaster"}
+"""Routes that are no part of a mix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,25 @@ def read_mixer(document: Document, known: Known | None = None) -> ReadSession:
     return _Reader(document, known or {}).session()
 
 
+def mixer_routes(document: Document) -> dict[str, Xml.Element]:
+    """The routes of a session that are part of its mix, by number."""
+    routes = document.root.findall("Routes/Route")
+    return {str(route.get("id")): route for route in routes if not _flags(route) & ASIDE}
+
+
+def connections(document: Document) -> list[tuple[str, str, int]]:
+    """What feeds what: numbers of routes, and the inlet; the outputs of the sound card are left out."""
+    reader = _Reader(document, {})
+    reader.find_routes()
+    numbers = {name: str(route.element.get("id")) for name, route in reader.routes.items()}
+    links = []
+    for name, route in reader.routes.items():
+        links += [
+            (numbers[name], numbers[target], inlet) for target, inlet in reader.leaves(route) if target in numbers
+        ]
+    return links
+
+
 @dataclass(eq=False)
 class _Route:
     """A route: its nodes in order, its sends, and where they leave the chain."""
@@ -123,14 +144,16 @@ class _Reader:
         self.routes: dict[str, _Route] = {}
         self.found: dict[str, Xml.Element] = {}
 
-    def session(self) -> ReadSession:
-        for element in self.root.findall("Routes/Route"):
-            flags = _flags(element)
+    def find_routes(self) -> None:
+        for element in mixer_routes(self.document).values():
             name = element.get("name") or ""
             if element.get("default-type", "audio") != "audio":
                 self.notices.append(f"{name}: routes of MIDI are not read.")
-            elif not flags & {"MonitorOut", "Auditioner", "SurroundMaster"}:
+            else:
                 self.routes[name] = _Route(element, name)
+
+    def session(self) -> ReadSession:
+        self.find_routes()
         if self.root.findall("VCAManager/VCA"):
             self.notices.append("VCAs are not read; their faders count for nothing.")
         for route in self.routes.values():
@@ -196,7 +219,7 @@ class _Reader:
         if route.is_master:
             yield route.end, out, 0, 0
             return
-        for (target, inlet), pairs in self._leaves(route).items():
+        for (target, inlet), pairs in self.leaves(route).items():
             end = route.end
             gains = self._sides(route, target, pairs)
             if gains is not None:
@@ -220,7 +243,7 @@ class _Reader:
             yield source, node, 0, 1
             yield node, aim.nodes[0], 0, 0
 
-    def _leaves(self, route: _Route) -> dict[tuple[str, int], set[tuple[int, int]]]:
+    def leaves(self, route: _Route) -> dict[tuple[str, int], set[tuple[int, int]]]:
         """Where a route's outputs go: (route or "system", inlet) -> pairs of output and input, from 0."""
         pairs: dict[tuple[str, int], set[tuple[int, int]]] = {}
 

@@ -305,7 +305,9 @@ def script(name: str) -> str:
 
 
 def lua_plugin(device: Device, sample_rate: int) -> LuaPlugin:
-    """The plugin of a processor that is not linear, or has two inlets."""
+    """The plugin of a processor that has no memory, is not linear, or has two inlets."""
+    if device.kind in MATRICES:
+        return _Matrix(device.kind, matrix_of(device, sample_rate), device.node).plugin()
     name, nodes = f"graphmix {device.kind}", (device.node,)
     controls: tuple[tuple[str, float], ...]
     if device.kind == "ride":

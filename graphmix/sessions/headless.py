@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from graphmix.errors import FileError
 
+MISSING = "Ardour's command ardour7-export is not installed: install Debian's packages ardour and x42-plugins."
+RESAMPLER_SAMPLES = 16
+"""Under load the export takes this latency of Ardour's ports into account at times and at times not: all of the mix
+then begins so much earlier, with the same content."""
 COMMANDS = ("ardour8-export", "ardour7-export")
 ATTEMPTS = 3
 """Ardour's export hangs at times while it starts or ends (seen with 7.3 on a busy machine): it is then tried again."""
@@ -36,9 +40,7 @@ def render_ardour(folder: Path, name: str | None = None, seconds: float = 60.0) 
     """
     command = find_ardour()
     if command is None:
-        raise FileError(
-            "Ardour's command ardour7-export is not installed: install Debian's packages ardour and x42-plugins."
-        )
+        raise FileError(MISSING)
     name = name or folder.resolve().name
     said = ""
     for _ in range(ATTEMPTS):
@@ -55,3 +57,12 @@ def render_ardour(folder: Path, name: str | None = None, seconds: float = 60.0) 
             if output.is_file():
                 return soundfile.read(output, always_2d=True)[0].T.copy()
     raise FileError(f"Ardour does not render {folder}: {said or 'it says nothing'}.")
+
+
+def shifted_by_latency(
+    rendered: NDArray[np.float64], expected: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both at the better of the export's two latencies, [2, samples] of one length each."""
+    length = min(rendered.shape[1], expected.shape[1])
+    pairs = [(rendered[:, : length - lag], expected[:, lag:length]) for lag in (0, RESAMPLER_SAMPLES)]
+    return min(pairs, key=lambda pair: float(np.mean((pair[0] - pair[1]) ** 2)))

@@ -37,9 +37,11 @@ class Signals:
         """The sum of what leaves some outlets."""
         ports = list(ports)
         _, before = neighbours(self.graph.num_nodes, self.graph.edges())
-        needed = sorted(reachable(before, {node for node, _ in ports}))
-        if not any(self.graph.type_of(node).name == "in" for node in needed):
+        needed = reachable(before, {node for node, _ in ports})
+        inputs = set(self.graph.nodes_of("in").tolist())
+        if not needed & inputs:
             return torch.zeros(2, self.num_samples)
+        needed = sorted(needed | inputs)  # a song is rendered with all of its tracks
         part = keep_nodes(self.graph, needed)
         place = {node: index for index, node in enumerate(needed)}
         out = part.add("out")
