@@ -88,7 +88,7 @@ def _checked(exported: "Exported", song: "Song") -> str:
     import torch
 
     from graphmix.render.blocks import render_song
-    from graphmix.search.mix_measures import compare_mixes
+    from graphmix.search.mix_measures import song_loss
     from graphmix.sessions.headless import render_ardour, shifted_by_latency
 
     rate = exported.graph.sample_rate
@@ -97,7 +97,7 @@ def _checked(exported: "Exported", song: "Song") -> str:
     theirs, wanted = shifted_by_latency(theirs, ours.double().numpy())
     error = np.sqrt(np.mean((theirs - wanted) ** 2) / max(np.mean(wanted**2), 1e-30))
     prediction, target = (torch.from_numpy(np.ascontiguousarray(x)).float() for x in (theirs, wanted))
-    loss = compare_mixes(prediction=prediction, target=target, sample_rate=rate)["audio_loss"]
+    loss = song_loss(prediction=prediction, target=target, sample_rate=rate)
     return (
         f"rendered by Ardour, against graphmix's render: audio loss L_a {loss:.4f}, difference "
         f"{20 * np.log10(max(error, 1e-10)):.1f} dB of the mix"

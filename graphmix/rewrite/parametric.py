@@ -182,7 +182,7 @@ def fit_bands(
         if better.error_db > WORTH * best.error_db:
             break
         best = better
-    return fit.result(best)
+    return fit.result(best, tolerance_db)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,13 +256,14 @@ class _Fit:
                 found.append(self.solved((*shapes, shape), [*x, *band]))
         return found
 
-    def result(self, solution: _Solution) -> Fitted:
-        """The bands that do something."""
+    def result(self, solution: _Solution, tolerance_db: float) -> Fitted:
+        """The bands without those that the tolerance can do without."""
+        most = max(NOTHING * solution.error_db, tolerance_db if solution.error_db <= tolerance_db else 0.0)
         rows = solution.x[1:].reshape(-1, 3).tolist()
         bands = [Band(shape, 2**f, g, 2**q) for shape, (f, g, q) in zip(solution.shapes, rows, strict=True)]
         for band in sorted(bands, key=lambda band: abs(band.gain_db)):
             rest = [other for other in bands if other is not band]
-            if self.error(rest, solution.x[0]) <= NOTHING * solution.error_db:
+            if self.error(rest, solution.x[0]) <= most:
                 bands = rest
         return Fitted(tuple(bands), float(solution.x[0]), self.error(bands, solution.x[0]))
 
