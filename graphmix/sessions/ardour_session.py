@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphmix.errors import FileError
+from graphmix.graph.editing import without_dead_ends
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.io import regular_file_size
@@ -60,7 +61,7 @@ def read_ardour(path: Path) -> ArdourSession:
         changed = what_changed(marks, routes, connections(document))
         if not changed:
             moves = Moves(graph, document.clock, document.begin)
-            graph = validate(moves.apply(marks, routes))
+            graph = validate(without_dead_ends(moves.apply(marks, routes)))
             playlists = {str(p.get("id")): p for p in document.root.findall("Playlists/Playlist")}
             audio = {}
             for number, mark in marks["routes"].items():
