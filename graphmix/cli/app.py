@@ -79,6 +79,13 @@ class SessionFormat(StrEnum):
     reaper = "reaper"
 
 
+class SessionWay(StrEnum):
+    """Ways to write a session."""
+
+    exact = "exact"
+    editable = "editable"
+
+
 class PolicyName(StrEnum):
     """Pruning policies."""
 
@@ -222,16 +229,22 @@ def export(
     sample_rate: Annotated[
         int | None, typer.Option(min=8000, help="Rate of the session in Hz; by default that of the tracks.")
     ] = None,
+    how: Annotated[
+        SessionWay, typer.Option(help="exact: graphmix's render; editable: the program's own faders and devices.")
+    ] = SessionWay.exact,
+    check: Annotated[
+        bool, typer.Option("--check", help="Render the session with Ardour and compare that with graphmix's render.")
+    ] = False,
 ) -> None:
     """Write a graph and its tracks as a session of a digital audio workstation."""
     from graphmix.cli.session_commands import run_export
 
-    run_export(graph, stems, output, to.value, sample_rate)
+    run_export(graph, stems, output, to.value, sample_rate, how.value, check)
 
 
 @app.command("import", epilog="Example: graphmix import RockSteady.dawproject -o songs/RockSteady")
 def import_(
-    session: Annotated[Path, typer.Argument(help="A .dawproject file.")],
+    session: Annotated[Path, typer.Argument(help="An .ardour, .dawproject or .RPP file, or a folder with one.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the song; new or empty.")],
 ) -> None:
     """Read the session of a digital audio workstation into a song folder with its graph."""
