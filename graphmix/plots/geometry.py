@@ -31,6 +31,7 @@ _TRACK = 0.09
 _LONGEST_NAME, _LONGEST_BUS = 44, 28
 _BAND_PAD = 0.07
 
+
 def layout_of(graph: MixGraph) -> Layout:
     """Places of a graph's nodes and edges.
 
@@ -48,6 +49,7 @@ def layout_of(graph: MixGraph) -> Layout:
             return layout
     return layered_layout(graph, edges)
 
+
 @dataclass(frozen=True)
 class Box:
     """A node on paper: its middle and half its sides."""
@@ -57,6 +59,7 @@ class Box:
     half_width: float
     half_height: float
 
+
 class Band(NamedTuple):
     """The area behind a subgroup."""
 
@@ -65,11 +68,13 @@ class Band(NamedTuple):
     right: float
     bottom: float
 
+
 class Line(NamedTuple):
     """An edge on paper; those into a second inlet are dashed."""
 
     path: Path
     dashed: bool
+
 
 class Label(NamedTuple):
     """A word on paper.
@@ -88,6 +93,7 @@ class Label(NamedTuple):
     align: str
     above: bool
     node: int
+
 
 class Geometry:
     """Places on paper.

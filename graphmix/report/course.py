@@ -216,9 +216,7 @@ class _Reader:
     def _add_round(self, number: int, loss: float, processors: int, weights: Any) -> None:
         present = None if self.graph is None else tuple(self.graph.origin.tolist())
         wet = tuple(float(w) for w in weights) if isinstance(weights, list) else ()
-        self.rounds.append(
-            Round(number, round(loss, 5), processors, present, wet, tuple(self.trials), self.restored)
-        )
+        self.rounds.append(Round(number, round(loss, 5), processors, present, wet, tuple(self.trials), self.restored))
 
 
 def _own(counts: Mapping[str, int]) -> dict[str, int]:

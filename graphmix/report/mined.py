@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from graphmix.audio.files import AudioInfo, read_audio, read_info
-from graphmix.audio.song import Song, Track, load_song, load_stems
+from graphmix.audio.files import read_audio
+from graphmix.audio.song import Song
 from graphmix.errors import GraphmixError, SongError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph
@@ -22,72 +21,15 @@ from graphmix.report.losses import Losses, measure_losses
 from graphmix.report.nodes import Parts, describe_nodes, node_names, piece_count
 from graphmix.report.page import Content, GraphPart, Limits, Version, clock
 from graphmix.report.signals import render_stretch
+from graphmix.report.songs import find_song
 from graphmix.report.sound import prepare
 from graphmix.report.stretches import Stretch, choose_stretch
 from graphmix.report.windows import Survey, survey
 from graphmix.search.metrics import read_metrics
 from graphmix.search.mined import CONSOLE
 from graphmix.search.reductions import read_reductions
-from graphmix.search.residual import RESIDUAL_TRACK, add_track
 
 VERSIONS = 4
-
-
-def song_of(source: dict[str, Any], name: str, sample_rate: int, residual: Path | None = None) -> Song:
-    """The song of a run by the paths that its metrics name, not decoded and not checked again.
-
-    Args:
-        source: ``source`` of ``metrics.json``.
-        name: of the song.
-        sample_rate: working rate in Hz.
-        residual: file of the residual track, where the run has one.
-
-    Raises:
-        SongError: a file is not where it was.
-    """
-    try:
-        mix: AudioInfo | None = read_info(source["mix"]) if source.get("mix") else None
-        tracks = tuple(
-            Track(track, read_info(path)) for track, path in source["tracks"].items() if track != RESIDUAL_TRACK
-        )
-        subgroups = {str(bus): tuple(members) for bus, members in source.get("subgroups", {}).items()}
-        offset = round(float(source.get("offset", 0.0)) * sample_rate)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, SongError):
-            raise
-        raise SongError("the run does not say which files it was made of.") from None
-    if not tracks:
-        raise SongError("the run does not say which tracks it was made of.")
-    infos = [mix] if mix else [track.info for track in tracks]
-    length = max(info.num_samples_at(sample_rate) for info in infos)
-    song = Song(name, Path(tracks[0].info.path.parent), sample_rate, tracks, subgroups, mix, length, offset=offset)
-    if residual is not None:
-        song = add_track(song, residual, torch.zeros(2, length))
-    return song
-
-
-def find_song(
-    folder: Path, metrics: dict[str, Any], sample_rate: int, given: Path | None, graph: MixGraph
-) -> Song:
-    """The song of a run: the one that is given, or by the paths in its metrics.
-
-    Raises:
-        SongError: a file is not where it was.
-    """
-    path = folder / RESIDUAL_TRACK
-    residual = path if RESIDUAL_TRACK in graph.input_names and path.is_file() else None
-    if given is None:
-        return song_of(metrics.get("source", {}), str(metrics.get("song", folder.name)), sample_rate, residual)
-    song = load_stems(given, sample_rate) if not _has_mix(given) else load_song(given, sample_rate)
-    if residual is not None and RESIDUAL_TRACK not in song.track_names:
-        song = add_track(song, residual, read_audio(residual, 0, song.num_samples, sample_rate))
-    return song
-
-
-def _has_mix(folder: Path) -> bool:
-    from graphmix.audio.song_places import is_song
-
-    return is_song(folder)
 
 
 def describe_mined(
@@ -140,7 +82,7 @@ class _Mined:
 
     def _song(self, given: Path | None) -> Song | None:
         try:
-            song = find_song(self.folder, self.metrics, self.rate, given, self.graph)
+            song = find_song(self.folder, self.metrics, self.rate, given, self.graph.input_names)
             missing = set(self.graph.input_names) - set(song.track_names)
             if missing:
                 raise SongError(f"the song lacks the track {sorted(missing)[0]!r} of the graph.")
@@ -151,7 +93,8 @@ class _Mined:
 
     def _rack(self) -> Rack | None:
         try:
-            return Rack.for_types(self.graph.types.types, self.rate, self.effects)
+            effects = [effect.at_rate(self.rate) for effect in self.effects]
+            return Rack.for_types(self.graph.types.types, self.rate, effects)
         except GraphmixError as error:
             self.notices.append(f"Without the sounds of nodes: {error}")
             return None
@@ -237,7 +180,7 @@ class _Mined:
         )
 
     def _course(self) -> Course | None:
-            try:
+        try:
             trace = read_trace(self.folder / TRACE)
             baselines = {str(k): float(v) for k, v in self.metrics.get("baselines", {}).items()}
             return read_course(trace, self.console, baselines, sends=self._had_sends())
@@ -283,4 +226,3 @@ class _Mined:
 
     def _caption(self) -> str:
         return f"{self.graph.num_nodes} nodes, {self.graph.num_edges} connections, {self.rate / 1000:g} kHz"
-

@@ -75,9 +75,7 @@ def _feeds(graph: MixGraph, tracks: Sequence[str]) -> dict[int, list[int]]:
     return {v: sorted(inputs[n] for n in reachable(before, [v]) if n in inputs) for v in range(len(before))}
 
 
-def _starts(
-    graph: MixGraph, song: Song, energies: Energies, seconds: float, song_seconds: float
-) -> dict[int, float]:
+def _starts(graph: MixGraph, song: Song, energies: Energies, seconds: float, song_seconds: float) -> dict[int, float]:
     """Where the piece of each node begins: one stretch for all of a chain, so that its pieces can be shared."""
     feeds = _feeds(graph, song.track_names)
     return choose_windows(energies, feeds, seconds, song_seconds)

@@ -93,9 +93,7 @@ def encode(sound: Sound, kbps: float) -> bytes:
     gain = 1 / sound.restore
     samples = np.ascontiguousarray((sound.samples * gain).T.numpy())
     target = io.BytesIO()
-    with soundfile.SoundFile(
-        target, "w", RATE, sound.channels, "OPUS", format="OGG", compression_level=level
-    ) as file:
+    with soundfile.SoundFile(target, "w", RATE, sound.channels, "OPUS", format="OGG", compression_level=level) as file:
         for begin in range(0, len(samples), _WRITE_BLOCK):
             file.write(samples[begin : begin + _WRITE_BLOCK])
     return target.getvalue()
