@@ -90,6 +90,12 @@ class Song:
         """Whether the decoded song is in memory; else each read decodes from disk."""
         return self._decoded is not None
 
+    def _repr_html_(self) -> str:
+        """A player and a table, in a notebook."""
+        from graphmix.audio.notebook import song_html
+
+        return song_html(self)
+
     def to(self, device: torch.device | str) -> "Song":
         """The same song with its decoded samples on a device, where :meth:`read` then cuts segments.
 

@@ -35,6 +35,11 @@ window.Graphmix = window.Graphmix || {};
     const span = axis.high - axis.low || 1;
     const raw = span / most;
     const power = 10 ** Math.floor(Math.log10(raw));
+    if (axis.whole && raw < 1) {
+      const found = [];
+      for (let value = Math.ceil(axis.low); value <= axis.high; value += 1) found.push(value);
+      return found;
+    }
     let step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= raw - 1e-12);
     if (/dB/.test(axis.label) && step < 6 && span > 10) step = 6;
     if (/dB/.test(axis.label) && step > 6) step = Math.ceil(step / 6) * 6;

@@ -40,7 +40,7 @@ window.Graphmix = window.Graphmix || {};
       const made = G.chart(
         {
           title: "Loss and processors by round",
-          x: { label: "round", low: 0, high: Math.max(1, rounds.length - 1) },
+          x: { label: "round", low: 0, high: Math.max(1, rounds.length - 1), whole: true },
           y: { label: "audio loss", low: low - room, high: high + room },
           series: [
             { name: `processors left, of ${most}`, style: "area", points: rounds.map((r, i) => [i, share(r.processors)]) },
