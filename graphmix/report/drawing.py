@@ -7,8 +7,9 @@ from matplotlib.path import Path
 
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.plots.geometry import NAME_POINTS, PORT_POINTS, Geometry, Label, layout_of
+from graphmix.plots.graph import DRY_STRENGTH
 from graphmix.plots.labels import readable
-from graphmix.plots.palette import color_of, ink_on
+from graphmix.plots.palette import color_of, ink_on, tint
 
 UNITS = 100.0
 """In an inch."""
@@ -29,6 +30,7 @@ class Shape:
     width: float
     height: float
     color: str
+    tint: str
     ink: str
     wet: float
     label: str
@@ -85,8 +87,8 @@ def draw(graph: MixGraph) -> Drawing:
         size = _at(2 * box.half_width), _at(2 * box.half_height)
         name = graph.names[v] or f"{t.name.replace('_', ' ')} {v}"
         shapes.append(
-            Shape(v, t.name, readable(t.letter), not t.is_processor, *corner, *size, color, ink_on(color),
-                  min(1.0, max(0.0, wet[v])), name)
+            Shape(v, t.name, readable(t.letter), not t.is_processor, *corner, *size, color, tint(color, DRY_STRENGTH),
+                  ink_on(color), min(1.0, max(0.0, wet[v])), name)
         )  # fmt: skip
     wires = [
         Wire(svg_path(line.path), line.dashed, edge.source, edge.target)
