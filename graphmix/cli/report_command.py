@@ -64,7 +64,9 @@ def _effects(folder: Path, given: Sequence[str]) -> "list[Processor]":
     return load_effects(given, load_graph(find_graph(folder)).sample_rate)
 
 
-def report_at_end(console: Console, run: Path, effects: "Sequence[Processor]" = (), *, wanted: bool = True) -> None:
+def report_at_end(
+    console: Console, run: Path, effects: "Sequence[Processor]" = (), *, wanted: bool = True, replace: bool = False
+) -> None:
     """Write the page of a run that has just ended, unless it is there already or not wanted.
 
     Args:
@@ -72,10 +74,11 @@ def report_at_end(console: Console, run: Path, effects: "Sequence[Processor]" = 
         run: its folder.
         effects: captured effects and plugins of the graph.
         wanted: whether to write it.
+        replace: also where there is one, of an earlier run into the same folder.
     """
     from graphmix.report.write import REPORT, try_report
 
-    if not wanted or (run / REPORT).exists():
+    if not wanted or ((run / REPORT).exists() and not replace):
         return
     with ProgressListener(console) as listener:
         try_report(run, lambda text: say(console, text), effects=effects, listener=listener)

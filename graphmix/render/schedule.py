@@ -189,6 +189,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         from graphmix.render.notebook import plan_html  # here: it is needed in notebooks only
+
         return plan_html(self)
 
     def count_stages(self) -> str:
