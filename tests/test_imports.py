@@ -23,7 +23,7 @@ ALLOWED = {
 ABOVE = (
     ("render", "plots"), ("rewrite",), ("sessions",), ("search",), ("songs",), ("songbook",), ("mining",),
     ("datasets",), ("models",), ("training",), ("evaluation",), ("capture",), ("synthesizers",), ("separation",),
-    ("cli",),
+    ("report",), ("cli",),
 )  # fmt: skip
 """Each of these may import all of :data:`ALLOWED` and those before it."""
 for floor in ABOVE:

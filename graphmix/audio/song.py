@@ -98,6 +98,12 @@ class Song:
         """Size of the file in which the decoded song is; 0 where there is none."""
         return self._decoded.num_bytes if isinstance(self._decoded, StoredSamples) else 0
 
+    def _repr_html_(self) -> str:
+        """A player and a table, in a notebook."""
+        from graphmix.audio.notebook import song_html
+
+        return song_html(self)
+
     def to(self, device: torch.device | str) -> "Song":
         """The same song with its decoded samples on a device, where :meth:`read` then cuts segments.
 

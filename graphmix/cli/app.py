@@ -125,6 +125,7 @@ MemoryAmount = Annotated[
     str | None,
     typer.Option(help="Memory that may be taken, such as 4GB; by default half of what is free, at most 4GB."),
 ]
+Report = Annotated[bool, typer.Option(help="Write report.html, a page to listen on.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
 
@@ -145,11 +146,12 @@ def looks(align: LookMode, rides: LookMode, ducking: LookMode, sends: str) -> di
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("graphmix-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    report: Report = True,
 ) -> None:
     """Mine a song that graphmix synthesizes, in about two minutes, and describe the result."""
     from graphmix.cli.demo_command import run_demo
 
-    run_demo(out, seed)
+    run_demo(out, seed, report=report)
 
 
 @app.command(epilog="Example: graphmix mine songs/RockSteady --out mined/RockSteady --preset draft")
@@ -189,6 +191,7 @@ def mine(
     model: Annotated[str, typer.Option(help="Separator of --separate: folder, file, or name.")] = "separator",
     iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 0,
     memory: MemoryAmount = None,
+    report: Report = True,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
@@ -199,7 +202,7 @@ def mine(
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
         residual=residual, separator=separator, full_band=full_band,
-        look_for=looks(align, rides, ducking, sends), memory=memory,
+        look_for=looks(align, rides, ducking, sends), memory=memory, report=report,
     )  # fmt: skip
 
 

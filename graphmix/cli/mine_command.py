@@ -12,6 +12,7 @@ from rich.text import Text
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import load_effects
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say, say_notices
 
 LARGE_SHARE = 10.0
@@ -38,6 +39,7 @@ def run_mine(
     look_for: dict[str, Any] | None = None,
     full_band: bool = True,
     memory: str | None = None,
+    report: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -59,6 +61,7 @@ def run_mine(
         look_for: other arguments of :func:`graphmix.search.mine`: alignment, rides, ducking, sends.
         full_band: bring the result to the rate of the song's mix.
         memory: what may be kept, with its unit; by default as much as is free.
+        report: write a page to listen on.
 
     Raises:
         GraphmixError: bad input.
@@ -98,6 +101,7 @@ def run_mine(
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
+    report_at_end(console, mined.folder, captured, wanted=report)
 
 
 def _separated(console: Console, mix: Path, out: Path, separator: tuple[str, int], device: str) -> Path:

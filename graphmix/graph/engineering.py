@@ -146,14 +146,19 @@ def _equalizer(values: Values, sample_rate: int, wet: float) -> Settings:
     return Settings("; ".join(parts), numbers, folded=True)
 
 
-def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
+def echoes(values: Values, wet: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times in ms and levels in dB of a delay's taps, [left and right, taps] each; see :func:`describe_settings`."""
     delay = values["delay_ms"].reshape(2, -1)
     magnitude = 10 ** (values["filter_db"].reshape(*delay.shape, -1) / 20)
     weight = np.full(magnitude.shape[-1], 2.0)
     weight[0] = 1.0  # the other frequencies also stand for their negatives
     energy = (magnitude**2 * weight).sum(-1) / weight.sum()
+    return delay, 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (_wet_db(wet) or 0.0)
+
+
+def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     relative = _wet_db(wet)
-    level = 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (relative or 0.0)
+    delay, level = echoes(values, wet)
     strongest = np.argsort(-level, axis=None, kind="stable")[:NUM_STRONGEST]
     taps = [np.unravel_index(index, delay.shape) for index in strongest]
     text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {_db(level[tap])} dB" for tap in taps)

@@ -85,6 +85,14 @@ class MixGraph(Data):
         parts += [f"{key}={list(self[key].shape) if isinstance(self[key], Tensor) else '...'}" for key in added]
         return f"{type(self).__name__}({', '.join(parts)})"
 
+    def _repr_svg_(self) -> str | None:
+        """Its picture, in a notebook; None for what has none: a batch, and a graph without nodes."""
+        if "info" not in self or isinstance(self.info, list) or not self.node_type.numel():
+            return None
+        from graphmix.plots import plot_graph, to_svg
+
+        return to_svg(plot_graph(self))
+
     # --- for PyG; inner keys of `params` come here too, whatever a type is called
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:

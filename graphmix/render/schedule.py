@@ -175,7 +175,7 @@ class Plan:
         lines = [f"{'stage':>5}  {'type':<22}{'nodes':>6}  {'domain':<18}{'transforms':>10}{'MB':>9}"]
         transforms, total = 0, 0.0
         for i, stage in enumerate(self.stages):
-            crossing = self._count_transforms(i)
+            crossing = self.count_transforms(i)
             rows = len(stage.nodes) * stage.outlets * CHANNELS
             if stage.fft_group is None:
                 domain, size = "time", 4 * samples * rows
@@ -184,16 +184,21 @@ class Plan:
                 domain, size = f"spectrum {n_fft}", 8 * (n_fft // 2 + 1) * rows
             transforms, total = transforms + crossing, total + size / 1e6
             lines.append(f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}")
-        lines.append(f"{self._count_stages()}, {transforms} transforms, {total:.1f} MB of signals")
+        lines.append(f"{self.count_stages()}, {transforms} transforms, {total:.1f} MB of signals")
         return "\n".join(lines)
 
-    def _count_stages(self) -> str:
+    def _repr_html_(self) -> str:
+        from graphmix.render.notebook import plan_html  # here: it is needed in notebooks only
+
+        return plan_html(self)
+
+    def count_stages(self) -> str:
         """Stages by type, how good that number is, and how many they are by domain."""
         found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
         by_domain = f", {len(self.stages)} by domain" if len(self.stages) > len(self.sequence) else ""
         return f"{len(self.sequence)} stages ({found}){by_domain}"
 
-    def _count_transforms(self, index: int) -> int:
+    def count_transforms(self, index: int) -> int:
         """Transforms of signals (left and right) at the inputs of a stage."""
         stage, inflow = self.stages[index], self.inflows[index]
         crossing = [flow for flow in inflow.flows if flow.cut or flow.fft_group != stage.fft_group]

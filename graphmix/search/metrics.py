@@ -137,12 +137,11 @@ def distortion_metrics(*, prediction: Tensor, target: Tensor) -> dict[str, Any]:
 
 def describe_source(song: Song, source: SongSource) -> dict[str, Any]:
     """Which song it is, and which files, by absolute paths."""
-    assert song.mix is not None, "mining needs a mix"
     return {
         "song_id": source.song_id,
         "collection": source.collection,
         "artist": source.artist,
-        "mix": str(song.mix.path.absolute()),
+        "mix": None if song.mix is None else str(song.mix.path.absolute()),
         "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
         "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
         **({"offset": song.offset / song.sample_rate} if song.offset else {}),

@@ -1,9 +1,9 @@
 """Mining one song: from its files to the files that describe its mix.
 
-The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
-``trace.jsonl`` and ``plots/``, on request ``residual.wav``;
-``run.json`` says from the beginning which song and settings it belongs to, and
-``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
+The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``console.safetensors`` (the fitted
+console before pruning), ``mix.wav``, ``metrics.json``, ``trace.jsonl`` and ``plots/``, on request ``residual.wav``;
+``run.json`` says from the beginning which song and settings it belongs to, and ``checkpoint.safetensors`` is there
+while the search runs. Every file is complete or absent. Run again, a finished
 folder is left alone and an unfinished one is continued. A process that works on a folder holds its ``.lock``, of which
 the system lets go when the process dies, however it dies.
 """

@@ -40,6 +40,8 @@ from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
 from graphmix.search.whole_song import Sampled
 
+CONSOLE = "console.safetensors"
+"""The fitted console, before pruning, at the rate of the search; nodes in the trace are numbered as in it."""
 USUAL_START = "levels"
 """Name of the start by least squares and spectra."""
 
@@ -104,6 +106,9 @@ def write_results(
     whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
+    assert state.console is not None, "the console was fitted"
+    fitted = _with_provenance(state.console.graph, song, settings, float(state.console.terms.total), source)
+    save_graph(alignment.complete(fitted), folder / CONSOLE)
     write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)

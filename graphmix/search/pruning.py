@@ -145,6 +145,7 @@ class Search:
             ratio=pruning_ratio(graph, state.counts),
             loss=float(state.current.terms.total),
             processors=sum(count_processors(graph).values()),
+            weights_left=_weights(graph),
         )
         state.phase = "done" if state.round >= self.settings.rounds else "trials"
 
@@ -153,7 +154,7 @@ class Search:
         state = self.state
         self.begin_pruning()
         state.console = state.current
-        self._note("evaluate", loss=float(state.current.terms.total))
+        self._note("evaluate", loss=float(state.current.terms.total), weights_left=_weights(state.current.graph))
         state.phase = "trials" if self.settings.rounds else "done"
 
     def _ride(self) -> None:
@@ -248,6 +249,11 @@ class Search:
         now = time.perf_counter()
         self.state.seconds[phase] = self.state.seconds.get(phase, 0.0) + now - started
         return now
+
+
+def _weights(graph: MixGraph) -> list[float]:
+    """Dry/wet weights in node order, for the trace."""
+    return [round(float(weight), 3) for weight in graph.wet]
 
 
 @dataclass(frozen=True)

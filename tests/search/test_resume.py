@@ -242,7 +242,7 @@ def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, und
 
 # --- kill -9
 
-ALONE = ("--align", "off", "--rides", "off", "--ducking", "off", "--no-full-band")
+ALONE = ("--align", "off", "--rides", "off", "--ducking", "off", "--no-full-band", "--no-report")
 
 PROGRAM = """
 import functools, importlib, sys
