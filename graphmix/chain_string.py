@@ -31,7 +31,9 @@ def split_chain(chain: str, what: str = "chain") -> list[str]:
         if chain[place] == "[":
             closed = chain.find("]", place)
             if closed < 0 or "[" in chain[end:closed]:
-                raise GraphError(f"the bracket at place {end} of {what} {chain!r} is not closed; write ']' after a name.")
+                raise GraphError(
+                    f"the bracket at place {end} of {what} {chain!r} is not closed; end the name by ']'."
+                )
             if closed == end:
                 raise GraphError(f"the brackets at place {end} of {what} {chain!r} are empty; write a name in them.")
             kinds.append(chain[end:closed])

@@ -87,7 +87,9 @@ class ParameterSpec:
             raise ValueError(f"{self.name}: neutral {self.neutral} lies outside [{self.low}, {self.high}]")
         if self.choices and (self.low, self.high) != (0, len(self.choices) - 1):
             last = len(self.choices) - 1
-            raise ValueError(f"{self.name}: choices have numbers 0 to {last}, and its range is {self.low} to {self.high}")
+            raise ValueError(
+                f"{self.name}: choices have numbers 0 to {last}, and its range is {self.low} to {self.high}"
+            )
 
     def number_of(self, choice: str) -> int:
         """Number of a choice by its name.

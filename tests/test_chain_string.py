@@ -64,7 +64,9 @@ def test_a_console_takes_names_in_brackets_and_letters_in_any_order() -> None:
 
 
 def test_an_unknown_name_is_named_with_all_that_there_is() -> None:
-    with pytest.raises(GraphError, match=r"unknown name 'parametric' in chain 'e\[parametric\]'.*e equalizer, .*\[long"):
+    with pytest.raises(
+        GraphError, match=r"unknown name 'parametric' in chain 'e\[parametric\]'.*e equalizer, .*\[long"
+    ):
         Rack.console("e[parametric]", extra=[Nameless()])
     with pytest.raises(GraphError, match=r"name 'other' at place 2 of chain 'g\[other\]' is none of: g gain, \[long_"):
         mixing_console(Rack.console("g[long_name]", extra=[Nameless()]), {"": ["a"]}, "g[other]")

@@ -100,7 +100,8 @@ Align = Annotated[
 USUAL_CHAIN = "ecnsgdr"
 """As :data:`graphmix.graph.CONSOLE_CHAIN`, whose import would take a second."""
 Chain = Annotated[
-    str, typer.Option(help=r"Processors on every track and bus, by letter, or by name in brackets: e\[parametric_eq]cg.")
+    str,
+    typer.Option(help=r"Processors on every track and bus, by letter or by name in brackets: e\[parametric_eq]g."),
 ]
 Master = Annotated[
     str | None,

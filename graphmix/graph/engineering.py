@@ -17,7 +17,8 @@ it, so that a gain of -6.9 dB of which 34.5 % is wet is a fader at -1.8 dB:
 * ride: its breakpoints in order.
 
 The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to half
-the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``, choices by their names.
+the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``,
+choices by their names.
 """
 
 import math

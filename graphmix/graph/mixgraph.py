@@ -268,7 +268,9 @@ class MixGraph(Data):
         graph.info = replace(graph.info, names=tuple(names))
         return graph
 
-    def add(self, kind: str, name: str = "", wet: float = 1.0, **parameters: Sequence[float | str] | float | str) -> int:
+    def add(
+        self, kind: str, name: str = "", wet: float = 1.0, **parameters: Sequence[float | str] | float | str
+    ) -> int:
         """Add a node and return its index.
 
         Args:

@@ -57,7 +57,6 @@ def _by_kind(rack: Rack) -> dict[str, Processor]:
     return found
 
 
-
 def add_returns(objective: Objective, graph: MixGraph, sends: str, loss: LossTerms | None = None) -> Grown:
     """The graph with a return for each effect, all sends closed, so that it sounds as before.
 
