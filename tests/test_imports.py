@@ -10,7 +10,7 @@ import graphmix
 
 PACKAGE = Path(graphmix.__file__).parent
 GROUND = {"chain_string", "errors", "io", "locks", "processes", "progress", "runs", "settings", "text"}
-"""Chain strings, errors, files, folders of runs, processes, progress, settings: may be used by all, and use each other alone."""
+"""Chains, errors, files, folders of runs, processes, settings: may be used by all, and use each other alone."""
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     "spec": set(),

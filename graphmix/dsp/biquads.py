@@ -4,8 +4,8 @@ r"""Second-order sections in a row: the exact recursion, and the frequency respo
 
 for each section on the output of the one before. With :math:`\lambda` the gradient of *y* filtered backwards in time by
 :math:`1 / A`, the gradients are :math:`\sum_n \lambda[n] x[n - i]` of :math:`b_i`, :math:`-\sum_n \lambda[n] y[n - i]`
-of :math:`a_i` and :math:`\sum_i b_i \lambda[n + i]` of the input. Forward and backward are compiled loops in float64 (near
-the unit circle float32 knows a coefficient too coarsely), a chunk of samples and both channels at a time. For the
+of :math:`a_i` and :math:`\sum_i b_i \lambda[n + i]` of the input. Forward and backward are compiled loops in float64
+(near the unit circle float32 knows a coefficient too coarsely), a chunk of samples and both channels at a time. For the
 backward pass the last samples before each chunk are kept, from which it computes the chunk again.
 
 Conventions: a section is the five numbers b0, b1, b2, a1, a2 with a0 = 1, :data:`NUMBERS` in float64; signals are

@@ -1,7 +1,7 @@
 """All processors that come with graphmix, by family: what racks are filled with.
 
-A type that is added here is in :meth:`graphmix.processors.rack.Rack.full`, can be named in chain strings in brackets and
-is tested against the laws of all processors.
+A type that is added here is in :meth:`graphmix.processors.rack.Rack.full`, can be named in chain strings in brackets
+and is tested against the laws of all processors.
 """
 
 from graphmix.processors.align import Align
