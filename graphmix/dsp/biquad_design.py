@@ -131,12 +131,12 @@ def design_state_variable(
 
 
 def design_pairs(
-    zero_hz: Tensor, zero_radius: Tensor, pole_hz: Tensor, pole_radius: Tensor, sample_rate: float
+    zero_hz: Tensor, zero_bandwidth_hz: Tensor, pole_hz: Tensor, pole_bandwidth_hz: Tensor, sample_rate: float
 ) -> Tensor:
-    """Sections of a conjugate pair of zeros and one of poles each, by frequency and distance from the origin, [...]."""
+    """Sections of a conjugate pair of zeros and one of poles each, [...] -> [..., 5]; bandwidth 0 is on the circle."""
     numbers = []
-    for frequency, radius in ((zero_hz, zero_radius), (pole_hz, pole_radius)):
-        radius = radius.double()
+    for frequency, bandwidth in ((zero_hz, zero_bandwidth_hz), (pole_hz, pole_bandwidth_hz)):
+        radius = torch.exp(bandwidth.double() * (-math.pi / sample_rate))
         cosine = (frequency.double() * (2 * math.pi / sample_rate)).cos()
         numbers += [torch.ones_like(cosine), -2 * radius * cosine, radius.square()]
     return normalized(torch.stack(numbers, dim=-1))

@@ -6,6 +6,7 @@ and is tested against the laws of all processors.
 
 from graphmix.processors.align import Align
 from graphmix.processors.base import Processor
+from graphmix.processors.biquads import Filter, ParametricEqualizer, PoleZero, StateVariableFilter
 from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
 from graphmix.processors.delay import MultitapDelay
 from graphmix.processors.dynamics import (
@@ -32,7 +33,7 @@ CONSOLE_PROCESSORS: Kinds = (Equalizer, Compressor, NoiseGate, Imager, Gain, Mul
 VARIANTS: Kinds = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
 ADDED: Kinds = (Align, Ride)
 """What a search adds where a song needs it; they are never pruned."""
-FILTERS: Kinds = ()
+FILTERS: Kinds = (Filter, ParametricEqualizer, StateVariableFilter, PoleZero)
 DYNAMICS: Kinds = ()
 MORE: Kinds = (*FILTERS, *DYNAMICS)
 """They have no letters: a chain names them in brackets."""
