@@ -23,6 +23,12 @@ USUAL = {
     "filter_db": (-12.0, 6.0),
     "frequency_hz": (100.0, 8000.0),
     "time_s": (0.0, 0.1),
+    "q": (0.4, 4.0),
+    "order": (1.0, 8.0),
+    "zero_hz": (100.0, 8000.0),
+    "pole_hz": (100.0, 8000.0),
+    "zero_bandwidth_hz": (50.0, 2000.0),
+    "pole_bandwidth_hz": (50.0, 2000.0),
 }
 DELAY_TAPS = 20
 RATES = (30000, 44100, 48000)

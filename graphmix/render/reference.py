@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import fftconvolve, sosfilt
 
 from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.errors import GraphError
@@ -30,8 +30,10 @@ from graphmix.processors.align import HALF
 from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
+from graphmix.processors.recursive import RING_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render.reference_filters import SECTIONS, Design
 from graphmix.render.reference_rates import converted
 
 Array = NDArray[np.float64]
@@ -147,6 +149,16 @@ def crossover(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
     edges += [np.ones(len(frequency))]
     bands = [zero_phase(above - below) for below, above in pairwise(edges)]
     return [u.convolved(np.stack([band, band]), -(taps // 2)) for band in bands]
+
+
+def recursive(design: Design) -> Linear:
+    """Sections in a row; of what rings on, half a second behind the input is kept."""
+
+    def run(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+        padded = np.pad(u.samples, ((0, 0), (0, round(RING_SECONDS * sample_rate))))
+        return [Signal(u.start, sosfilt(design(values, sample_rate), padded, axis=1))]
+
+    return run
 
 
 # --- time-based effects: equations 14, 15 and 24
@@ -315,6 +327,7 @@ LINEAR: Mapping[str, Linear] = {
     "crossover": crossover,
     "delay": delay,
     "reverb": reverb,
+    **{name: recursive(design) for name, design in SECTIONS.items()},
 }
 TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
     "delay": delay_taps,
