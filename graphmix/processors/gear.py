@@ -7,6 +7,7 @@ and is tested against the laws of all processors.
 from graphmix.processors.align import Align
 from graphmix.processors.base import Processor
 from graphmix.processors.biquads import Filter, ParametricEqualizer, PoleZero, StateVariableFilter
+from graphmix.processors.compressors import Expander, StudioCompressor
 from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
 from graphmix.processors.delay import MultitapDelay
 from graphmix.processors.dynamics import (
@@ -34,7 +35,7 @@ VARIANTS: Kinds = (BallisticCompressor, BallisticGate, SidechainCompressor, Cros
 ADDED: Kinds = (Align, Ride)
 """What a search adds where a song needs it; they are never pruned."""
 FILTERS: Kinds = (Filter, ParametricEqualizer, StateVariableFilter, PoleZero)
-DYNAMICS: Kinds = ()
+DYNAMICS: Kinds = (StudioCompressor, Expander)
 MORE: Kinds = (*FILTERS, *DYNAMICS)
 """They have no letters: a chain names them in brackets."""
 GENERATORS: Kinds = (

@@ -33,6 +33,7 @@ from graphmix.processors.filters import FILTER_SECONDS
 from graphmix.processors.recursive import RING_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render.reference_dynamics import STUDIO
 from graphmix.render.reference_filters import SECTIONS, Design
 from graphmix.render.reference_rates import converted
 
@@ -344,6 +345,7 @@ GENERAL: Mapping[str, General] = {
     "send": send,
     "sidechain_compressor": compressor,
     "ride": ride,
+    **STUDIO,
 }
 
 
