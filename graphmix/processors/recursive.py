@@ -26,6 +26,9 @@ FORGOTTEN_DB = -160.0
 class RecursiveFilter(LTIProcessor):
     """Linear and time-invariant with feedback, the same on both channels."""
 
+    ring_seconds = RING_SECONDS
+    """For which an FFT has room."""
+
     @abstractmethod
     def sections(self, params: Tensor) -> Tensor:
         """Sections as :mod:`graphmix.dsp.biquads` has them, float64 [nodes, sections, 5]."""
@@ -47,7 +50,7 @@ class RecursiveFilter(LTIProcessor):
     @property
     def extent(self) -> tuple[int, int]:
         """As far as an FFT has room; see the top of this file."""
-        return 0, round(RING_SECONDS * self.sample_rate)
+        return 0, round(self.ring_seconds * self.sample_rate)
 
     def impulse_response(self, params: Tensor) -> Tensor:
         """Its first samples, [nodes, 1, taps]."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import bilinear
+from scipy.signal import bilinear, sosfreqz
 
 from graphmix.dsp.biquad_design import SHAPES
+from graphmix.dsp.graphic_design import HIGHEST_SHARE
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -85,10 +86,50 @@ def pole_zero(values: Values, sample_rate: int) -> Array:
     return sections
 
 
+def bells(gain_db: Array, width: Array, center: Array) -> Array:
+    """Peak filters by gains and tangents of half their widths, with 0.4 of their decibels at the neighbour."""
+    sections = []
+    for gain, half, angle in zip(10 ** (gain_db / 20), width, center, strict=True):
+        edge = gain**0.4
+        share = (edge**2 - 1) / (gain**2 - edge**2) if abs(gain - 1) > 1e-9 else 0.4 / 0.6
+        beta = half * math.sqrt(share)
+        middle = -2 * math.cos(angle)
+        sections.append([1 + gain * beta, middle, 1 - gain * beta, 1 + beta, middle, 1 - beta])
+    return np.array([np.divide(section, section[3]) for section in sections])
+
+
+def graphic(values: Values, sample_rate: int, bands_per_octave: int) -> Array:
+    """Sliders by least squares over centers and the middles between them: prototypes of 17 dB, three corrections."""
+    numbers = np.arange(-17, 14) if bands_per_octave == 3 else np.arange(-5, 6)
+    centers = 1000 * 2.0 ** (numbers / bands_per_octave)
+    centers = centers[(centers < HIGHEST_SHARE * sample_rate) & (centers < 20500)]
+    step = 2 ** (1 / bands_per_octave)
+    angle = 2 * np.pi * centers / sample_rate
+    near = np.where(centers * step < 0.49 * sample_rate, angle * step, angle / step)
+    width = np.abs(np.cos(near) - np.cos(angle)) / np.sin(near)
+    places = np.concatenate([centers, np.sqrt(centers[1:] * centers[:-1])])
+
+    def decibels(sections: Array) -> Array:
+        return np.asarray(20 * np.log10(np.abs(sosfreqz(sections, places, fs=sample_rate)[1])))
+
+    prototypes = bells(np.full(len(centers), 17.0), width, angle)
+    interaction = np.stack([decibels(section[None]) for section in prototypes], axis=1) / 17
+    weight = np.where(np.arange(len(places)) < len(centers), 1.0, 0.5)
+    solver = np.linalg.pinv(np.sqrt(weight)[:, None] * interaction) * np.sqrt(weight)
+    sliders = values["gain_db"]
+    wanted = np.concatenate([sliders, (sliders[1:] + sliders[:-1]) / 2])
+    found = solver @ wanted
+    for _ in range(3):
+        found = found + solver @ (wanted - decibels(bells(found, width, angle)))
+    return bells(found, width, angle)
+
+
 SECTIONS: Mapping[str, Design] = {
     "filter": single,
     "parametric_eq": parametric,
     "state_variable": state_variable,
     "pole_zero": pole_zero,
+    "graphic_eq": lambda values, rate: graphic(values, rate, 3),
+    "octave_eq": lambda values, rate: graphic(values, rate, 1),
 }
 """Recursive filters, by the name of their type."""
