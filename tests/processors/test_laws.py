@@ -7,16 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphmix.dsp.biquads import pole_radius
 from graphmix.dsp.fft import good_length
 from graphmix.errors import GraphError
-from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb, Ride
+from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
+from graphmix.processors.recursive import RecursiveFilter
 from graphmix.spec import ParameterSpec
 from tests.random_parameters import random_parameters
 
 RATES = (30000, 44100, 48000)
-RACKS = {rate: Rack.standard(rate).with_processor(Ride(rate)) for rate in RATES}
+RACKS = {rate: Rack(p for p in Rack.full(rate) if p.node_type.name != "align") for rate in RATES}
+"""Alignment has tests of its own."""
 SMALL_RATE = 3000
 """Filters of 205 taps and delays of 300 samples a segment, for finite differences."""
 NAMES = RACKS[30000].names
@@ -199,7 +202,7 @@ def test_a_start_lies_in_the_range(processor: Processor) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("delay", "ride")])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    processor = Rack.standard(SMALL_RATE)[name]
+    processor = Rack.full(SMALL_RATE)[name]
     audio = noise_for(processor, 2, 60).double().requires_grad_()
     params = random_parameters(processor.node_type, 2, seeded()).double()
     params = params.clamp(*(bound.double() for bound in processor.node_type.bounds())).requires_grad_()
@@ -228,7 +231,13 @@ def test_a_response_is_the_transform_of_the_impulse_response_laid_around_time_ze
     n_fft = good_length(before + 1 + after)
     circle = torch.nn.functional.pad(taps, (0, n_fft - taps.size(-1))).roll(-before, -1)
     expected = torch.fft.rfft(circle)
-    torch.testing.assert_close(processor.response(params, n_fft).to(expected.dtype), expected)
+    ring = 0.0  # of a recursive filter what comes back at the beginning of the circle
+    if isinstance(processor, RecursiveFilter):
+        ring = 10 * float(pole_radius(processor.sections(params)).max()) ** n_fft
+    torch.testing.assert_close(
+        processor.response(params, n_fft).to(expected.dtype).expand_as(expected), expected, rtol=1e-7, atol=1e-7 + ring
+    )
+    assert ring < 1e-3
 
 
 # --- delay and reverb
