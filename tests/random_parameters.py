@@ -32,7 +32,7 @@ RATES = (30000, 44100, 48000)
 def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -> Tensor:
     """Uniform in a sensible part of each range, [n, width]; each delay in the 100 ms of its own tap.
 
-    A parameter of an unknown name is uniform in the middle half of its range.
+    Choices are any. A parameter of an unknown name is uniform in the middle half of its range.
     """
     draw = {"delay_ms": _delays}
     columns = [draw.get(p.name, _uniform)(p, n, generator) for p in node_type.parameters]
@@ -40,6 +40,8 @@ def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -
 
 
 def _uniform(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:
+    if parameter.choices:
+        return torch.randint(len(parameter.choices), (n, parameter.size), generator=generator).float()
     low, high = parameter.low, parameter.high
     low, high = USUAL.get(parameter.name, ((3 * low + high) / 4, (low + 3 * high) / 4))
     drawn = low + (high - low) * torch.rand(n, parameter.size, generator=generator)

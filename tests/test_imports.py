@@ -9,8 +9,8 @@ from pathlib import Path
 import graphmix
 
 PACKAGE = Path(graphmix.__file__).parent
-GROUND = {"errors", "io", "locks", "processes", "progress", "runs", "settings", "text"}
-"""Errors, files, folders of runs, processes, progress, settings: may be used by all, and use each other alone."""
+GROUND = {"chain_string", "errors", "io", "locks", "processes", "progress", "runs", "settings", "text"}
+"""Chains, errors, files, folders of runs, processes, settings: may be used by all, and use each other alone."""
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     "spec": set(),

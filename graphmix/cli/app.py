@@ -99,7 +99,10 @@ Align = Annotated[
 ]
 USUAL_CHAIN = "ecnsgdr"
 """As :data:`graphmix.graph.CONSOLE_CHAIN`, whose import would take a second."""
-Chain = Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")]
+Chain = Annotated[
+    str,
+    typer.Option(help=r"Processors on every track and bus, by letter or by name in brackets: e\[parametric_eq]g."),
+]
 Master = Annotated[
     str | None,
     typer.Option(help="Processors behind the sum, by letter; '' is none. The preset's; none with another --chain."),

@@ -1,7 +1,7 @@
 """A picture of a mixing graph in the style of figures 2 and 5 of the pruning paper.
 
-Signal flows from left to right, each track has a row, each node is a box with the letter of its type; inputs,
-mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Edges into a
+Signal flows from left to right, each track has a row, each node is a box with the letter (or initials) of its type;
+inputs, mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Edges into a
 second inlet (sidechains) are dashed; ports are named where a node has several. The figure grows with the graph and
 its data coordinates are inches, rows downwards, so that a letter has the same size at 3 and at 130 tracks.
 """
@@ -287,7 +287,7 @@ class _Drawing:
             else:
                 self._draw_processor(v, color, box, min(1.0, max(0.0, wet)))
             look = {"ha": "center", "color": ink_on(color), "zorder": 5, "gid": f"letter-{v}"}
-            self._write(box.x, box.y, readable(t.letter), _LETTER_POINTS, **look)
+            self._write(box.x, box.y, readable(t.mark), _LETTER_POINTS, **look)
 
     def _draw_processor(self, v: int, color: str, box: _Box, wet: float) -> None:
         inset = 0.03
@@ -341,7 +341,7 @@ class _Drawing:
         for index, t in enumerate(self.graph.types.types):
             count = int((self.graph.node_type == index).sum())
             if count:
-                items.append((t.letter, t.name, f"{readable(t.name.replace('_', ' '))} × {count}"))
+                items.append((t.mark, t.name, f"{readable(t.name.replace('_', ' '))} × {count}"))
         weighted = any(t.is_processor and wet < 1 for t, wet in zip(self.types, self.graph.wet.tolist(), strict=True))
         if weighted:
             items.append(("", "", "filled to its dry/wet weight"))

@@ -19,6 +19,7 @@ import torch
 
 from graphmix.audio.song import Song, load_song
 from graphmix.audio.song_places import SEPARATED
+from graphmix.chain_string import join_chain, split_chain
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
@@ -195,7 +196,9 @@ def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
     """
     master = settings.master
     if sum(bool(members) for members in song.subgroups.values()) == 1:
-        master = "".join(letter for letter in master if letter not in settings.chain)
+        names = {t.letter: t.name for t in rack.types}
+        own = {names.get(kind, kind) for kind in split_chain(settings.chain)}
+        master = join_chain(kind for kind in split_chain(master) if names.get(kind, kind) not in own)
     return mixing_console(rack, song.subgroups, settings.chain, master)
 
 
@@ -205,11 +208,12 @@ def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) ->
     Raises:
         GraphError: a letter that no processor has, an effect whose letter is another's or not in the chain.
     """
-    letters = settings.chain + settings.master
-    rack = Rack.console(letters or "g", settings.sample_rate, effects)
+    chain = settings.chain + settings.master
+    kinds = split_chain(settings.chain) + split_chain(settings.master, "master chain")
+    rack = Rack.console(chain or "g", settings.sample_rate, effects)
     for effect in effects:
         letter, name = effect.node_type.letter, effect.node_type.name
-        if letter not in letters:
+        if letter not in kinds and name not in kinds:
             raise GraphError(f"chain {settings.chain!r} has no letter {letter!r} for {name}; add it to the chain.")
     return rack
 
@@ -305,7 +309,8 @@ def begin_search(
         start: sets the console in place of least squares and spectra.
     """
     started = time.perf_counter()
-    baselines = find_baselines(objective, with_gains="g" in settings.chain and start is None)
+    has_gain = not {"g", "gain"}.isdisjoint(split_chain(settings.chain))
+    baselines = find_baselines(objective, with_gains=has_gain and start is None)
     if start is None:
         graph = start_graph(console, objective, baselines, settings.seed)
     else:

@@ -166,7 +166,7 @@ class Search:
         if wanted.ducking and state.ride_passes < 2:
             kept += self._grow("ducking", grow_ducking)
         if wanted.sends and state.ride_passes == 1:
-            kept += self._grow("return", partial(add_returns, letters=wanted.sends))
+            kept += self._grow("return", partial(add_returns, sends=wanted.sends))
         if wanted.rides:
             kept += self._grow("ride", partial(grow_rides, early=before_the_fit))
         self._clock("rides", started)

@@ -40,8 +40,8 @@ class SearchSettings:
     """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).
 
     Args:
-        chain: letters of the processors on every track and bus.
-        master: letters of the processors behind the sum; the paper's console has none.
+        chain: the processors on every track and bus, by letter or by name in brackets.
+        master: the same of those behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.

@@ -1,0 +1,43 @@
+"""All processors that come with graphmix, by family: what racks are filled with.
+
+A type that is added here is in :meth:`graphmix.processors.rack.Rack.full`, can be named in chain strings in brackets
+and is tested against the laws of all processors.
+"""
+
+from graphmix.processors.align import Align
+from graphmix.processors.base import Processor
+from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
+from graphmix.processors.delay import MultitapDelay
+from graphmix.processors.dynamics import (
+    BallisticCompressor,
+    BallisticGate,
+    Compressor,
+    NoiseGate,
+    SidechainCompressor,
+)
+from graphmix.processors.filters import Crossover, Equalizer
+from graphmix.processors.generators import Noise, Note, Operator, Oscillator
+from graphmix.processors.levels import Gain, Imager
+from graphmix.processors.limiter import Limiter
+from graphmix.processors.melody import Melody
+from graphmix.processors.reverb import Reverb
+from graphmix.processors.ride import Ride
+from graphmix.processors.send import Send
+
+Kinds = tuple[type[Processor], ...]
+"""Classes that are made from a sample rate alone."""
+
+CONSOLE_PROCESSORS: Kinds = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
+"""The seven of the pruning paper."""
+VARIANTS: Kinds = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
+ADDED: Kinds = (Align, Ride)
+"""What a search adds where a song needs it; they are never pruned."""
+FILTERS: Kinds = ()
+DYNAMICS: Kinds = ()
+MORE: Kinds = (*FILTERS, *DYNAMICS)
+"""They have no letters: a chain names them in brackets."""
+GENERATORS: Kinds = (
+    Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
+    ResonantFilter,
+)  # fmt: skip
+"""What synthesizers are made of."""
