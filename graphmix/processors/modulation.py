@@ -289,6 +289,3 @@ class AutoPan(Modulated):
         angle = (1 + position) * (math.pi / 4)
         gains = math.sqrt(2) * torch.stack([angle[:, 0].cos(), angle[:, 1].sin()], dim=1)
         return audio * gains.to(audio.dtype)
-
-
-MODULATIONS = (Chorus, Flanger, Vibrato, Phaser, Tremolo, AutoPan)

@@ -4,7 +4,7 @@ Conventions. Every curve has a slope of 1 at zero, so that quiet signals pass at
 the drive d (an amplitude) it is :math:`f(x) = F(d x) / d` for the textbook's F. A peer's curve without that division is
 d times as loud.
 
-Antialiasing is oversampling by 8, by 32 where the curve has corners; only what a curve adds passes the filters. See
+Antialiasing is oversampling by 8, and linear interpolation to 16 or 32 times the rate; only what a curve adds passes the filters. See
 :mod:`graphmix.dsp.oversampling`. With ``antialiased=False`` the curve is evaluated sample by sample; such a type has a
 name of its own, ``aliased_…``, since it sounds otherwise.
 """
@@ -109,6 +109,7 @@ class Tanh(Saturation):
     """
 
     name = "tanh"
+    points = 2
     parameters = (_DRIVE, ParameterSpec("asymmetry", 1, "", -0.9, 0.9, 0.0))
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
@@ -201,6 +202,7 @@ class Power(_Polynomial):
     """
 
     name = "power"
+    points = 2
     parameters = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:
@@ -228,6 +230,7 @@ class Chebyshev(_Polynomial):
     """
 
     name = "chebyshev"
+    points = 4
     parameters = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:
@@ -255,6 +258,7 @@ class WaveShaper(Saturation):
     """
 
     name = "wave_shaper"
+    points = 2
     parameters = (_READY, ParameterSpec("offset", KNOTS, "", -2.0, 2.0, 0.0))
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
@@ -365,6 +369,3 @@ class BitCrusher(Processor):
     def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
         """Coarse enough for a gradient that is more than noise."""
         return torch.full_like(params, 12.0)
-
-
-SATURATIONS = (Tanh, Clipper, Power, Chebyshev, WaveShaper, Tape, BitCrusher)

@@ -386,6 +386,3 @@ class Convolution(LTIProcessor):
         """The same response, from its own rate."""
         own = self.node_type
         return Convolution(self.given, own.name, own.letter, sample_rate, self.given_rate, own.source)
-
-
-SPACES = (FeedbackDelay, FeedbackNetwork, VelvetReverb, EarlyReflections)

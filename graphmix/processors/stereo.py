@@ -254,6 +254,3 @@ class BassWidth(Processor):
         side = (audio[:, :1] - audio[:, 1:]) / 2
         added = gain[:, :, None].to(audio.dtype) * irfft(rfft(side, n_fft) * response, n_fft, audio.size(-1))
         return audio + torch.cat([added, -added], dim=1)
-
-
-STEREO = (Pan, Balance, Rotation, Polarity, MidSideEncoder, MidSideDecoder, Haas, BassWidth)
