@@ -122,7 +122,7 @@ def sampled_responses(filters: Tensor, x: Tensor, matrix: Tensor, lengths: Tenso
         n_fft: what lasts longer is aliased in time.
     """
     bins = torch.arange(n_fft // 2 + 1, device=filters.device)
-    turns = torch.outer(bins, lengths.to(bins)) % n_fft * (2 * torch.pi / n_fft)
+    turns = (torch.outer(bins, lengths.to(bins)) % n_fft).double() * (2 * torch.pi / n_fft)
     back = torch.polar(torch.ones_like(turns), turns)  # z ** m
     one = turns.new_tensor(2 * torch.pi / n_fft) * bins
     late = torch.polar(torch.ones_like(one), -one)[:, None]

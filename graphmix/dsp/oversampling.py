@@ -72,6 +72,8 @@ def upsample(audio: Tensor) -> Tensor:
 def downsample(phases: Tensor, points: int = 1) -> Tensor:
     """[nodes, channels, M * points, samples + 2 * HALF] -> [nodes, channels, samples]."""
     nodes, channels = phases.shape[:2]
+    if phases.size(-1) <= 2 * HALF:
+        return phases[..., 0, :0]
     _, down = _filters(points, phases.dtype, phases.device)
     return conv1d(phases.flatten(0, 1), down).view(nodes, channels, -1)
 

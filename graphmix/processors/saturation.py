@@ -4,7 +4,7 @@ Conventions. Every curve has a slope of 1 at zero, so that quiet signals pass at
 the drive d (an amplitude) it is :math:`f(x) = F(d x) / d` for the textbook's F. A peer's curve without that division is
 d times as loud.
 
-Antialiasing is oversampling by 8, and linear interpolation to 16 or 32 times the rate; only what a curve adds passes the filters. See
+Antialiasing is oversampling by 8, and for some curves linear interpolation to 16 or 32 times the rate; only what a curve adds passes the filters. See
 :mod:`graphmix.dsp.oversampling`. With ``antialiased=False`` the curve is evaluated sample by sample; such a type has a
 name of its own, ``aliased_…``, since it sounds otherwise.
 """
@@ -109,7 +109,6 @@ class Tanh(Saturation):
     """
 
     name = "tanh"
-    points = 2
     parameters = (_DRIVE, ParameterSpec("asymmetry", 1, "", -0.9, 0.9, 0.0))
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
@@ -202,7 +201,6 @@ class Power(_Polynomial):
     """
 
     name = "power"
-    points = 2
     parameters = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:

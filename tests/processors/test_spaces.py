@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.signal import butter, sosfilt
 from torch import Tensor
 
 from graphmix.dsp.feedback_network import hadamard, line_responses, sampled_responses
@@ -101,17 +102,16 @@ def slope_db_per_s(taps: Tensor, rate: int) -> float:
 
 
 def band(taps: Tensor, low: float, high: float) -> Tensor:
-    spectrum = torch.fft.rfft(taps)
-    at = torch.linspace(0, RATE / 2, spectrum.size(-1))
-    return torch.fft.irfft(spectrum * ((at > low) & (at < high)), taps.size(-1))
+    sections = butter(4, [low, high], "bandpass", fs=RATE, output="sos")
+    return torch.from_numpy(sosfilt(sections, taps.numpy()))
 
 
 @pytest.mark.parametrize("kind", [FeedbackNetwork, VelvetReverb])
-def test_lows_and_highs_decay_as_they_are_told(kind: type[FeedbackNetwork | VelvetReverb]) -> None:
+def test_lows_and_highs_decay_in_the_times_that_are_set(kind: type[FeedbackNetwork | VelvetReverb]) -> None:
     reverb = kind(RATE)
     taps = reverb.impulse_response(params(reverb, decay_s=[1.2, 0.5], crossover_hz=1500.0))[0]
     assert slope_db_per_s(band(taps, 50, 300), RATE) == pytest.approx(-60 / 1.2, rel=0.12)
-    assert slope_db_per_s(band(taps, 9000, 15000), RATE) == pytest.approx(-60 / 0.5, rel=0.12)
+    assert slope_db_per_s(band(taps, 9000, 14000), RATE) == pytest.approx(-60 / 0.5, rel=0.12)
 
 
 def test_velvet_noise_has_one_impulse_a_slot() -> None:
@@ -148,8 +148,8 @@ def test_the_gradient_finds_the_size_of_a_room() -> None:
     target = reflections.response(params(reflections, size_m=[6.3, 8.0, 3.1]), 2048)
     weight = torch.exp(-torch.arange(target.size(-1)) / 60)  # from the lowest frequencies up, where phases do not wrap
     size = torch.tensor([[5.9, 8.4, 3.0]], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([size], lr=0.02)
-    for _ in range(150):
+    optimizer = torch.optim.Adam([size], lr=0.05)
+    for _ in range(80):
         optimizer.zero_grad()
         values = torch.cat([size, torch.full((1, 1), 0.7, dtype=torch.float64)], 1)
         (weight * (reflections.response(values, 2048) - target).abs().square()).sum().backward()
