@@ -24,9 +24,22 @@ from graphmix.processors.graphic import GraphicEqualizer, OctaveEqualizer
 from graphmix.processors.levels import Gain, Imager
 from graphmix.processors.limiter import Limiter, TruePeakLimiter
 from graphmix.processors.melody import Melody
+from graphmix.processors.modulation import AutoPan, Chorus, Flanger, Phaser, Tremolo, Vibrato
 from graphmix.processors.reverb import Reverb
 from graphmix.processors.ride import Ride
+from graphmix.processors.saturation import BitCrusher, Chebyshev, Clipper, Power, Tanh, Tape, WaveShaper
 from graphmix.processors.send import Send
+from graphmix.processors.spaces import EarlyReflections, FeedbackDelay, FeedbackNetwork, VelvetReverb
+from graphmix.processors.stereo import (
+    Balance,
+    BassWidth,
+    Haas,
+    MidSideDecoder,
+    MidSideEncoder,
+    Pan,
+    Polarity,
+    Rotation,
+)
 from graphmix.processors.transients import TransientShaper
 
 Kinds = tuple[type[Processor], ...]
@@ -41,7 +54,11 @@ FILTERS: Kinds = (
     Filter, ParametricEqualizer, GraphicEqualizer, OctaveEqualizer, StateVariableFilter, PoleZero, FIRFilter,
 )  # fmt: skip
 DYNAMICS: Kinds = (StudioCompressor, Expander, TruePeakLimiter, TransientShaper, DynamicEqualizer, DeEsser)
-MORE: Kinds = (*FILTERS, *DYNAMICS)
+SATURATIONS: Kinds = (Tanh, Clipper, Power, Chebyshev, WaveShaper, Tape, BitCrusher)
+MODULATIONS: Kinds = (Chorus, Flanger, Vibrato, Phaser, Tremolo, AutoPan)
+SPACES: Kinds = (FeedbackDelay, FeedbackNetwork, VelvetReverb, EarlyReflections)
+STEREO: Kinds = (Pan, Balance, Rotation, Polarity, MidSideEncoder, MidSideDecoder, Haas, BassWidth)
+MORE: Kinds = (*FILTERS, *DYNAMICS, *SATURATIONS, *MODULATIONS, *SPACES, *STEREO)
 """They have no letters: a chain names them in brackets."""
 GENERATORS: Kinds = (
     Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,

@@ -33,6 +33,7 @@ from graphmix.processors.graphic import THIRD_OCTAVE_RING_SECONDS
 from graphmix.processors.recursive import RING_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
+from graphmix.render import reference_colour as colour
 from graphmix.render.reference_dynamics import STUDIO, limiter
 from graphmix.render.reference_filters import SECTIONS, Design
 from graphmix.render.reference_rates import converted
@@ -318,6 +319,24 @@ def ride(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gain) * audio[0]
 
 
+TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
+    "delay": delay_taps,
+    "reverb": lambda values, rate: (reverb_taps(values, rate), 0),
+    **colour.TAPS,
+}
+"""Types whose response may be made at another rate: left and right taps, and the time of the first."""
+
+
+def by_taps(kind: str) -> Linear:
+    """A type that is given by its taps."""
+    return lambda u, values, rate: [u.convolved(*TAPS[kind](values, rate))]
+
+
+def by_matrix(kind: str) -> Linear:
+    """A type that is a matrix on (left, right)."""
+    return lambda u, values, rate: [Signal(u.start, colour.MATRICES[kind](values) @ u.samples)]
+
+
 LINEAR: Mapping[str, Linear] = {
     "gain": gain,
     "imager": imager,
@@ -327,12 +346,9 @@ LINEAR: Mapping[str, Linear] = {
     "delay": delay,
     "reverb": reverb,
     **{name: recursive(name, design) for name, design in SECTIONS.items()},
+    **{kind: by_taps(kind) for kind in colour.TAPS},
+    **{kind: by_matrix(kind) for kind in colour.MATRICES},
 }
-TAPS: Mapping[str, Callable[[Values, int], tuple[Array, int]]] = {
-    "delay": delay_taps,
-    "reverb": lambda values, rate: (reverb_taps(values, rate), 0),
-}
-"""Types whose response may be made at another rate: left and right taps, and the time of the first."""
 GENERAL: Mapping[str, General] = {
     "align": align,
     "compressor": compressor,
@@ -344,6 +360,7 @@ GENERAL: Mapping[str, General] = {
     "sidechain_compressor": compressor,
     "ride": ride,
     **STUDIO,
+    **colour.GENERAL,
 }
 
 
@@ -391,9 +408,12 @@ def read_nodes(graph: MixGraph) -> list[Node]:
 
 def _placed(node: Node, seconds: float) -> Node:
     """The node as it is for a signal that begins so many seconds into the song."""
-    if node.kind != "ride":
-        return node
-    return replace(node, values={**node.values, "time_s": node.values["time_s"] - seconds})
+    if node.kind == "ride":
+        return replace(node, values={**node.values, "time_s": node.values["time_s"] - seconds})
+    if {"rate_hz", "phase", "spread"} <= node.values.keys():
+        phase = node.values["phase"] + node.values["rate_hz"] * seconds
+        return replace(node, values={**node.values, "phase": phase % 1.0})
+    return node
 
 
 def dry_wet(node: Node, dry: Signal, processed: list[Signal]) -> list[Signal]:

@@ -23,9 +23,16 @@ RACKS = {rate: Rack(p for p in Rack.full(rate) if p.node_type.name != "align") f
 SMALL_RATE = 3000
 """Filters of 205 taps and delays of 300 samples a segment, for finite differences."""
 NAMES = RACKS[30000].names
-CHANGING = ("delay", "reverb")
-"""They are never the identity: their neutral parameters are an echo and a room."""
+UNIT_ENERGY = ("delay", "reverb", "feedback_network", "velvet_reverb", "early_reflections")
+CHANGING = (
+    *UNIT_ENERGY, "chorus", "flanger", "vibrato", "phaser", "feedback_delay", "mid_side_encoder", "mid_side_decoder",
+)  # fmt: skip
+"""They are never the identity: their neutral parameters are an echo, a room, a delay or a matrix."""
+ACROSS = ("imager", "rotation", "mid_side_encoder", "mid_side_decoder", "bass_width", "feedback_delay")
+"""They mix left and right on purpose."""
 SAMPLES = 3000
+FEW_SAMPLES = 300
+"""Of types without letters, of which there are many, where length adds nothing."""
 
 
 @pytest.fixture(params=NAMES)
@@ -106,7 +113,7 @@ def test_two_nodes_with_two_channels_are_not_mixed_up(processor: Processor) -> N
     audio[1, ..., 0, :] = 0
     output = processor(audio, usual(processor, 2))
     assert not output[0].any()
-    if processor.node_type.name != "imager":
+    if processor.node_type.name not in ACROSS:
         assert float(output[1, ..., 0, :].detach().abs().max()) < 1e-5
 
 
@@ -152,7 +159,8 @@ def test_what_is_no_audio_is_refused_by_name(processor: Processor) -> None:
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_output_and_gradients_are_finite_at_the_ends_of_every_range(processor: Processor, signal: str) -> None:
     params = extremes(processor).requires_grad_()
-    audio = shaped(processor, SIGNALS[signal].expand(len(params), -1, -1)).clone().requires_grad_()
+    samples = SAMPLES if processor.node_type.letter else FEW_SAMPLES
+    audio = shaped(processor, SIGNALS[signal][..., :samples].expand(len(params), -1, -1)).clone().requires_grad_()
     output = processor(audio, params)
     assert torch.isfinite(output).all()
     for weight in (torch.ones_like(output), torch.randn_like(output)):
@@ -200,7 +208,7 @@ def test_a_start_lies_in_the_range(processor: Processor) -> None:
     assert ((start >= low) & (start <= high)).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("delay", "ride")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("delay", "ride", "bit_crusher")])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     processor = Rack.full(SMALL_RATE)[name]
     audio = noise_for(processor, 2, 60).double().requires_grad_()
@@ -269,10 +277,10 @@ def test_gradient_descent_moves_a_delay_to_where_it_belongs(wanted_ms: float) ->
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("name", UNIT_ENERGY)
 def test_responses_have_unit_energy(name: str, rate: int) -> None:
     processor = RACKS[rate][name]
-    assert isinstance(processor, MultitapDelay | Reverb)
+    assert isinstance(processor, LTIProcessor)
     for params in (usual(processor, 1), extremes(processor)):
         energy = processor.impulse_response(params).square().sum(dim=(1, 2)) / 2
         torch.testing.assert_close(energy, torch.ones(len(params)), rtol=1e-4, atol=0)
