@@ -96,6 +96,14 @@ class PolicyName(StrEnum):
     first_order = "first-order"
 
 
+class ObjectiveName(StrEnum):
+    """What a search minimises, as :data:`graphmix.search.objectives.OBJECTIVES`."""
+
+    paper = "paper"
+    dynamics = "dynamics"
+    loudness = "loudness"
+
+
 Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
 Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
@@ -129,6 +137,10 @@ MemoryAmount = Annotated[
     typer.Option(help="Memory that may be taken, such as 4GB; by default half of what is free, at most 4GB."),
 ]
 Report = Annotated[bool, typer.Option(help="Write report.html, a page to listen on.")]
+ObjectiveOption = Annotated[
+    ObjectiveName,
+    typer.Option(help="What is minimised: the paper's audio loss, or with it how levels move, or how loud all is."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
 
@@ -166,6 +178,7 @@ def mine(
     master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
+    objective: ObjectiveOption = ObjectiveName.paper,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
@@ -200,7 +213,7 @@ def mine(
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
-    changes |= {"sample_rate": sample_rate, "seed": seed}
+    changes |= {"objective": objective.value, "sample_rate": sample_rate, "seed": seed}
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],

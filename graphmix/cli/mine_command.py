@@ -190,11 +190,20 @@ def summary(metrics: dict[str, Any]) -> Table:
     table.add_row("full console", f"{metrics['console_loss']:.4f}", str(metrics["processors_before"]))
     table.add_row("mined graph", f"{metrics['audio_loss']:.4f}", str(metrics["processors_left"]))
     ratios = [f"{name} {ratio:.2f}" for name, ratio in metrics["pruning_ratio"].items() if name != "all"]
+    minimised = metrics.get("objective")
     table.caption = (
-        f"pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
+        f"{_minimised(minimised)}pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
         f"SI-SDR {si_sdr(metrics)}; {sum(metrics['seconds'].values()):.0f} s"
     )
     return table
+
+
+def _minimised(objective: dict[str, Any] | None) -> str:
+    """What was minimised, where that is not L_a, with its parts."""
+    if objective is None:
+        return ""
+    parts = ", ".join(f"{name} {value:.4f}" for name, value in objective["parts"].items())
+    return f"minimised: {objective['name']} {objective['loss']:.4f} ({parts}); "
 
 
 def si_sdr(metrics: dict[str, Any]) -> str:

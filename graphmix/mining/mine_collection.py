@@ -27,7 +27,7 @@ from graphmix.runs import RUN as SONG_RUN
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import FAILURE, choose_device, console_rack
 from graphmix.search.sends import check_sends
-from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings, complete
 from graphmix.songs.collection import Collection, open_collection
 
 RUN = "mine_all.json"
@@ -126,7 +126,9 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     name, settings = found["collection"], dict(found["settings"])
     if name != ours["collection"]:
         return f"the collection {name!r}, not {ours['collection']!r}. Choose another --out."
-    different = first_difference({**settings, **_options(found)}, {**ours["settings"], **_options(ours)})
+    different = first_difference(
+        {**complete(settings), **_options(found)}, {**complete(ours["settings"]), **_options(ours)}
+    )
     if different is None:
         return None
     key, before, now = different

@@ -176,6 +176,11 @@ class MixLoss(nn.Module):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
             self.register_buffer(f"mel_{size}", mel_filters(sample_rate, size, num_mels), persistent=False)
 
+    @property
+    def num_levels(self) -> int:
+        """Rows of a song level: one for each resolution."""
+        return len(self.fft_sizes)
+
     @torch.no_grad()
     def features(self, audio: Tensor, song_level: Tensor | None = None) -> TargetFeatures:
         """What the loss needs of a target, computed once, without gradients.

@@ -4,6 +4,9 @@
 ``audio_loss_paper`` divides by each segment's own norm, as the paper does, and is the same where no segment is silent.
 JSON has no infinity: a signal-to-distortion ratio is null where it is infinite, and ``exact_match`` says whether that
 is because the mined mix equals the song's mix or because one of the two is silent.
+
+``audio_loss``, ``baselines`` and ``console_loss`` are L_a of the paper whatever the search minimised; where that was
+something else, ``objective`` has its name and values.
 """
 
 import json
@@ -21,7 +24,7 @@ from graphmix.audio.song import Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import decode_text
-from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.losses import LossTerms, sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.rounds import count_processors, pruning_ratio
 from graphmix.search.search_state import SearchState
@@ -79,11 +82,37 @@ def translate_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
     return {_OLD_KEYS.get(key, key): value for key, value in values.items()}
 
 
+@dataclass(frozen=True)
+class ReportedLosses:
+    """L_a of a result and of its fitted console, whatever the search minimised.
+
+    Args:
+        paper: the song with the paper's loss.
+        result: of the search.
+        console: fitted, before pruning; where the search evaluated some segments only, estimated.
+    """
+
+    paper: Objective
+    result: LossTerms
+    console: float
+
+
+def report_losses(objective: Objective, state: SearchState, sampled: Sampled | None = None) -> ReportedLosses:
+    """L_a at the end of a search; evaluated where it is not what the search minimised."""
+    assert state.console is not None, "the console was fitted"
+    paper = objective.of_the_paper()
+    if paper is objective:
+        console = float(state.console.terms.total) if sampled is None else sampled.console.value
+        return ReportedLosses(paper, state.result.terms, console)
+    return ReportedLosses(paper, paper.evaluate_whole(state.result.graph), float(paper.evaluate_whole(state.console.graph).total))
+
+
 def mining_metrics(
     graph: MixGraph,
     objective: Objective,
     settings: SearchSettings,
     state: SearchState,
+    reported: ReportedLosses,
     sampled: Sampled | None = None,
 ) -> dict[str, Any]:
     """What the search says of itself: losses, processors, time, settings.
@@ -93,20 +122,21 @@ def mining_metrics(
         objective: of the search.
         settings: of the search.
         state: of the search at its end.
+        reported: of the same state.
         sampled: what the search evaluated on some of the segments.
     """
-    assert state.console is not None, "the console was fitted"
-    console = float(state.console.terms.total) if sampled is None else sampled.console.value
-    song, loss = objective.song, state.result.terms
-    of_the_paper = objective.evaluate(graph, objective.segments, of_the_paper=True) if objective.has_silence else loss
+    song, loss, paper = objective.song, reported.result, reported.paper
+    of_the_paper = paper.evaluate(graph, paper.segments, of_the_paper=True) if paper.has_silence else loss
+    minimised = {} if paper is objective else {"objective": _describe_objective(objective, settings, state)}
     names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
     return {
         "song": song.name,
         **{name: round(value, 6) for name, value in zip(names, loss.to_list(), strict=True)},
         "audio_loss_paper": round(float(of_the_paper.total), 6),
         "baselines": {name: round(value, 6) for name, value in state.baseline_losses.items()},
-        "console_loss": round(console, 6),
+        "console_loss": round(reported.console, 6),
         **({} if sampled is None else {"sampled": sampled.describe()}),
+        **minimised,
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
         "processors_before": sum(state.counts.values()),
@@ -121,6 +151,20 @@ def mining_metrics(
         "device": str(objective.device),
         "versions": {"graphmix": __version__} | {name: version(name) for name in _VERSIONS},
         "notices": list(song.notices),
+    }
+
+
+def _describe_objective(objective: Objective, settings: SearchSettings, state: SearchState) -> dict[str, Any]:
+    """What the search minimised: its name, its values, and of the result each part without its weight."""
+    assert state.console is not None, "the console was fitted"
+    values = {"loss": state.result.terms.total, "console_loss": state.console.terms.total}
+    if state.baseline is not None:
+        values["baseline_loss"] = state.baseline.terms.total
+    parts = objective.parts(state.result.graph)
+    return {
+        "name": settings.objective,
+        **{name: round(float(value), 6) for name, value in values.items()},
+        "parts": {name: round(float(terms.total), 6) for name, terms in parts.items()},
     }
 
 

@@ -42,7 +42,7 @@ from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
-from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings, complete
 from graphmix.search.whole_song import score_whole
 
 SAVE_EVERY_SECONDS = 15.0
@@ -120,7 +120,8 @@ def mine(
     rack = console_rack(settings, effects)
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate, preload_bytes=memory.song, store_in=existing_folder(out))
-    make_objective = partial(Objective, device=chosen, evaluated=settings.evaluated_segments, memory=memory)
+    loss = settings.new_loss(song.sample_rate)
+    make_objective = partial(Objective, device=chosen, loss=loss, evaluated=settings.evaluated_segments, memory=memory)
     objective = make_objective(song, rack)
     console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
@@ -274,8 +275,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if their_song != ours["song"]:
         return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
     different = first_difference(
-        {**their_settings, **_options(found)},
-        {**ours["settings"], **_options(ours)},
+        {**complete(their_settings), **_options(found)},
+        {**complete(ours["settings"]), **_options(ours)},
     )
     if different is None:
         return None
@@ -325,9 +326,11 @@ def begin_search(
     else:
         graph = start(console, objective.song, objective.rack, settings.seed)
     best = min(baselines, key=lambda baseline: float(baseline.loss.total))
+    paper = objective.of_the_paper()
+    losses = {b.name: b.loss if paper is objective else paper.evaluate(b.graph) for b in baselines}
     return SearchState(
         ScoredGraph(graph),
         baseline=ScoredGraph(best.graph, best.loss),
-        baseline_losses={baseline.name: float(baseline.loss.total) for baseline in baselines},
+        baseline_losses={name: float(loss.total) for name, loss in losses.items()},
         seconds={"start": time.perf_counter() - started},
     )

@@ -26,8 +26,9 @@ from graphmix.render.places import check_rides
 from graphmix.render.renderer import Renderer, Responses
 from graphmix.render.silence import silent_rows, without_silence
 from graphmix.search.chosen_segments import choose_segments, segment_powers
-from graphmix.search.losses import LossTerms, MixLoss, TargetFeatures, gain_staging, gated_level, paper_loss
+from graphmix.search.losses import LossTerms, MixLoss, gain_staging, gated_level, paper_loss
 from graphmix.search.mutes import BLOCK, Mutes, find_mutes
+from graphmix.search.objectives import AudioLoss, WeightedLoss
 
 SEGMENT_SECONDS = 3.8
 WARMUP_SECONDS = 1.0
@@ -67,6 +68,8 @@ class Objective:
         song: with a mix.
         rack: the processors; its sample rate is the song's.
         device: where rendering happens.
+        loss: what is minimised, for the song's rate; the paper's by default, see
+            :data:`graphmix.search.objectives.OBJECTIVES`.
         evaluated: on how many segments of a longer song losses are evaluated; see
             :mod:`graphmix.search.chosen_segments`. 0: on all.
         memory: what may be kept.
@@ -77,6 +80,7 @@ class Objective:
         song: Song,
         rack: Rack,
         device: torch.device | str = "cpu",
+        loss: AudioLoss | None = None,
         *,
         evaluated: int = 0,
         memory: Memory | None = None,
@@ -93,14 +97,14 @@ class Objective:
         self._here = song.to(self.device)
         self.rack = rack if self.device.type == "cpu" else copy.deepcopy(rack).to(self.device)
         self.renderer = Renderer(self.rack)
-        self.loss = MixLoss(song.sample_rate).to(self.device)
+        self.loss: AudioLoss = (MixLoss(song.sample_rate) if loss is None else loss).to(self.device)
         self.length = round(SEGMENT_SECONDS * song.sample_rate)
         self.warmup = round(WARMUP_SECONDS * song.sample_rate)
         self.segments = evaluation_segments(song.num_samples, self.warmup, self.length)
         self.memory = memory or Memory()
         self._evaluated = evaluated
-        self._features: dict[_Place, TargetFeatures] = {}  # not yet compared with the song's level
-        self._targets: dict[_Place, TargetFeatures] = {}
+        self._features: dict[_Place, Any] = {}  # not yet compared with the song's level
+        self._targets: dict[_Place, Any] = {}
         self._room = self.memory.targets
         self.measured: dict[str, Any] = {}
         """What was measured of a graph last, for the next that needs it; see :mod:`graphmix.search.ride_frames`."""
@@ -116,16 +120,31 @@ class Objective:
         more.renderer = Renderer(more.rack)
         return more
 
+    def with_loss(self, loss: AudioLoss) -> "Objective":
+        """The same song and processors with another loss."""
+        return Objective(
+            self.song, self.rack, self.device, loss, evaluated=self._evaluated, memory=self.memory
+        )
+
+    def of_the_paper(self) -> "Objective":
+        """The same with the paper's loss, which is L_a wherever it is reported; itself where it minimises that."""
+        return self if isinstance(self.loss, MixLoss) else self.with_loss(MixLoss(self.song.sample_rate))
+
+    def parts(self, graph: MixGraph) -> dict[str, LossTerms]:
+        """What a weighted sum of losses consists of, each without its weight, over the whole song; else nothing."""
+        parts = self.loss.parts if isinstance(self.loss, WeightedLoss) else {}
+        return {name: self.with_loss(part).evaluate(graph) for name, part in parts.items()}
+
     @cached_property
     def song_level(self) -> Tensor:
-        """The mix's level over the song, [resolutions, 3], to which the loss compares what may be a silent segment."""
+        """The mix's level over the song as the loss has it, [rows, 3], to which it compares a segment."""
         levels = [self.loss.levels(self._target_features(segment)) for segment in self.segments]
         weights = torch.tensor([float(segment.weight) for segment in self.segments], device=self.device)
         return gated_level(torch.cat(levels), weights)
 
     @cached_property
     def has_silence(self) -> bool:
-        """Whether the mix is silent in a segment, so that the loss is not the paper's."""
+        """Whether the mix is silent in a segment, so that :class:`MixLoss` is not the paper's."""
         sounding = (x for segment in self.segments for x in self.target(segment).sounding or ())
         return any(bool((x < 1).any()) for x in sounding)
 
@@ -238,7 +257,7 @@ class Objective:
             graph: to render.
             segments: these of the song's instead.
             responses: known frequency responses; see :meth:`graphmix.render.Renderer.run`.
-            of_the_paper: divide by each segment's own norm also where the mix is silent.
+            of_the_paper: divide by each segment's own norm also where the mix is silent; for :class:`MixLoss`.
         """
         graph = graph.clone().to(self.device)
         chosen = self.evaluated if segments is None else segments
@@ -257,7 +276,7 @@ class Objective:
         graph: MixGraph,
         segment: EvalSegment,
         responses: Responses,
-        target: TargetFeatures | None = None,
+        target: Any = None,
         *,
         of_the_paper: bool = False,
     ) -> LossTerms:
@@ -313,7 +332,7 @@ class Objective:
             weight += segment.weight
         return (graph.wet.detach() * total / max(1, weight)).abs().cpu()
 
-    def target(self, segment: EvalSegment, mix: Tensor | None = None) -> TargetFeatures:
+    def target(self, segment: EvalSegment, mix: Tensor | None = None) -> Any:
         """What the loss needs of the mix in a segment, [2, samples]; read from the song if it is not given."""
         place = _place(segment)
         target = self._targets.get(place)
@@ -324,7 +343,7 @@ class Objective:
                 self._targets[place] = target
         return target
 
-    def _target_features(self, segment: EvalSegment, mix: Tensor | None = None) -> TargetFeatures:
+    def _target_features(self, segment: EvalSegment, mix: Tensor | None = None) -> Any:
         """The same, not yet compared with the song's level."""
         place = _place(segment)
         target = self._features.get(place)

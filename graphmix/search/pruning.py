@@ -288,7 +288,7 @@ def prune(
         graph: fitted, e.g. by :func:`graphmix.search.fit`.
         song: tracks and mix.
         rack: the processors.
-        settings: rounds, steps, tolerance, policy, seed; the paper's by default.
+        settings: rounds, steps, tolerance, policy, objective, seed; the paper's by default.
         tolerance: instead of the settings'.
         policy: instead of the one that the settings name.
         listener: shown the progress.
@@ -297,7 +297,8 @@ def prune(
     settings = settings or SearchSettings()
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
-    objective = Objective(song, rack, device, evaluated=settings.evaluated_segments)
+    minimised = settings.new_loss(song.sample_rate)
+    objective = Objective(song, rack, device, minimised, evaluated=settings.evaluated_segments)
     fitted = ScoredGraph(graph, objective.evaluate(graph))
     state = SearchState(
         fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted

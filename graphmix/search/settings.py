@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import CONSOLE_CHAIN, MASTER_CHAIN
+from graphmix.search.objectives import OBJECTIVES, PAPER_OBJECTIVE, AudioLoss
 from graphmix.search.policies import POLICIES, Policy
 from graphmix.settings import EXPECTED, raising
 
@@ -17,8 +18,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = ("master", "audible_db", "evaluated_segments")
-"""Settings that runs of earlier versions lack; absent where they are off."""
+_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE}
+"""Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
 
 
 def _sentence(error: ValidationError) -> str:
@@ -64,6 +65,7 @@ class SearchSettings:
         race: end a trial after the segments that show it to be clearly hopeless.
         audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
             see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
+        objective: name of what is minimised in :data:`graphmix.search.objectives.OBJECTIVES`.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -88,6 +90,7 @@ class SearchSettings:
     trial_segments: Count = 0
     race: bool = False
     audible_db: Share = 0.0
+    objective: str = PAPER_OBJECTIVE
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -97,6 +100,17 @@ class SearchSettings:
         if policy not in POLICIES:
             raise ValueError(f"there is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
         return policy
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, objective: str) -> str:
+        if objective not in OBJECTIVES:
+            raise ValueError(f"there is no objective {objective!r}; choose one of: {', '.join(OBJECTIVES)}.")
+        return objective
+
+    def new_loss(self, sample_rate: int | None = None) -> AudioLoss:
+        """What is minimised, for a sample rate in Hz; for that of the search by default."""
+        return OBJECTIVES[self.objective](sample_rate or self.sample_rate)
 
     def new_policy(self) -> Policy:
         """A policy object for one search."""
@@ -124,8 +138,13 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; without a master chain and audible changes as in runs of earlier versions, which had none."""
-        return {name: value for name, value in asdict(self).items() if name not in _NEW or value}
+        """JSON values; without what runs of earlier versions had not, where it is not used."""
+        return {name: value for name, value in asdict(self).items() if name not in _NEW or value != _NEW[name]}
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run with what runs of earlier versions lack, as :meth:`SearchSettings.to_dict` leaves it out."""
+    return {**_NEW, **settings}
 
 
 @dataclass(frozen=True)

@@ -309,6 +309,8 @@ def test_demo_tells_a_folder_that_it_cannot_use(program, tmp_path):
         ["mine", "song", "--out", "out", "--steps", "-1"],
         ["mine", "song", "--out", "out", "--rounds", "few"],
         ["mine", "song", "--out", "out", "--policy", "random"],
+        ["mine", "song", "--out", "out", "--objective", "beauty"],
+        ["mine-all", "songs", "--out", "out", "--objective", "beauty"],
         ["mine", "song", "--out", "out", "--preset", "quick"],
         ["mine", "song", "--out", "out", "--sample-rate", "100"],
         ["mine", "song", "--out", "out", "--seed", "-1"],
