@@ -84,11 +84,6 @@ class TargetFeatures:
         """Number of targets."""
         return self.norms[0].size(0)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the spectrograms."""
-        return sum(mel.numel() * mel.element_size() for mel in (*self.mels, *self.log_mels))
-
     def to(self, device: torch.device | str) -> "TargetFeatures":
         """The same features on another device."""
 

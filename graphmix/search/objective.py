@@ -7,6 +7,7 @@ segments, weighted by how many new samples each scores; the song is preceded by 
 
 import copy
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -351,12 +352,21 @@ class Objective:
             mix = self._here.read_mix(segment.start, segment.length) if mix is None else mix
             scored = slice(segment.score_from, segment.score_to)
             target = self.loss.features(mix[None, :, scored].to(self.device))
-            size = target.num_bytes
+            size = num_bytes(target)
             # throwing out the oldest would leave nothing for the next round
             if place in self._wanted and size <= self._room:
                 self._features[place] = target
                 self._room -= size
         return target
+
+
+def num_bytes(features: Any) -> int:
+    """Memory of features: tensors, and what is made of them."""
+    if isinstance(features, Tensor):
+        return features.numel() * features.element_size()
+    if is_dataclass(features):
+        features = [getattr(features, field.name) for field in fields(features)]
+    return sum(map(num_bytes, features)) if isinstance(features, list | tuple) else 0
 
 
 def _place(segment: EvalSegment) -> _Place:

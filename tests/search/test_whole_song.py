@@ -86,7 +86,7 @@ def test_a_short_song_is_evaluated_as_a_whole(folder: Path) -> None:
 
 def test_targets_are_kept_as_far_as_the_budget_goes(folder: Path) -> None:
     song, rack = load_song(folder, RATE), Rack.console("g", RATE)
-    size = Objective(song, rack).target(Objective(song, rack).segments[0]).num_bytes
+    size = num_bytes(Objective(song, rack).target(Objective(song, rack).segments[0]))
     objective = Objective(song, rack, memory=Memory(16 * (3 * size + 1)))
     console = console_for(song, rack, SAMPLED)
     loss = objective.evaluate(console)
