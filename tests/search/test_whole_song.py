@@ -12,7 +12,7 @@ from graphmix.memory import Memory
 from graphmix.processors.rack import Rack
 from graphmix.search import Mined, Objective, fit, mine, prune
 from graphmix.search.mine_song import console_for, console_rack
-from graphmix.search.objective import mean_terms
+from graphmix.search.objective import mean_terms, num_bytes
 from graphmix.search.settings import DRAFT, PAPER
 from tests.small_song import CONSOLE_ALONE, RATE, SETTINGS, dry_tracks, hidden_graph, mixed, write_song
 
