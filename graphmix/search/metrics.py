@@ -104,8 +104,8 @@ def report_losses(objective: Objective, state: SearchState, sampled: Sampled | N
     if paper is objective:
         console = float(state.console.terms.total) if sampled is None else sampled.console.value
         return ReportedLosses(paper, state.result.terms, console)
-    result, console = (paper.evaluate_whole(scored.graph) for scored in (state.result, state.console))
-    return ReportedLosses(paper, result, float(console.total))
+    result, fitted = (paper.evaluate_whole(scored.graph) for scored in (state.result, state.console))
+    return ReportedLosses(paper, result, float(fitted.total))
 
 
 def mining_metrics(
