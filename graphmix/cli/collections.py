@@ -134,9 +134,11 @@ def mine_all(
     subgroups: Subgroups = None,
     metadata: Metadata = None,
     effect: Effect = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of each worker, such as 4GB; else their share.")] = None,
 ) -> None:
     """Mine every song of a collection; what is done stays done, what fails does not stop the others."""
     from graphmix.cli.mine_all_command import run_mine_all
+    from graphmix.memory import parse_memory
 
     run_mine_all(
         path,
@@ -161,6 +163,7 @@ def mine_all(
         device=device,
         retry_failed=retry_failed,
         plots=plots,
+        memory=None if memory is None else parse_memory(memory),
         **looks(align, rides, ducking, sends),
     )
 

@@ -219,7 +219,8 @@ def fit(
         The best graph by evaluation over the song, never worse than the one given.
     """
     settings = settings or SearchSettings()
-    objective = Objective(song, rack, device, settings.new_loss(song.sample_rate))
+    minimised = settings.new_loss(song.sample_rate)
+    objective = Objective(song, rack, device, minimised, evaluated=settings.evaluated_segments)
     training = Training(objective, graph, settings, 0, settings.steps)
     history = [(0, float(training.best_loss.total))]
     while not training.done:
@@ -228,4 +229,5 @@ def fit(
             history.append((training.step, float(evaluated.total)))
         if on_step is not None:
             on_step(training)
-    return Fitted(training.best_graph, training.best_loss, tuple(history))
+    whole = objective.evaluate_whole(training.best_graph) if objective.is_sampled else training.best_loss
+    return Fitted(training.best_graph, whole, tuple(history))

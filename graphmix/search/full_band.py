@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.audio.segments import EvalSegment
+from graphmix.audio.segments import EvalSegment, spread_segments
 from graphmix.audio.song import Song
 from graphmix.dsp.resampling import can_resample
 from graphmix.graph.editing import insert_before, with_type
@@ -215,14 +215,13 @@ def _descend(graph: MixGraph, objective: Objective, edge_hz: float) -> tuple[Mix
     moves = _Moves(graph, edge_hz)
     if not moves.leaves():
         return graph, None
-    count = min(SEGMENTS, len(objective.segments))
-    chosen = [objective.segments[round((j + 0.5) * len(objective.segments) / count - 0.5)] for j in range(count)]
+    chosen = spread_segments(objective.segments, SEGMENTS)
     optimizer = torch.optim.Adam(moves.leaves())
     first = float(objective.evaluate(graph, chosen).total)
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = STEP_DB * (1 - 0.9 * step / STEPS)
         optimizer.zero_grad()
-        _loss(objective, moves(), chosen[step % count]).backward()
+        _loss(objective, moves(), chosen[step % len(chosen)]).backward()
         optimizer.step()
     with torch.no_grad():
         moved = moves().clone()

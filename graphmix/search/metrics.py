@@ -29,6 +29,7 @@ from graphmix.search.objective import Objective
 from graphmix.search.rounds import count_processors, pruning_ratio
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
 METRICS = "metrics.json"
 """The file's name in the folder of a mined song."""
@@ -88,21 +89,23 @@ class ReportedLosses:
     Args:
         paper: the song with the paper's loss.
         result: of the search.
-        console: fitted, before pruning.
+        console: fitted, before pruning; where the search evaluated some segments only, estimated.
     """
 
     paper: Objective
     result: LossTerms
-    console: LossTerms
+    console: float
 
 
-def report_losses(objective: Objective, state: SearchState) -> ReportedLosses:
+def report_losses(objective: Objective, state: SearchState, sampled: Sampled | None = None) -> ReportedLosses:
     """L_a at the end of a search; evaluated where it is not what the search minimised."""
     assert state.console is not None, "the console was fitted"
     paper = objective.of_the_paper()
     if paper is objective:
-        return ReportedLosses(paper, state.result.terms, state.console.terms)
-    return ReportedLosses(paper, paper.evaluate(state.result.graph), paper.evaluate(state.console.graph))
+        console = float(state.console.terms.total) if sampled is None else sampled.console.value
+        return ReportedLosses(paper, state.result.terms, console)
+    result, fitted = (paper.evaluate_whole(scored.graph) for scored in (state.result, state.console))
+    return ReportedLosses(paper, result, float(fitted.total))
 
 
 def mining_metrics(
@@ -111,6 +114,7 @@ def mining_metrics(
     settings: SearchSettings,
     state: SearchState,
     reported: ReportedLosses,
+    sampled: Sampled | None = None,
 ) -> dict[str, Any]:
     """What the search says of itself: losses, processors, time, settings.
 
@@ -120,9 +124,10 @@ def mining_metrics(
         settings: of the search.
         state: of the search at its end.
         reported: of the same state.
+        sampled: what the search evaluated on some of the segments.
     """
     song, loss, paper = objective.song, reported.result, reported.paper
-    of_the_paper = paper.evaluate(graph, of_the_paper=True) if paper.has_silence else loss
+    of_the_paper = paper.evaluate(graph, paper.segments, of_the_paper=True) if paper.has_silence else loss
     minimised = {} if paper is objective else {"objective": _describe_objective(objective, settings, state)}
     names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
     return {
@@ -130,7 +135,8 @@ def mining_metrics(
         **{name: round(value, 6) for name, value in zip(names, loss.to_list(), strict=True)},
         "audio_loss_paper": round(float(of_the_paper.total), 6),
         "baselines": {name: round(value, 6) for name, value in state.baseline_losses.items()},
-        "console_loss": round(float(reported.console.total), 6),
+        "console_loss": round(reported.console, 6),
+        **({} if sampled is None else {"sampled": sampled.describe()}),
         **minimised,
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
@@ -176,12 +182,11 @@ def distortion_metrics(*, prediction: Tensor, target: Tensor) -> dict[str, Any]:
 
 def describe_source(song: Song, source: SongSource) -> dict[str, Any]:
     """Which song it is, and which files, by absolute paths."""
-    assert song.mix is not None, "mining needs a mix"
     return {
         "song_id": source.song_id,
         "collection": source.collection,
         "artist": source.artist,
-        "mix": str(song.mix.path.absolute()),
+        "mix": None if song.mix is None else str(song.mix.path.absolute()),
         "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
         "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
         **({"offset": song.offset / song.sample_rate} if song.offset else {}),

@@ -39,7 +39,10 @@ from graphmix.search.rides import describe_rides
 from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
+CONSOLE = "console.safetensors"
+"""The fitted console, before pruning, at the rate of the search; nodes in the trace are numbered as in it."""
 USUAL_START = "levels"
 """Name of the start by least squares and spectra."""
 
@@ -76,6 +79,7 @@ def write_results(
     alignment: Alignment = NO_ALIGNMENT,
     own: Song | None = None,
     effects: Sequence[Processor] = (),
+    sampled: Sampled | None = None,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
 
@@ -90,10 +94,11 @@ def write_results(
         alignment: how the tracks of the objective's song were moved.
         own: the song as its files have it, whose rate the result is brought to; None: that of the search.
         effects: processors of the rack beside graphmix's own.
+        sampled: what the search evaluated on some of the segments.
     """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
     simple = simplify(result.graph, objective.rack)
-    reported = report_losses(objective, state)
+    reported = report_losses(objective, state, sampled)
     graph = _with_provenance(simple, song, settings, float(reported.result.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
@@ -107,13 +112,15 @@ def write_results(
     whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
+    assert state.console is not None, "the console was fitted"
+    fitted = _with_provenance(state.console.graph, song, settings, reported.console, source)
+    save_graph(alignment.complete(fitted), folder / CONSOLE)
     write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
-        console_loss = float(reported.console.total)
-        _write_plots(folder / "plots", whole, objective, state, console_loss, finished.mix, wanted, reductions)
+        _write_plots(folder / "plots", whole, objective, state, reported.console, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = mining_metrics(graph, objective, settings, state, reported)
+    metrics = mining_metrics(graph, objective, settings, state, reported, sampled)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:

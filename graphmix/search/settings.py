@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = {"master": "", "audible_db": 0.0, "objective": PAPER_OBJECTIVE}
+_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE}
 """Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
 
 
@@ -41,8 +41,8 @@ class SearchSettings:
     """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).
 
     Args:
-        chain: letters of the processors on every track and bus.
-        master: letters of the processors behind the sum; the paper's console has none.
+        chain: the processors on every track and bus, by letter or by name in brackets.
+        master: the same of those behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.
@@ -58,8 +58,10 @@ class SearchSettings:
         gain_staging: alpha_g of equation 6.
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
-        evaluate_every: steps between evaluations over the whole song; the best of them is kept.
-        trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
+        evaluate_every: steps between evaluations over the song; the best of them is kept.
+        evaluated_segments: of a longer song, so many segments stand for it wherever losses are evaluated, until the
+            search has ended; see :mod:`graphmix.search.chosen_segments`. 0: all.
+        trial_segments: number of segments that stand for the song in trials; 0: those of all other losses.
         race: end a trial after the segments that show it to be clearly hopeless.
         audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
             see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
@@ -84,6 +86,7 @@ class SearchSettings:
     sparsity: Share = 1e-2
     ramp_steps: Positive = 4000
     evaluate_every: Positive = 250
+    evaluated_segments: Count = 0
     trial_segments: Count = 0
     race: bool = False
     audible_db: Share = 0.0
@@ -189,9 +192,11 @@ DRAFT = SearchSettings(
     own_rates=True,
     final_rate=0.01,
     evaluate_every=50,
+    evaluated_segments=16,
     trial_segments=8,
     race=True,
     audible_db=1.0,
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}
+"""Name -> settings, as `--preset` takes them."""

@@ -357,7 +357,7 @@ def test_the_process_tells_one_line_as_well(tmp_path):
 @pytest.mark.parametrize("limit", [pytest.param(100, marks=pytest.mark.slow), 100_000])
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(song_folder, tmp_path, limit):
     """No file may grow beyond a limit: at 100 bytes it is the first one that fails, at 100 kB the mix."""
-    arguments = ["--device", "cpu", "--chain", "g", "--steps", 1, "--rounds", 0]
+    arguments = ["--device", "cpu", "--chain", "g", "--steps", 1, "--rounds", 0, "--no-report"]
     done = run_process("mine", song_folder, "--out", tmp_path / "out", *arguments, limit=limit)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -237,7 +237,7 @@ def test_ctrl_c_ends_with_130_and_one_line(program, song_folder, tmp_path, monke
 def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     budget = [*TINY[:-4], "--steps", "100000", "--rounds", "1"]
-    command = [sys.executable, "-m", "graphmix", "mine", str(song_folder), "--out", str(out), *budget]
+    command = [sys.executable, "-m", "graphmix", "mine", str(song_folder), "--out", str(out), *budget, "--no-report"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (out / "trace.jsonl").exists():  # written after the checkpoint
         assert process.poll() is None, process.communicate()

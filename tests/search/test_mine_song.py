@@ -28,6 +28,7 @@ from graphmix.search.rounds import count_processors
 from tests.small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
 
 FILES = {
+    "console.safetensors",
     "graph.json",
     "graph.safetensors",
     "metrics.json",
