@@ -128,7 +128,7 @@ def mining_metrics(
     """
     song, loss, paper = objective.song, reported.result, reported.paper
     of_the_paper = paper.evaluate(graph, paper.segments, of_the_paper=True) if paper.has_silence else loss
-    minimised = {} if paper is objective else {"objective": _describe_objective(objective, settings, state)}
+    minimised = {} if paper is objective else {"objective": _describe_objective(objective, settings, state, sampled)}
     names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
     return {
         "song": song.name,
@@ -155,10 +155,13 @@ def mining_metrics(
     }
 
 
-def _describe_objective(objective: Objective, settings: SearchSettings, state: SearchState) -> dict[str, Any]:
+def _describe_objective(
+    objective: Objective, settings: SearchSettings, state: SearchState, sampled: Sampled | None
+) -> dict[str, Any]:
     """What the search minimised: its name, its values, and of the result each part without its weight."""
     assert state.console is not None, "the console was fitted"
-    values = {"loss": state.result.terms.total, "console_loss": state.console.terms.total}
+    console = state.console.terms.total if sampled is None else sampled.console.value
+    values = {"loss": state.result.terms.total, "console_loss": console}
     if state.baseline is not None:
         values["baseline_loss"] = state.baseline.terms.total
     parts = objective.parts(state.result.graph)

@@ -327,7 +327,7 @@ def begin_search(
         graph = start(console, objective.song, objective.rack, settings.seed)
     best = min(baselines, key=lambda baseline: float(baseline.loss.total))
     paper = objective.of_the_paper()
-    losses = {b.name: b.loss if paper is objective else paper.evaluate(b.graph) for b in baselines}
+    losses = {b.name: b.loss if paper is objective else paper.evaluate_whole(b.graph) for b in baselines}
     return SearchState(
         ScoredGraph(graph),
         baseline=ScoredGraph(best.graph, best.loss),

@@ -123,9 +123,7 @@ class Objective:
 
     def with_loss(self, loss: AudioLoss) -> "Objective":
         """The same song and processors with another loss."""
-        return Objective(
-            self.song, self.rack, self.device, loss, evaluated=self._evaluated, memory=self.memory
-        )
+        return Objective(self.song, self.rack, self.device, loss, evaluated=self._evaluated, memory=self.memory)
 
     def of_the_paper(self) -> "Objective":
         """The same with the paper's loss, which is L_a wherever it is reported; itself where it minimises that."""
@@ -134,7 +132,7 @@ class Objective:
     def parts(self, graph: MixGraph) -> dict[str, LossTerms]:
         """What a weighted sum of losses consists of, each without its weight, over the whole song; else nothing."""
         parts = self.loss.parts if isinstance(self.loss, WeightedLoss) else {}
-        return {name: self.with_loss(part).evaluate(graph) for name, part in parts.items()}
+        return {name: self.with_loss(part).evaluate_whole(graph) for name, part in parts.items()}
 
     @cached_property
     def song_level(self) -> Tensor:
