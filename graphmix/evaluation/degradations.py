@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ def _over_compressed(graph: MixGraph, stems: Mapping[str, Tensor], lead: str) ->
     threshold = _quantile_db(audio, graph.sample_rate)
     start = graph.nodes_of("in")[graph.input_names.index(lead)].item()
     for ratio in RATIOS:
-        settings = {"threshold_db": threshold, "ratio": ratio, "knee_db": 6.0, "time_ms": 20.0}
+        settings: dict[str, Any] = {"threshold_db": threshold, "ratio": ratio, "knee_db": 6.0, "time_ms": 20.0}
         alone = MixGraph(rack.types, graph.sample_rate)
         alone.chain(alone.add("in", name=lead), alone.add("compressor", **settings), alone.add("out", name="mix"))
         with torch.no_grad():

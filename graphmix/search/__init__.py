@@ -1,14 +1,16 @@
 """Searching graphs: losses, fitting, pruning, and mining a song from files to files."""
 
 from graphmix.progress import Listener
+from graphmix.search.dynamics_loss import DynamicsLoss
 from graphmix.search.fit import Fitted, Training, fit
 from graphmix.search.initialization import Start, find_baselines, start_from_levels, start_graph
 from graphmix.search.losses import LossTerms, MixLoss, gain_staging, mix_loss, sdr, si_sdr
+from graphmix.search.loudness_loss import LoudnessLoss
 from graphmix.search.metrics import SongSource, read_metrics
 from graphmix.search.mine_song import mine
 from graphmix.search.mined import Mined
 from graphmix.search.objective import Objective, song_level
-from graphmix.search.objectives import OBJECTIVES, AudioLoss, DynamicsLoss, LoudnessLoss, WeightedLoss
+from graphmix.search.objectives import OBJECTIVES, AudioLoss, WeightedLoss
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 from graphmix.search.pruning import Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
