@@ -31,7 +31,7 @@ from graphmix.search.mutes import BLOCK, Mutes, find_mutes
 
 SEGMENT_SECONDS = 3.8
 WARMUP_SECONDS = 1.0
-SPREAD = 2
+SPREAD = 1.5
 """So many times as many segments as are evaluated, evenly spread, show what changes over a song."""
 _Place = tuple[int, int, int]
 """Start and scored part of a segment, whatever it stands for."""
@@ -144,7 +144,7 @@ class Objective:
         """Segments on which what changes over the song is looked for: all, or of a longer song every so many."""
         if not self.is_sampled:
             return self.segments
-        return spread_segments(self.segments, SPREAD * len(self.evaluated))
+        return spread_segments(self.segments, round(SPREAD * len(self.evaluated)))
 
     @cached_property
     def _wanted(self) -> set[_Place]:
