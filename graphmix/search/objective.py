@@ -6,7 +6,7 @@ segments, weighted by how many new samples each scores; the song is preceded by 
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -162,10 +162,15 @@ class Objective:
         known = {_place(segment): place for place, segment in enumerate(self.segments)}
         return [known[_place(segment)] for segment in segments]
 
-    def exposed(self, track: str) -> dict[int, float]:
-        """Share that a track has of the sounding power in each segment of the song, by where it starts."""
-        _, share = choose_segments(self.segments, *self._powers, 0)
-        return {segment.start: float(x) for segment, x in zip(self.segments, share[self._row[track]], strict=True)}
+    def exposure(self, tracks: Iterable[str]) -> dict[int, float]:
+        """Share that some tracks have of the sounding power in each segment of the song, by where it starts."""
+        share = self._shares[[self._row[track] for track in tracks]].sum(0)
+        return {segment.start: float(x) for segment, x in zip(self.segments, share, strict=True)}
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Of the tracks in each segment, [tracks, segments]."""
+        return choose_segments(self.segments, *self._powers, 0)[1]
 
     @cached_property
     def _powers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
