@@ -180,8 +180,8 @@ def sampled(metrics: dict[str, Any]) -> list[str]:
     within = found["console_loss_within"]
     open_still = "is an estimate" if within is None else f"is known to ±{within:.4f} (95 %)"
     return [
-        f"Searched on {found['segments']} of the song's {found['of']} segments. The loss of the mined graph is that of the "
-        f"whole song; that of the full console {open_still}."
+        f"Searched on {found['segments']} of the song's {found['of']} segments. The loss of the mined graph is that "
+        f"of the whole song; that of the full console {open_still}."
     ]
 
 
