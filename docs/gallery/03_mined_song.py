@@ -14,7 +14,7 @@ from graphmix.search import DRAFT, Objective, find_baselines, start_graph
 from graphmix.songbook.demo import write_demo_song
 
 song = load_song(write_demo_song(Path(mkdtemp()) / "song"), sample_rate=30000)
-settings = replace(DRAFT, chain="ecgr", master="", trial_segments=1, audible_db=0.0).scaled(steps=30, rounds=3)
+settings = replace(DRAFT, chain="egr", master="", trial_segments=1, audible_db=0.0).scaled(steps=20, rounds=2)
 rack = Rack.console(settings.chain, song.sample_rate)
 objective = Objective(song, rack)
 console = mixing_console(rack, song.subgroups, settings.chain)

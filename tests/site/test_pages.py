@@ -53,6 +53,8 @@ def test_a_page_that_no_table_lists_comes_last(pages: ModuleType) -> None:
         ("project/contributing.md", "CHANGELOG.md", "changelog.md"),
         ("graph.md", "https://pyg.org", "https://pyg.org"),
         ("graph.md", "#files", "#files"),
+        ("graph.md", "search.md#silence", "project/the_search.md#silence"),
+        ("project/the_search.md", "pictures/step.png", "../pictures/step.png"),
     ],
 )
 def test_links_lead_to_where_a_page_lies_on_the_site(pages: ModuleType, page: str, written: str, turned: str) -> None:
