@@ -27,7 +27,12 @@ from graphmix.synthesizers import SYNTHESIZERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "tutorials/README.md", *sorted((ROOT / "datasets").glob("*.md"))]
+OTHERS = [
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "tutorials/README.md",
+    *sorted((ROOT / "datasets").glob("*.md")),
+]
 RUNNABLE = re.compile(r"^```python runnable\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.M | re.S)
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)\"")
