@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CARDS = "datasets"
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,10 @@ def test_a_page_that_no_table_lists_comes_last(pages: ModuleType) -> None:
     ("page", "written", "turned"),
     [
         ("index.md", "../tutorials/01_mine_a_song.ipynb", "tutorials/01_mine_a_song.ipynb"),
-        ("index.md", "../datasets/README.md", "datasets/index.md"),
+        ("index.md", "../datasets/README.md", f"{CARDS}/index.md"),
         ("index.md", "graph.md#files", "graph.md#files"),
-        ("datasets/index.md", "../docs/collections.md", "../collections.md"),
-        ("datasets/index.md", "medleydb.md", "medleydb.md"),
+        (f"{CARDS}/index.md", "../docs/collections.md", "../collections.md"),
+        (f"{CARDS}/index.md", "medleydb.md", "medleydb.md"),
         ("project/contributing.md", "docs/estimators.md", "../estimators.md"),
         ("project/contributing.md", "CHANGELOG.md", "changelog.md"),
         ("graph.md", "https://pyg.org", "https://pyg.org"),
