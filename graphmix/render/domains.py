@@ -41,6 +41,7 @@ ALIKE = 1 / 16
 """Reaches that differ by less than this part of a segment share an FFT length, so that their nodes run together."""
 
 Key = TypeVar("Key")
+"""What a node or a port is counted by."""
 
 
 @dataclass(frozen=True)
