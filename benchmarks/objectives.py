@@ -4,14 +4,15 @@
     python benchmarks/objectives.py --songs 10 --errors 2 --log with_errors.jsonl
     python benchmarks/objectives.py --read objectives.jsonl
     python benchmarks/objectives.py --cost
-    python benchmarks/objectives.py --mine mined --steps 40
+    python benchmarks/objectives.py --mine mined --song 0
 
 Degradations are those of graphmix.evaluation.degradations, on songs of a songbook that have a voice or a lead. The log
 has the distance of each part of the objectives; an objective is their sum with its weights. With --errors the levels of
 all other tracks are off by normal errors of so many dB, as in a search that has not ended, and each step is compared
 with the mix without it as well (which is trivial where that is the true mix).
 With --cost, processor seconds of loss and gradient on one segment, in turns in one process.
-With --mine, one song of compressors and gains alone is mined by each objective, and the terms of each are evaluated.
+With --mine, one song of compressors and gains alone is mined by each objective, by as many steps, and the terms of each
+are evaluated; with --refine the graph of the first one is fitted further by each, with smaller steps.
 """
 
 import argparse
@@ -28,21 +29,35 @@ from report import make_table, read_log
 from rich.console import Console
 from torch import Tensor
 
-from graphmix.audio import load_song
+from graphmix.audio import Song, load_song
 from graphmix.evaluation.degradations import Order, Step, degradations, order_across, order_within, with_errors
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors import Rack
 from graphmix.render import Renderer
-from graphmix.search import DRAFT, OBJECTIVES, DynamicsLoss, LoudnessLoss, MixLoss, Objective, WeightedLoss, mine
+from graphmix.render.blocks import render_song
+from graphmix.search import (
+    DRAFT,
+    OBJECTIVES,
+    DynamicsLoss,
+    LoudnessLoss,
+    MixLoss,
+    Objective,
+    SearchSettings,
+    WeightedLoss,
+    fit,
+    mine,
+    sdr,
+)
 from graphmix.search.objective import SEGMENT_SECONDS, WARMUP_SECONDS
 from graphmix.search.objectives import AudioLoss, SongDistance
 from graphmix.songbook import SongbookSettings
-from graphmix.songbook.book_song import BookSong, make_song
+from graphmix.songbook.book_song import BookSong, make_song, song_name
 from graphmix.songbook.effects import dynamics, panned_gain
 from graphmix.songbook.files import write_song
 from graphmix.songbook.mixing import Mixed, build_console
 
 RATE = 30_000
+REFINING_RATE = 0.01
 PARTS = {"paper": MixLoss, "dynamics": DynamicsLoss, "loudness": LoudnessLoss}
 LEADS = ("vocal", "lead")
 SCORED = round((SEGMENT_SECONDS - WARMUP_SECONDS) * RATE)
@@ -231,24 +246,43 @@ def compressed_song(options: argparse.Namespace, folder: Path) -> Path:
 
 
 def mine_by_each(options: argparse.Namespace) -> dict[str, Row]:
-    """Objective -> of the graph that it mines, each part, and how near compressors came."""
-    folder = next(iter(sorted((options.mine / "songs").glob("song_*"))), None)
-    if folder is None:
-        folder = compressed_song(options, options.mine / "songs")
+    """Objective -> of the graph that it mines, each part; with --refine of what each makes of the first one's graph."""
+    folder = options.mine / "songs" / song_name(options.song)
+    if not folder.exists():
+        compressed_song(options, folder.parent)
     song = load_song(folder, RATE)
     result: dict[str, Row] = {}
+    first: MixGraph | None = None
     for name in options.by:
-        settings = replace(DRAFT, chain="cg", master="", objective=name).scaled(options.steps, 1)
-        looks = {"align": False, "rides": False, "ducking": False, "full_band": False}
-        mined = mine(song, options.mine / name, settings, device="cpu", plots=False, **looks)
-        objective = Objective(song, Rack.for_types(mined.graph.types.types, RATE))
-        terms = {part: objective.with_loss(make(RATE)).evaluate(mined.graph) for part, make in PARTS.items()}
-        result[name] = {
-            **{part: float(own.total) for part, own in terms.items()},
-            "processors": mined.metrics["processors_left"],
-            "sdr_db": mined.metrics["sdr_db"],
-        }
+        settings = replace(DRAFT, chain="cg", master="", objective=name).scaled(options.steps, options.rounds)
+        if first is not None and options.refine:
+            graph = refined(first, song, settings, options.refine)
+        else:
+            looks = {"align": False, "rides": False, "ducking": False, "full_band": False}
+            graph = mine(
+                song, options.mine / f"{folder.name} {name}", settings, device="cpu", plots=False, **looks
+            ).graph
+            if options.refine:
+                first = graph
+                result["start"] = terms_of(graph, song)
+                graph = refined(first, song, settings, options.refine)
+        result[name] = terms_of(graph, song)
     return result
+
+
+def refined(graph: MixGraph, song: Song, settings: SearchSettings, steps: int) -> MixGraph:
+    """The graph after some smaller steps by an objective."""
+    rack = Rack.for_types(graph.types.types, RATE)
+    smaller = replace(settings, steps=steps, learning_rate=REFINING_RATE, evaluate_every=max(1, steps // 4))
+    return fit(graph, song, rack, smaller).graph
+
+
+def terms_of(graph: MixGraph, song: Song) -> Row:
+    objective = Objective(song, Rack.for_types(graph.types.types, RATE))
+    terms = {part: objective.with_loss(make(RATE)).evaluate(graph) for part, make in PARTS.items()}
+    target = song.read_mix(0, song.num_samples)
+    ratio = float(sdr(prediction=render_song(graph, song, objective.rack), target=target))
+    return {**{part: round(float(own.total), 5) for part, own in terms.items()}, "sdr_db": round(ratio, 2)}
 
 
 def parse() -> argparse.Namespace:
@@ -266,7 +300,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--mine", type=Path, help="mine one song by each objective into this folder instead")
     parser.add_argument("--by", nargs="+", default=list(OBJECTIVES), help="objectives of --mine")
     parser.add_argument("--song", type=int, default=0, help="index of the song of --mine")
-    parser.add_argument("--steps", type=int, default=40, help="of --mine")
+    parser.add_argument("--steps", type=int, default=60, help="of --mine")
+    parser.add_argument("--rounds", type=int, default=0, help="of --mine")
+    parser.add_argument("--refine", type=int, default=0, help="of --mine: steps by each from the graph of the first")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return parser.parse_args()
 
