@@ -226,7 +226,7 @@ def export(
 
 @app.command("import", epilog="Example: graphmix import RockSteady.dawproject -o songs/RockSteady")
 def import_(
-    session: Annotated[Path, typer.Argument(help="A .dawproject file.")],
+    session: Annotated[Path, typer.Argument(help="A .dawproject or .RPP file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the song; new or empty.")],
 ) -> None:
     """Read the session of a digital audio workstation into a song folder with its graph."""

@@ -49,7 +49,7 @@ def run_import(session: Path, output: Path) -> None:
     """``graphmix import``.
 
     Args:
-        session: a ``.dawproject`` file.
+        session: a ``.dawproject`` or ``.RPP`` file.
         output: folder of the song.
 
     Raises:

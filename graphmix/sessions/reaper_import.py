@@ -18,6 +18,8 @@ from graphmix.sessions.reaper_state import State, Track, Whole
 from graphmix.sessions.rebuild import FoundNode, Link, rebuild
 
 UNREAD = ("PANENV", "PANENV2", "WIDTHENV", "WIDTHENV2", "DUALPANENV", "DUALPANENV2", "MUTEENV")
+BALANCE, HYBRID = 3, 3
+"""Pan mode and taper of new projects."""
 SIDECHAIN = 2
 """A receive's first channel, from 0, where it goes to channels 3 and 4."""
 
@@ -108,11 +110,22 @@ class _Reader:
             track.sends = not track.is_mute and node.number("MAINSEND", default=1.0) != 0
             if node.number("MUTESOLO", 1):
                 self.notices.append(f"{name}: solo is not read.")
+            self._check_panner(node, name)
             depth = round(node.number("ISBUS", 1))
             if depth > 0:
                 folders.append(len(self.tracks))
             del folders[max(0, len(folders) + min(0, depth)) :]
             self.tracks.append(track)
+
+    def _check_panner(self, node: Node, name: str) -> None:
+        """Say where a track does not pan as the others do."""
+        mode = node.number("PANMODE", default=-1.0)
+        mode = mode if mode >= 0 else self.root.number("PANMODE", default=float(BALANCE))
+        taper = node.number("PANLAWFLAGS", default=self.root.number("PANLAWFLAGS", default=float(HYBRID)))
+        if (mode != BALANCE or taper != HYBRID) and node.number("VOLPAN", 1):
+            self.notices.append(
+                f"{name}: its pan mode or pan law is not REAPER's usual one; the pan is read as if it were."
+            )
 
     def _fill(self, found: Found, is_fed: bool, fader: str, chain: str, envelopes: tuple[str, str, str]) -> None:
         """The nodes of a track or of the master."""
