@@ -305,3 +305,11 @@ def read_toml(path: Path, most: int = MAX_TEXT_BYTES, error: type[GraphmixError]
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise error(f"{path} is no TOML ({problem}); correct that line.") from None
+
+
+def existing_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder of a path that is there already, however far above: where its disk has room, there is room for it."""
+    folder = Path(path).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    return folder

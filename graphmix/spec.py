@@ -8,7 +8,7 @@ kind of parameter. Ranges are closed. Nothing here knows how a processor sounds.
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -68,6 +68,8 @@ class ParameterSpec:
         neutral: value at which the processor does as little as it can, and at which a search starts.
         curve: the map between raw and physical values.
         ascending: whether each entry of a node is at least the one before it, as breakpoints in time are.
+        choices: names of what the numbers 0, 1, … stand for, of a parameter that selects one of a few things. What
+            lies between stands for the nearest, and has no gradient.
     """
 
     name: str
@@ -78,10 +80,55 @@ class ParameterSpec:
     neutral: float
     curve: Curve = Linear()
     ascending: bool = False
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.low <= self.neutral <= self.high:
             raise ValueError(f"{self.name}: neutral {self.neutral} lies outside [{self.low}, {self.high}]")
+        if self.choices and (self.low, self.high) != (0, len(self.choices) - 1):
+            last = len(self.choices) - 1
+            raise ValueError(
+                f"{self.name}: choices have numbers 0 to {last}, and its range is {self.low} to {self.high}"
+            )
+
+    def number_of(self, choice: str) -> int:
+        """Number of a choice by its name.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        if choice not in self.choices:
+            known = ", ".join(self.choices) or "numbers alone"
+            raise KeyError(f"{self.name} cannot be {choice!r}; it takes: {known}")
+        return self.choices.index(choice)
+
+    def numbers_of(self, value: Any) -> Any:
+        """A value, or a list of one for each entry, with the number in place of each name of a choice.
+
+        Raises:
+            KeyError: a name that stands for nothing.
+        """
+        if isinstance(value, str):
+            return self.number_of(value)
+        if isinstance(value, list | tuple):
+            return [self.number_of(v) if isinstance(v, str) else v for v in value]
+        return value
+
+    def choice_of(self, value: float) -> str:
+        """Name of the choice that a value stands for: the nearest number's."""
+        return self.choices[min(max(round(value), 0), len(self.choices) - 1)]
+
+
+def choice(name: str, choices: tuple[str, ...], neutral: str, size: int = 1) -> ParameterSpec:
+    """A parameter that selects one of a few things by number, for each of its entries.
+
+    Example:
+        >>> choice("smoothing", ("level", "gain"), "gain").neutral
+        1.0
+    """
+    return ParameterSpec(
+        name, size, "", 0.0, float(len(choices) - 1), float(choices.index(neutral)), Linear(), choices=choices
+    )
 
 
 _DIGEST = re.compile(r"[0-9a-f]{16}")
@@ -94,7 +141,8 @@ class NodeType:
 
     Args:
         name: e.g. ``"compressor"``; letters, digits and underscores.
-        letter: one character for chain strings and plots, e.g. ``"c"``.
+        letter: one character for chain strings and plots, e.g. ``"c"``; empty where letters have run out: a chain then
+            has its name in brackets, ``[parametric_eq]``.
         parameters: in the order of the columns of ``params[name]``.
         inlets: names of the inputs; the first one is the dry signal of equation 2.
         outlets: names of the outputs.
@@ -112,6 +160,22 @@ class NodeType:
     source: str = ""
     bypassable: bool = True
     base_rate: int = 0
+
+    @property
+    def token(self) -> str:
+        """What stands for it in a chain string: its letter, or its name in brackets."""
+        return self.letter or f"[{self.name}]"
+
+    @property
+    def label(self) -> str:
+        """Letter and name for tables and messages, ``c compressor``; ``[parametric_eq]`` where it has no letter."""
+        return f"{self.letter} {self.name}" if self.letter else self.token
+
+    @property
+    def mark(self) -> str:
+        """One or two characters for plots: its letter, else the initials of its name's first two words."""
+        words = [word for word in self.name.split("_") if word]
+        return self.letter or ("".join(word[0] for word in words[:2]) if len(words) > 1 else self.name[:2])
 
     @property
     def digest(self) -> str:
@@ -195,7 +259,7 @@ class TypeTable:
 
     def __post_init__(self) -> None:
         names = [node_type.name for node_type in self.types]
-        letters = [node_type.letter for node_type in self.types]
+        letters = [node_type.letter for node_type in self.types if node_type.letter]
         if len({*names, *letters}) < len(names) + len(letters):
             raise ValueError(f"node types need names and letters of their own: {names}, {letters}")
 
@@ -213,9 +277,9 @@ class TypeTable:
     def index(self, name: str) -> int:
         """Index of the type called ``name``, or with that letter."""
         for i, node_type in enumerate(self.types):
-            if name in (node_type.name, node_type.letter):
+            if name and name in (node_type.name, node_type.letter):
                 return i
-        known = ", ".join(f"{t.letter} {t.name}" for t in self.types)
+        known = ", ".join(t.label for t in self.types)
         raise KeyError(f"no node type {name!r}; this rack has: {known}")
 
     def by_letter(self, letter: str) -> NodeType:

@@ -19,6 +19,9 @@ from tests.small_song import RATE, SETTINGS, dry_tracks, write_song
 ROOT = Path(__file__).resolve().parent.parent
 TINY = replace(SETTINGS, chain="g", tolerance=0.05, rounds=1)
 """Four steps, one round of trials, two steps."""
+CONSOLE_ALONE = {"align": False, "rides": False, "ducking": False}
+HERE: dict[str, Any] = {"workers": 0, "device": "cpu", "plots": False, **CONSOLE_ALONE}
+"""Options of mining in this process; looking for more than the console takes most of the time of a tiny song."""
 
 PROGRAM = """
 import importlib, json, os, signal, sys, time
@@ -89,7 +92,7 @@ class Drivers:
 
     def start(self, songs: Path, out: Path, slowly: float = 0.0, **options: Any) -> "subprocess.Popen[str]":
         settings: SearchSettings = options.pop("settings", TINY)
-        options = {"workers": 1, "threads": torch.get_num_threads(), "device": "cpu", **options}
+        options = {"workers": 1, "threads": torch.get_num_threads(), "device": "cpu", **CONSOLE_ALONE, **options}
         what = {"songs": str(songs), "out": str(out), "settings": settings.to_dict(), "options": options}
         command = [sys.executable, "-W", "ignore", str(self.program), json.dumps(what)]
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

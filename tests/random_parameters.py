@@ -23,6 +23,20 @@ USUAL = {
     "filter_db": (-12.0, 6.0),
     "frequency_hz": (100.0, 8000.0),
     "time_s": (0.0, 0.1),
+    "low_hz": (100.0, 2000.0),
+    "high_hz": (3000.0, 12000.0),
+    "inside_db": (-6.0, 12.0),
+    "outside_db": (-40.0, 6.0),
+    "lookahead_ms": (0.0, 5.0),
+    "mean_ms": (1.0, 30.0),
+    "makeup_db": (-6.0, 12.0),
+    "range_db": (6.0, 40.0),
+    "q": (0.4, 4.0),
+    "order": (1.0, 8.0),
+    "zero_hz": (100.0, 8000.0),
+    "pole_hz": (100.0, 8000.0),
+    "zero_bandwidth_hz": (50.0, 2000.0),
+    "pole_bandwidth_hz": (50.0, 2000.0),
 }
 DELAY_TAPS = 20
 RATES = (30000, 44100, 48000)
@@ -32,7 +46,7 @@ RATES = (30000, 44100, 48000)
 def random_parameters(node_type: NodeType, n: int, generator: torch.Generator) -> Tensor:
     """Uniform in a sensible part of each range, [n, width]; each delay in the 100 ms of its own tap.
 
-    A parameter of an unknown name is uniform in the middle half of its range.
+    Choices are any. A parameter of an unknown name is uniform in the middle half of its range.
     """
     columns = [(_delays if _has_taps(p) else _uniform)(p, n, generator) for p in node_type.parameters]
     return torch.cat([torch.zeros(n, 0), *columns], dim=1)
@@ -43,6 +57,8 @@ def _has_taps(parameter: ParameterSpec) -> bool:
 
 
 def _uniform(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Tensor:
+    if parameter.choices:
+        return torch.randint(len(parameter.choices), (n, parameter.size), generator=generator).float()
     low, high = parameter.low, parameter.high
     low, high = USUAL.get(parameter.name, ((3 * low + high) / 4, (low + 3 * high) / 4))
     drawn = low + (high - low) * torch.rand(n, parameter.size, generator=generator)

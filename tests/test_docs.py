@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from graphmix.processors import Align, LTIProcessor, MatrixProcessor, Processor, Rack, Ride
+from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
 from graphmix.search import PRESETS, SearchSettings
 from graphmix.songbook.demo import DEMO_SETTINGS
 from graphmix.spec import Exponential, Linear, ParameterSpec
@@ -52,7 +52,7 @@ def relative(path: Path) -> str:
 # --- processors
 
 
-DOCUMENTED = [*Rack.standard(), Align(), Ride()]
+DOCUMENTED = [*Rack.full()]
 
 
 def domain(processor: Processor) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import graphmix
 
 PACKAGE = Path(graphmix.__file__).parent
-GROUND = {"errors", "io", "locks", "processes", "progress", "runs", "settings", "text"}
-"""Errors, files, folders of runs, processes, progress, settings: may be used by all, and use each other alone."""
+GROUND = {"chain_string", "errors", "io", "locks", "memory", "processes", "progress", "runs", "settings", "text"}
+"""Chains, errors, files, folders of runs, memory, …: may be used by all, and use each other alone."""
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     "spec": set(),
@@ -23,7 +23,7 @@ ALLOWED = {
 ABOVE = (
     ("render", "plots"), ("rewrite",), ("sessions",), ("search",), ("songs",), ("songbook",), ("mining",),
     ("datasets",), ("models",), ("training",), ("evaluation",), ("capture",), ("synthesizers",), ("separation",),
-    ("cli",),
+    ("report",), ("cli",),
 )  # fmt: skip
 """Each of these may import all of :data:`ALLOWED` and those before it."""
 for floor in ABOVE:

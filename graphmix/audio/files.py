@@ -237,8 +237,8 @@ def _resampler(old: int, new: int) -> tuple[torch.nn.Module, int]:
     return Resample(old, new), math.ceil(half_width / old)
 
 
-def _read_at(read: Reader, info: AudioInfo, start: int, length: int, sample_rate: int) -> Tensor:
-    """Read [start, start + length) at `sample_rate`, block after block -> [2, length]."""
+def read_at(read: Reader, info: AudioInfo, start: int, length: int, sample_rate: int) -> Tensor:
+    """Read [start, start + length) at `sample_rate` by a reader of the file, block after block -> [2, length]."""
     if sample_rate == info.sample_rate:
         return read(start, start + length).expand(2, length)
     out = torch.empty(info.channels, length)
@@ -285,7 +285,7 @@ def read_audio(
     count = info.num_samples_at(rate) - start if length is None else length
     if count < 0:
         raise SongError(f"cannot read {count} samples of {info.path} from {start} on: it has {info.num_samples}.")
-    return _read_at(_file_reader(info), info, start, count, rate).clone()
+    return read_at(_file_reader(info), info, start, count, rate).clone()
 
 
 def checked_blocks(info: AudioInfo) -> Iterator[Tensor]:
@@ -310,12 +310,6 @@ def checked_blocks(info: AudioInfo) -> Iterator[Tensor]:
 def check_audio(info: AudioInfo) -> float:
     """Check every sample of a file and return the largest magnitude; a block at a time is in memory."""
     return max(float(block.abs().max()) for block in checked_blocks(info))
-
-
-def load_checked(info: AudioInfo, length: int, sample_rate: int, start: int = 0) -> tuple[Tensor, float]:
-    """Check and decode a file in one pass -> its samples [2, length] from `start` at `sample_rate`, its peak."""
-    native = torch.cat(list(checked_blocks(info)), dim=1)
-    return _read_at(_memory_reader(native), info, start, length, sample_rate), float(native.abs().max())
 
 
 def write_audio(path: str | Path, audio: Tensor | NDArray[np.floating], sample_rate: int) -> None:

@@ -7,6 +7,7 @@ code never scores the first second, and a last segment of padding counts there l
 real samples count, each once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,3 +110,9 @@ def encoder_blocks(num_samples: int, sample_rate: int, seconds: float = ENCODER_
     length = -(-num_samples // (count * sample_rate)) * sample_rate
     starts = range(0, num_samples, length)
     return [(start, min(length, num_samples - start)) for start in starts]
+
+
+def spread_segments(segments: Sequence[EvalSegment], count: int) -> list[EvalSegment]:
+    """So many segments at most, evenly spread over a song."""
+    count = min(count, len(segments))
+    return [segments[round((i + 0.5) * len(segments) / count - 0.5)] for i in range(count)]

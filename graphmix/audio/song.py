@@ -5,7 +5,8 @@ Where the files of a song are is :mod:`graphmix.audio.song_folder`'s to say.
 Conventions: a track is named by its file, extension included, with bytes that are not UTF-8 written as ``\x..``;
 tracks stand in natural order ("2" before "10"). The song is as long as its mix (without one, as its longest track),
 and a track that is not is padded or cut. Every sample is checked once, when the song is loaded. A song that fits the
-budget is decoded in the same pass and kept; a longer one stays on disk and each read decodes what it needs.
+budget is decoded in the same pass and kept in memory. A longer one is kept in an unnamed file, where a folder for it is
+given; else each read decodes what it needs.
 """
 
 import os
@@ -19,14 +20,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graphmix.audio.files import AudioInfo, check_audio, load_checked, read_audio, read_info
+from graphmix.audio.files import AudioInfo, check_audio, read_audio, read_info
 from graphmix.audio.listing import some_names
+from graphmix.audio.loading import load_checked
 from graphmix.audio.mpeg import TYPICAL_DELAY
 from graphmix.audio.offset import Offset, parse_offset
 from graphmix.audio.samples import whole_rate
 from graphmix.audio.segments import MIN_SCORED_SAMPLES
 from graphmix.audio.song_folder import Layout, find_layout, flat_layout
 from graphmix.audio.song_places import is_song
+from graphmix.audio.stored import Samples, StoredSamples, put_row
 from graphmix.errors import SongError
 from graphmix.text import name_as_text
 
@@ -73,7 +76,7 @@ class Song:
     notices: tuple[str, ...] = ()
     offset: int = 0
     # [tracks, then the mix, 2, num_samples]
-    _decoded: Tensor | None = field(default=None, repr=False, compare=False)
+    _decoded: Samples | None = field(default=None, repr=False, compare=False)
 
     @property
     def num_tracks(self) -> int:
@@ -87,15 +90,26 @@ class Song:
 
     @property
     def is_preloaded(self) -> bool:
-        """Whether the decoded song is in memory; else each read decodes from disk."""
-        return self._decoded is not None
+        """Whether the decoded song is in memory."""
+        return isinstance(self._decoded, Tensor)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the file in which the decoded song is; 0 where there is none."""
+        return self._decoded.num_bytes if isinstance(self._decoded, StoredSamples) else 0
+
+    def _repr_html_(self) -> str:
+        """A player and a table, in a notebook."""
+        from graphmix.audio.notebook import song_html
+
+        return song_html(self)
 
     def to(self, device: torch.device | str) -> "Song":
         """The same song with its decoded samples on a device, where :meth:`read` then cuts segments.
 
-        A song that is not preloaded stays on disk, and its segments come from the host.
+        A song that is not in memory stays on disk, and its segments come from the host.
         """
-        return self if self._decoded is None else replace(self, _decoded=self._decoded.to(device))
+        return replace(self, _decoded=self._decoded.to(device)) if isinstance(self._decoded, Tensor) else self
 
     def at_rate(self, sample_rate: int) -> "Song":
         """The same song at another rate, read from its files; its offset is rounded to whole samples of it."""
@@ -119,12 +133,13 @@ class Song:
         if length < 0:
             raise SongError(f"cannot read {length} samples of {self.name}: give 0 or more.")
         begin, end = max(start, 0), min(start + length, self.num_samples)
-        device = None if self._decoded is None else self._decoded.device
-        audio = torch.zeros(self.num_tracks + (self.mix is not None), 2, length, device=device)
+        audio = torch.zeros(self.num_tracks + (self.mix is not None), 2, length, device=self._device)
         if begin < end:
             inside = audio[:, :, begin - start : end - start]
-            if self._decoded is not None:
+            if isinstance(self._decoded, Tensor):
                 inside.copy_(self._decoded[:, :, begin:end])
+            elif self._decoded is not None:
+                self._decoded.read_into(inside, begin)
             else:
                 starts = [begin - self.offset] * self.num_tracks + [begin] * (self.mix is not None)
                 sources = zip(_sources(self.tracks, self.mix), starts, strict=True)
@@ -141,15 +156,29 @@ class Song:
         """
         if self.mix is None:
             raise SongError(f"song {self.name!r} has no mix.")
+        return self._read_row(self.num_tracks, start, length)
+
+    def read_track(self, row: int, start: int, length: int) -> Tensor:
+        """Read one track alone, as :meth:`read_mix` does."""
+        return self._read_row(row, start, length)
+
+    def _read_row(self, row: int, start: int, length: int) -> Tensor:
         begin, end = max(start, 0), min(start + length, self.num_samples)
-        audio = torch.zeros(2, length, device=None if self._decoded is None else self._decoded.device)
+        audio = torch.zeros(2, length, device=self._device)
         if begin < end:
             inside = audio[:, begin - start : end - start]
-            if self._decoded is not None:
-                inside.copy_(self._decoded[-1, :, begin:end])
+            if isinstance(self._decoded, Tensor):
+                inside.copy_(self._decoded[row, :, begin:end])
+            elif self._decoded is not None:
+                self._decoded.read_into(inside[None], begin, row)
             else:
-                inside.copy_(read_audio(self.mix, begin, end - begin, self.sample_rate))
+                info, place = _sources(self.tracks, self.mix)[row], begin - self.offset * (row < self.num_tracks)
+                inside.copy_(read_audio(info, place, end - begin, self.sample_rate))
         return audio
+
+    @property
+    def _device(self) -> torch.device | None:
+        return self._decoded.device if isinstance(self._decoded, Tensor) else None
 
 
 def load_song(
@@ -160,6 +189,7 @@ def load_song(
     mix: str | Path | None = None,
     offset: float | str | Offset | None = None,
     preload_bytes: int = PRELOAD_BYTES,
+    store_in: str | Path | None = None,
 ) -> Song:
     """Load a song's folder and check every sample; keep it decoded if that takes at most `preload_bytes`.
 
@@ -170,7 +200,9 @@ def load_song(
         mix: path of the mix, instead of the song's own.
         offset: how far the mix lies behind the tracks, instead of what the song says: seconds, or a text with a unit
             (:mod:`graphmix.audio.offset`).
-        preload_bytes: 0 always reads from disk.
+        preload_bytes: 0 never keeps it in memory.
+        store_in: a folder in which a longer song is kept decoded, in an unnamed file; by default it is decoded again by
+            each read.
 
     Raises:
         SongError: the folder, its description or a file cannot be used.
@@ -178,7 +210,7 @@ def load_song(
     if offset is not None and not isinstance(offset, Offset):
         offset = parse_offset(offset, "the offset")
     layout = find_layout(Path(folder), need_mix, None if mix is None else Path(mix), offset)
-    return load_layout(layout, folder, sample_rate, preload_bytes=preload_bytes)
+    return load_layout(layout, folder, sample_rate, preload_bytes=preload_bytes, store_in=store_in)
 
 
 def load_stems(folder: str | Path, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES) -> Song:
@@ -193,7 +225,12 @@ def load_stems(folder: str | Path, sample_rate: int = 30000, *, preload_bytes: i
 
 
 def load_layout(
-    layout: Layout, folder: str | Path, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES
+    layout: Layout,
+    folder: str | Path,
+    sample_rate: int = 30000,
+    *,
+    preload_bytes: int = PRELOAD_BYTES,
+    store_in: str | Path | None = None,
 ) -> Song:
     """Load a song whose files are known already: read all headers, then check all samples once.
 
@@ -201,7 +238,8 @@ def load_layout(
         layout: its mix, tracks and subgroups, from `find_layout` or from a collection.
         folder: the folder that the song is said to be in; no file is looked for there.
         sample_rate: working rate in Hz; files of other rates are resampled.
-        preload_bytes: the song stays decoded if that takes at most so much; 0 always reads from disk.
+        preload_bytes: the song stays decoded in memory if that takes at most so much.
+        store_in: as :func:`load_song`.
 
     Raises:
         SongError: there is no track, or a file cannot be used.
@@ -226,9 +264,11 @@ def load_layout(
     lengths = [info.num_samples_at(sample_rate) for info in sources]
     num_samples = lengths[-1] if mix else max(lengths)
     fits = len(sources) * 2 * num_samples * BYTES_PER_SAMPLE <= preload_bytes
-    decoded = torch.empty(len(sources), 2, num_samples) if fits else None
+    decoded: Samples | None = torch.empty(len(sources), 2, num_samples) if fits else None
     offset = layout.offset.at(sample_rate, mix.sample_rate) if mix else 0
     _check_offset(offset, lengths, num_samples, sample_rate)
+    if decoded is None and store_in is not None:
+        decoded = StoredSamples(Path(store_in), len(sources), num_samples)
     starts = [-offset] * len(tracks) + [0] * (mix is not None)
     peaks = _check_all(sources, starts, decoded, sample_rate)
     notices = [*layout.notices, *_length_notices(tracks, [n + offset for n in lengths], num_samples, sample_rate)]
@@ -263,14 +303,15 @@ def _check_offset(offset: int, lengths: Sequence[int], num_samples: int, sample_
 
 
 def _check_all(
-    sources: list[AudioInfo], starts: Sequence[int], decoded: Tensor | None, sample_rate: int
+    sources: list[AudioInfo], starts: Sequence[int], decoded: Samples | None, sample_rate: int
 ) -> list[float]:
     """Check every sample of all files, keep those from each start on in `decoded` if it is there -> the peaks."""
 
     def check(row: int) -> float:
         if decoded is None:
             return check_audio(sources[row])
-        decoded[row], peak = load_checked(sources[row], decoded.shape[-1], sample_rate, starts[row])
+        audio, peak = load_checked(sources[row], decoded.shape[-1], sample_rate, starts[row])
+        put_row(decoded, row, audio)
         return peak
 
     return list(_on_threads(check, range(len(sources))))

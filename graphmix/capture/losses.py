@@ -36,7 +36,7 @@ def level_error(*, prediction: Tensor, target: Tensor, energy: float, pre_emphas
 
 
 def mu_law(audio: Tensor) -> Tensor:
-    """Audio of -1 to 1, its quiet parts enlarged: sign(x) log(1 + 255 |x|) / log 256."""
+    """Audio of -1 to 1, its quiet parts enlarged: ``sign(x) log(1 + 255 |x|) / log 256``."""
     return audio.sign() * torch.log1p(MU * audio.abs()) / math.log1p(MU)
 
 

@@ -132,7 +132,7 @@ def capture(
                 on_notice(_choice(state.chosen, errors))
         chosen = candidates[state.chosen] if state is not None and state.chosen else next(iter(candidates.values()))
         fitted = fit_effect(recordings, chosen, names, state=state, listener=listener, save=keep)
-        return _finish(folder, recordings, names, chosen, fitted, gear or {}, listener, plots)
+        return _finish(folder, pairs, recordings, names, chosen, fitted, gear or {}, listener, plots)
 
 
 def _choice(chosen: str, errors: Mapping[str, float]) -> str:
@@ -153,6 +153,11 @@ def _describe(pair: Pair) -> dict[str, Any]:
     except OSError as error:
         raise CaptureError(f"cannot read {error.filename}: {error.strerror}.") from None
     return {**files, "controls": dict(pair.controls)}
+
+
+def _source(pair: Pair) -> dict[str, Any]:
+    """The files of a take, by absolute paths."""
+    return {"dry": str(pair.dry.absolute()), "wet": str(pair.wet.absolute()), "controls": dict(pair.controls)}
 
 
 def _merged(candidates: Sequence[CaptureSettings]) -> dict[str, Any]:
@@ -184,6 +189,7 @@ def _shortened(value: float) -> float:
 
 def _finish(
     folder: Path,
+    pairs: Sequence[Pair],
     recordings: Sequence[Recording],
     names: Sequence[str],
     settings: CaptureSettings,
@@ -212,6 +218,7 @@ def _finish(
         "steps": state.step,
         "seconds": round(state.seconds, 2),
         "settings": settings.model_dump(mode="json"),
+        "source": [_source(pair) for pair in pairs],
     }
     about = {"gear": dict(gear), "esr": metrics["esr"], "self_esr": metrics["self_esr"], "steps": state.step}
     save_effect(model, folder / EFFECT, about)

@@ -4,6 +4,7 @@ from graphmix.cli import (  # noqa: F401, they add commands
     capture_command,
     collections,
     estimators,
+    report_command,
     separate_command,
     separator_commands,
     synthesizer_commands,

@@ -79,6 +79,13 @@ class SessionFormat(StrEnum):
     reaper = "reaper"
 
 
+class SessionWay(StrEnum):
+    """Ways to write a session."""
+
+    exact = "exact"
+    editable = "editable"
+
+
 class PolicyName(StrEnum):
     """Pruning policies."""
 
@@ -87,6 +94,14 @@ class PolicyName(StrEnum):
     brute_force = "brute-force"
     leave_one_out = "leave-one-out"
     first_order = "first-order"
+
+
+class ObjectiveName(StrEnum):
+    """What a search minimises, as :data:`graphmix.search.objectives.OBJECTIVES`."""
+
+    paper = "paper"
+    dynamics = "dynamics"
+    loudness = "loudness"
 
 
 Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
@@ -100,7 +115,10 @@ Align = Annotated[
 ]
 USUAL_CHAIN = "ecnsgdr"
 """As :data:`graphmix.graph.CONSOLE_CHAIN`, whose import would take a second."""
-Chain = Annotated[str, typer.Option(help="Processors on every track and bus, by letter.")]
+Chain = Annotated[
+    str,
+    typer.Option(help=r"Processors on every track and bus, by letter or by name in brackets: e\[parametric_eq]g."),
+]
 Master = Annotated[
     str | None,
     typer.Option(help="Processors behind the sum, by letter; '' is none. The preset's; none with another --chain."),
@@ -113,6 +131,15 @@ Effect = Annotated[
     typer.Option(
         help="A captured effect or plugin and its letter: a=amp.safetensors, p=plugin:Compressor; may be repeated."
     ),
+]
+MemoryAmount = Annotated[
+    str | None,
+    typer.Option(help="Memory that may be taken, such as 4GB; by default half of what is free, at most 4GB."),
+]
+Report = Annotated[bool, typer.Option(help="Write report.html, a page to listen on.")]
+ObjectiveOption = Annotated[
+    ObjectiveName,
+    typer.Option(help="What is minimised: the paper's audio loss, or with it how levels move, or how loud all is."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
@@ -134,11 +161,12 @@ def looks(align: LookMode, rides: LookMode, ducking: LookMode, sends: str) -> di
 def demo(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("graphmix-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    report: Report = True,
 ) -> None:
     """Mine a song that graphmix synthesizes, in about two minutes, and describe the result."""
     from graphmix.cli.demo_command import run_demo
 
-    run_demo(out, seed)
+    run_demo(out, seed, report=report)
 
 
 @app.command(epilog="Example: graphmix mine songs/RockSteady --out mined/RockSteady --preset draft")
@@ -150,6 +178,7 @@ def mine(
     master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
+    objective: ObjectiveOption = ObjectiveName.paper,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
@@ -177,17 +206,19 @@ def mine(
     ] = False,
     model: Annotated[str, typer.Option(help="Separator of --separate: folder, file, or name.")] = "separator",
     iterations: Annotated[int, typer.Option(min=0, help="Of the Wiener filter of --separate.")] = 0,
+    memory: MemoryAmount = None,
+    report: Report = True,
 ) -> None:
     """Mine the mixing graph of a song: from dry tracks and mix to a sparse graph, sound, pictures and settings."""
     from graphmix.cli.mine_command import run_mine
 
     changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
-    changes |= {"sample_rate": sample_rate, "seed": seed}
+    changes |= {"objective": objective.value, "sample_rate": sample_rate, "seed": seed}
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],
         residual=residual, separator=separator, full_band=full_band,
-        look_for=looks(align, rides, ducking, sends),
+        look_for=looks(align, rides, ducking, sends), memory=memory, report=report,
     )  # fmt: skip
 
 
@@ -217,16 +248,22 @@ def export(
     sample_rate: Annotated[
         int | None, typer.Option(min=8000, help="Rate of the session in Hz; by default that of the tracks.")
     ] = None,
+    how: Annotated[
+        SessionWay, typer.Option(help="exact: graphmix's render; editable: the program's own faders and devices.")
+    ] = SessionWay.exact,
+    check: Annotated[
+        bool, typer.Option("--check", help="Render the session with Ardour and compare that with graphmix's render.")
+    ] = False,
 ) -> None:
     """Write a graph and its tracks as a session of a digital audio workstation."""
     from graphmix.cli.session_commands import run_export
 
-    run_export(graph, stems, output, to.value, sample_rate)
+    run_export(graph, stems, output, to.value, sample_rate, how.value, check)
 
 
 @app.command("import", epilog="Example: graphmix import RockSteady.dawproject -o songs/RockSteady")
 def import_(
-    session: Annotated[Path, typer.Argument(help="A .dawproject or .RPP file.")],
+    session: Annotated[Path, typer.Argument(help="An .ardour, .dawproject or .RPP file, or a folder with one.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the song; new or empty.")],
 ) -> None:
     """Read the session of a digital audio workstation into a song folder with its graph."""

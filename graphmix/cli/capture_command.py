@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.cli.app import app
+from graphmix.cli.app import Report, app
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
 
@@ -47,6 +48,7 @@ def capture(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     sample_rate: Annotated[int, typer.Option(min=22050, help="Of the test signal, in Hz.")] = 48000,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that --signal names.")] = False,
+    report: Report = True,
 ) -> None:
     """Capture a device: its recordings in, a model of it out, as a node type and as a file for plugins."""
     if signal is not None:
@@ -61,7 +63,7 @@ def capture(
     gear = {key: value for key, value in (("name", name), ("gear_type", gear_type)) if value is not None}
     changes = {"minutes": minutes, "steps": steps}
     given = {key: value for key, value in changes.items() if value is not None} | {"seed": seed}
-    _run(pairs, out, model, preset, given, gear, {"latency": latency, "channel": channel})
+    _run(pairs, out, model, preset, given, gear, {"latency": latency, "channel": channel}, report=report)
 
 
 def _pair(text: str) -> "Pair":
@@ -114,6 +116,8 @@ def _run(
     changes: dict[str, Any],
     gear: dict[str, str],
     alignment: dict[str, int | None],
+    *,
+    report: bool,
 ) -> None:
     from graphmix.capture import capture as run_capture
     from graphmix.capture import presets
@@ -141,6 +145,7 @@ def _run(
     say(console, f"{out}/: {written}, metrics.json, plots/")
     if metrics["nam"] != "effect.nam":
         say(console, f"no .nam file: {metrics['nam']}")
+    report_at_end(console, out, wanted=report)
 
 
 def _number(ratio: float | None) -> str:

@@ -14,6 +14,8 @@ from graphmix.cli.app import (
     Force,
     LookMode,
     Master,
+    ObjectiveName,
+    ObjectiveOption,
     PolicyName,
     PresetName,
     Rides,
@@ -112,6 +114,7 @@ def mine_all(
     master: Master = None,
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
+    objective: ObjectiveOption = ObjectiveName.paper,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
@@ -131,9 +134,11 @@ def mine_all(
     subgroups: Subgroups = None,
     metadata: Metadata = None,
     effect: Effect = None,
+    memory: Annotated[str | None, typer.Option(help="Memory of each worker, such as 4GB; else their share.")] = None,
 ) -> None:
     """Mine every song of a collection; what is done stays done, what fails does not stop the others."""
     from graphmix.cli.mine_all_command import run_mine_all
+    from graphmix.memory import parse_memory
 
     run_mine_all(
         path,
@@ -147,6 +152,7 @@ def mine_all(
             **chains(chain, master),
             "policy": policy.value,
             "tolerance": tolerance,
+            "objective": objective.value,
             "sample_rate": sample_rate,
             "seed": seed,
         },
@@ -157,6 +163,7 @@ def mine_all(
         device=device,
         retry_failed=retry_failed,
         plots=plots,
+        memory=None if memory is None else parse_memory(memory),
         **looks(align, rides, ducking, sends),
     )
 

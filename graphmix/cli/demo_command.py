@@ -6,16 +6,18 @@ from typing import Any
 
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say
 
 
 @announcing_compilation()
-def run_demo(out: Path, seed: int) -> None:
+def run_demo(out: Path, seed: int, *, report: bool = True) -> None:
     """``graphmix demo``.
 
     Args:
         out: output folder; an unfinished demo in it is resumed.
         seed: seed of every random choice.
+        report: write a page to listen on, into the output folder.
 
     Raises:
         GraphmixError: an output folder that holds something else or cannot be written.
@@ -31,6 +33,7 @@ def run_demo(out: Path, seed: int) -> None:
         mined = mine(song, out / "mined", settings, listener=listener)
     for line in in_words(mined.metrics, out, mined.already_done):
         say(console, line)
+    report_at_end(console, out, wanted=report)
 
 
 def in_words(metrics: dict[str, Any], out: Path, already_done: bool) -> list[str]:

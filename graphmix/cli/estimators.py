@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from graphmix.cli.app import Effect, Force, app
+from graphmix.cli.app import Effect, Force, Report, app
 
 _MODELS = "folders that train wrote, files, or names"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
@@ -23,7 +23,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, each on its device, trained by DDP.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
-    chain: Annotated[str | None, typer.Option(help="Processors of the model, by letter.")] = None,
+    chain: Annotated[str | None, typer.Option(help="Processors of the model, by letter or name in brackets.")] = None,
     effect: Effect = None,
 ) -> None:
     """Train a model on songs whose graphs are known; an unfinished training is resumed."""
@@ -40,11 +40,12 @@ def predict(
     model: Annotated[str, typer.Option(help="Folder that train wrote, file, or name.")] = "graph",
     device: Device = "auto",
     force: Force = False,
+    report: Report = True,
 ) -> None:
-    """Mix dry tracks with a model: a graph, sound, pictures."""
+    """Mix dry tracks with a model: a graph, sound, pictures, a page to listen on."""
     from graphmix.cli.predict_command import run_predict
 
-    run_predict(stems, model, output, device, force)
+    run_predict(stems, model, output, device, force, report=report)
 
 
 @app.command(epilog="Example: graphmix evaluate trained/graph sum --songs book --held-out --out scores.csv")

@@ -12,6 +12,7 @@ from rich.text import Text
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.effects import load_effects
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say, say_notices
 
 LARGE_SHARE = 10.0
@@ -37,6 +38,8 @@ def run_mine(
     separator: tuple[str, int] | None = None,
     look_for: dict[str, Any] | None = None,
     full_band: bool = True,
+    memory: str | None = None,
+    report: bool = True,
 ) -> None:
     """``graphmix mine``.
 
@@ -57,15 +60,21 @@ def run_mine(
         separator: where the song is a mix, the separator that makes its tracks, and iterations of the Wiener filter.
         look_for: other arguments of :func:`graphmix.search.mine`: alignment, rides, ducking, sends.
         full_band: bring the result to the rate of the song's mix.
+        memory: what may be kept, with its unit; by default as much as is free.
+        report: write a page to listen on.
 
     Raises:
         GraphmixError: bad input.
     """
     from graphmix.audio.song import load_song
+    from graphmix.io import existing_folder
+    from graphmix.memory import free_bytes, parse_memory, say_memory, usual_memory
     from graphmix.search import PRESETS, mine
     from graphmix.search.mine_song import console_rack
     from graphmix.search.mined import USUAL_START
 
+    free = free_bytes()
+    budget = usual_memory(free) if memory is None else parse_memory(memory)
     settings = replace(PRESETS[preset], **changes).scaled(steps, rounds)
     captured = load_effects(effects, settings.sample_rate)
     console_rack(settings, captured)  # a wrong letter is reported before files
@@ -77,11 +86,13 @@ def run_mine(
     console = new_console()
     if separator is not None:
         song = _separated(console, song, out, separator, device)
-    loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset)
+    room = {"preload_bytes": budget.song, "store_in": existing_folder(out)}
+    loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset, **room)
     say_notices(console, loaded.notices)
+    say(console, say_memory(budget, free, loaded.stored_bytes))
     with ProgressListener(console) as listener:
         options: dict[str, Any] = {"device": device, "start": begin, "plots": plots, "effects": captured}
-        options |= {"residual": residual, "full_band": full_band, **(look_for or {})}
+        options |= {"residual": residual, "full_band": full_band, "memory": budget, **(look_for or {})}
         mined = mine(loaded, out, settings, listener=listener, **options)
     if mined.already_done:
         say(console, f"{out} is finished already; nothing to do.")
@@ -90,6 +101,7 @@ def run_mine(
     console.print(summary(mined.metrics))
     say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
+    report_at_end(console, mined.folder, captured, wanted=report)
 
 
 def _separated(console: Console, mix: Path, out: Path, separator: tuple[str, int], device: str) -> Path:
@@ -178,11 +190,20 @@ def summary(metrics: dict[str, Any]) -> Table:
     table.add_row("full console", f"{metrics['console_loss']:.4f}", str(metrics["processors_before"]))
     table.add_row("mined graph", f"{metrics['audio_loss']:.4f}", str(metrics["processors_left"]))
     ratios = [f"{name} {ratio:.2f}" for name, ratio in metrics["pruning_ratio"].items() if name != "all"]
+    minimised = metrics.get("objective")
     table.caption = (
-        f"pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
+        f"{_minimised(minimised)}pruning ratio {metrics['pruning_ratio']['all']:.2f} ({', '.join(ratios)}); "
         f"SI-SDR {si_sdr(metrics)}; {sum(metrics['seconds'].values()):.0f} s"
     )
     return table
+
+
+def _minimised(objective: dict[str, Any] | None) -> str:
+    """What was minimised, where that is not L_a, with its parts."""
+    if objective is None:
+        return ""
+    parts = ", ".join(f"{name} {value:.4f}" for name, value in objective["parts"].items())
+    return f"minimised: {objective['name']} {objective['loss']:.4f} ({parts}); "
 
 
 def si_sdr(metrics: dict[str, Any]) -> str:

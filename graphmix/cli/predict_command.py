@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say, say_notices
 
 
-def run_predict(stems: Path, model: str, output: Path, device: str = "auto", force: bool = False) -> None:
+def run_predict(
+    stems: Path, model: str, output: Path, device: str = "auto", force: bool = False, *, report: bool = True
+) -> None:
     """``graphmix predict``.
 
     Args:
@@ -14,6 +17,7 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto", for
         output: output folder.
         device: where to compute.
         force: write into an output folder that holds something else.
+        report: write a page to listen on.
 
     Raises:
         GraphmixError: bad input.
@@ -38,3 +42,4 @@ def run_predict(stems: Path, model: str, output: Path, device: str = "auto", for
     lines.append(f"{made}: {output}/")
     for line in lines:
         say(console, line)
+    report_at_end(console, output, wanted=report, replace=True)

@@ -7,8 +7,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.cli.app import Force, app
+from graphmix.cli.app import Force, Report, app
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say, say_notices
 
 Model = Annotated[str, typer.Option(help="Separator: folder that train wrote, file, or name.")]
@@ -26,6 +27,7 @@ def separate(
     iterations: Iterations = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
     force: Force = False,
+    report: Report = True,
 ) -> None:
     """Separate a mix into stems that add up to it: a song folder that check and mine take."""
     from graphmix.separation import separate as run_separate
@@ -41,6 +43,7 @@ def separate(
         say(console, f"{output} is finished already; nothing to do.")
     console.print(stems_table(separated.about))
     say(console, f"mix.wav, stems/, song.json: {output}/")
+    report_at_end(console, output, wanted=report)
 
 
 def stems_table(about: dict[str, Any]) -> Table:

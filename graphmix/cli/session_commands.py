@@ -2,13 +2,26 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphmix.cli.files import find_graph
 from graphmix.cli.render_command import with_residual
 from graphmix.cli.terminal import new_console, say, say_notices
 
+if TYPE_CHECKING:
+    from graphmix.audio.song import Song
+    from graphmix.sessions import Exported
 
-def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate: int | None = None) -> None:
+
+def run_export(
+    graph_path: Path,
+    stems: Path,
+    output: Path,
+    to: str,
+    sample_rate: int | None = None,
+    how: str = "exact",
+    check: bool = False,
+) -> None:
     """``graphmix export``.
 
     Args:
@@ -17,6 +30,8 @@ def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate
         output: folder of the session.
         to: name of the format.
         sample_rate: of the session; by default that of the tracks' files.
+        how: exact or editable.
+        check: render the session with Ardour, and say how far that is from graphmix's render.
 
     Raises:
         GraphmixError: bad input, a folder that holds something, or a processor that the format cannot hold.
@@ -33,7 +48,9 @@ def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate
     if not song.mix:
         ringing = int(graph.provenance.get("num_samples", 0)) * song.sample_rate
         length = max(length, -(-ringing // graph.sample_rate))
-    exported = export_session(graph, song, output, to, length)
+    if check:
+        _check_can_check(to)
+    exported = export_session(graph, song, output, to, length, how)
     console = new_console()
     say_notices(console, (*song.notices, *exported.notices))
     counts = Counter(channel.role.value for channel in exported.session.channels)
@@ -43,13 +60,55 @@ def run_export(graph_path: Path, stems: Path, output: Path, to: str, sample_rate
         f"{output}: {to} session, {length / song.sample_rate:.1f} s at {song.sample_rate} Hz, "
         f"{counts['track']} tracks, {counts['bus']} busses, {devices} processors",
     )
+    for sentence in exported.approximations:
+        say(console, f"  {sentence}")
+    if check:
+        say(console, _checked(exported, song))
+
+
+def _check_can_check(to: str) -> None:
+    """Refuse a check that cannot be made, before anything is written.
+
+    Raises:
+        FileError: Ardour is not installed.
+        GraphError: a format that it does not open.
+    """
+    from graphmix.errors import FileError, GraphError
+    from graphmix.sessions.headless import MISSING, find_ardour
+
+    if to != "ardour":
+        raise GraphError(f"--check renders Ardour sessions; a session for {to} is not checked.")
+    if find_ardour() is None:
+        raise FileError(MISSING)
+
+
+def _checked(exported: "Exported", song: "Song") -> str:
+    """What Ardour plays against graphmix's render, in words."""
+    import numpy as np
+    import torch
+
+    from graphmix.render.blocks import render_song
+    from graphmix.search.mix_measures import song_loss
+    from graphmix.sessions.headless import render_ardour, shifted_by_latency
+
+    rate = exported.graph.sample_rate
+    ours = render_song(exported.graph, song, num_samples=exported.num_samples)
+    theirs = render_ardour(exported.folder, exported.session.name, exported.num_samples / rate)
+    theirs, wanted = shifted_by_latency(theirs, ours.double().numpy())
+    error = np.sqrt(np.mean((theirs - wanted) ** 2) / max(np.mean(wanted**2), 1e-30))
+    prediction, target = (torch.from_numpy(np.ascontiguousarray(x)).float() for x in (theirs, wanted))
+    loss = song_loss(prediction=prediction, target=target, sample_rate=rate)
+    return (
+        f"rendered by Ardour, against graphmix's render: audio loss L_a {loss:.4f}, difference "
+        f"{20 * np.log10(max(error, 1e-10)):.1f} dB of the mix"
+    )
 
 
 def run_import(session: Path, output: Path) -> None:
     """``graphmix import``.
 
     Args:
-        session: a ``.dawproject`` or ``.RPP`` file.
+        session: an ``.ardour``, ``.dawproject`` or ``.RPP`` file, or a folder with one.
         output: folder of the song.
 
     Raises:

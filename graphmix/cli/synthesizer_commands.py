@@ -7,8 +7,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from graphmix.cli.app import app
+from graphmix.cli.app import Report, app
 from graphmix.cli.progress import ProgressListener
+from graphmix.cli.report_command import report_at_end
 from graphmix.cli.terminal import new_console, say
 from graphmix.errors import GraphmixError
 
@@ -115,6 +116,7 @@ def program(
     prune: Annotated[bool, typer.Option("--prune", help="Take out the modules that the sound does not need.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the candidates.")] = 0,
     plots: Annotated[bool, typer.Option(help="Draw spectrograms and the patch.")] = True,
+    report: Report = True,
 ) -> None:
     """Find a synthesizer patch that makes a sound: candidates, the nearest of them refined."""
     from graphmix.synthesizers.program_run import SHIPPED, ProgramSettings, program_sound
@@ -144,3 +146,4 @@ def program(
         console,
         f"{out}/: {written}{', voice.syx' if (out / 'voice.syx').exists() else ''}{', plots/' if plots else ''}",
     )
+    report_at_end(console, out, wanted=report)

@@ -1,4 +1,4 @@
-"""Graphs together with their sound: segments of stems and mix as tensors.
+"""Graphs together with their sound: segments of stems and mix as tensors::
 
     loader = SegmentLoader(graphs, length=114_000, batch_size=4, shuffle=True, seed=1, num_workers=2)
     for batch in loader:

@@ -1,4 +1,4 @@
-"""Datasets of mixing graphs for PyTorch Geometric, in memory or on the disk.
+"""Datasets of mixing graphs for PyTorch Geometric, in memory or on the disk::
 
     graphs = MinedGraphs("mined", split="train", transform=DropNodes(0.1))
     for batch in DataLoader(graphs, batch_size=32, shuffle=True, num_workers=2):

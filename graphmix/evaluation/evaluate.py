@@ -14,6 +14,7 @@ import torch
 
 from graphmix.audio.files import read_audio
 from graphmix.audio.song import Song
+from graphmix.chain_string import join_chain, split_chain
 from graphmix.datasets.records import Record, find_record_folders
 from graphmix.datasets.splits import artist_key
 from graphmix.errors import GraphmixError
@@ -89,7 +90,7 @@ def evaluate(
         models: name -> model.
         songs: see :func:`songs_to_evaluate`.
         trained_on: name -> artists of the training songs, from its checkpoint; see :func:`artists_of`.
-        chain: letters of the console in which decisions on keeping are counted, as far as a true graph has the types.
+        chain: of the console in which decisions on keeping are counted, as far as a true graph has the types.
         progress: called with the number of pairs done, and of all pairs.
     """
     trained_on = trained_on or {}
@@ -122,10 +123,13 @@ def score_song(
         return numbers, None
     captured = [p for p in model.rack if p.node_type.source]
     digests = {p.node_type.digest for p in captured}
-    types = [t for t in true.types.types if (t.digest in digests if t.source else t.letter in chain)]
-    shared = "".join(t.letter for t in types if t.source)  # a capture that the model lacks has no place in the console
-    letters = {t.letter for t in types}
-    chain = shared + "".join(letter for letter in chain if letter in letters and letter not in shared)
+    asked = split_chain(chain)
+    types = [
+        t for t in true.types.types if (t.digest in digests if t.source else not {t.letter, t.name}.isdisjoint(asked))
+    ]
+    shared = [t.letter or t.name for t in types if t.source]  # a capture that the model lacks has no place there
+    own = {kind for t in types for kind in (t.letter, t.name)}
+    chain = join_chain([*shared, *(kind for kind in asked if kind in own and kind not in shared)])
     rack = Rack.for_types(types, true.sample_rate, captured)
     agreement = agree(proposal.graph, true, song.subgroups, rack, chain)
     return numbers | {name: getattr(agreement, name) for name in OF_GRAPHS}, agreement

@@ -30,8 +30,8 @@ MAX_NODES, MAX_EDGES = 100_000, 1_000_000
 """Two hundred times the largest console of the paper's data."""
 MAX_VALUES = 1 << 26
 """Parameters of a graph in all: 256 MiB."""
-MAX_TYPES, MAX_PARAMETERS, MAX_ENTRIES = 256, 256, 1 << 20
-"""Node types of a graph, parameters of a type, entries of a parameter."""
+MAX_TYPES, MAX_PARAMETERS, MAX_ENTRIES, MAX_CHOICES = 256, 256, 1 << 20, 256
+"""Node types of a graph, parameters of a type, entries and choices of a parameter."""
 MAX_SAMPLE_RATE = 10_000_000
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SHOWN = reprlib.Repr()
@@ -139,6 +139,7 @@ def plain_type(node_type: NodeType) -> dict[str, Any]:
                 "neutral": p.neutral,
                 "curve": _plain_curve(node_type, p),
                 **({"ascending": True} if p.ascending else {}),
+                **({"choices": list(p.choices)} if p.choices else {}),
             }
             for p in node_type.parameters
         ],
@@ -185,8 +186,11 @@ def _parameter_from_plain(entry: Any) -> ParameterSpec:
     ascending = entry.get("ascending", False)
     if not isinstance(ascending, bool):
         raise GraphError(f"the entry 'ascending' is {_shown(ascending)!r}; it is true or false.")
+    choices = take(entry, "choices", list) if "choices" in entry else []
+    if len(choices) > MAX_CHOICES or not all(isinstance(choice, str) for choice in choices):
+        raise GraphError(f"the choices of {name[:60]} are names, up to {MAX_CHOICES} of them.")
     try:
-        return ParameterSpec(name, size, unit, low, high, neutral, curve, ascending)
+        return ParameterSpec(name, size, unit, low, high, neutral, curve, ascending, tuple(choices))
     except ValueError as error:
         raise GraphError(f"{str(error)[:300]}.") from None
 
@@ -248,7 +252,7 @@ def plain_graph(graph: MixGraph) -> dict[str, Any]:
         }
         if node_type.is_processor:
             row = arrays[node_type.name][rows[node]]
-            entry["parameters"] = {p.name: _values(row[node_type.columns(p.name)]) for p in node_type.parameters}
+            entry["parameters"] = {p.name: _values(row[node_type.columns(p.name)], p) for p in node_type.parameters}
         nodes.append(entry)
     kinds = [types[index] for index in graph.node_type.tolist()]
     edges = []
@@ -361,10 +365,20 @@ class _RowMaker:
                 known = ", ".join(self.specs)[:300] or "none"
                 raise GraphError(f"{where}: {self.type.name} has no parameter {_quoted(name)}; it has: {known}.")
             size, numbers = self.specs[name].size, value if isinstance(value, list) else [value]
+            if self.specs[name].choices:
+                numbers = _numbers_of(self.specs[name], numbers, where)
             if len(numbers) not in ({1, size} if isinstance(value, list) else {1}):
                 raise GraphError(f"{where}: {name} has {len(numbers)} values, but {self.type.name} takes {size}.")
             row[self.columns[name]] = torch.tensor([_number(v, f"{where}: {name}") for v in numbers])
         return row
+
+
+def _numbers_of(spec: ParameterSpec, values: list[Any], where: str) -> list[Any]:
+    """Values with the names of choices replaced by their numbers."""
+    try:
+        return [spec.number_of(value) if isinstance(value, str) else value for value in values]
+    except KeyError as error:
+        raise GraphError(f"{where}: {str(error.args[0])[:300]}.") from None
 
 
 def parameter_row(node_type: NodeType, parameters: Mapping[str, Any], where: str) -> Tensor:
@@ -402,10 +416,17 @@ def _port(entry: Mapping[str, Any], side: str, ports: tuple[str, ...], index: in
 # --- numbers
 
 
-def _values(row: np.ndarray) -> float | list[float]:
+def _values(row: np.ndarray, spec: ParameterSpec) -> float | str | list[float | str]:
     if row.size and np.array_equal(row.view(np.uint32), np.full_like(row, row[0]).view(np.uint32)):
-        return _shortest(row[0])
-    return [_shortest(value) for value in row]
+        return _value(row[0], spec)
+    return [_value(value, spec) for value in row]
+
+
+def _value(value: np.float32, spec: ParameterSpec) -> float | str:
+    """A number, or the name of the choice that has it."""
+    if float(value) in range(len(spec.choices)):
+        return spec.choice_of(float(value))
+    return _shortest(value)
 
 
 def _shortest(value: np.float32) -> float:

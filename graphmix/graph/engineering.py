@@ -17,7 +17,8 @@ it, so that a gain of -6.9 dB of which 34.5 % is wet is a fader at -1.8 dB:
 * ride: its breakpoints in order.
 
 The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to half
-the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``.
+the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``,
+choices by their names.
 """
 
 import math
@@ -74,7 +75,7 @@ def describe_settings(node_type: NodeType, values: Values, sample_rate: int, wet
     own = tuple(name for name in values if not (node_type.base_rate and name == "top_db"))
     if summarise is not None and names == own:
         return summarise(values, node_type.base_rate or sample_rate, wet)
-    numbers = {p.name: [_round(v) for v in values[p.name]] for p in node_type.parameters}
+    numbers = {p.name: [_plain_value(p, v) for v in values[p.name]] for p in node_type.parameters}
     single = {name: many[0] if len(many) == 1 else many for name, many in numbers.items()}
     return Settings(", ".join(_plain(p, values[p.name]) for p in node_type.parameters), single)
 
@@ -146,14 +147,19 @@ def _equalizer(values: Values, sample_rate: int, wet: float) -> Settings:
     return Settings("; ".join(parts), numbers, folded=True)
 
 
-def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
+def echoes(values: Values, wet: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times in ms and levels in dB of a delay's taps, [left and right, taps] each; see :func:`describe_settings`."""
     delay = values["delay_ms"].reshape(2, -1)
     magnitude = 10 ** (values["filter_db"].reshape(*delay.shape, -1) / 20)
     weight = np.full(magnitude.shape[-1], 2.0)
     weight[0] = 1.0  # the other frequencies also stand for their negatives
     energy = (magnitude**2 * weight).sum(-1) / weight.sum()
+    return delay, 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (_wet_db(wet) or 0.0)
+
+
+def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     relative = _wet_db(wet)
-    level = 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (relative or 0.0)
+    delay, level = echoes(values, wet)
     strongest = np.argsort(-level, axis=None, kind="stable")[:NUM_STRONGEST]
     taps = [np.unravel_index(index, delay.shape) for index in strongest]
     text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {_db(level[tap])} dB" for tap in taps)
@@ -217,10 +223,17 @@ def _plain(parameter: ParameterSpec, values: np.ndarray) -> str:
     unit = f" {parameter.unit}" if parameter.unit else ""
     if parameter.name == "ratio" and not unit:
         unit = ":1"
+    if parameter.choices:
+        return f"{name} {', '.join(parameter.choice_of(v).replace('_', ' ') for v in values)}"
     if len(values) > _MANY:
         spread = f"{_short(values.min())} to {_short(values.max())}"
         return f"{name} {spread}{unit} ({len(values)} values, mean {_short(values.mean())})"
     return f"{name} {', '.join(_short(value) for value in values)}{unit}"
+
+
+def _plain_value(parameter: ParameterSpec, value: float) -> float | str:
+    """A JSON value: a number, or the name of a choice."""
+    return parameter.choice_of(value) if parameter.choices else _round(value)
 
 
 def _db(value: "float | np.ndarray") -> str:

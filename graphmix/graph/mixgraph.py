@@ -31,6 +31,7 @@ from graphmix.spec import STRUCTURAL, NodeType, TypeTable
 
 _BARE = TypeTable(STRUCTURAL)
 _OWN_FIELDS = frozenset({"node_type", "wet", "edge_index", "edge_port"})
+Values = Sequence[float | str] | float | str
 _FIELDS = _OWN_FIELDS | {"params", "info"}
 
 
@@ -84,6 +85,14 @@ class MixGraph(Data):
         parts = [f"{self.node_type.numel()} nodes", f"{self.edge_index.size(1)} edges", f"{self.sample_rate} Hz"]
         parts += [f"{key}={list(self[key].shape) if isinstance(self[key], Tensor) else '...'}" for key in added]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_svg_(self) -> str | None:
+        """Its picture, in a notebook; None for what has none: a batch, and a graph without nodes."""
+        if "info" not in self or isinstance(self.info, list) or not self.node_type.numel():
+            return None
+        from graphmix.plots import plot_graph, to_svg
+
+        return to_svg(plot_graph(self))
 
     # --- for PyG; inner keys of `params` come here too, whatever a type is called
 
@@ -268,14 +277,15 @@ class MixGraph(Data):
         graph.info = replace(graph.info, names=tuple(names))
         return graph
 
-    def add(self, kind: str, name: str = "", wet: float = 1.0, **parameters: Sequence[float] | float) -> int:
+    def add(self, kind: str, name: str = "", wet: float = 1.0, **parameters: Values) -> int:
         """Add a node and return its index.
 
         Args:
             kind: name or letter of its type.
             name: label.
             wet: dry/wet weight in [0, 1].
-            parameters: physical values by name, a number or one for each entry; neutral where not given.
+            parameters: physical values by name, a number or one for each entry, choices also by their names; neutral
+                where not given.
         """
         try:
             index = self.types.index(kind)
@@ -303,9 +313,13 @@ class MixGraph(Data):
             raise GraphError(f"{error.args[0]}.") from None
 
     @staticmethod
-    def _entry(node_type: NodeType, key: str, value: Sequence[float] | float) -> Tensor:
+    def _entry(node_type: NodeType, key: str, value: Values) -> Tensor:
         spec = next(p for p in node_type.parameters if p.name == key)
-        tensor = torch.as_tensor(value, dtype=torch.float32)
+        try:
+            numbers = spec.numbers_of(value)
+        except KeyError as error:
+            raise GraphError(f"{node_type.name}: {error.args[0]}.") from None
+        tensor = torch.as_tensor(numbers, dtype=torch.float32)
         if tensor.dim() > 1 or tensor.numel() not in (1, spec.size):
             raise GraphError(
                 f"{node_type.name}: {key} takes {spec.size} values in {spec.unit}, got shape {list(tensor.shape)}."

@@ -155,9 +155,8 @@ def as_table(graph: MixGraph, reductions: Reductions | None = None) -> Table:
         number = "" if chain.kind == "other" else str(chain.node)
         table.add_row(number, heading, "", Text(where, style="dim"), "")
         for row in chain.processors:
-            name = f"{row.type.letter} {row.type.name}"
             weight = "" if row.folded else f"{100 * row.wet:.3g} %"
-            table.add_row(str(row.node), "", Text(name), Text(row.settings), weight)
+            table.add_row(str(row.node), "", Text(row.type.label), Text(row.settings), weight)
         table.add_section()
     return table
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from graphmix.errors import SearchError
 from graphmix.io import name_as_text
+from graphmix.memory import Memory, usual_memory
 from graphmix.mining.catalogue import FILE as CATALOGUE
 from graphmix.mining.driver import Driver, Standing, Watcher
 from graphmix.mining.pool import InProcess, LocalPool, Pool, available_cores, default_workers, find_devices
@@ -26,7 +27,7 @@ from graphmix.runs import RUN as SONG_RUN
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import FAILURE, choose_device, console_rack
 from graphmix.search.sends import check_sends
-from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings, complete
 from graphmix.songs.collection import Collection, open_collection
 
 RUN = "mine_all.json"
@@ -48,6 +49,7 @@ def mine_all(
     rides: bool = True,
     ducking: bool = True,
     sends: str = "",
+    memory: Memory | None = None,
     watcher: Watcher | None = None,
 ) -> Standing:
     """Mine every song of a collection into a folder, or resume it.
@@ -71,6 +73,8 @@ def mine_all(
         rides: look for gains that move over each song; see :mod:`graphmix.search.rides`.
         ducking: look for tracks that make way for others; see :mod:`graphmix.search.ducking`.
         sends: letters of effects that tracks may share; see :mod:`graphmix.search.sends`.
+        memory: what each worker may keep at a time; by default what is free is shared among the workers, and by each of
+            a Ray cluster as it finds it; see :mod:`graphmix.memory`.
         watcher: shown the progress.
 
     Raises:
@@ -87,7 +91,10 @@ def mine_all(
     folder, device = Path(out), device_name(device)
     look_for = LookFor(align, rides, ducking, sends)
     _claim(folder, collection, settings, effects, look_for)
-    tasks = [SongTask(song, folder / song.id, settings, device, plots, tuple(effects), look_for) for song in collection]
+    if memory is None and ray is None:
+        memory = usual_memory(processes=min(_count_workers(workers, device), max(1, len(collection))))
+    common = settings, device, plots, tuple(effects), look_for, memory
+    tasks = [SongTask(song, folder / song.id, *common) for song in collection]
     with closing(Driver(folder, tasks, retry_failed, watcher or Silent())) as driver:
         driver.plan()
         if driver.has_work:
@@ -119,7 +126,9 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     name, settings = found["collection"], dict(found["settings"])
     if name != ours["collection"]:
         return f"the collection {name!r}, not {ours['collection']!r}. Choose another --out."
-    different = first_difference({**settings, **_options(found)}, {**ours["settings"], **_options(ours)})
+    different = first_difference(
+        {**complete(settings), **_options(found)}, {**complete(ours["settings"]), **_options(ours)}
+    )
     if different is None:
         return None
     key, before, now = different
@@ -136,6 +145,10 @@ def _may_hold(path: Path) -> bool:
     return is_mined or path.name == "statistics" or path.name.startswith(".")
 
 
+def _count_workers(workers: int | None, device: str) -> int:
+    return default_workers(find_devices(device)) if workers is None else max(1, workers)
+
+
 def _make_pool(
     folder: Path, tasks: int, workers: int | None, threads: int | None, ray: str | None, device: str
 ) -> Pool:
@@ -147,6 +160,6 @@ def _make_pool(
         return InProcess()
     devices = find_devices(device)
     choose_device(devices[0])
-    workers = default_workers(devices) if workers is None else workers
+    workers = _count_workers(workers, device)
     threads = threads or max(1, available_cores() // workers)  # however few tasks are left: the results depend on it
     return LocalPool(min(workers, max(1, tasks)), threads, devices)

@@ -15,8 +15,9 @@ from typing import Any
 
 from graphmix import __version__
 from graphmix.errors import FolderBusyError, GraphmixError
-from graphmix.io import decode_text, name_as_text, write_json
+from graphmix.io import decode_text, existing_folder, name_as_text, write_json
 from graphmix.locks import is_locked
+from graphmix.memory import Memory, usual_memory
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import sources_of
 from graphmix.progress import Listener
@@ -39,7 +40,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class SongTask:
-    """A song, its output folder, and how it is mined."""
+    """A song, its output folder, how it is mined, and what may be kept at a time."""
 
     song: SongFiles
     folder: Path
@@ -48,6 +49,7 @@ class SongTask:
     plots: bool = True
     effects: tuple[Processor, ...] = ()
     look_for: LookFor = field(default_factory=LookFor)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ def do_task(task: SongTask, listener: Listener | None = None, worker: str = "") 
         return ended(Status.BUSY)
     source = SongSource(song_id, task.song.collection, task.song.artist)
     try:
-        song = task.song.load(task.settings.sample_rate)
-        options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots}
+        memory = task.memory or usual_memory()
+        room: dict[str, Any] = {"preload_bytes": memory.song, "store_in": existing_folder(task.folder)}
+        song = task.song.load(task.settings.sample_rate, **room)
+        options: dict[str, Any] = {"device": task.device, "listener": listener, "plots": task.plots, "memory": memory}
         options |= asdict(task.look_for)
         mined = mine(song, task.folder, task.settings, source=source, effects=task.effects, **options)
     except FolderBusyError:

@@ -34,7 +34,7 @@ class ModelConfig(Table):
 
     Args:
         name: name of the model.
-        chain: letters of the processors on each track (and bus, where there are any).
+        chain: the processors on each track (and bus, where there are any), by letter or by name in brackets.
         sample_rate: rate of the proposed graphs in Hz; stems of other rates are resampled.
         effects: letter -> file of a captured effect, for letters of the chain that graphmix does not have.
     """

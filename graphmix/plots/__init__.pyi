@@ -4,5 +4,6 @@ from .palette import color_of as color_of
 from .pruning import plot_pruning as plot_pruning
 from .rides import plot_rides as plot_rides
 from .saving import save as save
+from .saving import to_svg as to_svg
 from .settings import plot_settings as plot_settings
 from .spectrogram import plot_match as plot_match

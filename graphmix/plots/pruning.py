@@ -63,12 +63,13 @@ class _History:
         return [(first, 0.0), *points, (last, points[-1][1])]
 
 
-def plot_pruning(trace: Trace) -> Figure:
+def plot_pruning(trace: Trace, loss_name: str = "audio loss") -> Figure:
     """Draw the history of a search: pruning ratios, mean dry/wet weights and loss over optimisation steps.
 
     Args:
         trace: records as described above, in the order in which they were written. From the first trial of a
             pruning phase to its last round the background is yellow.
+        loss_name: of what the search minimised.
 
     Raises:
         GraphmixError: nothing to draw, or a record that lacks a field or has something else than a number there.
@@ -87,7 +88,7 @@ def plot_pruning(trace: Trace) -> Figure:
         note(weights, "no weights recorded")
     weights.set(ylabel="mean dry/wet weight", ylim=(-0.03, 1.03))
     _draw_losses(losses, history)
-    losses.set(xlabel="optimisation step", ylabel="audio loss")
+    losses.set(xlabel="optimisation step", ylabel=loss_name)
     losses.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (ratios, weights, losses):
         legend_beside(axes)

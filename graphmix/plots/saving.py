@@ -25,6 +25,11 @@ _METADATA: dict[str, dict[str, Any]] = {
 """Known extensions, and what to leave out of the files."""
 
 
+def to_svg(figure: Figure) -> str:
+    """A figure as the text of an SVG picture, e.g. for a notebook."""
+    return _drawn(figure, ".svg").decode()
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, SVG or PDF, by the extension of ``path``, and return the path.
 
@@ -38,12 +43,16 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         raise GraphmixError(
             f"cannot save the plot as {path}: its extension is {path.suffix!r}; use .png, .svg or .pdf."
         )
+    try:
+        write_atomically(path, _drawn(figure, extension))
+    except GraphmixError as error:
+        raise GraphmixError(str(error).replace("cannot write", "cannot write the plot", 1)) from None
+    return path
+
+
+def _drawn(figure: Figure, extension: str) -> bytes:
     picture = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "graphmix"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning)
         figure.savefig(picture, format=extension[1:], dpi=figure.dpi, metadata=_METADATA[extension])
-    try:
-        write_atomically(path, picture.getvalue())
-    except GraphmixError as error:
-        raise GraphmixError(str(error).replace("cannot write", "cannot write the plot", 1)) from None
-    return path
+    return picture.getvalue()

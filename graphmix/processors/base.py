@@ -86,6 +86,10 @@ class Processor(nn.Module, ABC):
         """One parameter of all nodes, [nodes, size]."""
         return params[:, self.node_type.columns(name)]
 
+    def choice(self, params: Tensor, name: str) -> Tensor:
+        """What a parameter of choices selects: whole numbers without a gradient, [nodes, size]."""
+        return self.get(params, name).detach().round().long()
+
     def to_raw(self, params: Tensor) -> Tensor:
         """Physical values to the numbers that an optimizer sees, [nodes, width] -> [nodes, raw width]."""
         columns = [p.curve.raw(self.get(params, p.name)) for p in self.node_type.parameters]

@@ -6,37 +6,12 @@ from os import PathLike
 
 from torch import nn
 
+from graphmix.chain_string import split_chain
 from graphmix.errors import GraphError
-from graphmix.processors.align import Align
 from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
-from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
-from graphmix.processors.delay import MultitapDelay
-from graphmix.processors.dynamics import (
-    BallisticCompressor,
-    BallisticGate,
-    Compressor,
-    NoiseGate,
-    SidechainCompressor,
-)
-from graphmix.processors.filters import Crossover, Equalizer
-from graphmix.processors.generators import Noise, Note, Operator, Oscillator
-from graphmix.processors.levels import Gain, Imager
-from graphmix.processors.limiter import Limiter
-from graphmix.processors.melody import Melody
+from graphmix.processors.gear import ADDED, CONSOLE_PROCESSORS, GENERATORS, MORE, VARIANTS
 from graphmix.processors.resampled import RateBound
-from graphmix.processors.reverb import Reverb
-from graphmix.processors.ride import Ride
-from graphmix.processors.send import Send
 from graphmix.spec import STRUCTURAL, NodeType
-
-CONSOLE_PROCESSORS = (Equalizer, Compressor, NoiseGate, Imager, Gain, MultitapDelay, Reverb)
-"""The seven of the pruning paper."""
-VARIANTS = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
-GENERATORS = (
-    Note, Melody, Oscillator, Noise, Operator, Envelope, SegmentEnvelope, LFO, Amplifier, RingModulator,
-    ResonantFilter,
-)  # fmt: skip
-"""What synthesizers are made of."""
 
 
 class Rack(nn.Module):
@@ -70,32 +45,54 @@ class Rack(nn.Module):
         """Letters must differ from one another, and from those of inputs, mixes and outputs."""
         taken = {node_type.letter: node_type.name for node_type in STRUCTURAL}
         for node_type in self.types:
-            if node_type.letter in taken:
+            if node_type.letter in ("[", "]"):
+                raise GraphError(f"letter {node_type.letter!r} of {node_type.name} encloses names; choose another.")
+            if node_type.letter and node_type.letter in taken:
                 name = taken[node_type.letter]
                 raise GraphError(f"letter {node_type.letter!r} of {node_type.name} is that of {name}; choose another.")
             taken[node_type.letter] = node_type.name
 
     @classmethod
     def console(cls, chain: str = "ecnsgdr", sample_rate: int = 30000, extra: Iterable[Processor] = ()) -> "Rack":
-        """The processors whose letters occur in ``chain``, of graphmix and of ``extra`` (e.g. captured effects)."""
-        by_letter = {p.node_type.letter: p for p in cls.standard(sample_rate)}
+        """The processors of a chain, of graphmix and of ``extra`` (e.g. captured effects).
+
+        Args:
+            chain: letters, and names in brackets: ``e[parametric_eq]cg``.
+            sample_rate: in Hz.
+            extra: processors beside graphmix's own.
+
+        Raises:
+            GraphError: a letter or name that none of them has, or that two of them share.
+        """
+        kinds = split_chain(chain)
+        own = [*cls.standard(sample_rate)]
+        if any(len(kind) > 1 for kind in kinds):
+            own += [kind(sample_rate) for kind in MORE]
+        found = {p.node_type.name: p for p in own}
+        found |= {p.node_type.letter: p for p in own if p.node_type.letter}
         for processor in extra:
-            letter = processor.node_type.letter
-            if letter in by_letter:
-                taken = by_letter[letter].node_type.name
-                raise GraphError(f"letter {letter!r} of {processor.node_type.name} is that of {taken}; choose another.")
-            by_letter[letter] = processor
-        letters = list(dict.fromkeys(chain))
-        unknown = next((letter for letter in letters if letter not in by_letter), None)
+            name, letter = processor.node_type.name, processor.node_type.letter
+            if letter in found:
+                taken = found[letter].node_type.name
+                raise GraphError(f"letter {letter!r} of {name} is that of {taken}; choose another.")
+            found.setdefault(name, processor)
+            found |= {letter: processor} if letter else {}
+            own.append(processor)
+        unknown = next((kind for kind in kinds if kind not in found), None)
         if unknown is not None:
-            known = ", ".join(f"{letter} {p.node_type.name}" for letter, p in by_letter.items())
-            raise GraphError(f"unknown letter {unknown!r} in chain {chain!r}; the processors are: {known}.")
-        return cls((by_letter[letter] for letter in letters), sample_rate)
+            what, known = "letter" if len(unknown) == 1 else "name", ", ".join(p.node_type.label for p in own)
+            raise GraphError(f"unknown {what} {unknown!r} in chain {chain!r}; the processors are: {known}.")
+        return cls(dict.fromkeys(found[kind] for kind in kinds), sample_rate)
 
     @classmethod
     def standard(cls, sample_rate: int = 30000) -> "Rack":
         """All processors of consoles that come with graphmix."""
         return cls(kind(sample_rate) for kind in (*CONSOLE_PROCESSORS, *VARIANTS))
+
+    @classmethod
+    def full(cls, sample_rate: int = 30000) -> "Rack":
+        """All processors of graphmix but those that synthesizers are made of."""
+        return cls(kind(sample_rate) for kind in (*CONSOLE_PROCESSORS, *VARIANTS, *ADDED, *MORE))
 
     @classmethod
     def generators(cls, sample_rate: int = 44100) -> "Rack":
@@ -151,8 +148,11 @@ class Rack(nn.Module):
             GraphError: for a type that neither has, or has with other parameters or from another file.
         """
         extra = tuple(extra)
-        own = (*cls.standard(sample_rate), *cls.generators(sample_rate), Align(sample_rate), Ride(sample_rate))
+        types = tuple(types)
+        own = [*cls.standard(sample_rate), *cls.generators(sample_rate), *(kind(sample_rate) for kind in ADDED)]
         known = {p.node_type.name: p for p in (*own, *extra)}
+        if any(t.is_processor and t.name not in known for t in types):
+            known = {**{p.node_type.name: p for p in (kind(sample_rate) for kind in MORE)}, **known}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:
@@ -213,7 +213,7 @@ def _resampled(node_type: NodeType, sample_rate: int) -> Processor:
     Raises:
         GraphError: graphmix has none that is this type at this rate.
     """
-    for kind in (*CONSOLE_PROCESSORS, *VARIANTS):
+    for kind in (*CONSOLE_PROCESSORS, *VARIANTS, *MORE):
         if issubclass(kind, RateBound):
             found = kind(node_type.base_rate).at_rate(sample_rate)
             if found.node_type == node_type:

@@ -23,7 +23,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours
 from graphmix.processors.base import Processor, State
 from graphmix.processors.rack import Rack
-from graphmix.render.places import Position, check_rides
+from graphmix.render.places import Position, check_rides, placed
 from graphmix.render.renderer import Renderer
 from graphmix.render.schedule import Stage
 
@@ -95,6 +95,7 @@ class BlockRenderer(Renderer):
     """
 
     voices = False
+    recursions_in_time = True
 
     def __init__(self, rack: Rack, graph: MixGraph) -> None:
         super().__init__(rack)
@@ -134,8 +135,9 @@ class BlockRenderer(Renderer):
         if processor is None or not processor.resumable:
             return super().process(stage, signal, graph, response, position)
         key, resumes = int(stage.nodes[0]), self._start > 0
-        params, wet = graph.params[stage.kind].index_select(0, stage.rows), graph.wet.index_select(0, stage.nodes)
         settled, state = (self._settled[key], self._states[key]) if resumes else (0, None)
+        params, wet = graph.params[stage.kind].index_select(0, stage.rows), graph.wet.index_select(0, stage.nodes)
+        params = placed(processor, params, graph, stage.nodes, position + settled)
         mark = self._next + self._settled[key] - settled  # where the next block resumes, in samples of this one
         ports = (signal.unflatten(0, (-1, stage.inlets)) if stage.inlets > 1 else signal)[..., settled:]
         leaves, self._states[key] = processor.resume(ports, params, state, max(0, mark))

@@ -119,8 +119,17 @@ class RenderCache:
     @property
     def num_bytes(self) -> int:
         """Memory of the signals kept; the differences of the last trial may need as much again."""
-        memories = {m.data_ptr(): m for m in (t.untyped_storage() for t in (*self.incoming, *self.outgoing))}
-        return sum(memory.nbytes() for memory in memories.values())
+        return _bytes_of((*self.incoming, *self.outgoing))
+
+    @property
+    def last_bytes(self) -> int:
+        """Memory of the differences of the last trial, which are kept for its removal."""
+        changes = self._last[1] if self._last is not None else []
+        return _bytes_of([t for change in changes if change is not None for t in (change.incoming, change.outgoing)])
+
+    def forget_last(self) -> None:
+        """Let go of the differences of the last trial; they are rendered again if they are needed."""
+        self._last = None
 
     def mix(self) -> Tensor:
         """Signals of the output nodes, [outputs, 2, samples]."""
@@ -313,6 +322,12 @@ class RenderCache:
             ports = slice(k * stage.outlets, (k + 1) * stage.outlets)
             leaves[ports] -= self.outgoing[i][row * stage.outlets : (row + 1) * stage.outlets]
         return leaves
+
+
+def _bytes_of(tensors: Collection[Tensor]) -> int:
+    """Memory of tensors, of which several may share one."""
+    memories = {m.data_ptr(): m for m in (t.untyped_storage() for t in tensors)}
+    return sum(memory.nbytes() for memory in memories.values())
 
 
 def _sum_into(signal: Tensor, rows: np.ndarray, slots: np.ndarray, size: int) -> Tensor:

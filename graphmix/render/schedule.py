@@ -4,9 +4,9 @@ A plan is frozen, holds no audio and prints itself. It depends on the graph's st
 declares of its processors, not on parameters. Section C of the pruning paper, with three additions: ports, domains
 and FFT lengths.
 
-Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers) on
-either. A signal changes domain only where an edge crosses. Signals live on an unbounded time axis: between two
-general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
+Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers, recursive
+filters) on either. A signal changes domain only where an edge crosses. Signals live on an unbounded time axis: between
+two general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
 lengths there are, and where one is left for another, is decided in :mod:`graphmix.render.domains`.
 """
 
@@ -175,7 +175,7 @@ class Plan:
         lines = [f"{'stage':>5}  {'type':<22}{'nodes':>6}  {'domain':<18}{'transforms':>10}{'MB':>9}"]
         transforms, total = 0, 0.0
         for i, stage in enumerate(self.stages):
-            crossing = self._count_transforms(i)
+            crossing = self.count_transforms(i)
             rows = len(stage.nodes) * stage.outlets * CHANNELS
             if stage.fft_group is None:
                 domain, size = "time", 4 * samples * rows
@@ -184,16 +184,21 @@ class Plan:
                 domain, size = f"spectrum {n_fft}", 8 * (n_fft // 2 + 1) * rows
             transforms, total = transforms + crossing, total + size / 1e6
             lines.append(f"{i:>5}  {stage.kind:<22}{len(stage.nodes):>6}  {domain:<18}{crossing:>10}{size / 1e6:>9.1f}")
-        lines.append(f"{self._count_stages()}, {transforms} transforms, {total:.1f} MB of signals")
+        lines.append(f"{self.count_stages()}, {transforms} transforms, {total:.1f} MB of signals")
         return "\n".join(lines)
 
-    def _count_stages(self) -> str:
+    def _repr_html_(self) -> str:
+        from graphmix.render.notebook import plan_html  # here: it is needed in notebooks only
+
+        return plan_html(self)
+
+    def count_stages(self) -> str:
         """Stages by type, how good that number is, and how many they are by domain."""
         found = "optimal" if self.sequence.optimal else f"at least {self.sequence.lower_bound} are needed"
         by_domain = f", {len(self.stages)} by domain" if len(self.stages) > len(self.sequence) else ""
         return f"{len(self.sequence)} stages ({found}){by_domain}"
 
-    def _count_transforms(self, index: int) -> int:
+    def count_transforms(self, index: int) -> int:
         """Transforms of signals (left and right) at the inputs of a stage."""
         stage, inflow = self.stages[index], self.inflows[index]
         crossing = [flow for flow in inflow.flows if flow.cut or flow.fft_group != stage.fft_group]
@@ -295,13 +300,16 @@ def unless_all(rows: np.ndarray, count: int, device: torch.device) -> Tensor | N
     return None if len(rows) == count else torch.from_numpy(rows).to(device)
 
 
-def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) -> Plan:
+def schedule(
+    graph: MixGraph, rack: Rack, method: SequenceMethod | None = None, recursions_in_time: bool = False
+) -> Plan:
     """Plan the rendering of a graph (or batch of graphs).
 
     Args:
         graph: a valid graph; see :func:`graphmix.graph.validation`.
         rack: the processors.
         method: how to order the types; a beam search by default.
+        recursions_in_time: recursive filters work on samples only, exactly.
 
     Raises:
         GraphError: the rack lacks a type of the graph, or has it with other ports or parameters.
@@ -310,7 +318,8 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     node_type = graph.node_type.cpu().numpy()
     edges = graph.edge_index.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam(), graph.describe)
-    domains = choose_domains(graph, rack, [node for _, nodes in sequence.stages for node in nodes])
+    order = [node for _, nodes in sequence.stages for node in nodes]
+    domains = choose_domains(graph, rack, order, recursions_in_time)
     stages = _order_nodes(_split(sequence, domains.fft_groups, graph), edges)
     inputs = _add_edges(graph, stages, domains.cut)
     rows = graph.rows().cpu()

@@ -8,6 +8,7 @@ from graphmix.search.metrics import SongSource, read_metrics
 from graphmix.search.mine_song import mine
 from graphmix.search.mined import Mined
 from graphmix.search.objective import Objective, song_level
+from graphmix.search.objectives import OBJECTIVES, AudioLoss, DynamicsLoss, LoudnessLoss, WeightedLoss
 from graphmix.search.policies import POLICIES, BruteForce, Candidate, DryWet, FirstOrder, Hybrid, LeaveOneOut, Policy
 from graphmix.search.pruning import Pruned, Search, prune
 from graphmix.search.settings import DRAFT, PAPER, PRESETS, SearchSettings
@@ -15,12 +16,15 @@ from graphmix.search.trial_losses import Judge, Verdict
 
 __all__ = [
     "DRAFT",
+    "OBJECTIVES",
     "PAPER",
     "POLICIES",
     "PRESETS",
+    "AudioLoss",
     "BruteForce",
     "Candidate",
     "DryWet",
+    "DynamicsLoss",
     "FirstOrder",
     "Fitted",
     "Hybrid",
@@ -28,6 +32,7 @@ __all__ = [
     "LeaveOneOut",
     "Listener",
     "LossTerms",
+    "LoudnessLoss",
     "Mined",
     "MixLoss",
     "Objective",
@@ -39,6 +44,7 @@ __all__ = [
     "Start",
     "Training",
     "Verdict",
+    "WeightedLoss",
     "find_baselines",
     "fit",
     "gain_staging",

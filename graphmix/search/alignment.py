@@ -14,6 +14,7 @@ from torch import Tensor
 from graphmix.audio.alignment import describe_mixup
 from graphmix.audio.lags import MOST_SECONDS, Lags, find_lags
 from graphmix.audio.song import Song
+from graphmix.audio.stored import put_row, room_like
 from graphmix.errors import SearchError
 from graphmix.graph.editing import insert_after, insert_before, with_type
 from graphmix.graph.mixgraph import MixGraph
@@ -41,7 +42,8 @@ class Alignment:
         return bool(self.lags)
 
     def align(self, song: Song) -> Song:
-        """The song with its tracks where the mix has them; they are kept decoded.
+        """The song with its tracks where the mix has them; they are kept decoded, in memory or in a
+        file as they were.
 
         Args:
             song: in which the lags were found.
@@ -55,13 +57,13 @@ class Alignment:
             moves[name] = (rest + _snapped(lag.samples), -1.0 if lag.inverted else 1.0)
         moved = replace(song, offset=song.offset + whole, _decoded=None)
         margin = HALF + 1 + max((abs(round(samples)) for samples, _ in moves.values()), default=0)
-        wide = moved.read(-margin, song.num_samples + 2 * margin)
-        rows = wide.stems if wide.mix is None else torch.cat([wide.stems, wide.mix[None]])
+        length, names = song.num_samples + 2 * margin, song.track_names
         inside = slice(margin, margin + song.num_samples)
-        decoded = rows[..., inside].clone()
-        for row, name in enumerate(song.track_names):
-            if name in moves:
-                decoded[row] = self._move(rows[row], *moves[name])[:, inside]
+        decoded = room_like(song._decoded, song.num_tracks + 1, song.num_samples)
+        for row, name in enumerate(names):  # one by one: all of them together may not fit into memory
+            audio = moved.read_track(row, -margin, length)
+            put_row(decoded, row, (self._move(audio, *moves[name]) if name in moves else audio)[:, inside])
+        put_row(decoded, song.num_tracks, moved.read_mix(0, song.num_samples))
         return replace(moved, _decoded=decoded)
 
     def _move(self, audio: Tensor, samples: float, polarity: float) -> Tensor:

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from graphmix.dsp.envelope import coefficient, smooth
-from graphmix.graph.editing import insert_after, remove_nodes, with_type
+from graphmix.graph.editing import insert_after, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.processors.dynamics import SidechainCompressor, knee
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
-from graphmix.search.ride_frames import RideFrames, measure_frames
+from graphmix.search.ride_frames import RideFrames, frames_of
 from graphmix.search.rides import Grown, Place, find_places
 from graphmix.spec import DB_PER_NEPER
 
@@ -75,7 +75,7 @@ def key_levels(objective: Objective, graph: MixGraph, blocks: int, block_seconds
     rate, count = graph.sample_rate, len(graph.input_names)
     total, frames = torch.zeros(len(TIMES_MS), count, blocks, dtype=torch.float64), torch.zeros(blocks)
     plan = objective.renderer.plan(alone.to(objective.device))
-    for segment in objective.segments:
+    for segment in objective.spread:
         stems = objective.read(segment.start, segment.length).stems
         signals = objective.renderer.run(plan, alone, objective.stems_for(alone, stems)).mix
         energy = signals.mean(1).square()
@@ -112,62 +112,80 @@ def find_ducking(frames: RideFrames, levels: np.ndarray, places: list[Place]) ->
         levels: of :func:`key_levels`.
         places: what may be ducked.
     """
-    best: Ducking | None = None
+    if not places:
+        return None
     ones = np.ones_like(frames.right)
     error = max(float(frames.errors(ones).sum()), 1e-30)
-    for place in places:
-        gram, right = moments(frames, ones, place)
-        steady = _left(gram, right, ones[:, 0])
-        by_itself = 0.0
-        for curve in _curves(levels, place, own=True):
-            by_itself = max(by_itself, (steady - _left(gram, right, curve.gains)) / error)
-        least = max(LEAST_SHARE, BEYOND_ITSELF * by_itself)
-        for curve in _curves(levels, place, own=False):
-            share = (steady - _left(gram, right, curve.gains)) / error
-            if share > (least if best is None else max(least, best.share)):
-                time_ms = TIMES_MS[curve.time]
-                level = _best_level(gram, right, curve.gains)
-                level_db = float(np.clip(DB_PER_NEPER * np.log(max(level, 1e-3)), -MOST_LEVEL_DB, MOST_LEVEL_DB))
-                best = Ducking(place, curve.key, curve.threshold_db, curve.slope, time_ms, level_db, share)
-    return best
+    every = [moments(frames, ones, place) for place in places]
+    fits = _Fits(np.stack([gram for gram, _ in every]), np.stack([right for _, right in every]))
+    steady = fits.left(np.ones((1, len(frames.energy))))
+    own = np.zeros((len(places), levels.shape[1]), dtype=bool)
+    for row, place in enumerate(places):
+        own[row, list(place.tracks)] = True
+    shares, curves = [], list(_curves(levels))
+    for curve in curves:
+        shares.append((steady - fits.left(curve.gains)) / error)
+    if not curves:
+        return None
+    share = np.stack(shares, 1)  # [places, curves, slopes]
+    is_own = own[:, [curve.key for curve in curves]][:, :, None]
+    by_itself = np.where(is_own, share, 0.0).max((1, 2))
+    least = np.maximum(LEAST_SHARE, BEYOND_ITSELF * by_itself)[:, None, None]
+    worth = np.where(is_own | (share <= least), -np.inf, share)
+    row, number, slope = (int(i) for i in np.unravel_index(int(worth.argmax()), worth.shape))
+    if worth[row, number, slope] == -np.inf:
+        return None
+    curve = curves[number]
+    level = float(fits.best_levels(curve.gains)[row, slope])
+    level_db = float(np.clip(DB_PER_NEPER * np.log(max(level, 1e-3)), -MOST_LEVEL_DB, MOST_LEVEL_DB))
+    where = curve.key, curve.threshold_db, SLOPES[slope], TIMES_MS[curve.time]
+    return Ducking(places[row], *where, level_db, float(worth[row, number, slope]))
 
 
 @dataclass(frozen=True)
 class _Curve:
+    """What a key's level asks of the gain, for all slopes."""
+
     key: int
     time: int
     threshold_db: float
-    slope: float
     over_db: np.ndarray
 
     @property
     def gains(self) -> np.ndarray:
-        """Of each block, [blocks]."""
-        return np.exp(-self.slope * self.over_db / DB_PER_NEPER)
+        """Of each slope and block, [slopes, blocks]."""
+        return np.asarray(np.exp(-np.array(SLOPES)[:, None] * self.over_db / DB_PER_NEPER))
 
 
-def _curves(levels: np.ndarray, place: Place, *, own: bool) -> Iterator[_Curve]:
-    """What the tracks of a place do to themselves, or what the others may do to them."""
+def _curves(levels: np.ndarray) -> Iterator[_Curve]:
+    """What each track may do to the others, or to itself."""
     for key, time in product(range(levels.shape[1]), range(len(TIMES_MS))):
         level = levels[time, key]
         loud = float(np.percentile(level, 95))
-        if (key in place.tracks) is not own or loud <= _FLOOR_DB + 20:
-            continue
-        for below in BELOW_LOUD_DB:
-            threshold = loud - below
-            over = knee(torch.from_numpy(level - threshold), torch.tensor(KNEE_DB)).numpy()
-            for slope in SLOPES:
-                yield _Curve(key, time, threshold, slope, over)
+        if loud > _FLOOR_DB + 20:
+            for threshold in (loud - below for below in BELOW_LOUD_DB):
+                over = knee(torch.from_numpy(level - threshold), torch.tensor(KNEE_DB)).numpy()
+                yield _Curve(key, time, threshold, over)
 
 
-def _left(gram: np.ndarray, right: np.ndarray, gains: np.ndarray) -> float:
-    """Error that is left, less a constant, with the best level of these gains."""
-    return -float((right * gains).sum()) * _best_level(gram, right, gains)
+@dataclass(frozen=True)
+class _Fits:
+    """Gains fitted to the error at several places; see :func:`moments`.
 
+    Args:
+        gram, right: of each place, [places, blocks].
+    """
 
-def _best_level(gram: np.ndarray, right: np.ndarray, gains: np.ndarray) -> float:
-    """What these gains should be multiplied by, 0 or more."""
-    return max(float((right * gains).sum()), 0.0) / max(float((gram * gains**2).sum()), 1e-30)
+    gram: np.ndarray
+    right: np.ndarray
+
+    def left(self, gains: np.ndarray) -> np.ndarray:
+        """Error that is left, less a constant, with the best level of gains [slopes, blocks]: [places, slopes]."""
+        return np.asarray(-(self.right @ gains.T) * self.best_levels(gains))
+
+    def best_levels(self, gains: np.ndarray) -> np.ndarray:
+        """What these gains should be multiplied by, 0 or more, [places, slopes]."""
+        return np.asarray((self.right @ gains.T).clip(min=0) / (self.gram @ (gains**2).T).clip(min=1e-30))
 
 
 def moments(frames: RideFrames, gains: np.ndarray, place: Place) -> tuple[np.ndarray, np.ndarray]:
@@ -198,10 +216,9 @@ def grow_ducking(
     current, known = graph, objective
     tracks = [place for place in find_places(graph) if len(place.tracks) == 1]
     while len(trials) < MOST:
-        bypassed = (current.prunable & (current.wet == 0)).nonzero().flatten().tolist()
-        frames = measure_frames(known, remove_nodes(current, bypassed))
+        frames = frames_of(known, current, known.spread)
         levels = key_levels(known, current, len(frames.energy), frames.block_seconds)
-        found = find_ducking(frames, levels, tracks)
+        found = find_ducking(frames.only_measured(), levels[..., frames.measured], tracks)
         if found is None:
             break
         loss = known.evaluate(current) if loss is None else loss

@@ -211,7 +211,7 @@ def fit(
         graph: where to start; see :func:`graphmix.search.start_graph` for a good place.
         song: tracks and mix, at the rack's sample rate.
         rack: the processors.
-        settings: steps, learning rate, seed; the paper's by default.
+        settings: steps, learning rate, objective, seed; the paper's by default.
         on_step: called after each step.
         device: where to compute.
 
@@ -219,7 +219,9 @@ def fit(
         The best graph by evaluation over the song, never worse than the one given.
     """
     settings = settings or SearchSettings()
-    training = Training(Objective(song, rack, device), graph, settings, 0, settings.steps)
+    minimised = settings.new_loss(song.sample_rate)
+    objective = Objective(song, rack, device, minimised, evaluated=settings.evaluated_segments)
+    training = Training(objective, graph, settings, 0, settings.steps)
     history = [(0, float(training.best_loss.total))]
     while not training.done:
         evaluated = training.advance()
@@ -227,4 +229,5 @@ def fit(
             history.append((training.step, float(evaluated.total)))
         if on_step is not None:
             on_step(training)
-    return Fitted(training.best_graph, training.best_loss, tuple(history))
+    whole = objective.evaluate_whole(training.best_graph) if objective.is_sampled else training.best_loss
+    return Fitted(training.best_graph, whole, tuple(history))

@@ -5,8 +5,8 @@ last mel band. What it found goes to the song's rate (:func:`graphmix.rewrite.at
 and there a short stage sets what lies above :data:`EDGE` of the search's rate, in two parts:
 
 1. *Steps*: the gains of all equalizers above the edge, as straight lines between a few frequencies, and the level that
-   delays and reverbs have there, move along the gradient of the audio loss at the song's rate, on a few segments. The
-   best point by the loss on these is kept, the one before the first step included.
+   delays and reverbs have there, move along the gradient of the search's loss at the song's rate, on a few segments.
+   The best point by the loss on these is kept, the one before the first step included.
 2. *A last filter*: where the mean spectrum of the rendered mix still differs from that of the song's, an equalizer
    behind the sum makes up for it, in closed form. It is added where a third octave differs by more than
    :data:`WORTH_DB`, and is 0 dB below the edge.
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.audio.segments import EvalSegment
+from graphmix.audio.segments import EvalSegment, spread_segments
 from graphmix.audio.song import Song
 from graphmix.dsp.resampling import can_resample
 from graphmix.graph.editing import insert_before, with_type
@@ -34,6 +34,7 @@ from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
 from graphmix.rewrite.rates import TOP_OCTAVE, at_rate
 from graphmix.search.objective import Objective
+from graphmix.search.objectives import OBJECTIVES, PAPER_OBJECTIVE
 
 EDGE = 13 / 30
 """Share of the search's rate above which the stage works: 13 kHz of 30."""
@@ -100,7 +101,14 @@ class Finished(NamedTuple):
     about: dict[str, Any]
 
 
-def finish(graph: MixGraph, mix: Tensor, song: Song, effects: Sequence[Processor], searched_at: int) -> Finished:
+def finish(
+    graph: MixGraph,
+    mix: Tensor,
+    song: Song,
+    effects: Sequence[Processor],
+    searched_at: int,
+    objective: str = PAPER_OBJECTIVE,
+) -> Finished:
     """Bring the result of a search to the rate of its song, and fit what lies above the search's band.
 
     Args:
@@ -109,6 +117,7 @@ def finish(graph: MixGraph, mix: Tensor, song: Song, effects: Sequence[Processor
         song: as its files have it.
         effects: processors of the graph beside graphmix's own, at the rate of the search.
         searched_at: rate of the search in Hz.
+        objective: name of what the search minimised.
     """
     rate = own_rate(song)
     if rate == searched_at:
@@ -117,14 +126,14 @@ def finish(graph: MixGraph, mix: Tensor, song: Song, effects: Sequence[Processor
     graph = at_rate(graph, rate, rack)
     song = song.at_rate(rate)
     rack = Rack(processor.at_rate(rate) for processor in rack)
-    top = fit_top(graph, song, rack, searched_at)
+    top = fit_top(graph, song, rack, searched_at, objective)
     about: dict[str, Any] = {"sample_rate": rate, "searched_at": searched_at, "filter_added": top.added}
     if top.losses is not None:
         about |= {"top_loss_before": round(top.losses[0], 6), "top_loss": round(top.losses[1], 6)}
     return Finished(top.graph, top.mix, song, about)
 
 
-def fit_top(graph: MixGraph, song: Song, rack: Rack, searched_at: int) -> Top:
+def fit_top(graph: MixGraph, song: Song, rack: Rack, searched_at: int, objective: str = PAPER_OBJECTIVE) -> Top:
     """Set what a graph does above the band of its search.
 
     Args:
@@ -132,11 +141,12 @@ def fit_top(graph: MixGraph, song: Song, rack: Rack, searched_at: int) -> Top:
         song: at its own rate.
         rack: processors of the graph.
         searched_at: rate of the search in Hz.
+        objective: name of what is minimised.
     """
     edge_hz = EDGE * searched_at
     losses = None
     if edge_hz < song.sample_rate / 2:
-        graph, losses = _descend(graph, song, rack, edge_hz)
+        graph, losses = _descend(graph, Objective(song, rack, loss=OBJECTIVES[objective](song.sample_rate)), edge_hz)
     mix = render_song(graph, song, rack)
     if edge_hz >= song.sample_rate / 2:
         return Top(graph, mix, losses, added=False)
@@ -200,20 +210,18 @@ def _hats(bins: int, sample_rate: int, edge_hz: float) -> Tensor:
     return torch.from_numpy(np.stack(rows)).float()
 
 
-def _descend(graph: MixGraph, song: Song, rack: Rack, edge_hz: float) -> tuple[MixGraph, tuple[float, float] | None]:
+def _descend(graph: MixGraph, objective: Objective, edge_hz: float) -> tuple[MixGraph, tuple[float, float] | None]:
     """The best graph after :data:`STEPS` steps, and the losses on the segments before and after."""
     moves = _Moves(graph, edge_hz)
     if not moves.leaves():
         return graph, None
-    objective = Objective(song, rack)
-    count = min(SEGMENTS, len(objective.segments))
-    chosen = [objective.segments[round((j + 0.5) * len(objective.segments) / count - 0.5)] for j in range(count)]
+    chosen = spread_segments(objective.segments, SEGMENTS)
     optimizer = torch.optim.Adam(moves.leaves())
     first = float(objective.evaluate(graph, chosen).total)
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = STEP_DB * (1 - 0.9 * step / STEPS)
         optimizer.zero_grad()
-        _loss(objective, moves(), chosen[step % count]).backward()
+        _loss(objective, moves(), chosen[step % len(chosen)]).backward()
         optimizer.step()
     with torch.no_grad():
         moved = moves().clone()
@@ -222,7 +230,7 @@ def _descend(graph: MixGraph, song: Song, rack: Rack, edge_hz: float) -> tuple[M
 
 
 def _loss(objective: Objective, graph: MixGraph, segment: EvalSegment) -> Tensor:
-    """The audio loss on one segment, with its graph."""
+    """The loss on one segment, with its graph."""
     audio = objective.read(segment.start, segment.length)
     mix = objective.renderer(graph, objective.stems_for(graph, audio.stems), segment.start).sum(0, keepdim=True)
     scored = slice(segment.score_from, segment.score_to)

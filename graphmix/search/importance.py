@@ -8,10 +8,11 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from graphmix.audio.segments import spread_segments
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import write_atomically
 from graphmix.search.objective import Objective
-from graphmix.search.rounds import prunable_nodes, trial_segments
+from graphmix.search.rounds import prunable_nodes
 from graphmix.search.trial_losses import Judge
 
 IMPORTANCE_SEGMENTS = 4
@@ -40,6 +41,6 @@ def measure_importance(objective: Objective, console: MixGraph) -> Importance:
     """Exact leave-one-out losses of a console (equation 9), on a few segments of the song."""
     nodes = prunable_nodes(console)
     types = [console.type_of(node).name for node in nodes]
-    judge = Judge(objective, console, trial_segments(objective, IMPORTANCE_SEGMENTS))
+    judge = Judge(objective, console, spread_segments(objective.segments, IMPORTANCE_SEGMENTS))
     increases = judge.leave_one_out(nodes).tolist() if nodes else []
     return Importance(types, console.wet[nodes].tolist(), increases)

@@ -21,7 +21,7 @@ from graphmix.render.schedule import Stage
 from graphmix.search.effect_start import captured_in, find_effects
 from graphmix.search.levels import power_gains, waveform_gains, with_levels
 from graphmix.search.losses import LossTerms
-from graphmix.search.objective import Objective
+from graphmix.search.objective import Objective, mean_terms
 from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.spec import DB_PER_NEPER
 
@@ -54,23 +54,27 @@ class Baseline:
     graph: MixGraph
     gains: Tensor | None
     loss: LossTerms
+    evaluated: LossTerms
+    """On the segments on which losses are evaluated; the same where that is the whole song."""
     played: Tensor | None = None
     """Tracks that pass through a captured effect, bool [tracks]."""
 
 
 def find_baselines(objective: Objective, with_gains: bool) -> list[Baseline]:
-    """The plain sum and, if wanted, two levelled ones, each with its loss over the song; sum first."""
+    """The plain sum and, if wanted, two levelled ones, each with its loss over the whole song; sum first."""
     song = objective.song
     everything = {"sum": song.track_names}
     plain = mixing_console(objective.rack, everything, "")
-    baselines = [Baseline("plain sum", plain, None, objective.evaluate(plain))]
+    made: list[tuple[str, MixGraph, Tensor | None]] = [("plain sum", plain, None)]
     if with_gains:
         levelled = _tracks_through(objective, "gain")
         for name, solve in (("waveform", waveform_gains), ("power", power_gains)):
             gains = solve(objective)
-            graph = with_levels(levelled, gains, song.track_names)
-            baselines.append(Baseline(f"levels by {name}", graph, gains, objective.evaluate(graph)))
-    return baselines
+            made.append((f"levels by {name}", with_levels(levelled, gains, song.track_names), gains))
+    losses = objective.evaluate_each([graph for _, graph, _ in made], objective.segments)
+    places = objective.places(objective.evaluated)
+    terms = [(mean_terms(x, objective.segments), mean_terms(x[places], objective.evaluated)) for x in losses]
+    return [Baseline(*parts, *own) for parts, own in zip(made, terms, strict=True)]
 
 
 def start_graph(console: MixGraph, objective: Objective, baselines: list[Baseline], seed: int) -> MixGraph:
@@ -121,10 +125,10 @@ def _with_effects(graph: MixGraph, objective: Objective, baseline: Baseline) -> 
     alone.wet[torch.cat([alone.nodes_of(name) for name in found.weights])] = 0.0
     alone = found.on(alone, tracks)
     loss = objective.evaluate(alone)
-    if loss.total >= baseline.loss.total:
+    if loss.total >= baseline.evaluated.total:
         return graph, baseline
     graph = with_levels(found.on(graph, tracks), found.gains, tracks)
-    return graph, Baseline("levels through effects", alone, found.gains, loss, found.played)
+    return graph, Baseline("levels through effects", alone, found.gains, loss, loss, found.played)
 
 
 def _with_equalizers(graph: MixGraph, objective: Objective, baseline: Baseline) -> MixGraph:
@@ -141,7 +145,9 @@ def _with_equalizers(graph: MixGraph, objective: Objective, baseline: Baseline) 
     if baseline.gains is not None:
         alone = with_levels(_tracks_through(objective, "equalizer", "gain"), baseline.gains, tracks)
     alone = with_equalizers(alone, gain_db, tracks)
-    return with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < baseline.loss.total else graph
+    return (
+        with_equalizers(graph, gain_db, tracks) if objective.evaluate(alone).total < baseline.evaluated.total else graph
+    )
 
 
 def _tracks_through(objective: Objective, *chain: str) -> MixGraph:
@@ -164,7 +170,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     here = graph.clone().to(objective.device)
     plan = objective.renderer.plan(here)
     levels_in: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in adaptive}
-    for segment in objective.segments:
+    for segment in objective.evaluated:
         scored = slice(segment.score_from, segment.score_to)
 
         def observe(stage: Stage, signal: Tensor, _: Tensor, scored: slice = scored) -> None:

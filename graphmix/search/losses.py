@@ -84,6 +84,11 @@ class TargetFeatures:
         """Number of targets."""
         return self.norms[0].size(0)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the spectrograms."""
+        return sum(mel.numel() * mel.element_size() for mel in (*self.mels, *self.log_mels))
+
     def to(self, device: torch.device | str) -> "TargetFeatures":
         """The same features on another device."""
 
@@ -170,6 +175,11 @@ class MixLoss(nn.Module):
         for size in self.fft_sizes:
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
             self.register_buffer(f"mel_{size}", mel_filters(sample_rate, size, num_mels), persistent=False)
+
+    @property
+    def num_levels(self) -> int:
+        """Rows of a song level: one for each resolution."""
+        return len(self.fft_sizes)
 
     @torch.no_grad()
     def features(self, audio: Tensor, song_level: Tensor | None = None) -> TargetFeatures:

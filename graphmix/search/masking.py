@@ -56,12 +56,11 @@ class Bands:
     def at(cls, sample_rate: int, bands: int = BANDS) -> "Bands":
         """For one sample rate in Hz."""
         n_fft = good_length(round(FRAME_SECONDS * sample_rate))
-        edges = hertz_to_mel(np.array([_LOWEST_HZ, sample_rate / 2]))
-        mels = np.linspace(float(edges[0]), float(edges[1]), bands)
-        at = hertz_to_mel(np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)).clip(*edges)
+        mels = _centers(sample_rate, bands)
+        at = hertz_to_mel(np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)).clip(mels[0], mels[-1])
         filters = (1 - np.abs(at[:, None] - mels) / (mels[1] - mels[0])).clip(min=0)
         hertz = mel_to_hertz(mels)
-        bark = 7 * np.arcsinh(hertz / 650)
+        bark = hertz_to_bark(hertz)
         tensors = (torch.from_numpy(x).float() for x in (filters, spread(bark[None] - bark[:, None]), in_quiet(hertz)))
         return cls(n_fft, *tensors)
 
@@ -71,12 +70,7 @@ class Bands:
 
     def powers(self, audio: Tensor) -> Tensor:
         """Powers in cells, [2, samples] -> [2, frames, bands]; a signal shorter than a frame is one frame."""
-        missing = self.n_fft - audio.size(-1)
-        if missing > 0:
-            audio = torch.nn.functional.pad(audio, (0, missing))
-        window = torch.hann_window(self.n_fft, dtype=audio.dtype, device=audio.device)
-        spectrum = torch.view_as_real(torch.fft.rfft(audio.unfold(-1, self.n_fft, self.n_fft // 2) * window))
-        return spectrum.square().sum(-1) @ (self.filters.to(audio.dtype) * (2 / (self.n_fft * window.square().sum())))
+        return band_powers(audio, self.n_fft, self.filters)
 
     def threshold(self, others: Tensor, mix_power: float) -> Tensor:
         """Power below which a sound is masked by others, [..., bands] -> the same.
@@ -100,3 +94,29 @@ def in_quiet(hertz: np.ndarray) -> np.ndarray:
     khz = hertz / 1000
     ear = 3.64 * khz**-0.8 - 6.5 * np.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
     return np.maximum(ear, ROOM_DB_SPL)
+
+
+def band_powers(audio: Tensor, n_fft: int, filters: Tensor) -> Tensor:
+    """Powers of frames in bands, [..., samples] -> [..., frames, bands]; see :class:`Bands`."""
+    missing = n_fft - audio.size(-1)
+    if missing > 0:
+        audio = torch.nn.functional.pad(audio, (0, missing))
+    window = torch.hann_window(n_fft, dtype=audio.dtype, device=audio.device)
+    spectrum = torch.view_as_real(torch.fft.rfft(audio.unfold(-1, n_fft, n_fft // 2) * window))
+    return spectrum.square().sum(-1) @ (filters.to(audio.dtype) * (2 / (n_fft * window.square().sum())))
+
+
+def band_hertz(sample_rate: int, bands: int = BANDS) -> np.ndarray:
+    """Centers of the bands of :class:`Bands` in Hz, [bands]."""
+    return mel_to_hertz(_centers(sample_rate, bands))
+
+
+def hertz_to_bark(hertz: np.ndarray) -> np.ndarray:
+    """The Bark scale of Schroeder, Atal and Hall, on which critical bands are equally wide."""
+    return 7 * np.arcsinh(hertz / 650)
+
+
+def _centers(sample_rate: int, bands: int) -> np.ndarray:
+    """Equally spaced in mel, up to half the sample rate."""
+    edges = hertz_to_mel(np.array([_LOWEST_HZ, sample_rate / 2]))
+    return np.linspace(float(edges[0]), float(edges[1]), bands)

@@ -4,6 +4,9 @@
 ``audio_loss_paper`` divides by each segment's own norm, as the paper does, and is the same where no segment is silent.
 JSON has no infinity: a signal-to-distortion ratio is null where it is infinite, and ``exact_match`` says whether that
 is because the mined mix equals the song's mix or because one of the two is silent.
+
+``audio_loss``, ``baselines`` and ``console_loss`` are L_a of the paper whatever the search minimised; where that was
+something else, ``objective`` has its name and values.
 """
 
 import json
@@ -21,11 +24,12 @@ from graphmix.audio.song import Song
 from graphmix.errors import SearchError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import decode_text
-from graphmix.search.losses import sdr, si_sdr
+from graphmix.search.losses import LossTerms, sdr, si_sdr
 from graphmix.search.objective import Objective
 from graphmix.search.rounds import count_processors, pruning_ratio
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
 METRICS = "metrics.json"
 """The file's name in the folder of a mined song."""
@@ -78,8 +82,38 @@ def translate_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
     return {_OLD_KEYS.get(key, key): value for key, value in values.items()}
 
 
+@dataclass(frozen=True)
+class ReportedLosses:
+    """L_a of a result and of its fitted console, whatever the search minimised.
+
+    Args:
+        paper: the song with the paper's loss.
+        result: of the search.
+        console: fitted, before pruning; where the search evaluated some segments only, estimated.
+    """
+
+    paper: Objective
+    result: LossTerms
+    console: float
+
+
+def report_losses(objective: Objective, state: SearchState, sampled: Sampled | None = None) -> ReportedLosses:
+    """L_a at the end of a search; evaluated where it is not what the search minimised."""
+    assert state.console is not None, "the console was fitted"
+    paper = objective.of_the_paper()
+    if paper is objective:
+        console = float(state.console.terms.total) if sampled is None else sampled.console.value
+        return ReportedLosses(paper, state.result.terms, console)
+    return ReportedLosses(paper, paper.evaluate_whole(state.result.graph), float(paper.evaluate_whole(state.console.graph).total))
+
+
 def mining_metrics(
-    graph: MixGraph, objective: Objective, settings: SearchSettings, state: SearchState
+    graph: MixGraph,
+    objective: Objective,
+    settings: SearchSettings,
+    state: SearchState,
+    reported: ReportedLosses,
+    sampled: Sampled | None = None,
 ) -> dict[str, Any]:
     """What the search says of itself: losses, processors, time, settings.
 
@@ -88,17 +122,21 @@ def mining_metrics(
         objective: of the search.
         settings: of the search.
         state: of the search at its end.
+        reported: of the same state.
+        sampled: what the search evaluated on some of the segments.
     """
-    assert state.console is not None, "the console was fitted"
-    song, loss = objective.song, state.result.terms
-    of_the_paper = objective.evaluate(graph, of_the_paper=True) if objective.has_silence else loss
+    song, loss, paper = objective.song, reported.result, reported.paper
+    of_the_paper = paper.evaluate(graph, paper.segments, of_the_paper=True) if paper.has_silence else loss
+    minimised = {} if paper is objective else {"objective": _describe_objective(objective, settings, state)}
     names = ("audio_loss", "left_right_loss", "mid_loss", "side_loss")
     return {
         "song": song.name,
         **{name: round(value, 6) for name, value in zip(names, loss.to_list(), strict=True)},
         "audio_loss_paper": round(float(of_the_paper.total), 6),
         "baselines": {name: round(value, 6) for name, value in state.baseline_losses.items()},
-        "console_loss": round(float(state.console.terms.total), 6),
+        "console_loss": round(reported.console, 6),
+        **({} if sampled is None else {"sampled": sampled.describe()}),
+        **minimised,
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
         "processors_before": sum(state.counts.values()),
@@ -116,6 +154,20 @@ def mining_metrics(
     }
 
 
+def _describe_objective(objective: Objective, settings: SearchSettings, state: SearchState) -> dict[str, Any]:
+    """What the search minimised: its name, its values, and of the result each part without its weight."""
+    assert state.console is not None, "the console was fitted"
+    values = {"loss": state.result.terms.total, "console_loss": state.console.terms.total}
+    if state.baseline is not None:
+        values["baseline_loss"] = state.baseline.terms.total
+    parts = objective.parts(state.result.graph)
+    return {
+        "name": settings.objective,
+        **{name: round(float(value), 6) for name, value in values.items()},
+        "parts": {name: round(float(terms.total), 6) for name, terms in parts.items()},
+    }
+
+
 def distortion_metrics(*, prediction: Tensor, target: Tensor) -> dict[str, Any]:
     """Signal-to-distortion ratios of a mix [2, samples] in dB, null where infinite, and whether it is the target."""
     ratios = {
@@ -129,12 +181,11 @@ def distortion_metrics(*, prediction: Tensor, target: Tensor) -> dict[str, Any]:
 
 def describe_source(song: Song, source: SongSource) -> dict[str, Any]:
     """Which song it is, and which files, by absolute paths."""
-    assert song.mix is not None, "mining needs a mix"
     return {
         "song_id": source.song_id,
         "collection": source.collection,
         "artist": source.artist,
-        "mix": str(song.mix.path.absolute()),
+        "mix": None if song.mix is None else str(song.mix.path.absolute()),
         "tracks": {track.name: str(track.info.path.absolute()) for track in song.tracks},
         "subgroups": {bus: list(members) for bus, members in song.subgroups.items()},
         **({"offset": song.offset / song.sample_rate} if song.offset else {}),

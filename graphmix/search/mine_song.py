@@ -1,9 +1,9 @@
 """Mining one song: from its files to the files that describe its mix.
 
-The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``mix.wav``, ``metrics.json``,
-``trace.jsonl`` and ``plots/``, on request ``residual.wav``;
-``run.json`` says from the beginning which song and settings it belongs to, and
-``checkpoint.safetensors`` is there while the search runs. Every file is complete or absent. Run again, a finished
+The output folder holds, when it is done, ``graph.safetensors``, ``graph.json``, ``console.safetensors`` (the fitted
+console before pruning), ``mix.wav``, ``metrics.json``, ``trace.jsonl`` and ``plots/``, on request ``residual.wav``;
+``run.json`` says from the beginning which song and settings it belongs to, and ``checkpoint.safetensors`` is there
+while the search runs. Every file is complete or absent. Run again, a finished
 folder is left alone and an unfinished one is continued. A process that works on a folder holds its ``.lock``, of which
 the system lets go when the process dies, however it dies.
 """
@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ import torch
 
 from graphmix.audio.song import Song, load_song
 from graphmix.audio.song_places import SEPARATED
+from graphmix.chain_string import join_chain, split_chain
 from graphmix.errors import GraphError, SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.io import finite, to_json, write_atomically
+from graphmix.io import existing_folder, finite, to_json, write_atomically
+from graphmix.memory import Memory, usual_memory
 from graphmix.processes import device_name
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
@@ -39,7 +42,8 @@ from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
 from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
-from graphmix.search.settings import LookFor, SearchSettings
+from graphmix.search.settings import LookFor, SearchSettings, complete
+from graphmix.search.whole_song import score_whole
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -82,6 +86,7 @@ def mine(
     ducking: bool = True,
     sends: str = "",
     full_band: bool = True,
+    memory: Memory | None = None,
 ) -> Mined:
     """Mine the mixing graph of a song into a folder, or resume it.
 
@@ -103,17 +108,21 @@ def mine(
         sends: letters of effects that tracks may share, such as ``"dr"``; see :mod:`graphmix.search.sends`.
         full_band: bring the result to the rate of the song's mix and fit what lies above the search's band; see
             :mod:`graphmix.search.full_band`. Else it stays at the search's rate.
+        memory: what may be kept at a time; by default as much as is free, see :mod:`graphmix.memory`. The result does
+            not depend on it.
 
     Raises:
         SongError, GraphError, SearchError: bad input, or an output folder that holds something else.
         FolderBusyError: another process is at work in the folder.
     """
-    settings = settings or SearchSettings()
+    settings, memory = settings or SearchSettings(), memory or usual_memory()
     chosen = choose_device(device)
     rack = console_rack(settings, effects)
     if not isinstance(song, Song):
-        song = load_song(song, settings.sample_rate)
-    objective = Objective(song, rack, chosen)
+        song = load_song(song, settings.sample_rate, preload_bytes=memory.song, store_in=existing_folder(out))
+    loss = settings.new_loss(song.sample_rate)
+    make_objective = partial(Objective, device=chosen, loss=loss, evaluated=settings.evaluated_segments, memory=memory)
+    objective = make_objective(song, rack)
     console = console_for(song, rack, settings)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
@@ -144,7 +153,7 @@ def mine(
         prepared = _prepare(song, output, listener, align=align, residual=residual)
         if prepared.song is not song:
             song = prepared.song
-            objective = Objective(song, rack, chosen)
+            objective = make_objective(song, rack)
             console = console_for(song, rack, settings)
         state = _resume(output, rack)
         if state is None:
@@ -157,11 +166,13 @@ def mine(
         search.run()
         saver.write(state)
         listener.phase("writing", None)
+        sampled = score_whole(search.objective, state)
         about: dict[str, Any] = {
             "alignment": prepared.alignment,
             "unexplained": prepared.unexplained or find_unexplained(song),
             "own": replace(given, tracks=song.tracks, subgroups=song.subgroups, _decoded=None) if full_band else None,
             "effects": effects,
+            "sampled": sampled,
         }
         source = source or SongSource(song.name)
         return write_results(output, search.objective, settings, state, source, plots=plots, **about)
@@ -195,7 +206,9 @@ def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
     """
     master = settings.master
     if sum(bool(members) for members in song.subgroups.values()) == 1:
-        master = "".join(letter for letter in master if letter not in settings.chain)
+        names = {t.letter: t.name for t in rack.types}
+        own = {names.get(kind, kind) for kind in split_chain(settings.chain)}
+        master = join_chain(kind for kind in split_chain(master) if names.get(kind, kind) not in own)
     return mixing_console(rack, song.subgroups, settings.chain, master)
 
 
@@ -205,11 +218,12 @@ def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) ->
     Raises:
         GraphError: a letter that no processor has, an effect whose letter is another's or not in the chain.
     """
-    letters = settings.chain + settings.master
-    rack = Rack.console(letters or "g", settings.sample_rate, effects)
+    chain = settings.chain + settings.master
+    kinds = split_chain(settings.chain) + split_chain(settings.master, "master chain")
+    rack = Rack.console(chain or "g", settings.sample_rate, effects)
     for effect in effects:
         letter, name = effect.node_type.letter, effect.node_type.name
-        if letter not in letters:
+        if letter not in kinds and name not in kinds:
             raise GraphError(f"chain {settings.chain!r} has no letter {letter!r} for {name}; add it to the chain.")
     return rack
 
@@ -261,8 +275,8 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     if their_song != ours["song"]:
         return f"another song, {their_song.get('name', '?')!r}. Choose another --out."
     different = first_difference(
-        {**their_settings, **_options(found)},
-        {**ours["settings"], **_options(ours)},
+        {**complete(their_settings), **_options(found)},
+        {**complete(ours["settings"]), **_options(ours)},
     )
     if different is None:
         return None
@@ -305,15 +319,18 @@ def begin_search(
         start: sets the console in place of least squares and spectra.
     """
     started = time.perf_counter()
-    baselines = find_baselines(objective, with_gains="g" in settings.chain and start is None)
+    has_gain = not {"g", "gain"}.isdisjoint(split_chain(settings.chain))
+    baselines = find_baselines(objective, with_gains=has_gain and start is None)
     if start is None:
         graph = start_graph(console, objective, baselines, settings.seed)
     else:
         graph = start(console, objective.song, objective.rack, settings.seed)
     best = min(baselines, key=lambda baseline: float(baseline.loss.total))
+    paper = objective.of_the_paper()
+    losses = {b.name: b.loss if paper is objective else paper.evaluate(b.graph) for b in baselines}
     return SearchState(
         ScoredGraph(graph),
         baseline=ScoredGraph(best.graph, best.loss),
-        baseline_losses={baseline.name: float(baseline.loss.total) for baseline in baselines},
+        baseline_losses={name: float(loss.total) for name, loss in losses.items()},
         seconds={"start": time.perf_counter() - started},
     )

@@ -29,6 +29,7 @@ from graphmix.search.metrics import (
     distortion_metrics,
     mining_metrics,
     read_metrics,
+    report_losses,
 )
 from graphmix.search.objective import Objective
 from graphmix.search.reductions import KEY as REDUCTIONS
@@ -38,7 +39,10 @@ from graphmix.search.rides import describe_rides
 from graphmix.search.rounds import count_processors
 from graphmix.search.search_state import SearchState
 from graphmix.search.settings import SearchSettings
+from graphmix.search.whole_song import Sampled
 
+CONSOLE = "console.safetensors"
+"""The fitted console, before pruning, at the rate of the search; nodes in the trace are numbered as in it."""
 USUAL_START = "levels"
 """Name of the start by least squares and spectra."""
 
@@ -75,6 +79,7 @@ def write_results(
     alignment: Alignment = NO_ALIGNMENT,
     own: Song | None = None,
     effects: Sequence[Processor] = (),
+    sampled: Sampled | None = None,
 ) -> Mined:
     """Write everything; ``metrics.json`` last, whose presence says that the folder is done.
 
@@ -89,24 +94,33 @@ def write_results(
         alignment: how the tracks of the objective's song were moved.
         own: the song as its files have it, whose rate the result is brought to; None: that of the search.
         effects: processors of the rack beside graphmix's own.
+        sampled: what the search evaluated on some of the segments.
     """
     started, folder, song, result = time.perf_counter(), output.path, objective.song, state.result
     simple = simplify(result.graph, objective.rack)
-    graph = _with_provenance(simple, song, settings, float(result.terms.total), source)
+    reported = report_losses(objective, state, sampled)
+    graph = _with_provenance(simple, song, settings, float(reported.result.total), source)
     mix = render_song(graph, song, objective.rack)
     target = song.read_mix(0, song.num_samples)
     reductions = measure_reductions(graph, song, objective.rack)
     whole = alignment.complete(graph)
-    finished = Finished(whole, mix, song, {}) if own is None else finish(whole, mix, own, effects, song.sample_rate)
+    finished = (
+        Finished(whole, mix, song, {})
+        if own is None
+        else finish(whole, mix, own, effects, song.sample_rate, settings.objective)
+    )
     whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
+    assert state.console is not None, "the console was fitted"
+    fitted = _with_provenance(state.console.graph, song, settings, reported.console, source)
+    save_graph(alignment.complete(fitted), folder / CONSOLE)
     write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
-        _write_plots(folder / "plots", whole, objective, state, finished.mix, wanted, reductions)
+        _write_plots(folder / "plots", whole, objective, state, reported.console, finished.mix, wanted, reductions)
     state.seconds["writing"] = time.perf_counter() - started
-    metrics = mining_metrics(graph, objective, settings, state)
+    metrics = mining_metrics(graph, objective, settings, state, reported, sampled)
     metrics |= {"start": output.run.get("start", USUAL_START), "source": describe_source(song, source)}
     metrics |= distortion_metrics(prediction=mix, target=target)
     if unexplained is not None:
@@ -130,6 +144,7 @@ def _write_plots(
     graph: MixGraph,
     objective: Objective,
     state: SearchState,
+    console_loss: float,
     mix: torch.Tensor,
     target: torch.Tensor,
     reductions: Reductions,
@@ -141,7 +156,7 @@ def _write_plots(
     importance = measure_importance(objective, state.console.graph)
     if importance.types:
         importance.write(folder / "importance.csv")
-    draw_plots(folder, graph, state, importance, mix, target, reductions)
+    draw_plots(folder, graph, state, importance, console_loss, mix, target, reductions)
 
 
 def _with_provenance(

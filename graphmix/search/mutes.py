@@ -8,7 +8,7 @@ Convention: powers are mean squares of blocks of :data:`BLOCK` samples, left and
 is the power of the mix over the sum of the tracks' powers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -35,10 +35,12 @@ class Mutes:
 
     Shape:
         muted [blocks], bool, or None where no block is.
+        powers [tracks and mix, blocks] of each.
     """
 
     mix_power: float
     muted: Tensor | None
+    powers: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     def is_silent(self, mix: Tensor) -> bool:
         """Whether a stretch of the mix [2, samples] is silent against the whole."""
@@ -69,20 +71,21 @@ class Mutes:
 
 def find_mutes(song: Song) -> Mutes:
     """Find the blocks in which the tracks of a song go on while its mix is muted or faded out."""
-    mixes, tracks = [], []
+    powers, tracks = [], []
     for begin in range(0, song.num_samples, BLOCK * _BLOCKS_AT_ONCE):
         audio = song.read(begin, min(BLOCK * _BLOCKS_AT_ONCE, song.num_samples - begin))
         assert audio.mix is not None, "only what has a mix is matched"
-        mixes.append(_block_powers(audio.mix[None]))
-        tracks.append(_block_powers(audio.stems))
-    mix, playing = torch.cat(mixes).cpu(), torch.cat(tracks).cpu()
-    return Mutes(float(mix.mean()), _muted_blocks(mix, playing))
+        own = _block_powers(audio.stems)
+        tracks.append(own.sum(0))
+        powers.append(torch.cat([own, _block_powers(audio.mix[None])]))
+    every, playing = torch.cat(powers, dim=1).cpu(), torch.cat(tracks).cpu()
+    return Mutes(float(every[-1].mean()), _muted_blocks(every[-1], playing), every)
 
 
 def _block_powers(audio: Tensor) -> Tensor:
-    """Powers of blocks, added up over signals: [signals, 2, samples] -> [blocks], in float64."""
+    """Powers of blocks, [signals, 2, samples] -> [signals, blocks], in float64."""
     padded = functional.pad(audio, (0, -audio.size(-1) % BLOCK))
-    return padded.unflatten(-1, (-1, BLOCK)).square().mean((1, 3)).double().sum(0)
+    return padded.unflatten(-1, (-1, BLOCK)).square().mean((1, 3)).double()
 
 
 def _muted_blocks(mix: Tensor, tracks: Tensor) -> Tensor | None:

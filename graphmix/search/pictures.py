@@ -29,6 +29,7 @@ def draw_plots(
     graph: MixGraph,
     state: SearchState,
     importance: Importance,
+    console_loss: float,
     mix: Tensor,
     target: Tensor,
     reductions: Reductions | None = None,
@@ -43,6 +44,7 @@ def draw_plots(
         graph: what was mined, with its provenance.
         state: of the search at its end.
         importance: of the processors of the fitted console.
+        console_loss: L_a of the fitted console.
         mix: of the graph, [2, samples].
         target: the mix to match, [2, samples].
         reductions: what compressors and gates of the graph take off.
@@ -51,7 +53,7 @@ def draw_plots(
 
     assert state.console is not None, "the console was fitted"
     console, name = state.console, graph.provenance["song"]
-    loss, console_loss = graph.provenance["audio_loss"], float(console.terms.total)
+    loss = graph.provenance["audio_loss"]
     figures = {
         "console.svg": plots.plot_graph(console.graph, f"{name}: full console, L_a = {console_loss:.3f}"),
         "graph.svg": plots.plot_graph(graph, f"{name}: mined, L_a = {loss:.3f}"),
@@ -60,7 +62,9 @@ def draw_plots(
     figures["settings.svg"] = plots.plot_settings(graph, reductions, f"{name}: settings")
     figures["graph.png"] = figures["graph.svg"]
     if any(record["event"] == "round" for record in state.trace):
-        figures["pruning.png"] = plots.plot_pruning(state.trace)
+        objective = graph.provenance["settings"].get("objective")
+        label = f"loss ({objective})" if objective else "audio loss"
+        figures["pruning.png"] = plots.plot_pruning(state.trace, label)
     if importance.types:
         figures["importance.png"] = plots.plot_importance(
             importance.weights, importance.loss_increases, importance.types

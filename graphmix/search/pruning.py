@@ -145,6 +145,7 @@ class Search:
             ratio=pruning_ratio(graph, state.counts),
             loss=float(state.current.terms.total),
             processors=sum(count_processors(graph).values()),
+            weights_left=_weights(graph),
         )
         state.phase = "done" if state.round >= self.settings.rounds else "trials"
 
@@ -153,7 +154,7 @@ class Search:
         state = self.state
         self.begin_pruning()
         state.console = state.current
-        self._note("evaluate", loss=float(state.current.terms.total))
+        self._note("evaluate", loss=float(state.current.terms.total), weights_left=_weights(state.current.graph))
         state.phase = "trials" if self.settings.rounds else "done"
 
     def _ride(self) -> None:
@@ -166,7 +167,7 @@ class Search:
         if wanted.ducking and state.ride_passes < 2:
             kept += self._grow("ducking", grow_ducking)
         if wanted.sends and state.ride_passes == 1:
-            kept += self._grow("return", partial(add_returns, letters=wanted.sends))
+            kept += self._grow("return", partial(add_returns, sends=wanted.sends))
         if wanted.rides:
             kept += self._grow("ride", partial(grow_rides, early=before_the_fit))
         self._clock("rides", started)
@@ -195,10 +196,10 @@ class Search:
         return grown.kept
 
     def begin_pruning(self) -> None:
-        """The losses that pruning is measured against: on the trial segments and over the whole song."""
+        """The losses that pruning is measured against: on the trial segments and on those of all losses."""
         state, segments = self.state, trial_segments(self.objective, self.settings.trial_segments)
         state.whole_minimum = state.minimum = float(state.current.terms.total)
-        if len(segments) < len(self.objective.segments):
+        if len(segments) < len(self.objective.evaluated):
             state.minimum = float(self.objective.evaluate(state.current.graph, segments).total)
 
     def _try(self) -> None:
@@ -250,6 +251,11 @@ class Search:
         return now
 
 
+def _weights(graph: MixGraph) -> list[float]:
+    """Dry/wet weights in node order, for the trace."""
+    return [round(float(weight), 3) for weight in graph.wet]
+
+
 @dataclass(frozen=True)
 class Pruned:
     """A pruned graph, its loss over the song, and every decision."""
@@ -282,7 +288,7 @@ def prune(
         graph: fitted, e.g. by :func:`graphmix.search.fit`.
         song: tracks and mix.
         rack: the processors.
-        settings: rounds, steps, tolerance, policy, seed; the paper's by default.
+        settings: rounds, steps, tolerance, policy, objective, seed; the paper's by default.
         tolerance: instead of the settings'.
         policy: instead of the one that the settings name.
         listener: shown the progress.
@@ -291,7 +297,8 @@ def prune(
     settings = settings or SearchSettings()
     if tolerance is not None:
         settings = replace(settings, tolerance=tolerance)
-    objective = Objective(song, rack, device)
+    minimised = settings.new_loss(song.sample_rate)
+    objective = Objective(song, rack, device, minimised, evaluated=settings.evaluated_segments)
     fitted = ScoredGraph(graph, objective.evaluate(graph))
     state = SearchState(
         fitted, "trials" if settings.rounds else "done", step=settings.steps, best=fitted, console=fitted
@@ -299,4 +306,6 @@ def prune(
     search = Search(objective, settings, state, listener, policy=policy)
     search.begin_pruning()
     result = search.run()
-    return Pruned(result.current.graph, result.current.terms, tuple(result.trace))
+    graph = result.current.graph
+    loss = objective.evaluate_whole(graph) if objective.is_sampled else result.current.terms
+    return Pruned(graph, loss, tuple(result.trace))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
-from graphmix.audio.segments import evaluation_segments
+from graphmix.audio.segments import evaluation_segments, spread_segments
 from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.tables import Reduction, Reductions
@@ -47,8 +47,7 @@ def measure_reductions(graph: MixGraph, song: Song, rack: Rack) -> Reductions:
         return {}
     length, warmup = (round(seconds * song.sample_rate) for seconds in (SEGMENT_SECONDS, WARMUP_SECONDS))
     segments = evaluation_segments(song.num_samples, warmup, length)
-    count = min(MOST_SEGMENTS, len(segments))
-    chosen = [segments[round((j + 0.5) * len(segments) / count - 0.5)] for j in range(count)]
+    chosen = spread_segments(segments, MOST_SEGMENTS)
     row = {name: i for i, name in enumerate(song.track_names)}
     rows = [row[name] for name in graph.input_names]
     renderer = Renderer(rack)

@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from graphmix.audio.files import read_info, write_audio
 from graphmix.audio.song import Song, Track
+from graphmix.audio.stored import put_row, room_like, take_row
 from graphmix.errors import SearchError
 from graphmix.search.mutes import Mutes, find_mutes
 
@@ -149,8 +150,12 @@ def add_track(song: Song, path: Path, audio: Tensor) -> Song:
     track = Track(path.name, read_info(path))
     decoded = song._decoded
     if decoded is not None:
-        count = song.num_tracks
-        decoded = torch.cat([decoded[:count], audio[None].to(decoded), decoded[count:]])
+        count, before = song.num_tracks, decoded
+        decoded = room_like(before, count + 2, song.num_samples)
+        for row in range(count):
+            put_row(decoded, row, take_row(before, row))
+        put_row(decoded, count, audio)
+        put_row(decoded, count + 1, take_row(before, count))
     subgroups = {**song.subgroups, RESIDUAL_BUS: (*song.subgroups.get(RESIDUAL_BUS, ()), path.name)}
     return replace(song, tracks=(*song.tracks, track), subgroups=subgroups, _decoded=decoded)
 

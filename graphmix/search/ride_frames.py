@@ -11,6 +11,7 @@ Weights *w* are 1 over the power of mix and graph in the third of an octave arou
 what sounds there, as it does in the loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from graphmix.audio.segments import EvalSegment
+from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.silence import silent_rows, without_silence
 from graphmix.search.objective import Objective
@@ -39,12 +42,14 @@ class RideFrames:
         right: of contributions and what they should add up to, [blocks, tracks].
         energy: of what they should add up to, [blocks].
         block_seconds: length of a block.
+        measured: which blocks were measured, [blocks]; of the others all sums are zero.
     """
 
     gram: np.ndarray
     right: np.ndarray
     energy: np.ndarray
     block_seconds: float
+    measured: np.ndarray
 
     def errors(self, gains: np.ndarray) -> np.ndarray:
         """Error of each block, given gains [blocks, tracks]."""
@@ -52,26 +57,56 @@ class RideFrames:
         return np.asarray(quadratic - 2 * (gains * self.right).sum(1) + self.energy)
 
     @property
+    def num_measured(self) -> int:
+        """Blocks that were measured."""
+        return int(self.measured.sum())
+
+    def only_measured(self) -> "RideFrames":
+        """Without the other blocks, so that those that are left do not follow each other in time."""
+        own = self.measured
+        return RideFrames(self.gram[own], self.right[own], self.energy[own], self.block_seconds, own[own])
+
+    @property
     def times(self) -> np.ndarray:
         """Middle of each block in seconds, [blocks]."""
         return np.asarray((np.arange(len(self.energy)) + 0.5) * self.block_seconds)
 
 
+def frames_of(objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment] | None = None) -> RideFrames:
+    """Measure a graph without what it bypasses; once, as long as nothing else is measured.
+
+    Args:
+        objective: the song.
+        graph: as of :func:`measure_frames`.
+        segments: likewise.
+    """
+    own = objective.segments if segments is None else segments
+    known = objective.measured.get("frames")
+    if known is None or known[0] is not graph or known[1] is not own:
+        bypassed = (graph.prunable & (graph.wet == 0)).nonzero().flatten().tolist()
+        known = graph, own, measure_frames(objective, remove_nodes(graph, bypassed), own)
+        objective.measured["frames"] = known
+    return known[2]
+
+
 @torch.no_grad()
-def measure_frames(objective: Objective, graph: MixGraph) -> RideFrames:
-    """Measure a graph over a whole song.
+def measure_frames(objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment] | None = None) -> RideFrames:
+    """Measure a graph over a song.
 
     Args:
         objective: the song.
         graph: whose inputs are the song's tracks, in any order; tracks are numbered as its inputs.
+        segments: of the song, those that are measured; all by default.
     """
+    segments = objective.segments if segments is None else segments
     graph = graph.clone().to(objective.device)
     rate, tracks = objective.song.sample_rate, len(graph.input_names)
     blocks = max(1, round(objective.song.num_samples / rate / BLOCK_SECONDS))
     gram = torch.zeros(blocks, tracks, tracks, dtype=torch.float64)
     right, energy = torch.zeros(blocks, tracks, dtype=torch.float64), torch.zeros(blocks, dtype=torch.float64)
+    measured = torch.full((blocks,), len(segments) == len(objective.segments))
     band, usual = _bands(rate), _usual_powers(objective)
-    for segment in objective.segments:
+    for segment in segments:
         audio = objective.read(segment.start, segment.length)
         assert audio.mix is not None, "an objective has a mix"
         parts, made = _contributions(objective, graph, audio.stems, segment.start)
@@ -86,10 +121,11 @@ def measure_frames(objective: Objective, graph: MixGraph) -> RideFrames:
         every, wanted = scaled[:, :tracks], scaled[:, -1] - scaled[:, -2] + scaled[:, :tracks].sum(1)
         begin = segment.start + stop - segment.weight
         place = (begin + HOP * torch.arange(len(scaled))).div(rate * BLOCK_SECONDS).long().clamp(0, blocks - 1)
+        measured[place] = True
         gram.index_add_(0, place, torch.bmm(every, every.mT).double())
         right.index_add_(0, place, torch.einsum("fnk,fk->fn", every, wanted).double())
         energy.index_add_(0, place, wanted.square().sum(1).double())
-    return RideFrames(gram.numpy(), right.numpy(), energy.numpy(), BLOCK_SECONDS)
+    return RideFrames(gram.numpy(), right.numpy(), energy.numpy(), BLOCK_SECONDS, measured.numpy())
 
 
 def _contributions(objective: Objective, graph: MixGraph, stems: Tensor, position: int) -> tuple[Tensor, Tensor]:
@@ -97,12 +133,14 @@ def _contributions(objective: Objective, graph: MixGraph, stems: Tensor, positio
     sources = objective.stems_for(graph, stems)
     plan, rack = objective.renderer.plan(graph), objective.rack
     made = objective.renderer.run(plan, graph, sources, position=position).mix.sum(0)
-    parts = torch.zeros_like(sources)
-    for row in (~silent_rows(sources)).nonzero()[0].tolist():
-        alone = torch.zeros_like(sources)
+    parts, alone = torch.zeros_like(sources), torch.zeros_like(sources)
+    sounding = ~silent_rows(sources)
+    for row in sounding.nonzero()[0].tolist():
         alone[row] = sources[row]
-        only = without_silence(plan, rack, silent_rows(alone)) if sources.device.type == "cpu" else plan
+        others = np.arange(len(sounding)) != row
+        only = without_silence(plan, rack, others) if sources.device.type == "cpu" else plan
         parts[row] = objective.renderer.run(only, graph, alone, position=position).mix.sum(0)
+        alone[row] = 0
     return parts, made
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphmix.graph.editing import insert_after, insert_before, remove_nodes, with_type
+from graphmix.graph.editing import insert_after, insert_before, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import sound_edges
 from graphmix.graph.topology import neighbours, reachable
@@ -22,7 +22,7 @@ from graphmix.processors.ride import Ride, breakpoints, used_points
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
 from graphmix.search.ride_curve import NEPER_DB, Curve, constant, find_curve
-from graphmix.search.ride_frames import RideFrames, measure_frames
+from graphmix.search.ride_frames import RideFrames, frames_of
 
 MIX_NODE = "mix ride"
 """Name of the node before the output."""
@@ -209,7 +209,7 @@ def _try_place(
     most = steady.error + float((np.maximum(right, 0) ** 2 / np.maximum(gram, 1e-30)).sum())
     if most < LEAST_SHARE * error:
         return 0.0, steady
-    cost = POINT_COST * (error - most) / len(gram) + POINT_SHARE * error
+    cost = POINT_COST * (error - most) / frames.num_measured + POINT_SHARE * error
     old = np.exp(_known_db(frames, place) / NEPER_DB)
     curve = find_curve(gram / old**2, right / old, cost)
     worth = steady.error - curve.error - cost * (len(curve.places) - known)
@@ -277,13 +277,15 @@ def grow_rides(objective: Objective, graph: MixGraph, loss: LossTerms | None = N
 def _grow(before: Grown, *, early: bool, known: bool) -> Grown:
     """One measurement and the trials that follow from it; of all places, or of rides that are there."""
     graph, objective = before.graph, before.objective
-    bypassed = (graph.prunable & (graph.wet == 0)).nonzero().flatten().tolist()
     places = [place for place in find_places(graph) if place.points is not None or not known]
-    found = find_rides(measure_frames(objective, remove_nodes(graph, bypassed)), places, early=early)
+    found = _find(objective, graph, places, early=early, known=known)
     if not found:
         return before
     able = objective.with_processor(Ride(graph.sample_rate))
-    loss = objective.evaluate(graph) if before.loss is None else before.loss
+    judged = objective.spread
+    unknown = before.loss is None or objective.is_sampled
+    loss = objective.evaluate(graph, judged) if unknown else before.loss
+    assert loss is not None, "known"
     current, trials = with_ride_type(graph), list(before.trials)
     for each in found:
         tried, after = _better(able, current, each)
@@ -292,8 +294,19 @@ def _grow(before: Grown, *, early: bool, known: bool) -> Grown:
         if kept:
             current, loss = tried, after
     if not any(trial["kept"] for trial in trials):
-        return Grown(graph, loss, trials, objective)
-    return Grown(current, loss, trials, able)
+        return Grown(graph, before.loss if objective.is_sampled else loss, trials, objective)
+    return Grown(current, None if objective.is_sampled else loss, trials, able)
+
+
+def _find(objective: Objective, graph: MixGraph, places: list[Place], *, early: bool, known: bool) -> list[Found]:
+    """Curves worth a trial; a long song is measured as a whole only where a part of it shows some."""
+    if (
+        objective.is_sampled
+        and not known
+        and not find_rides(frames_of(objective, graph, objective.spread), places, early=early)
+    ):
+        return []
+    return find_rides(frames_of(objective, graph), places, early=early)
 
 
 def _record(found: Found, before: LossTerms, after: LossTerms, kept: bool) -> dict[str, Any]:
@@ -311,7 +324,10 @@ def _better(objective: Objective, graph: MixGraph, found: Found) -> tuple[MixGra
     """With the ride relative to the graph's level or to the steady gain, where they differ, and its loss."""
     shifts = (0.0, found.steady_db) if abs(found.steady_db) > _SAME_DB else (0.0,)
     graphs = [found.place.insert(graph, [(t, g + shift) for t, g in found.points]) for shift in shifts]
-    return min(((tried, objective.evaluate(tried)) for tried in graphs), key=lambda pair: float(pair[1].total))
+    return min(
+        ((tried, objective.evaluate(tried, objective.spread)) for tried in graphs),
+        key=lambda pair: float(pair[1].total),
+    )
 
 
 def with_ride_type(graph: MixGraph) -> MixGraph:

@@ -26,12 +26,9 @@ def prunable_nodes(graph: MixGraph) -> list[int]:
 
 
 def trial_segments(objective: Objective, count: int) -> list[EvalSegment]:
-    """Up to ``count`` of a song's segments, evenly spread, on which trials are evaluated; all if 0."""
-    segments = objective.segments
-    if count <= 0 or count >= len(segments):
-        return segments
-    places = [round((i + 0.5) * len(segments) / count - 0.5) for i in range(count)]
-    return [segments[i] for i in places]
+    """Up to ``count`` segments that stand for a song, on which trials are evaluated; if 0, those of all losses."""
+    evaluated = objective.evaluated
+    return evaluated if count <= 0 or count >= len(evaluated) else objective.chosen(count)
 
 
 class PruningRound:
@@ -75,8 +72,8 @@ class PruningRound:
 
     @property
     def uses_whole_song(self) -> bool:
-        """Whether trials are evaluated on all segments of the song."""
-        return len(self.segments) == len(self.objective.segments)
+        """Whether trials are evaluated on all segments on which losses are."""
+        return len(self.segments) == len(self.objective.evaluated)
 
     def begin(self) -> None:
         """The loss from which the first trial's increase is counted, and the candidates as the policy needs them."""
@@ -174,7 +171,7 @@ class PruningRound:
         return remove_nodes(self.graph, self.removed) if self.kept else self.graph
 
     def restore(self, minimum: float) -> int:
-        """Put back the last removals until the whole song's loss is within the tolerance above ``minimum``.
+        """Put back the last removals until the loss over the song is within the tolerance above ``minimum``.
 
         Trials on some of the segments ignore what a processor does in the others. Bisection finds how many removals
         stand.

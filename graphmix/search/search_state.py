@@ -55,7 +55,7 @@ class SearchState:
         best: best graph of the running training.
         console: the fitted console, before pruning.
         baseline: the best baseline.
-        baseline_losses: audio loss of each baseline, by name.
+        baseline_losses: L_a of each baseline, by name.
         minimum: smallest loss on the trial segments so far, which trials are compared with.
         whole_minimum: loss over the whole song when pruning began.
         tensors: of the running training.

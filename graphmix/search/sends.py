@@ -1,20 +1,22 @@
 """Shared returns: an effect that several tracks feed, added to a fitted console and kept if the song is closer with it.
 
-For each letter of ``sends`` (a delay, a reverb) every track gets a send, closed, and the effect leads through an
-equalizer to where the buses are summed. All is trained together; then a return stands only if the loss over the song
-rises by more than a stated share without it. Its sends are pruned one by one with all else.
+For each effect of ``sends`` (a delay, a reverb; by letter or by name in brackets) every track gets a send, closed, and
+the effect leads through an equalizer to where the buses are summed. All is trained together; then a return stands only
+if the loss over the song rises by more than a stated share without it. Its sends are pruned one by one with all else.
 """
 
 from typing import Any
 
 import torch
 
+from graphmix.chain_string import split_chain
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import RETURN_CHAIN
 from graphmix.graph.editing import remove_nodes, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.graph.topology import neighbours, reachable
+from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack
 from graphmix.search.losses import LossTerms
 from graphmix.search.objective import Objective
@@ -24,34 +26,49 @@ LEAST_GAIN = 0.01
 """Share of the loss by which it has to rise without a return."""
 
 
-def check_sends(letters: str, rack: Rack) -> None:
-    """Refuse letters that make no return.
+def check_sends(sends: str, rack: Rack) -> None:
+    """Refuse what makes no return.
+
+    Args:
+        sends: the effects, as a chain string.
+        rack: of the console.
 
     Raises:
         SearchError: and which it is.
+        GraphError: brackets that do not enclose a name.
     """
-    known = {p.node_type.letter: p for p in (*Rack.standard(rack.sample_rate), *rack)}
-    for letter in letters:
-        processor = known.get(letter)
+    known, names = _by_kind(rack), list[str]()
+    for kind in split_chain(sends, "sends"):
+        processor = known.get(kind)
         if processor is None or not processor.node_type.can_be_bypassed or len(processor.node_type.inlets) != 1:
-            usual = ", ".join(f"{key} {known[key].node_type.name}" for key in "dr")
-            raise SearchError(f"sends {letters!r}: the letter {letter!r} makes no return; choose of: {usual}.")
-    if len(set(letters)) < len(letters):
-        raise SearchError(f"sends {letters!r}: a letter comes twice; give each once.")
+            usual = ", ".join(known[key].node_type.label for key in "dr")
+            word = "letter" if len(kind) == 1 else "name"
+            raise SearchError(f"sends {sends!r}: the {word} {kind!r} makes no return; choose of: {usual}.")
+        names.append(processor.node_type.name)
+    if len(set(names)) < len(names):
+        raise SearchError(f"sends {sends!r}: a letter comes twice; give each once.")
 
 
-def add_returns(objective: Objective, graph: MixGraph, letters: str, loss: LossTerms | None = None) -> Grown:
-    """The graph with a return for each letter, all sends closed, so that it sounds as before.
+def _by_kind(rack: Rack) -> dict[str, Processor]:
+    """The processors of graphmix and of a rack by name and by letter; the rack's come first."""
+    found: dict[str, Processor] = {}
+    for processor in (*Rack.full(rack.sample_rate), *rack):
+        found |= {kind: processor for kind in (processor.node_type.name, processor.node_type.letter) if kind}
+    return found
+
+
+def add_returns(objective: Objective, graph: MixGraph, sends: str, loss: LossTerms | None = None) -> Grown:
+    """The graph with a return for each effect, all sends closed, so that it sounds as before.
 
     Args:
         objective: the song.
         graph: a console.
-        letters: of the effects.
+        sends: the effects, as a chain string.
         loss: of the graph over the song, if it is known.
     """
-    rack = Rack.standard(graph.sample_rate)
-    for letter in (*letters, *RETURN_CHAIN, "u"):
-        processor = next(p for p in (*objective.rack, *rack) if p.node_type.letter == letter)
+    known = _by_kind(objective.rack)
+    effects = [known[kind] for kind in split_chain(sends, "sends")]
+    for processor in (*effects, *(known[kind] for kind in (*split_chain(RETURN_CHAIN), "u"))):
         objective = objective.with_processor(processor)
         graph = with_type(graph, processor.node_type)
     graph = graph.clone()
@@ -59,11 +76,10 @@ def add_returns(objective: Objective, graph: MixGraph, letters: str, loss: LossT
     inputs = dict(zip(graph.input_names, graph.nodes_of("in").tolist(), strict=True))
     _, after = neighbours(graph.node_type.numel(), graph.edges())
     trials = []
-    for letter in letters:
-        effect = next(p for p in objective.rack if p.node_type.letter == letter)
+    for effect in effects:
         name = effect.node_type.name
         returned = graph.add("mix", name=f"{name} return")
-        chain = [graph.add(letter), *(graph.add(behind) for behind in RETURN_CHAIN)]
+        chain = [graph.add(name), *(graph.add(behind) for behind in split_chain(RETURN_CHAIN))]
         row = int(graph.rows()[chain[0]])
         graph.params[name][row] = effect.start(graph.params[name][row : row + 1], torch.Generator().manual_seed(0))[0]
         graph.chain(returned, *chain, target)

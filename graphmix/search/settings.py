@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
 from graphmix.graph.consoles import CONSOLE_CHAIN, MASTER_CHAIN
+from graphmix.search.objectives import OBJECTIVES, PAPER_OBJECTIVE, AudioLoss
 from graphmix.search.policies import POLICIES, Policy
 from graphmix.settings import EXPECTED, raising
 
@@ -17,8 +18,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = ("master", "audible_db")
-"""Settings that runs of earlier versions lack; absent where they are off."""
+_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE}
+"""Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
 
 
 def _sentence(error: ValidationError) -> str:
@@ -40,8 +41,8 @@ class SearchSettings:
     """How a song is mined; the defaults are the pruning paper's (sections 2.3 and 3).
 
     Args:
-        chain: letters of the processors on every track and bus.
-        master: letters of the processors behind the sum; the paper's console has none.
+        chain: the processors on every track and bus, by letter or by name in brackets.
+        master: the same of those behind the sum; the paper's console has none.
         policy: name of the pruning policy in :data:`graphmix.search.policies.POLICIES`.
         tolerance: tau of equation 7.
         steps: gradient steps on the full console.
@@ -57,11 +58,14 @@ class SearchSettings:
         gain_staging: alpha_g of equation 6.
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
-        evaluate_every: steps between evaluations over the whole song; the best of them is kept.
-        trial_segments: number of the song's segments, evenly spread, on which trials are evaluated; 0: all.
+        evaluate_every: steps between evaluations over the song; the best of them is kept.
+        evaluated_segments: of a longer song, so many segments stand for it wherever losses are evaluated, until the
+            search has ended; see :mod:`graphmix.search.chosen_segments`. 0: all.
+        trial_segments: number of segments that stand for the song in trials; 0: those of all other losses.
         race: end a trial after the segments that show it to be clearly hopeless.
         audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
             see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
+        objective: name of what is minimised in :data:`graphmix.search.objectives.OBJECTIVES`.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -82,9 +86,11 @@ class SearchSettings:
     sparsity: Share = 1e-2
     ramp_steps: Positive = 4000
     evaluate_every: Positive = 250
+    evaluated_segments: Count = 0
     trial_segments: Count = 0
     race: bool = False
     audible_db: Share = 0.0
+    objective: str = PAPER_OBJECTIVE
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -94,6 +100,17 @@ class SearchSettings:
         if policy not in POLICIES:
             raise ValueError(f"there is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
         return policy
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, objective: str) -> str:
+        if objective not in OBJECTIVES:
+            raise ValueError(f"there is no objective {objective!r}; choose one of: {', '.join(OBJECTIVES)}.")
+        return objective
+
+    def new_loss(self, sample_rate: int | None = None) -> AudioLoss:
+        """What is minimised, for a sample rate in Hz; for that of the search by default."""
+        return OBJECTIVES[self.objective](sample_rate or self.sample_rate)
 
     def new_policy(self) -> Policy:
         """A policy object for one search."""
@@ -121,8 +138,13 @@ class SearchSettings:
         return replace(self, steps=total, rounds=rounds, round_steps=per_round, ramp_steps=ramp, evaluate_every=every)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; without a master chain and audible changes as in runs of earlier versions, which had none."""
-        return {name: value for name, value in asdict(self).items() if name not in _NEW or value}
+        """JSON values; without what runs of earlier versions had not, where it is not used."""
+        return {name: value for name, value in asdict(self).items() if name not in _NEW or value != _NEW[name]}
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run with what runs of earlier versions lack, as :meth:`SearchSettings.to_dict` leaves it out."""
+    return {**_NEW, **settings}
 
 
 @dataclass(frozen=True)
@@ -170,9 +192,11 @@ DRAFT = SearchSettings(
     own_rates=True,
     final_rate=0.01,
     evaluate_every=50,
+    evaluated_segments=16,
     trial_segments=8,
     race=True,
     audible_db=1.0,
 )
 """Minutes on two cores."""
 PRESETS: dict[str, SearchSettings] = {"draft": DRAFT, "paper": PAPER}
+"""Name -> settings, as `--preset` takes them."""

@@ -18,9 +18,6 @@ from graphmix.render.render_cache import RenderCache, TrialRenderer
 from graphmix.render.taps import Tap, TapReader
 from graphmix.search.objective import Objective
 
-KEPT_BYTES = 4 * 2**30
-"""Memory for render caches; segments beyond it are rendered whole. The differences of the
-last trial need up to as much again."""
 AT_ONCE = 16
 """Trials that are rendered together."""
 HOPELESS = 2.0
@@ -66,14 +63,15 @@ class Judge:
         objective: the song and its losses.
         graph: node numbers refer to it.
         segments: on which trials are evaluated.
-        kept_bytes: memory for render caches.
+        kept_bytes: memory for render caches; as the objective's budget says by default. Segments beyond it are rendered
+            whole.
     """
 
     def __init__(
         self, objective: Objective, graph: MixGraph, segments: Sequence[EvalSegment], kept_bytes: int | None = None
     ) -> None:
         self.objective, self.segments = objective, list(segments)
-        self.kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
+        self.kept_bytes = objective.memory.caches if kept_bytes is None else kept_bytes
         self.graph = graph.clone().to(objective.device)
         self.trials = TrialRenderer(objective.renderer, self.graph)
         self._losses: dict[EvalSegment, float] | None = None
@@ -83,13 +81,15 @@ class Judge:
     def caches(self) -> dict[EvalSegment, RenderCache]:
         """Of the first segments, as many as may be kept."""
         caches: dict[EvalSegment, RenderCache] = {}
-        left = self.kept_bytes
+        left, size = self.kept_bytes, 1
         for segment in self.segments:
-            cache = self._cache(segment)
-            if cache.num_bytes > left:
+            if size > left:  # all are about as large as the last one
                 break
-            caches[segment] = cache
-            left -= cache.num_bytes
+            cache = self._cache(segment)
+            size = cache.num_bytes
+            if size <= left:
+                caches[segment] = cache
+                left -= size
         return caches
 
     @property
@@ -112,8 +112,10 @@ class Judge:
         """
         before = self.losses
         losses: dict[EvalSegment, float] = {}
+        left = self.objective.memory.differences
         for segment in self.segments:
             losses[segment] = self._judge_segment(nodes, segment)
+            left -= self._differences(segment, left)
             if limit is not None and self._mean(before | losses) > hopeless_above(self._mean(before), limit):
                 break
         self._last = (frozenset(nodes), losses) if len(losses) == len(self.segments) else None
@@ -171,6 +173,15 @@ class Judge:
             return float(self.objective.loss(prediction=prediction, target=self.objective.target(segment)).total)
         without = bypass_nodes(self.graph, [*self.trials.removed, *nodes])
         return float(self.objective.evaluate(without, [segment], self.trials.responses).total)
+
+    def _differences(self, segment: EvalSegment, most: int) -> int:
+        """Bytes of the differences that are kept of a trial; they are let go of if they are more than they may be."""
+        cache = self.caches.get(segment)
+        size = 0 if cache is None else cache.last_bytes
+        if cache is not None and size > most:
+            cache.forget_last()
+            return 0
+        return size
 
     def _mean(self, losses: Mapping[EvalSegment, float]) -> float:
         """Weighted by how many samples each segment scores."""

@@ -39,7 +39,7 @@ from graphmix.separation.mix_file import find_mix
 
 RESULT = "separation.json"
 MIX, STEMS, UNFINISHED = "mix.wav", "stems", "unfinished"
-_MADE_HERE = (RESULT, MIX, STEMS, UNFINISHED, "song.json", "run.json")
+_MADE_HERE = (RESULT, MIX, STEMS, UNFINISHED, "song.json", "run.json", "report.html")
 SAVE_EVERY_SECONDS = 5.0
 _HEADER = "graphmix_separation"
 

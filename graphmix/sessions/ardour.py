@@ -1,4 +1,4 @@
-"""Ardour sessions, exact: rendered by Ardour they are graphmix's render.
+"""Ardour sessions: exact ones, which rendered by Ardour are graphmix's render, and editable ones.
 
 ``FOLDER/NAME.ardour`` with ``interchange/NAME/audiofiles`` (the tracks) and ``plugins`` (impulse responses). Needs
 Ardour 7 and, where filters, delays or reverbs are in the graph, Debian's ``x42-plugins``; dynamics and levels need no
@@ -19,7 +19,9 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
 from graphmix.processors.ride import Ride
 from graphmix.sessions import ardour_xml as layout
-from graphmix.sessions.ardour_plan import Convolver, Plan, plan_routes, what_is_not_held
+from graphmix.sessions.ardour_editable import plan_editable
+from graphmix.sessions.ardour_kept import add_kept, mark_of
+from graphmix.sessions.ardour_plan import Convolver, Plan, Plugin, plan_routes, what_is_not_held
 from graphmix.sessions.ardour_xml import TICKS, add, time
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.session import Device, Role, Session
@@ -30,7 +32,7 @@ RATES = (44100, 48000, 88200, 96000)
 
 
 def write_ardour(session: Session, read_track: Callable[[int], Tensor], folder: Path, num_samples: int) -> None:
-    """Write a session into a folder that exists and is empty.
+    """Write an exact session into a folder that exists and is empty.
 
     Args:
         session: what :func:`graphmix.sessions.describe_session` says.
@@ -42,7 +44,38 @@ def write_ardour(session: Session, read_track: Callable[[int], Tensor], folder: 
         GraphError: a processor that the session cannot hold, or a rate that Ardour has not.
     """
     check_ardour(session)
-    plan = plan_routes(session)
+    _write(session, plan_routes(session), read_track, folder, num_samples, "exact")
+
+
+def write_editable(
+    session: Session,
+    read_track: Callable[[int], Tensor],
+    folder: Path,
+    num_samples: int,
+    signal_into: Callable[[int], Tensor],
+) -> list[str]:
+    """Write an editable session, and say how well Ardour's plugins stand for graphmix's processors.
+
+    Args:
+        session: as for :func:`write_ardour`, as are the next three.
+        read_track: tracks.
+        folder: the session's.
+        num_samples: its length.
+        signal_into: renders what comes into a node, [2, samples].
+
+    Raises:
+        GraphError: as :func:`write_ardour`.
+    """
+    check_ardour(session)
+    plan, found = plan_editable(session, lambda node: signal_into(node).double().numpy())
+    _write(session, plan, read_track, folder, num_samples, "editable")
+    return [str(approximation) for approximation in found]
+
+
+def _write(
+    session: Session, plan: Plan, read_track: Callable[[int], Tensor], folder: Path, num_samples: int, how: str
+) -> None:
+    """Write what was planned."""
     begin = session.sample_rate * (1 + math.ceil(plan.longest_latency() / session.sample_rate))
     names = safe_names(route.name for route in plan.routes)
     audio = folder / "interchange" / session.name / "audiofiles"
@@ -60,9 +93,10 @@ def write_ardour(session: Session, read_track: Callable[[int], Tensor], folder: 
         file = AudioFile(f"{name.removesuffix('.wav')} {len(files)}.wav", signal.shape[1])
         write_audio(audio / file.name, signal, session.sample_rate)
         files.append(file)
-    root, convolvers = _session(session, plan, names, files, (begin, begin + num_samples))
-    for number, convolver in convolvers.items():
-        _write_state(folder / "plugins" / number / layout.STATE, convolver, session.sample_rate)
+    root, plugins = _session(session, plan, names, files, (begin, begin + num_samples), how)
+    for number, plugin in plugins:
+        if isinstance(plugin, Convolver):
+            _write_state(folder / "plugins" / number / layout.STATE, plugin, session.sample_rate)
     Xml.indent(root)
     Xml.ElementTree(root).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
 
@@ -103,9 +137,9 @@ def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
 
 
 def _session(
-    session: Session, plan: Plan, names: list[str], files: list[AudioFile | None], span: tuple[int, int]
-) -> tuple[Xml.Element, dict[str, Convolver]]:
-    """The session's XML, and its convolvers by number.
+    session: Session, plan: Plan, names: list[str], files: list[AudioFile | None], span: tuple[int, int], how: str
+) -> tuple[Xml.Element, list[tuple[str, Plugin]]]:
+    """The session's XML, and its plugins with their numbers.
 
     Args:
         session: name and rate.
@@ -113,6 +147,7 @@ def _session(
         names: of the routes among ports.
         files: what plays in each route.
         span: first sample of the song on the timeline, and the sample behind the last.
+        how: exact or editable.
     """
     ids, rate = layout.Ids(), session.sample_rate
     root = Xml.Element("Session", {"version": "7002", "name": session.name, "sample-rate": str(rate)})
@@ -124,12 +159,15 @@ def _session(
     locations, routes, playlists = add(root, "Locations"), add(root, "Routes"), add(root, "Playlists")
     begin, end = (time(sample, rate) for sample in span)
     add(locations, "Location", id=ids(), name="session", start=begin, end=end, flags="IsSessionRange", locked=0)
-    convolvers: dict[str, Convolver] = {}
+    plugins: list[tuple[str, Plugin]] = []
+    numbers, marks = [], {}
     for index, (route, name, file) in enumerate(zip(plan.routes, names, files, strict=True)):
         playlist = ids() if file else None
-        strip = layout.Strip(route, name, *_ports(plan, names, index), playlist, index)
+        strip = layout.Strip(route, name, *_ports(plan, names, index), playlist, index, span[0] * TICKS // rate)
         number, own = layout.add_route(routes, ids, strip)
-        convolvers |= own
+        plugins += own
+        numbers.append(number)
+        marks[number] = mark_of(route, own)
         if file is not None:
             region = time(file.num_samples, rate), begin
             channels = layout.add_source(sources, ids, file.name)
@@ -139,8 +177,10 @@ def _session(
     _add_tempo(root)
     for tag in ("Bundles", "VCAManager", "UnusedPlaylists", "RouteGroups"):  # Ardour asks for them, empty or not
         add(root, tag)
+    links = [[numbers[c.source], numbers[c.target], c.inlet] for c in plan.connections]
+    add_kept(root, session.graph, {"routes": marks, "connections": links}, how)
     root.set("id-counter", ids())
-    return root, convolvers
+    return root, plugins
 
 
 def _ports(plan: Plan, names: list[str], index: int) -> tuple[list[list[str]], list[list[str]]]:

@@ -10,7 +10,7 @@ command-line export plays it, it comes 256 samples late (measured, Ardour 7.3).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -48,6 +48,7 @@ class LuaPlugin:
         controls: name and value of each parameter, in order.
         inputs: number of audio inputs.
         latency: in samples.
+        nodes: of the graph, for which it stands.
     """
 
     name: str
@@ -55,14 +56,16 @@ class LuaPlugin:
     controls: tuple[tuple[str, float], ...]
     inputs: int = 2
     latency: int = 0
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Convolver:
-    """An impulse response; what rings before the input becomes latency."""
+    """An impulse response of some nodes; what rings before the input becomes latency."""
 
     name: str
     response: Response
+    nodes: tuple[int, ...] = ()
 
     @property
     def latency(self) -> int:
@@ -70,7 +73,28 @@ class Convolver:
         return max(LEAST_LATENCY, -self.response.start)
 
 
-Plugin = LuaPlugin | Convolver
+@dataclass(frozen=True)
+class BuiltIn:
+    """A plugin that comes with Ardour.
+
+    Args:
+        name: shown on the mixer strip.
+        uri: of the plugin.
+        controls: symbol and value of each port that is set.
+        sinks: its audio inputs; one means that left and right each have one of it.
+        latency: in samples.
+        nodes: of the graph, for which it stands.
+    """
+
+    name: str
+    uri: str
+    controls: tuple[tuple[str, float], ...]
+    sinks: int = 3
+    latency: int = 0
+    nodes: tuple[int, ...] = ()
+
+
+Plugin = LuaPlugin | Convolver | BuiltIn
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +109,11 @@ class Route:
         inputs: number of audio inputs.
         track: input node of the graph whose track plays in it.
         ride: whose gain plays in it.
+        pan: of a balance, 0 left, 0.5 both, 1 right; None where left stays left and right stays right.
+        automation: of the fader, seconds of the song and factor; it stands for the level.
+        automated: the ride that it is.
+        fader_node: the gain whose level the fader has.
+        end: node and outlet behind which the route ends.
     """
 
     name: str
@@ -94,6 +123,11 @@ class Route:
     inputs: int = 2
     track: int | None = None
     ride: Device | None = None
+    pan: float | None = None
+    automation: tuple[tuple[float, float], ...] = ()
+    automated: int | None = None
+    fader_node: int | None = None
+    end: tuple[int, int] | None = None
 
     @property
     def latency(self) -> int:
@@ -141,7 +175,7 @@ def plan_routes(session: Session) -> Plan:
             connections += [Connection(source, len(routes), inlet) for source, inlet in sources]
             routes.append(_route(channel, number, devices, session.sample_rate))
         last_of.append(len(routes) - 1)
-    return _with_equal_latencies(Plan(tuple(routes), tuple(connections)))
+    return with_equal_latencies(Plan(tuple(routes), tuple(connections)))
 
 
 def _parts(channel: Channel) -> Iterable[list[Device]]:
@@ -165,14 +199,24 @@ def _route(channel: Channel, number: int, devices: list[Device], sample_rate: in
             level, linear = _linear(stretch, stretch[-1] is devices[-1], sample_rate)
             plugins += linear
         else:
-            plugins += [_lua(device, sample_rate) for device in stretch]
+            plugins += [lua_plugin(device, sample_rate) for device in stretch]
+    last = devices[-1] if devices else None
+    end, fader_node = end_of(channel, devices), last.node if last and last.kind == "gain" else None
     if number:
-        return Route(f"{channel.name} behind {devices[0].label}", Role.bus, tuple(plugins), level, inputs=4)
-    track = channel.node if channel.role is Role.track else None
-    return Route(channel.name, channel.role, tuple(plugins), level, 2 * channel.inlets, track)
+        name = f"{channel.name} behind {devices[0].label}"
+        return Route(name, Role.bus, tuple(plugins), level, inputs=4, end=end, fader_node=fader_node)
+    track, inputs = channel.node if channel.role is Role.track else None, 2 * channel.inlets
+    return Route(channel.name, channel.role, tuple(plugins), level, inputs, track, end=end, fader_node=fader_node)
 
 
-def _with_equal_latencies(plan: Plan) -> Plan:
+def end_of(channel: Channel, devices: Sequence[Device]) -> tuple[int, int] | None:
+    """Node and outlet behind which a part of a channel ends; None for the master of several outputs."""
+    if devices:
+        return devices[-1].node, devices[-1].outlet
+    return None if channel.node is None else (channel.node, 0)
+
+
+def with_equal_latencies(plan: Plan) -> Plan:
     """The plan with delays where a route feeds others whose ways to the master have different latencies.
 
     Ardour starts tracks earlier by the latency of their way. Where a signal parts it can do so for one way only, and
@@ -209,15 +253,16 @@ def _linear(stretch: list[Device], is_end: bool, sample_rate: int) -> tuple[floa
     """A level for the fader, 1 unless the channel ends with a gain, and the plugins of a linear stretch."""
     level = 1.0
     if all(device.kind in MATRICES for device in stretch):
-        matrices = [_Matrix(device.kind, matrix_of(device, sample_rate)) for device in stretch]
+        matrices = [_Matrix(device.kind, matrix_of(device, sample_rate), device.node) for device in stretch]
         if is_end:
             level, matrices[-1] = matrices[-1].without_level()
         return level, [matrix.plugin() for matrix in matrices if matrix.does_something]
     response = response_of(stretch, sample_rate)
     if is_end and stretch[-1].kind == "gain":
-        level, _ = _Matrix("gain", matrix_of(stretch[-1], sample_rate)).without_level()
+        level, _ = _Matrix("gain", matrix_of(stretch[-1], sample_rate), stretch[-1].node).without_level()
         response = Response(response.start, response.taps / level)
-    return level, [Convolver(" + ".join(device.kind for device in stretch), response)]
+    nodes = tuple(device.node for device in stretch)
+    return level, [Convolver(" + ".join(device.kind for device in stretch), response, nodes)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +271,7 @@ class _Matrix:
 
     kind: str
     matrix: np.ndarray
+    node: int
 
     @property
     def does_something(self) -> bool:
@@ -236,7 +282,7 @@ class _Matrix:
         level = float(self.matrix.max())
         if self.kind != "gain" or not 0 < level <= MOST_FADER:
             return 1.0, self
-        return level, _Matrix(self.kind, self.matrix / level)
+        return level, _Matrix(self.kind, self.matrix / level, self.node)
 
     def plugin(self) -> LuaPlugin:
         controls: tuple[tuple[str, float], ...]
@@ -244,7 +290,7 @@ class _Matrix:
             controls = (("Left", decibels(self.matrix[0, 0])), ("Right", decibels(self.matrix[1, 1])))
         else:
             controls = (("Side", decibels(self.matrix[0, 0] - self.matrix[0, 1])),)
-        return LuaPlugin(f"graphmix {self.kind}", script(self.kind), controls)
+        return LuaPlugin(f"graphmix {self.kind}", script(self.kind), controls, nodes=(self.node,))
 
 
 def decibels(factor: float) -> float:
@@ -258,15 +304,18 @@ def script(name: str) -> str:
     return (files("graphmix.sessions") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
-def _lua(device: Device, sample_rate: int) -> LuaPlugin:
-    """The plugin of a processor that is not linear, or has two inlets."""
-    name = f"graphmix {device.kind}"
+def lua_plugin(device: Device, sample_rate: int) -> LuaPlugin:
+    """The plugin of a processor that has no memory, is not linear, or has two inlets."""
+    if device.kind in MATRICES:
+        return _Matrix(device.kind, matrix_of(device, sample_rate), device.node).plugin()
+    name, nodes = f"graphmix {device.kind}", (device.node,)
     controls: tuple[tuple[str, float], ...]
     if device.kind == "ride":
-        return LuaPlugin(name, script("ride"), (), inputs=4)
+        return LuaPlugin(name, script("ride"), (), inputs=4, nodes=nodes)
     if device.kind == "send":
         gains = [decibels(device.wet * 10 ** (gain / 20)) for gain in device.values("gain_db")]
-        return LuaPlugin(name, script("send"), tuple(zip(("Left", "Right"), gains, strict=True)), inputs=4)
+        controls = tuple(zip(("Left", "Right"), gains, strict=True))
+        return LuaPlugin(name, script("send"), controls, inputs=4, nodes=nodes)
     if device.kind == "limiter":
         ahead_ms = device.value("lookahead_ms")
         controls = (
@@ -275,7 +324,8 @@ def _lua(device: Device, sample_rate: int) -> LuaPlugin:
             ("Release", device.value("release_ms")),
             ("Wet", device.wet),
         )
-        return LuaPlugin(name, script("limiter"), controls, latency=math.ceil(ahead_ms * sample_rate / 1000))
+        latency = math.ceil(ahead_ms * sample_rate / 1000)
+        return LuaPlugin(name, script("limiter"), controls, latency=latency, nodes=nodes)
     direction, detector, inputs = DYNAMICS[device.kind]
     has_times = "ballistic" in device.kind
     attack, release = ("attack_ms", "release_ms") if has_times else ("time_ms", "time_ms")
@@ -290,4 +340,4 @@ def _lua(device: Device, sample_rate: int) -> LuaPlugin:
     source = script("dynamics")
     for key, value in (("kind", device.kind), ("direction", direction), ("detector", detector), ("inputs", inputs)):
         source = source.replace(f"@{key}@", str(value))
-    return LuaPlugin(name, source, controls, inputs=inputs)
+    return LuaPlugin(name, source, controls, inputs, nodes=nodes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from xml.etree import ElementTree as Xml
 
-from graphmix.sessions.ardour_plan import Convolver, LuaPlugin, Plugin, Route
+from graphmix.sessions.ardour_plan import BuiltIn, Convolver, LuaPlugin, Plugin, Route
 
 TICKS = 282_240_000
 """Units of time in a second."""
@@ -20,6 +20,8 @@ CONVOLVER = "http://gareus.org/oss/lv2/zeroconvolv#Stereo"
 """Of Debian's x42-plugins."""
 STATE = "state1"
 """Folder of a plugin's state."""
+BALANCE = "http://ardour.org/plugin/panner_balance"
+"""A panner that turns down the other side, and does nothing in the middle."""
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Strip:
         leaves: names of ports for left and right.
         playlist: number of its playlist; None for a bus.
         order: place on the mixer.
+        begin: where the song begins on the timeline, in ticks.
     """
 
     route: Route
@@ -111,10 +114,11 @@ class Strip:
     leaves: list[list[str]]
     playlist: str | None
     order: int
+    begin: int = 0
 
 
-def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, dict[str, Convolver]]:
-    """A route; returns its number and the convolvers whose state belongs into the session's folder, by number."""
+def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, list[tuple[str, Plugin]]]:
+    """A route; returns its number, and its plugins with theirs."""
     route, is_master, is_track = strip.route, strip.route.role == "master", strip.playlist is not None
     number = ids()
     element = add(
@@ -123,6 +127,8 @@ def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, dict[st
     )  # fmt: skip
     flags = "MasterOut" if is_master else "AudioTrack" if is_track else "AudioBus"
     add(element, "PresentationInfo", order=strip.order, flags=f"{flags},OrderSet", color=0)
+    if route.pan is not None:
+        add(add(element, "Pannable"), "Controllable", name="pan-azimuth", id=ids(), flags="", value=route.pan)
     if is_track:
         element.set("audio-playlist", str(strip.playlist))
         element.set("mode", "Normal")
@@ -133,20 +139,17 @@ def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, dict[st
             port = add(io, "Port", type="audio", name=f"{strip.name}/audio_{way} {channel}")
             for other in others:
                 add(port, "Connection", other=other)
-    convolvers = {}
     if is_track:
         _processor(element, ids, f"player:{strip.name}", "diskreader")
-    for plugin in route.plugins:
-        plugin_number = _add_plugin(element, ids, plugin)
-        if isinstance(plugin, Convolver):
-            convolvers[plugin_number] = plugin
+    plugins = [(_add_plugin(element, ids, plugin), plugin) for plugin in route.plugins]
     _add_fader(element, ids, strip)
     _processor(element, ids, f"meter-{strip.name}", "meter")
     main = _processor(element, ids, strip.name, "main-outs")
     for key, value in (("own-input", "1"), ("own-output", "0"), ("output", strip.name), ("role", "Main")):
         main.set(key, value)
-    add(main, "PannerShell", bypassed=1, user_panner="", linked_to_route=1)
-    return number, convolvers
+    panner = "" if route.pan is None else BALANCE
+    add(main, "PannerShell", bypassed=int(route.pan is None), user_panner=panner, linked_to_route=1)
+    return number, plugins
 
 
 def _processor(parent: Xml.Element, ids: Ids, name: str, kind: str, latency: int = 0) -> Xml.Element:
@@ -158,6 +161,13 @@ def _processor(parent: Xml.Element, ids: Ids, name: str, kind: str, latency: int
 
 def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip) -> None:
     fader = _processor(parent, ids, "Amp", "amp")
+    if strip.route.automation:
+        line = add(
+            add(fader, "Automation"), "AutomationList", automation_id="gain", id=ids(),
+            interpolation_style="Exponential", time_domain="AudioTime", state="Play",
+        )  # fmt: skip
+        events = (f"a{strip.begin + round(seconds * TICKS)} {factor:.9g}" for seconds, factor in strip.route.automation)
+        add(line, "events").text = "\n".join(events)
     add(fader, "Controllable", name="gaincontrol", id=ids(), flags="GainLike", value=strip.route.level)
 
 
@@ -166,35 +176,44 @@ def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
     is_lua = isinstance(plugin, LuaPlugin)
     element = _processor(parent, ids, plugin.name, "luaproc" if is_lua else "lv2", plugin.latency if is_lua else 0)
     inputs = plugin.inputs if isinstance(plugin, LuaPlugin) else 2
-    element.set("count", "1")
+    sinks = plugin.sinks if isinstance(plugin, BuiltIn) else inputs
+    copies = 2 if sinks == 1 else 1
+    element.set("count", str(copies))
     element.set("custom", "0")
-    for tag, channels in (("ConfiguredInput", inputs), ("CustomSinks", inputs), ("ConfiguredOutput", 2)):
+    for tag, channels in (("ConfiguredInput", inputs), ("CustomSinks", sinks), ("ConfiguredOutput", 2)):
         add(add(element, tag), "Channels", type="audio", count=channels)
     add(element, "PresetOutput")
-    for tag, channels in (("InputMap-0", inputs), ("OutputMap-0", 2)):
-        pins = add(element, tag)
-        for channel in range(channels):
-            add(pins, "Channelmap", type="audio", from_=channel, to=channel)
+    for copy in range(copies):
+        for tag, channels in ((f"InputMap-{copy}", inputs), (f"OutputMap-{copy}", 2)):
+            pins = add(element, tag)
+            for channel in range(channels // copies):
+                add(pins, "Channelmap", type="audio", from_=channel, to=channel + copy)
     add(element, "ThruMap")
-    if isinstance(plugin, Convolver):
-        element.set("unique-id", CONVOLVER)
-        add(
-            element,
-            "lv2",
-            last_preset_uri="",
-            last_preset_label="",
-            parameter_changed_since_last_preset=0,
-            state_dir=STATE,
-        )
+    if isinstance(plugin, LuaPlugin):
+        _add_script(element, ids, plugin)
     else:
-        source = plugin.script.encode()
-        element.set("unique-id", hashlib.sha1(source, usedforsecurity=False).hexdigest())
-        lua = add(element, "luaproc", last_preset_uri="", last_preset_label="")
-        add(lua, "script", lua="Lua 5.3", origin="").text = base64.b64encode(source).decode()
-        for index, (name, value) in enumerate(plugin.controls):
-            add(lua, "Port", id=index, value=float(value))
-            add(element, "Controllable", name=name, id=ids(), flags="", value=float(value), parameter=index)
+        _add_lv2(element, plugin)
     return str(element.get("id"))
+
+
+def _add_script(element: Xml.Element, ids: Ids, plugin: LuaPlugin) -> None:
+    source = plugin.script.encode()
+    element.set("unique-id", hashlib.sha1(source, usedforsecurity=False).hexdigest())
+    lua = add(element, "luaproc", last_preset_uri="", last_preset_label="")
+    add(lua, "script", lua="Lua 5.3", origin="").text = base64.b64encode(source).decode()
+    for index, (name, value) in enumerate(plugin.controls):
+        add(lua, "Port", id=index, value=float(value))
+        add(element, "Controllable", name=name, id=ids(), flags="", value=float(value), parameter=index)
+
+
+def _add_lv2(element: Xml.Element, plugin: Convolver | BuiltIn) -> None:
+    element.set("unique-id", CONVOLVER if isinstance(plugin, Convolver) else plugin.uri)
+    state = add(element, "lv2", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0)
+    if isinstance(plugin, Convolver):
+        state.set("state-dir", STATE)
+    else:
+        for symbol, value in plugin.controls:
+            add(state, "Port", symbol=symbol, value=float(value))
 
 
 def state_of(convolver: Convolver) -> dict[str, str]:

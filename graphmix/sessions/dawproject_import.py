@@ -17,7 +17,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.ride import BREAKPOINTS, breakpoints
 from graphmix.sessions.archive import MOST_STATE, MOST_XML, parse_xml, read_member
 from graphmix.sessions.dawproject import ID, left_and_right
-from graphmix.sessions.rebuild import FoundNode, Link, rebuild
+from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
 
 HARD_KNEE_DB = 0.1
 LEAST_DB, MOST_DB = -120.0, 60.0
@@ -90,7 +90,7 @@ class _Reader:
         masters = [key for key, found in self.channels.items() if found.element.get("role") == "master"]
         for found in self.channels.values():
             self._fill(found)
-        _tell_apart([f.nodes[0] for f in self.channels.values() if f.nodes and f.nodes[0].kind == "in"])
+        tell_apart([f.nodes[0] for f in self.channels.values() if f.nodes and f.nodes[0].kind == "in"])
         out = self._output(masters)
         links = [link for key, found in self.channels.items() for link in self._links(key, found, masters, out)]
         nodes: list[FoundNode] = []
@@ -293,17 +293,6 @@ class _Reader:
         if found is None:
             raise FileError(f"{self.file}: a channel goes to {key!r}, and there is no such channel.")
         return found.nodes[0] if found.nodes else out
-
-
-def _tell_apart(inputs: list[FoundNode]) -> None:
-    """Give inputs of one name a number behind it."""
-    taken: set[str] = set()
-    for node in inputs:
-        name, number = node.name, 1
-        while node.name in taken:
-            number += 1
-            node.name = f"{name} {number}"
-        taken.add(node.name)
 
 
 def _once_into_crossovers(links: list[Link]) -> list[Link]:

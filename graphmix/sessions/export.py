@@ -15,26 +15,40 @@ from graphmix.audio.song import Song
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.rewrite.rates import at_rate
-from graphmix.sessions.ardour import check_ardour, write_ardour
+from graphmix.sessions.ardour import check_ardour, write_ardour, write_editable
 from graphmix.sessions.dawproject import check_dawproject, left_out, write_dawproject
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.reaper import check_reaper, write_reaper
 from graphmix.sessions.session import Session, describe_session
+from graphmix.sessions.signals import Signals
 
-Writer = Callable[[Session, Callable[[int], Tensor], Path, int], None]
+ReadNode = Callable[[int], Tensor]
+"""Audio [2, samples] by the number of a node."""
+Writer = Callable[[Session, ReadNode, Path, int], None]
+EditableWriter = Callable[[Session, ReadNode, Path, int, ReadNode], list[str]]
 
 
 @dataclass(frozen=True)
 class SessionFormat:
-    """A format: what refuses a session that it cannot hold, what writes one, and what other programs lack of it."""
+    """A format.
+
+    Args:
+        check: refuses a session that it cannot hold.
+        write: writes one, given the tracks, a folder and the length.
+        left_out: what other programs lack of it.
+        editable: writes one of the program's own devices, given what comes into each node as well, and says how near
+            they are; None where there is one way only.
+    """
 
     check: Callable[[Session], None]
     write: Writer
     left_out: Callable[[Session], list[str]] = lambda session: []
+    editable: EditableWriter | None = None
 
 
+HOW = ("exact", "editable")
 FORMATS: Mapping[str, SessionFormat] = {
-    "ardour": SessionFormat(check_ardour, write_ardour),
+    "ardour": SessionFormat(check_ardour, write_ardour, editable=write_editable),
     "dawproject": SessionFormat(check_dawproject, write_dawproject, left_out),
     "reaper": SessionFormat(check_reaper, write_reaper),
 }
@@ -49,16 +63,25 @@ class Exported:
         session: what it holds.
         num_samples: length of its range.
         notices: sentences for the user.
+        graph: at the session's rate.
+        approximations: how near the devices of an editable session are, one sentence each.
     """
 
     folder: Path
     session: Session
     num_samples: int
     notices: tuple[str, ...]
+    graph: MixGraph
+    approximations: tuple[str, ...] = ()
 
 
 def export_session(
-    graph: MixGraph, song: Song, folder: str | os.PathLike[str], to: str = "ardour", num_samples: int | None = None
+    graph: MixGraph,
+    song: Song,
+    folder: str | os.PathLike[str],
+    to: str = "ardour",
+    num_samples: int | None = None,
+    how: str = "exact",
 ) -> Exported:
     """Write a graph and its tracks as a session.
 
@@ -68,13 +91,18 @@ def export_session(
         folder: of the session, new or empty; the session is called after it.
         to: the format, one of :data:`FORMATS`.
         num_samples: length of the session; the song's by default.
+        how: ``exact``, or ``editable`` with the program's own devices where it has some.
 
     Raises:
         FileError: a folder that holds something, or cannot be written.
-        GraphError: an unknown format, a processor that it cannot hold, tracks that do not fit the graph.
+        GraphError: an unknown format or way, a processor that it cannot hold, tracks that do not fit the graph.
     """
     if to not in FORMATS:
         raise GraphError(f"there is no session format {to!r}; choose {', '.join(FORMATS)}.")
+    editable = FORMATS[to].editable if how == "editable" else None
+    if how not in HOW or (how == "editable" and editable is None):
+        ways = HOW if FORMATS[to].editable else HOW[:1]
+        raise GraphError(f"a session for {to} is not written as {how!r}; choose {' or '.join(ways)}.")
     folder = Path(folder)
     check_folder(folder)
     notices = _rate_notices(graph, song.sample_rate)
@@ -82,7 +110,7 @@ def export_session(
     rows = _rows(graph, song)
     session = describe_session(graph, safe_names([folder.resolve().name])[0])
     FORMATS[to].check(session)
-    missing = FORMATS[to].left_out(session)
+    missing = [] if editable else FORMATS[to].left_out(session)
     if missing:
         notices = (*notices, f"left out in other programs, which lack them: {', '.join(missing)}.")
 
@@ -90,9 +118,14 @@ def export_session(
         return read_audio(song.tracks[rows[node]].info, -song.offset, song.num_samples, song.sample_rate)
 
     length = song.num_samples if num_samples is None else num_samples
+    approximations: list[str] = []
     with whole_folder(folder) as partial:
-        FORMATS[to].write(session, read_track, partial, length)
-    return Exported(folder, session, length, notices)
+        if editable:
+            signals = Signals(graph, song, length)
+            approximations = editable(session, read_track, partial, length, signals.into)
+        else:
+            FORMATS[to].write(session, read_track, partial, length)
+    return Exported(folder, session, length, notices, graph, tuple(approximations))
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import save_graph
 from graphmix.io import write_json
 from graphmix.sessions.archive import open_archive
+from graphmix.sessions.ardour_session import ENDING as ARDOUR_ENDING
+from graphmix.sessions.ardour_session import read_ardour
 from graphmix.sessions.clips import read_clips, tempo_of
 from graphmix.sessions.dawproject import ENDING
 from graphmix.sessions.dawproject_import import read_project
@@ -39,7 +41,7 @@ def import_session(path: str | os.PathLike[str], folder: str | os.PathLike[str])
     """Read a session into a song folder with its graph.
 
     Args:
-        path: a ``.dawproject`` or ``.RPP`` file, or a folder with one.
+        path: an ``.ardour``, ``.dawproject`` or ``.RPP`` file, or a folder with one.
         folder: of the song, new or empty.
 
     Raises:
@@ -76,7 +78,13 @@ def _read_reaper(path: Path, dry: Path) -> tuple[MixGraph, tuple[str, ...]]:
     return _written(project.graph, audio, dry), (*project.notices, *item_notices(root))
 
 
+def _read_ardour(path: Path, dry: Path) -> tuple[MixGraph, tuple[str, ...]]:
+    session = read_ardour(path)
+    return _written(session.graph, session.audio, dry), session.notices
+
+
 READERS: Mapping[str, Callable[[Path, Path], tuple[MixGraph, tuple[str, ...]]]] = {
+    ARDOUR_ENDING: _read_ardour,
     ENDING: _read_dawproject,
     RPP_ENDING.lower(): _read_reaper,
 }
@@ -94,8 +102,11 @@ def _written(graph: MixGraph, audio: Mapping[str, Callable[[], NDArray[np.float6
 
 def _find(path: Path) -> Path:
     """The file of a session."""
-    endings = " and ".join(READERS)
+    endings = ", ".join(READERS)
     if path.is_dir():
+        main = path / f"{path.resolve().name}{ARDOUR_ENDING}"
+        if main.is_file():  # beside it may lie snapshots
+            return main
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
         if len(found) != 1:
             raise FileError(f"{path} holds {len(found)} {endings} files; name one.")

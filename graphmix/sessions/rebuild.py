@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from graphmix.errors import GraphError
+from graphmix.graph.editing import without_dead_ends
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.validation import validate
 from graphmix.processors.align import Align
@@ -43,7 +44,7 @@ def rebuild(nodes: Sequence[FoundNode], links: Sequence[Link], sample_rate: int)
     """A valid graph of nodes and the connections between them.
 
     Nodes are in the order of their numbers where all of them have one, else as they come. Values are brought into the
-    ranges of their types.
+    ranges of their types. What leads to no output (a muted channel) goes; inputs stay.
 
     Raises:
         GraphError: a loop, an unknown type, a wrong number of values.
@@ -66,7 +67,7 @@ def rebuild(nodes: Sequence[FoundNode], links: Sequence[Link], sample_rate: int)
             values = torch.nan_to_num(graph.params[node_type.name])
             graph.params[node_type.name] = torch.minimum(torch.maximum(values, low), high)
     graph.info = replace(graph.info, provenance={"made_by": "graphmix import"})
-    return validate(graph)
+    return validate(without_dead_ends(graph))
 
 
 def _types(nodes: Sequence[FoundNode], sample_rate: int) -> list[NodeType]:
@@ -77,3 +78,14 @@ def _types(nodes: Sequence[FoundNode], sample_rate: int) -> list[NodeType]:
         if node.base_rate and node.kind in types:
             types[node.kind] = Rack.standard(node.base_rate)[node.kind].at_rate(sample_rate).node_type
     return list(types.values())
+
+
+def tell_apart(inputs: Sequence[FoundNode]) -> None:
+    """Give inputs of one name a number behind it."""
+    taken: set[str] = set()
+    for node in inputs:
+        name, number = node.name, 1
+        while node.name in taken:
+            number += 1
+            node.name = f"{name} {number}"
+        taken.add(node.name)

@@ -103,12 +103,21 @@ class Connection:
 
 @dataclass(frozen=True)
 class Session:
-    """Channels in an order in which each comes behind all that feed it; the master is the last one."""
+    """Channels in an order in which each comes behind all that feed it; the master is the last one.
+
+    Args:
+        name: of the session.
+        sample_rate: in Hz.
+        channels: tracks, busses, the master.
+        connections: between them.
+        graph: that it describes.
+    """
 
     name: str
     sample_rate: int
     channels: tuple[Channel, ...]
     connections: tuple[Connection, ...]
+    graph: MixGraph
 
     def into(self, target: int) -> list[Connection]:
         """What enters a channel."""
@@ -189,7 +198,7 @@ class _Description:
         connections = [
             Connection(self.channel_of[port], target, inlet) for target, feeds in begins for port, inlet in feeds
         ]
-        return Session(name, self.graph.sample_rate, (*self.channels, master), tuple(connections))
+        return Session(name, self.graph.sample_rate, (*self.channels, master), tuple(connections), self.graph)
 
     def _goes_on(self, node: int) -> bool:
         """Whether a node continues the channel of the one before it."""

@@ -30,7 +30,7 @@ GEAR_WET = (0.5, 1.0)
 @lru_cache(maxsize=4)
 def studio(sample_rate: int, effects: tuple[Processor, ...] = ()) -> Renderer:
     """The console's seven processors at a rate and captured effects, with a renderer; made once in a process."""
-    letters = "".join(effect.node_type.letter for effect in effects)
+    letters = "".join(effect.node_type.token for effect in effects)
     return Renderer(Rack.console(letters + CHAIN, sample_rate, effects))
 
 

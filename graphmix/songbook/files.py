@@ -1,11 +1,11 @@
 """A songbook (a synthetic dataset) on disk: one folder a song, complete or absent, and ``songbook.json`` for all.
 
-====================  ================================================================================================
+===================== ================================================================================================
 ``song.json``         name, artist, genre, mix, stems, subgroups, as any song's; and seed, index, roles, style, facts
 ``dry/``              dry tracks, 24-bit FLAC (or WAV), mono where both channels are equal
 ``mix.flac``          the mix
 ``graph.safetensors`` the true graph; its inputs are named after the files in ``dry/``
-====================  ================================================================================================
+===================== ================================================================================================
 
 A folder is written under a hidden name, locked by its writer, and renamed when it is complete.
 """

@@ -1,4 +1,4 @@
-"""Collections of songs, in whatever layout they lie on the disk: one interface, audio read only when it is asked for.
+"""Collections of songs, in whatever layout they lie on the disk: one interface, audio read only when it is asked for::
 
     collection = open_collection("MedleyDB")          # recognises the layout and says how
     for song in collection.usable:
@@ -59,7 +59,9 @@ class SongFiles:
         """Whether nothing is missing."""
         return not self.problems
 
-    def load(self, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES) -> Song:
+    def load(
+        self, sample_rate: int = 30000, *, preload_bytes: int = PRELOAD_BYTES, store_in: str | Path | None = None
+    ) -> Song:
         """Read and check the audio, as :func:`graphmix.load_song` does.
 
         Raises:
@@ -67,7 +69,7 @@ class SongFiles:
         """
         if self.problems:
             raise SongError(f"song {self.id} cannot be loaded: {' '.join(self.problems)}")
-        return load_layout(self.layout, self.folder, sample_rate, preload_bytes=preload_bytes)
+        return load_layout(self.layout, self.folder, sample_rate, preload_bytes=preload_bytes, store_in=store_in)
 
 
 @dataclass(frozen=True)

@@ -146,3 +146,4 @@ WAVETABLE = Synthesizer(
 """Two wavetable oscillators, ring modulation, a sub-oscillator, a filter, a segment envelope for the tables."""
 
 SYNTHESIZERS = {synthesizer.name: synthesizer for synthesizer in (SUBTRACTIVE, FM, WAVETABLE)}
+"""Name -> synthesizer, as `--synth` takes them."""

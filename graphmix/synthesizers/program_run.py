@@ -155,7 +155,7 @@ def program_sound(
         if settings.prune:
             listener.phase("pruning", None)
             results = [pruned(sound, results[0]), *results[1:]]
-        metrics = _write(out, path.stem, sound, results, plots)
+        metrics = _write(out, path, sound, results, plots)
         (out / UNFINISHED).unlink(missing_ok=True)
         return metrics
 
@@ -203,13 +203,13 @@ def _difference(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None
     return f"a patch made with {name} = {theirs if theirs != '' else 'none'}, not {our if our != '' else 'none'}."
 
 
-def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], plots: bool) -> dict[str, Any]:
+def _write(out: Path, path: Path, sound: Sound, results: Sequence[Programmed], plots: bool) -> dict[str, Any]:
     best = results[0]
     save_graph(best.graph, out / PATCH)
     save_graph(best.graph, out / "patch.json")
     write_audio(out / "match.wav", best.audio.expand(2, -1), sound.sample_rate)
     if best.synthesizer == FM.name:
-        voice = "".join(c for c in name.upper() if c.isascii() and c.isprintable())[:NAME_BYTES] or "GRAPHMIX"
+        voice = "".join(c for c in path.stem.upper() if c.isascii() and c.isprintable())[:NAME_BYTES] or "GRAPHMIX"
         write_bank([voice_of(best.values, voice)], out / "voice.syx")
     metrics = {
         "synthesizer": best.synthesizer,
@@ -220,6 +220,7 @@ def _write(out: Path, name: str, sound: Sound, results: Sequence[Programmed], pl
         "length_ms": sound.length_ms,
         "notes": [vars(note) for note in sound.notes],
         "seconds": len(sound.audio) / sound.sample_rate,
+        "source": str(path.absolute()),
         "notices": list(sound.notices),
         "modules": [name for name in best.graph.names if name not in (NOTE, "out")],
         "history": [list(entry) for entry in best.history],

@@ -21,13 +21,14 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import read_header, save_graph
 from graphmix.io import check_output, finite, part_files, read_json, write_json
 from graphmix.models.mixing.estimator import Estimator
+from graphmix.search.metrics import SongSource, describe_source
 from graphmix.search.mine_song import choose_device
 from graphmix.search.mix_measures import compare_mixes, describe_mix
 from graphmix.search.rounds import count_processors
 from graphmix.training.checkpoint import load_estimator
 from graphmix.training.proposal import Proposal, propose
 
-_MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "plots")
+_MADE_HERE = ("graph.safetensors", "graph.json", "mix.wav", "metrics.json", "report.html", "plots")
 _METRICS_KEYS = {"song", "model", "config", "tracks", "processors"}
 """By which ``metrics.json`` is known as that of a prediction."""
 
@@ -152,6 +153,7 @@ def _metrics(song: Song, name: str, estimator: Estimator, proposal: Proposal, ta
         "peak": round(float(proposal.mix.abs().max()), 4),
         "seconds": {key: round(value, 3) for key, value in proposal.seconds.items()},
         "notices": [*song.notices, *_rate_notice(song)],
+        "source": describe_source(song, SongSource(song.name)),
     }
     if target is not None and song.num_samples >= MIN_SCORED_SAMPLES:
         differences = compare_mixes(prediction=proposal.mix, target=target, sample_rate=song.sample_rate)

@@ -25,13 +25,17 @@ class Outcome:
 
 
 Program = Callable[..., Outcome]
+WITH_PAGES = ("capture", "demo", "mine", "predict", "program", "separate")
+"""Commands that write a page, which takes seconds; it has tests of its own, and here it is written on request."""
 
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
-    """Run ``graphmix`` with arguments."""
+    """Run ``graphmix`` with arguments, without the page that it would write unless they ask for it."""
 
     def run(*arguments: object) -> Outcome:
+        if arguments and arguments[0] in WITH_PAGES and "--report" not in arguments:
+            arguments = (*arguments, "--no-report")
         monkeypatch.setattr(sys, "argv", ["graphmix", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:

@@ -309,6 +309,8 @@ def test_demo_tells_a_folder_that_it_cannot_use(program, tmp_path):
         ["mine", "song", "--out", "out", "--steps", "-1"],
         ["mine", "song", "--out", "out", "--rounds", "few"],
         ["mine", "song", "--out", "out", "--policy", "random"],
+        ["mine", "song", "--out", "out", "--objective", "beauty"],
+        ["mine-all", "songs", "--out", "out", "--objective", "beauty"],
         ["mine", "song", "--out", "out", "--preset", "quick"],
         ["mine", "song", "--out", "out", "--sample-rate", "100"],
         ["mine", "song", "--out", "out", "--seed", "-1"],
@@ -355,7 +357,7 @@ def test_the_process_tells_one_line_as_well(tmp_path):
 @pytest.mark.parametrize("limit", [pytest.param(100, marks=pytest.mark.slow), 100_000])
 def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(song_folder, tmp_path, limit):
     """No file may grow beyond a limit: at 100 bytes it is the first one that fails, at 100 kB the mix."""
-    arguments = ["--device", "cpu", "--chain", "g", "--steps", 1, "--rounds", 0]
+    arguments = ["--device", "cpu", "--chain", "g", "--steps", 1, "--rounds", 0, "--no-report"]
     done = run_process("mine", song_folder, "--out", tmp_path / "out", *arguments, limit=limit)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr

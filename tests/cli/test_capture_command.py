@@ -15,6 +15,7 @@ from graphmix.models.effects import build_effect, captured_effect, load_effect, 
 from graphmix.processors.rack import Rack
 from tests.capture.devices import RATE, lowpass, saturate, write_pair
 from tests.cli.conftest import Program
+from tests.report.pages import check_page
 from tests.small_song import RATE as SONG_RATE
 from tests.small_song import TRACKS
 
@@ -35,7 +36,9 @@ def amp(tmp_path: Path) -> Path:
 
 def test_a_device_is_captured_measured_and_drawn(program: Program, take: tuple[Path, Path], tmp_path: Path):
     given = ("--model", "lstm", *QUICK)
-    outcome = program("capture", *take, "-o", tmp_path / "amp", *given, "--gear-type", "pedal", "--name", "Box")
+    outcome = program(
+        "capture", *take, "-o", tmp_path / "amp", *given, "--gear-type", "pedal", "--name", "Box", "--report"
+    )
     assert outcome.status == 0, outcome.err
     metrics = json.loads((tmp_path / "amp" / "metrics.json").read_text())
     assert f"{metrics['esr']:.5f}" in outcome.out
@@ -48,6 +51,8 @@ def test_a_device_is_captured_measured_and_drawn(program: Program, take: tuple[P
     assert pictures == {
         "transfer_curve", "harmonics", "step_response", "waveforms", "error", "learning_curve", "error_by_level",
     }  # fmt: skip
+    page = check_page(tmp_path / "amp" / "report.html", "device", "model", "dry")
+    assert {"Transfer curve", "Harmonics of a sine of 440 Hz"} <= {chart["title"] for chart in page["charts"]}
     again = program("capture", *take, "-o", tmp_path / "amp", *given)
     assert "finished already" in again.out
     other = program("capture", *take, "-o", tmp_path / "amp", "--model", "lstm", "--steps", 7)

@@ -150,6 +150,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
 
     monkeypatch.setattr("graphmix.search.mine", stop)
     options = "--preset paper --chain egr --policy dry-wet --tolerance 0.1 --sample-rate 44100 --seed 3 --device cpu"
+    options += " --objective loudness"
     steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off", "--rides", "off"
     outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), *steps)
     assert outcome.status == 130
@@ -157,6 +158,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     settings = seen["settings"]
     assert (settings.chain, settings.policy, settings.tolerance) == ("egr", "dry-wet", 0.1)
     assert (settings.sample_rate, settings.seed, settings.steps, settings.rounds) == (44100, 3, 40, 2)
+    assert settings.objective == "loudness"
     assert settings.round_steps == 20
     assert (seen["device"], seen["rate"], seen["start"], seen["plots"]) == ("cpu", 44100, None, True)
 
@@ -235,7 +237,7 @@ def test_ctrl_c_ends_with_130_and_one_line(program, song_folder, tmp_path, monke
 def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     budget = [*TINY[:-4], "--steps", "100000", "--rounds", "1"]
-    command = [sys.executable, "-m", "graphmix", "mine", str(song_folder), "--out", str(out), *budget]
+    command = [sys.executable, "-m", "graphmix", "mine", str(song_folder), "--out", str(out), *budget, "--no-report"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (out / "trace.jsonl").exists():  # written after the checkpoint
         assert process.poll() is None, process.communicate()

@@ -10,6 +10,7 @@ from graphmix.cli.evaluate_command import run_evaluate
 from graphmix.cli.predict_command import run_predict
 from graphmix.cli.train_command import run_train
 from graphmix.errors import GraphmixError
+from tests.report.pages import check_page
 from tests.small_song import write_tiny_song
 from tests.training.tiny_songbook import write_tiny_songbook
 
@@ -117,9 +118,11 @@ def test_the_program_trains_predicts_evaluates_and_mines(
     assert (outcome.status, outcome.err) == (0, "")
     config = json.loads((tmp_path / "dmc" / "training.json").read_text())["config"]
     assert (config["training"]["steps"], config["training"]["seed"]) == (1, 3)
-    outcome = program("predict", songbook / "song_0" / "dry", "--model", tmp_path / "dmc", "-o", tmp_path / "mixed")
+    dry, mixed = songbook / "song_0" / "dry", tmp_path / "mixed"
+    outcome = program("predict", dry, "--model", tmp_path / "dmc", "-o", mixed, "--report")
     assert (outcome.status, outcome.err) == (0, "")
-    assert (tmp_path / "mixed" / "graph.safetensors").exists()
+    assert (mixed / "graph.safetensors").exists()
+    assert check_page(mixed / "report.html", "model's mix", "plain sum", "equal loudness")["tracks"]
     outcome = program(
         "evaluate", tmp_path / "dmc", "sum", "--songs", songbook, "--held-out", "--out", tmp_path / "s.csv"
     )

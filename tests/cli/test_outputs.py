@@ -12,7 +12,7 @@ from graphmix.mining.mine_collection import mine_all
 from graphmix.songbook.demo import write_demo_song
 from graphmix.training.prediction import predict
 from tests.cli.conftest import Program, a_graph
-from tests.driver_processes import TINY, write_collection
+from tests.driver_processes import HERE, TINY, write_collection
 from tests.small_song import RATE, TRACKS, write_tiny_song
 
 TRACK = TRACKS[1]
@@ -134,7 +134,7 @@ def test_predict_does_not_take_a_mined_song_for_a_prediction(song_folder: Path, 
 def test_stats_replaces_earlier_statistics_and_nothing_else(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine_all(write_collection(tmp_path / "songs", 1), tmp_path / "mined", TINY, workers=0, device="cpu")
+    mine_all(write_collection(tmp_path / "songs", 1), tmp_path / "mined", TINY, **HERE)
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "counts.png").write_bytes(b"figure 3")
@@ -161,7 +161,7 @@ def test_mine_all_goes_into_a_folder_of_songs_that_were_mined_one_by_one(tmp_pat
     songs = write_collection(tmp_path / "songs", 2)
     (tmp_path / "out" / "another").mkdir(parents=True)
     (tmp_path / "out" / "another" / "run.json").write_text("{}")
-    assert len(mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False).mined) == 2
+    assert len(mine_all(songs, tmp_path / "out", TINY, **HERE).mined) == 2
 
 
 def test_a_folder_of_another_command_is_not_called_damaged(program: Program, song_folder: Path, tmp_path: Path) -> None:

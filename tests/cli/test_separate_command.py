@@ -8,6 +8,7 @@ import torch
 
 from graphmix.audio import write_audio
 from tests.cli.conftest import Program
+from tests.report.pages import check_page
 from tests.small_separators import write_separator
 
 RATE = 16000
@@ -27,12 +28,14 @@ def mix(tmp_path: Path) -> Path:
 
 
 def test_a_separated_mix_is_a_song_that_check_takes(program: Program, model: Path, mix: Path, tmp_path: Path):
-    outcome = program("separate", mix, "-o", tmp_path / "stems", "--model", model, "--iterations", 0)
+    outcome = program("separate", mix, "-o", tmp_path / "stems", "--model", model, "--iterations", 0, "--report")
     assert outcome.status == 0, outcome.err
     assert "vocals" in outcome.out
     assert "rest" in outcome.out
     again = program("separate", mix, "-o", tmp_path / "stems", "--model", model, "--iterations", 0)
     assert "is finished already" in again.out
+    stems = json.loads((tmp_path / "stems" / "separation.json").read_text())["stems"]
+    check_page(tmp_path / "stems" / "report.html", "mix", *stems)
     checked = program("check", tmp_path / "stems", "--sample-rate", RATE)
     assert checked.status == 0, checked.err
     assert "take: 3 tracks" in checked.out

@@ -17,17 +17,17 @@ from graphmix.mining.driver import Standing
 from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import read_failure
 from graphmix.songs.collection import open_collection
-from tests.driver_processes import TINY, digests, write_collection, write_tiny
+from tests.driver_processes import HERE, TINY, digests, write_collection, write_tiny
 from tests.small_song import RATE
 
 
 def mine_here(songs: Path, out: Path, **options: bool) -> Standing:
-    return mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, **options)
+    return mine_all(songs, out, TINY, **HERE, **options)
 
 
 def begin(songs: Path, out: Path) -> None:
     """An output folder of the collection with no song in it yet."""
-    mine_all(replace(open_collection(songs), songs=[]), out, TINY, workers=0, device="cpu")
+    mine_all(replace(open_collection(songs), songs=[]), out, TINY, **HERE)
 
 
 def statuses(out: Path) -> dict[str, str]:
@@ -205,7 +205,7 @@ def test_an_output_folder_becomes_unwritable_in_the_middle(tmp_path, monkeypatch
                 if not (out / name).exists() and not (out / name).is_symlink():
                     (out / name).symlink_to("/proc/graphmix")
 
-    standing = mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, watcher=Watching())
+    standing = mine_all(songs, out, TINY, **HERE, watcher=Watching())
     assert standing.mined == ["song 2"]
     assert sorted(standing.failed) == ["song 0", "song 1"]
 
@@ -281,7 +281,7 @@ def test_failures_hold_what_is_needed_to_understand_them(tmp_path):
     songs = tmp_path / "songs"
     (write_tiny(songs, "no mix", 0.6) / "mix.wav").unlink()
     write_tiny(songs, "good", 0.6)
-    mine_all(songs, tmp_path / "out", replace(TINY, seed=5), workers=0, device="cpu", plots=False)
+    mine_all(songs, tmp_path / "out", replace(TINY, seed=5), **HERE)
     failure = json.loads((tmp_path / "out" / "no mix" / "failure.json").read_text())
     assert failure["settings"]["seed"] == 5
     assert failure["collection"] == "songs"

@@ -20,8 +20,19 @@ from graphmix.mining.driver import Standing
 from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import Outcome, SongTask, Status, do_task, is_finished
 from graphmix.search import mine
+from graphmix.search.settings import LookFor
 from graphmix.songs.collection import open_collection
-from tests.driver_processes import FILES, TINY, Drivers, assert_complete, digests, workers_of, write_collection
+from tests.driver_processes import (
+    CONSOLE_ALONE,
+    FILES,
+    HERE,
+    TINY,
+    Drivers,
+    assert_complete,
+    digests,
+    workers_of,
+    write_collection,
+)
 from tests.small_song import same_graph
 
 
@@ -34,7 +45,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run in this process."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    mine_all(songs, out, TINY, workers=0, device="cpu", plots=False)
+    mine_all(songs, out, TINY, **HERE)
     return out
 
 
@@ -94,9 +105,7 @@ def test_the_longest_song_comes_first(songs, tmp_path):
         songs,
         tmp_path / "out",
         replace(TINY, steps=0, rounds=0),
-        workers=0,
-        device="cpu",
-        plots=False,
+        **HERE,
         watcher=watching,
     )
     assert [song for song, _ in watching.ended_songs] == ["song 3", "song 2", "song 1", "song 0"]
@@ -106,14 +115,14 @@ def test_the_longest_song_comes_first(songs, tmp_path):
 def test_again_it_does_nothing_and_reads_no_audio(songs, whole, monkeypatch):
     monkeypatch.setattr("graphmix.songs.collection.SongFiles.load", lambda *args, **more: pytest.fail("loaded"))
     times = {path: path.stat().st_mtime_ns for path in whole.rglob("metrics.json")}
-    standing = mine_all(songs, whole, TINY, workers=2, device="cpu")
+    standing = mine_all(songs, whole, TINY, **{**HERE, "workers": 2})
     assert (len(standing.already), standing.mined, standing.failed) == (4, [], {})
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("metrics.json")} == times
 
 
 def test_files_that_are_newer_but_the_same_are_finished_and_others_are_not(songs, whole, tmp_path):
     song = open_collection(songs)["song 0"]
-    task = SongTask(song, whole / song.id, TINY)
+    task = SongTask(song, whole / song.id, TINY, look_for=LookFor(**CONSOLE_ALONE))
     assert is_finished(task)
     mix = song.layout.mix
     later = (whole / song.id / "metrics.json").stat().st_mtime + 100
@@ -137,13 +146,13 @@ def test_files_that_are_newer_but_the_same_are_finished_and_others_are_not(songs
 )
 def test_an_output_folder_is_for_one_set_of_settings(songs, whole, change, message):
     with pytest.raises(SearchError, match=message):
-        mine_all(songs, whole, replace(TINY, **change), workers=0, device="cpu", plots=False)
+        mine_all(songs, whole, replace(TINY, **change), **HERE)
 
 
 def test_an_output_folder_is_for_one_collection(whole, tmp_path):
     other = write_collection(tmp_path / "others", 1)
     with pytest.raises(SearchError, match="holds the collection 'tiny songs', not 'others'"):
-        mine_all(other, whole, TINY, workers=0, device="cpu", plots=False)
+        mine_all(other, whole, TINY, **HERE)
 
 
 def test_wrong_numbers_are_refused_before_anything_is_written(songs, tmp_path):
@@ -156,20 +165,20 @@ def test_wrong_numbers_are_refused_before_anything_is_written(songs, tmp_path):
 def test_what_a_kill_left_beside_a_finished_song_is_removed(songs, whole, tmp_path):
     (whole / "song 2" / "checkpoint.safetensors").write_bytes(b"left over")
     (whole / "song 2" / ".lock").touch()
-    mine_all(songs, whole, TINY, workers=0, device="cpu", plots=False)
+    mine_all(songs, whole, TINY, **HERE)
     assert {path.name for path in (whole / "song 2").iterdir()} == FILES
 
 
 def test_a_song_that_is_not_in_the_catalogue_is_entered(songs, whole):
     (whole / "catalogue.sqlite").unlink()
-    mine_all(songs, whole, TINY, workers=0, device="cpu", plots=False)
+    mine_all(songs, whole, TINY, **HERE)
     assert [row["status"] for row in read_catalogue(whole)] == ["mined"] * 4
 
 
 def test_a_damaged_run_file_is_named(songs, tmp_path):
     (tmp_path / "mine_all.json").write_text("{")
     with pytest.raises(SearchError, match=r"mine_all.json is damaged"):
-        mine_all(songs, tmp_path, TINY, workers=0, device="cpu", plots=False)
+        mine_all(songs, tmp_path, TINY, **HERE)
 
 
 # --- one process in a folder at a time
@@ -210,7 +219,7 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(songs, whole, tmp_
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert not alive
     assert not drivers.finished()
-    standing = mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False)
+    standing = mine_all(songs, tmp_path / "out", TINY, **HERE)
     assert (len(standing.mined), standing.already) == (4, [])
     assert_complete(tmp_path / "out", digests(whole))
     events = [event["event"] for event in read_events(tmp_path / "out")]
@@ -222,7 +231,7 @@ def test_two_drivers_share_an_output_folder(songs, whole, tmp_path, drivers):
     while not list((tmp_path / "out").glob("*/run.json")):
         assert other.poll() is None, other.communicate()
         time.sleep(0.02)
-    here = mine_all(songs, tmp_path / "out", TINY, workers=0, device="cpu", plots=False)
+    here = mine_all(songs, tmp_path / "out", TINY, **HERE)
     there = drivers.finish(other)
     assert len(here.mined) + len(here.already) + len(here.elsewhere) == 4
     assert len(there["mined"]) + len(there["already"]) + len(there["elsewhere"]) == 4

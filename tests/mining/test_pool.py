@@ -18,7 +18,16 @@ from graphmix.mining.pool import LocalPool, default_workers, describe_death, fin
 from graphmix.mining.song_task import SongTask, Status
 from graphmix.mining.worker import Progress
 from graphmix.songs.collection import open_collection
-from tests.driver_processes import TINY, Drivers, assert_complete, digests, workers_of, write_collection, write_tiny
+from tests.driver_processes import (
+    HERE,
+    TINY,
+    Drivers,
+    assert_complete,
+    digests,
+    workers_of,
+    write_collection,
+    write_tiny,
+)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +197,7 @@ def kill_and_restart(songs: Path, whole: dict[str, str], out: Path, drivers: Dri
 
 
 def finish_here(songs: Path, out: Path, **options: bool) -> Standing:
-    return mine_all(songs, out, TINY, workers=0, device="cpu", plots=False, **options)
+    return mine_all(songs, out, TINY, **HERE, **options)
 
 
 def settle(

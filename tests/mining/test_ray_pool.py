@@ -9,7 +9,7 @@ import pytest
 from graphmix.errors import SearchError
 from graphmix.mining.catalogue import read_catalogue
 from graphmix.mining.mine_collection import mine_all
-from tests.driver_processes import TINY, Drivers, digests, write_collection
+from tests.driver_processes import HERE, TINY, Drivers, digests, write_collection
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("whole") / "out"
-    mine_all(songs, out, TINY, workers=0, device="cpu")
+    mine_all(songs, out, TINY, **HERE)
     return digests(out)
 
 

@@ -7,22 +7,32 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphmix.dsp.biquads import pole_radius
 from graphmix.dsp.fft import good_length
 from graphmix.errors import GraphError
-from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb, Ride
+from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
+from graphmix.processors.recursive import RecursiveFilter
 from graphmix.spec import ParameterSpec
 from tests.random_parameters import random_parameters
 
 RATES = (30000, 44100, 48000)
-RACKS = {rate: Rack.standard(rate).with_processor(Ride(rate)) for rate in RATES}
+RACKS = {rate: Rack(p for p in Rack.full(rate) if p.node_type.name != "align") for rate in RATES}
+"""Alignment has tests of its own."""
 SMALL_RATE = 3000
 """Filters of 205 taps and delays of 300 samples a segment, for finite differences."""
 NAMES = RACKS[30000].names
-CHANGING = ("delay", "reverb")
-"""They are never the identity: their neutral parameters are an echo and a room."""
+UNIT_ENERGY = ("delay", "reverb", "feedback_network", "velvet_reverb", "early_reflections")
+CHANGING = (
+    *UNIT_ENERGY, "chorus", "flanger", "vibrato", "phaser", "feedback_delay", "mid_side_encoder", "mid_side_decoder",
+)  # fmt: skip
+"""They are never the identity: their neutral parameters are an echo, a room, a delay or a matrix."""
+ACROSS = ("imager", "rotation", "mid_side_encoder", "mid_side_decoder", "bass_width", "feedback_delay")
+"""They mix left and right on purpose."""
 SAMPLES = 3000
+FEW_SAMPLES = 300
+"""Of types without letters, of which there are many, where length adds nothing."""
 
 
 @pytest.fixture(params=NAMES)
@@ -103,7 +113,7 @@ def test_two_nodes_with_two_channels_are_not_mixed_up(processor: Processor) -> N
     audio[1, ..., 0, :] = 0
     output = processor(audio, usual(processor, 2))
     assert not output[0].any()
-    if processor.node_type.name != "imager":
+    if processor.node_type.name not in ACROSS:
         assert float(output[1, ..., 0, :].detach().abs().max()) < 1e-5
 
 
@@ -149,7 +159,8 @@ def test_what_is_no_audio_is_refused_by_name(processor: Processor) -> None:
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_output_and_gradients_are_finite_at_the_ends_of_every_range(processor: Processor, signal: str) -> None:
     params = extremes(processor).requires_grad_()
-    audio = shaped(processor, SIGNALS[signal].expand(len(params), -1, -1)).clone().requires_grad_()
+    samples = SAMPLES if processor.node_type.letter else FEW_SAMPLES
+    audio = shaped(processor, SIGNALS[signal][..., :samples].expand(len(params), -1, -1)).clone().requires_grad_()
     output = processor(audio, params)
     assert torch.isfinite(output).all()
     for weight in (torch.ones_like(output), torch.randn_like(output)):
@@ -197,9 +208,9 @@ def test_a_start_lies_in_the_range(processor: Processor) -> None:
     assert ((start >= low) & (start <= high)).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("delay", "ride")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("delay", "ride", "bit_crusher")])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
-    processor = Rack.standard(SMALL_RATE)[name]
+    processor = Rack.full(SMALL_RATE)[name]
     audio = noise_for(processor, 2, 60).double().requires_grad_()
     params = random_parameters(processor.node_type, 2, seeded()).double()
     params = params.clamp(*(bound.double() for bound in processor.node_type.bounds())).requires_grad_()
@@ -228,7 +239,13 @@ def test_a_response_is_the_transform_of_the_impulse_response_laid_around_time_ze
     n_fft = good_length(before + 1 + after)
     circle = torch.nn.functional.pad(taps, (0, n_fft - taps.size(-1))).roll(-before, -1)
     expected = torch.fft.rfft(circle)
-    torch.testing.assert_close(processor.response(params, n_fft).to(expected.dtype), expected)
+    ring = 0.0  # of a recursive filter what comes back at the beginning of the circle
+    if isinstance(processor, RecursiveFilter):
+        ring = 10 * float(pole_radius(processor.sections(params)).max()) ** n_fft
+    torch.testing.assert_close(
+        processor.response(params, n_fft).to(expected.dtype).expand_as(expected), expected, rtol=1e-7, atol=1e-7 + ring
+    )
+    assert ring < 1e-3
 
 
 # --- delay and reverb
@@ -260,10 +277,10 @@ def test_gradient_descent_moves_a_delay_to_where_it_belongs(wanted_ms: float) ->
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("name", UNIT_ENERGY)
 def test_responses_have_unit_energy(name: str, rate: int) -> None:
     processor = RACKS[rate][name]
-    assert isinstance(processor, MultitapDelay | Reverb)
+    assert isinstance(processor, LTIProcessor)
     for params in (usual(processor, 1), extremes(processor)):
         energy = processor.impulse_response(params).square().sum(dim=(1, 2)) / 2
         torch.testing.assert_close(energy, torch.ones(len(params)), rtol=1e-4, atol=0)

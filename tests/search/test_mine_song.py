@@ -28,6 +28,7 @@ from graphmix.search.rounds import count_processors
 from tests.small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
 
 FILES = {
+    "console.safetensors",
     "graph.json",
     "graph.safetensors",
     "metrics.json",
@@ -380,3 +381,34 @@ def test_any_name_of_a_song_is_only_a_name(tmp_path, name):
     mined = mine(folder, tmp_path / "out", settings, device="cpu")
     assert mined.metrics["song"] == name
     assert load_graph(tmp_path / "out" / "graph.safetensors").provenance["song"] == name
+
+
+# --- other objectives
+
+
+def test_another_objective_is_minimised_and_l_a_is_still_reported(tiny_folder, tmp_path):
+    settings = replace(SETTINGS, objective="loudness", rounds=1)
+    mined = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
+    found = mined.metrics["objective"]
+    assert (found["name"], set(found["parts"])) == ("loudness", {"paper", "loudness"})
+    half, twice = found["parts"]["paper"], found["parts"]["loudness"]
+    assert found["loss"] == pytest.approx(0.5 * half + 2 * twice, abs=3e-6)
+    assert found["loss"] <= found["baseline_loss"] + 1e-6
+    assert mined.metrics["audio_loss"] == pytest.approx(half, abs=2e-6)
+    song = load_song(tiny_folder, RATE)
+    paper = Objective(song, Rack.for_types(mined.graph.types.types, RATE))
+    assert float(paper.evaluate(mined.graph).total) == pytest.approx(half, rel=1e-3, abs=1e-5)
+    plain = {b.name: float(b.loss.total) for b in find_baselines(Objective(song, Rack.console("eg", RATE)), True)}
+    assert mined.metrics["baselines"] == pytest.approx(plain, abs=1e-5)
+    again = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
+    assert again.already_done
+    with pytest.raises(SearchError, match=r"mined with objective = loudness, not paper\. Choose another --out"):
+        mine(tiny_folder, tmp_path / "out", replace(settings, objective="paper"), device="cpu")
+
+
+def test_runs_of_versions_without_objectives_are_the_papers(mined, song):
+    run = json.loads((mined.folder / "run.json").read_text())
+    assert "objective" not in run["settings"]
+    assert "objective" not in mined.metrics
+    with pytest.raises(SearchError, match="mined with objective = paper, not dynamics"):
+        mine(song, mined.folder, replace(SETTINGS, objective="dynamics"), device="cpu")

@@ -18,6 +18,7 @@ import torch
 from graphmix.audio import Song, load_song, read_audio
 from graphmix.errors import SearchError
 from graphmix.graph.storage import load_graph
+from graphmix.memory import Memory
 from graphmix.search import DRAFT, Mined, SearchSettings
 from graphmix.search.search_state import SearchState
 from tests.small_song import RATE, SETTINGS, same_graph
@@ -165,24 +166,36 @@ def test_a_chain_with_memory_and_moments_resumes_as_well(song, tmp_path):
         for policy, kept in (("leave-one-out", 2**32), ("leave-one-out", 0), ("first-order", 0))
     ],
 )
-def test_raced_trials_resume_the_same_with_render_caches_and_without(
-    song_folder, tmp_path, monkeypatch, policy, kept_bytes
-):
+def test_raced_trials_resume_the_same_with_render_caches_and_without(song_folder, tmp_path, policy, kept_bytes):
     """Interrupted after each second trial; what was removed by then is removed again, from new render caches."""
     settings = replace(SETTINGS, policy=policy, race=True, tolerance=0.15, steps=0, rounds=1, round_steps=1)
-    monkeypatch.setattr("graphmix.search.trial_losses.KEPT_BYTES", kept_bytes)
-    whole = mine(song_folder, tmp_path / "whole", settings, device="cpu")
+    memory = Memory(kept_bytes)
+    whole = mine(song_folder, tmp_path / "whole", settings, device="cpu", memory=memory)
     records = [json.loads(line) for line in (whole.folder / "trace.jsonl").read_text().splitlines()]
     tried = [(r["kept"], *r["segments"]) for r in records if r["event"] == "trial"]
     assert (True, 2, 2) in tried[1:-1], "something is removed, and then there are other trials"
     assert (False, 1, 2) in tried, "a hopeless one"
     for _ in range(len(tried) + 5):
         try:
-            resumed = mine(song_folder, tmp_path / "out", settings, device="cpu", listener=Interrupting(3))
+            resumed = mine(
+                song_folder, tmp_path / "out", settings, device="cpu", listener=Interrupting(3), memory=memory
+            )
             break
         except KeyboardInterrupt:
             continue
     assert_same(resumed, whole)
+
+
+@pytest.mark.usefixtures("saving_always")
+@pytest.mark.parametrize("at", [6, 12])
+def test_another_budget_of_memory_ends_the_same(song, undisturbed, tmp_path, at):
+    """Begun with all in memory, resumed with the song in a file and without render caches, and the reverse."""
+    for name, budgets in {"less": (2**32, 0), "more": (0, 2**32)}.items():
+        first = {"listener": Interrupting(at), "memory": Memory(budgets[0])}
+        with pytest.raises(KeyboardInterrupt):
+            mine(song.folder, tmp_path / name, SHORT, device="cpu", **first)
+        resumed = mine(song.folder, tmp_path / name, SHORT, device="cpu", memory=Memory(budgets[1]))
+        assert same_graph(resumed.graph, undisturbed[0].graph)
 
 
 # --- checkpoints that do not fit
@@ -229,7 +242,7 @@ def test_a_kill_before_the_first_file_was_there_does_no_harm(song, tmp_path, und
 
 # --- kill -9
 
-ALONE = ("--align", "off", "--rides", "off", "--ducking", "off", "--no-full-band")
+ALONE = ("--align", "off", "--rides", "off", "--ducking", "off", "--no-full-band", "--no-report")
 
 PROGRAM = """
 import functools, importlib, sys

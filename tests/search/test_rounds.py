@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 import torch
 
-from graphmix.audio import evaluation_segments
+from graphmix.audio import EvalSegment, evaluation_segments
+from graphmix.audio.segments import spread_segments
 from graphmix.errors import SearchError
 from graphmix.graph import remove_nodes
 from graphmix.graph.consoles import mixing_console
@@ -28,7 +29,10 @@ class FunctionObjective:
 
     def __init__(self, loss: Callable[[MixGraph], float]) -> None:
         self.loss = loss
-        self.segments = evaluation_segments(10 * RATE, RATE, round(3.8 * RATE))
+        self.segments = self.evaluated = evaluation_segments(10 * RATE, RATE, round(3.8 * RATE))
+
+    def chosen(self, count: int) -> list[EvalSegment]:
+        return spread_segments(self.segments, count)
 
     def evaluate(self, graph: MixGraph, segments: object = None) -> LossTerms:
         return LossTerms(*[torch.tensor(self.loss(validate(graph)), dtype=torch.float64)] * 4)
@@ -353,11 +357,10 @@ def test_pruning_ratio_counts_by_type_and_over_all():
     ("count", "chosen"),
     [(0, [0, 1, 2, 3]), (1, [2]), (2, [0, 2]), (3, [0, 2, 3]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])],
 )
-def test_trial_segments_are_spread_over_the_song(count, chosen):
-    objective = cast(Objective, FunctionObjective(lambda g: 1.0))
-    segments = objective.segments
+def test_segments_may_be_spread_over_the_song(count, chosen):
+    segments = FunctionObjective(lambda g: 1.0).segments
     assert len(segments) == 4
-    assert [segments.index(segment) for segment in trial_segments(objective, count)] == chosen
+    assert [segments.index(segment) for segment in spread_segments(segments, count or 4)] == chosen
 
 
 # --- the whole search, on sound

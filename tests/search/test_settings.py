@@ -30,6 +30,7 @@ from graphmix.search import DRAFT, PAPER, POLICIES, PRESETS, SearchSettings
             {"policy": "random"},
             "no policy 'random'; choose one of: brute-force, dry-wet, hybrid, leave-one-out, first-order",
         ),
+        ({"objective": "beauty"}, "no objective 'beauty'; choose one of: paper, dynamics, loudness"),
         ({"tolerance": math.nan}, "tolerance is nan; it is a finite number"),
         ({"tolerance": math.inf}, "tolerance is inf"),
         ({"learning_rate": math.inf}, "learning_rate is inf"),

@@ -23,6 +23,7 @@ from graphmix.synthesizers.program_run import ProgramSettings, load_patch, progr
 from graphmix.synthesizers.programming import program, prune_patch, refine
 from graphmix.synthesizers.sounds import Sound, estimate_pitch, fundamental_db, load_sound, log_spectral_distance
 from graphmix.synthesizers.sysex import read_bank
+from tests.report.pages import check_page
 
 RATE = 44100
 
@@ -203,6 +204,10 @@ def test_a_folder_holds_patch_sound_and_pictures(tmp_path: Path):
     metrics = json.loads((out / "metrics.json").read_text())
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files >= {"patch.safetensors", "patch.json", "match.wav", "voice.syx", "plots/match.png", "plots/patch.png"}
+    page = check_page(out / "report.html", "sound", "patch")
+    assert all(node["after"] for node in page["nodes"] if node["kind"] != "note"), (
+        "what leaves each module can be heard"
+    )
     synthesizer, values, note = load_patch(out / "patch.safetensors")
     assert synthesizer is FM
     assert values == metrics["values"]
@@ -226,7 +231,7 @@ def test_odd_sounds_are_programmed_from_the_command_line(tmp_path: Path):
     for name, (audio, notice) in cases.items():
         path, out = tmp_path / f"{name}.wav", tmp_path / name
         write_audio(path, audio, RATE)
-        arguments = ["--synth", "subtractive", "--candidates", "2", "--steps", "3", "--no-plots"]
+        arguments = ["--synth", "subtractive", "--candidates", "2", "--steps", "3", "--no-plots", "--no-report"]
         result = CliRunner().invoke(app, ["program", str(path), "-o", str(out), *arguments])
         assert result.exit_code == 0, result.output
         metrics = json.loads((out / "metrics.json").read_text())

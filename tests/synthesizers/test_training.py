@@ -94,7 +94,7 @@ def test_commands_train_and_use_it(patches: Path, tmp_path: Path):
     assert "weights for subtractive, fm" in result.output
     write_audio(tmp_path / "note.wav", PatchSet(patches, "test").audio(0, 0.5).expand(2, -1), 44100)
     command = ["program", str(tmp_path / "note.wav"), "-o", str(tmp_path / "patch"), "--synth", "fm", "--steps", "0"]
-    result = CliRunner().invoke(app, [*command, "--candidates", "1", "--model", out, "--no-plots"])
+    result = CliRunner().invoke(app, [*command, "--candidates", "1", "--model", out, "--no-plots", "--no-report"])
     assert result.exit_code == 0, result.output
     result = CliRunner().invoke(app, ["train-programmer", str(patches), "-o", out, "--design", "odd"])
     assert result.exit_code != 0

@@ -224,17 +224,24 @@ def named_node(path: Path, letter: str, name: str | None, usual: tuple[str, str]
 def effect_from_file(
     path: str | PathLike[str], letter: str, sample_rate: int = 30000, name: str | None = None
 ) -> Processor:
-    """What a file holds, as a processor: a captured device, or a separator (also a folder of its training, or a name).
+    """What a file holds, as a processor.
+
+    That is a captured device, an impulse response (an audio file), or a separator (also a folder of its training, or a
+    name).
 
     Args:
-        path, letter, sample_rate, name: as of :func:`captured_effect` and
+        path, letter, sample_rate, name: as of :func:`captured_effect`,
+            :func:`graphmix.models.effects.impulse_response.impulse_response` and
             :func:`graphmix.models.masks.node.separator_node`.
 
     Raises:
         GraphmixError: as these.
     """
+    from graphmix.models.effects.impulse_response import impulse_response, is_impulse_response
     from graphmix.models.masks.node import is_separator, separator_node
 
+    if is_impulse_response(path):
+        return impulse_response(path, letter, sample_rate, name)
     return (separator_node if is_separator(path) else captured_effect)(path, letter, sample_rate, name)
 
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from graphmix.audio.loudness import LOWEST_LUFS, gated_loudness, loudness, window_powers
+from graphmix.chain_string import split_chain
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.strips import find_strips
 from graphmix.models.config import ModelConfig
@@ -35,6 +36,7 @@ from graphmix.models.mixing.wiring import (
     with_silent,
 )
 from graphmix.processors.rack import Rack
+from graphmix.spec import TypeTable
 
 GAIN_RANGE_DB = (-60.0, 24.0)
 """A track that is hardly there is not made as loud as the others."""
@@ -166,16 +168,14 @@ class MeanParameters(Estimator):
 
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
-        self.kinds = [self._kind(letter) for letter in self.config.chain]
+        table = TypeTable(self.rack.types)
+        self.kinds = [table[table.index(kind)].name for kind in split_chain(self.config.chain)]
         self.register_buffer("keep", torch.ones(2, len(self.kinds)))
         self.register_buffer("weight", torch.tensor([self.rack[kind].start_wet for kind in self.kinds]).repeat(2, 1))
         for place, kind in enumerate(self.kinds):
             processor = self.rack[kind]
             neutral = processor.to_raw(processor.node_type.neutral()[None])
             self.register_buffer(f"raw_{place}", neutral.repeat(2, 1))
-
-    def _kind(self, letter: str) -> str:
-        return next(t.name for t in self.rack.types if t.letter == letter)
 
     @torch.no_grad()
     def fit_graphs(self, graphs: Iterable[MixGraph]) -> None:

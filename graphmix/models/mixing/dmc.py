@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from graphmix.chain_string import split_chain
 from graphmix.errors import GraphmixError
 from graphmix.graph.consoles import mixing_console
 from graphmix.models.config import ModelConfig, NeuralConfig
@@ -28,6 +29,7 @@ from graphmix.models.mixing.neural import NeuralEstimator, song_means
 from graphmix.models.mixing.outputs import KEPT_LOGIT, Outputs
 from graphmix.models.mixing.wiring import flat_console
 from graphmix.processors.rack import Rack
+from graphmix.spec import TypeTable
 
 PROXY_CHAIN = "proxy"
 """Chain of one node, the pretrained proxy of equalizer, compressor and reverb."""
@@ -38,7 +40,7 @@ class DMCConfig(NeuralConfig):
     """A DMC.
 
     Args:
-        chain: letters of the processors on each track, e.g. ``"g"``, or ``"proxy"``.
+        chain: the processors on each track, e.g. ``"g"``, or ``"proxy"``.
         hidden: units of the post-processor's hidden layers.
         layers: how many hidden layers.
         dropout: between them, in training.
@@ -73,10 +75,10 @@ class DMC(NeuralEstimator):
 
     def __init__(self, config: ModelConfig, rack: Rack | None = None) -> None:
         super().__init__(config, rack)
-        self.letters = PROXY_LETTER if self.config.chain == PROXY_CHAIN else self.config.chain
-        mixing_console(self.rack, {"": ("",)}, self.letters)  # refuses what fits no chain
-        by_letter = {t.letter: i for i, t in enumerate(self.rack.types)}
-        places = [by_letter[letter] for letter in self.letters]
+        self.chain = PROXY_LETTER if self.config.chain == PROXY_CHAIN else self.config.chain
+        mixing_console(self.rack, {"": ("",)}, self.chain)  # refuses what fits no chain
+        table = TypeTable(self.rack.types)
+        places = [table.index(kind) for kind in split_chain(self.chain)]
         self.kinds = tuple(self.rack.names[place] for place in places)
         starts = start_wet_logits(self.rack)[-len(self.rack.names) :]
         self.register_buffer("wet_start", starts[torch.tensor(places)], persistent=False)
@@ -127,7 +129,7 @@ class DMC(NeuralEstimator):
             own = [soft_limit(part[:, 1:]) for part, other in zip(numbers, self.kinds, strict=True) if other == kind]
             nothing = wet.new_zeros(0, self.basis.sizes[kind])
             coefficients[kind] = torch.stack(own, dim=1).flatten(0, 1) if own else nothing  # track by track
-        consoles = [flat_console(self.rack.types, song.names, self.letters, self.sample_rate) for song in songs]
+        consoles = [flat_console(self.rack.types, song.names, self.chain, self.sample_rate) for song in songs]
         return Outputs(
             consoles=tuple(consoles),
             tracks=tuple(song.names for song in songs),

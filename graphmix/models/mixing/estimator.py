@@ -23,6 +23,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from graphmix.chain_string import split_chain
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import ModelConfig
@@ -60,6 +61,7 @@ class Embeddings(NamedTuple):
 MODELS: dict[str, type["Estimator"]] = {}
 """All models by the name that their configuration has."""
 Model = TypeVar("Model", bound="Estimator")
+"""A class of estimators."""
 
 
 def register(model: type[Model]) -> type[Model]:
@@ -126,7 +128,7 @@ class Estimator(nn.Module):
         """The processors of the graphs that are proposed, captured effects from their files, and plugins."""
         config = self.config
         effects = [effect_from_text(text, letter, config.sample_rate) for letter, text in config.effects.items()]
-        unused = next((letter for letter in config.effects if letter not in config.chain), None)
+        unused = next((letter for letter in config.effects if letter not in split_chain(config.chain)), None)
         if unused is not None:
             raise GraphmixError(f"chain {config.chain!r} has no letter {unused!r} for its effect; add it to the chain.")
         return Rack.console(config.chain, config.sample_rate, effects)

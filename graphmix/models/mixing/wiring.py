@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from graphmix.chain_string import split_chain
 from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
@@ -35,13 +36,14 @@ def flat_console(types: Iterable[NodeType], tracks: Sequence[str], chain: str, s
 
     Nodes are numbered track by track: its input, then its chain; the output is the last.
     """
-    width = len(chain) + 1
+    own = split_chain(chain)
+    width = len(own) + 1
     out = width * len(tracks)
     starts = range(0, out, width)
-    edges = [(node, node + 1) for start in starts for node in range(start, start + len(chain))]
-    edges += [(start + len(chain), out) for start in starts]
-    kinds = [*("in", *chain) * len(tracks), "out"]
-    names = [label for track in tracks for label in (track, *[""] * len(chain))]
+    edges = [(node, node + 1) for start in starts for node in range(start, start + len(own))]
+    edges += [(start + len(own), out) for start in starts]
+    kinds = [*("in", *own) * len(tracks), "out"]
+    names = [label for track in tracks for label in (track, *[""] * len(own))]
     return MixGraph.from_lists(types, kinds, edges, [*names, "mix"], sample_rate)
 
 

@@ -1,0 +1,37 @@
+"""Peaks between samples: a signal at four times its rate, by a windowed sinc.
+
+A sample's true peak is the largest absolute value among itself and the three points on either side of it up to its
+neighbours, of both channels. Interpolation by twelve samples under Kaiser's window (ITU-R BS.1770, annex 2, asks for
+four times the rate and has twelve as well). In the precision of the signal, on its device.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, pad
+
+OVERSAMPLING = 4
+REACH = 6
+"""Samples before and after one on which its true peak depends."""
+KAISER_BETA = 8.0
+SILENCE = 1e-30
+"""Below which a peak is one of nothing."""
+
+
+@lru_cache(maxsize=1)
+def interpolators() -> Tensor:
+    """Weights of the samples -5 to 6 for the points a quarter, a half and three quarters behind sample 0, [3, 12]."""
+    at = np.arange(1, OVERSAMPLING)[:, None] / OVERSAMPLING - np.arange(1 - REACH, REACH + 1)
+    window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (at / REACH) ** 2, 0, None))) / np.i0(KAISER_BETA)
+    return torch.from_numpy(np.sinc(at) * window)
+
+
+def true_peaks(audio: Tensor) -> Tensor:
+    """Largest true peak of both channels at each sample, [nodes, 2, samples] -> [nodes, samples]."""
+    weights = interpolators().to(audio)[:, None]
+    between = conv1d(pad(audio.flatten(0, 1)[:, None], (REACH, REACH)), weights)  # from -1 to the last
+    largest = between.abs().amax(1).unflatten(0, audio.shape[:2]).amax(1)
+    at = audio.abs().amax(1)
+    return torch.maximum(at, torch.maximum(largest[:, 1:], largest[:, :-1]))

@@ -1,0 +1,2 @@
+from .page import Limits as Limits
+from .write import write_report as write_report
