@@ -67,7 +67,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
     return Content(
         title=str(metrics["song"]),
         kind="predicted",
-        lead=f"The model {metrics['model']!r} mixed {metrics['tracks']} dry tracks that it had not seen with a mix.",
+        lead=f"The model {_name(metrics)} mixed {metrics['tracks']} dry tracks.",
         facts=_facts(metrics, seconds, rate),
         versions=versions,
         song_seconds=seconds,
@@ -124,9 +124,14 @@ def _parts(graph: MixGraph, song: Song | None, limits: Limits, count: int, secon
     return describe_nodes(graph, song, rack, energies, min(length, seconds), seconds)
 
 
+def _name(metrics: dict[str, Any]) -> str:
+    """Of the model, without the folders that it lies in."""
+    return Path(str(metrics["model"])).name
+
+
 def _facts(metrics: dict[str, Any], seconds: float, rate: int) -> list[tuple[str, str]]:
     facts = [
-        ("model", str(metrics["model"])),
+        ("model", _name(metrics)),
         ("length", clock(seconds)),
         ("tracks", str(metrics["tracks"])),
         ("processors", "no graph" if metrics["processors"] is None else str(metrics["processors"])),
