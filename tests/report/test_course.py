@@ -75,8 +75,9 @@ def test_a_trace_of_another_console_is_refused() -> None:
 
 
 def test_without_a_console_losses_and_names_are_left() -> None:
-    course = read_course([START, trial("equalizer 1", kept=True), finished(1, 2)], None, {})
+    course = read_course([START, trial("equalizer 1", kept=True), finished(1, 2)], None, {}, processors=3)
     assert [r.present for r in course.rounds] == [None, None]
+    assert [r.processors for r in course.rounds] == [3, 2]
     assert course.rounds[1].trials[0].names == ("equalizer 1",)
 
 
