@@ -29,7 +29,7 @@ BASELINE = "loudness_sum"
 """Model whose mix is the baseline beside the plain sum: tracks at equal loudness."""
 _MIX = "model's mix"
 
-Heard = list[tuple[str, Tensor, int, str]]
+Sounds = list[tuple[str, Tensor, int, str]]
 
 
 def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song: Path | None = None) -> Content:
@@ -94,10 +94,10 @@ def _song(folder: Path, metrics: dict[str, Any], rate: int, given: Path | None, 
         return None
 
 
-def _audio(mix: Tensor, rate: int, song: Song | None, stretch: Stretch, notices: list[str]) -> Heard:
+def _audio(mix: Tensor, rate: int, song: Song | None, stretch: Stretch, notices: list[str]) -> Sounds:
     """Name, audio, rate and note of each version; the reference first."""
     begin, count = stretch.samples(rate)
-    found: Heard = [(_MIX, stretch.cut(mix, rate), rate, "the graph below")]
+    found: Sounds = [(_MIX, stretch.cut(mix, rate), rate, "the graph below")]
     if song is None:
         return found
     if song.mix is not None:

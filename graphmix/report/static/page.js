@@ -177,7 +177,8 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
     const onButton = event.target.closest("button, summary, a, [role='button']");
     const onRange = event.target.tagName === "INPUT";
-    if (event.key === " " && (onButton || (onRange && event.target.type === "checkbox"))) return;
+    const chosen = onButton && onButton.matches('[role="radio"][aria-checked="true"]'); // Space would do nothing there
+    if (event.key === " " && !chosen && (onButton || (onRange && event.target.type === "checkbox"))) return;
     if (onRange && event.target.type === "range" && /^Arrow|Home/.test(event.key)) return;
     const inFrame = event.target.closest(".scroll");
     if (inFrame && /^Arrow|Home/.test(event.key)) return;
