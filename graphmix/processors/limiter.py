@@ -107,7 +107,7 @@ class TruePeakLimiter(Limiter):
         return before + REACH, ahead + REACH
 
     def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
-        """One part of a longer signal; the state is that of the limiter, and the samples before, [nodes, 2, 6]."""
+        """One part of a longer signal; the state is that of the limiter, and the samples before, [nodes, 2, 12]."""
         limiting = self._limiting(params)
         samples = audio.new_zeros(*audio.shape[:2], REACH) if state is None else state[1]
         longer = torch.cat([samples, audio], dim=-1)

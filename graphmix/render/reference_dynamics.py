@@ -117,16 +117,16 @@ def limiter(audio: Array, values: Values, sample_rate: int, peaks: Array | None 
 
 
 def true_peak_limiter(audio: Array, values: Values, sample_rate: int) -> Array:
-    """A limiter of what lies between samples: Kaiser's window over twelve of them, points a quarter apart."""
+    """A limiter of what lies between samples: Kaiser's window over 24 of them, points an eighth apart."""
     samples = audio.shape[-1]
-    points = np.arange(-3, 4) / 4
+    points = np.arange(-7, 8) / 8
     peaks = np.zeros(samples)
     for n in range(samples):
         for point in points:
-            near = np.arange(math.floor(n + point) - 5, math.floor(n + point) + 7) if point % 1 else np.array([n])
+            near = np.arange(math.floor(n + point) - 11, math.floor(n + point) + 13) if point % 1 else np.array([n])
             near = near[(near >= 0) & (near < samples)]
             away = n + point - near
-            window = np.i0(8 * np.sqrt(np.clip(1 - (away / 6) ** 2, 0, None))) / np.i0(8)
+            window = np.i0(6 * np.sqrt(np.clip(1 - (away / 12) ** 2, 0, None))) / np.i0(6)
             peaks[n] = max(peaks[n], *np.abs(audio[0][:, near] @ (np.sinc(away) * window)))
     return limiter(audio, values, sample_rate, peaks)
 
