@@ -1,8 +1,8 @@
 """Peaks between samples: a signal at eight times its rate, by a windowed sinc.
 
-A sample's true peak is the largest absolute value among itself and the three points on either side of it up to its
-neighbours, of both channels. Interpolation by twelve samples under Kaiser's window (ITU-R BS.1770, annex 2, asks for
-four times the rate and has twelve as well). In the precision of the signal, on its device.
+A sample's true peak is the largest absolute value among itself and the seven points on either side of it up to its
+neighbours, of both channels. Interpolation by 24 samples under Kaiser's window (ITU-R BS.1770, annex 2, has 12 samples
+and four times the rate). In the precision of the signal, on its device.
 """
 
 from functools import lru_cache

@@ -166,7 +166,7 @@ def test_true_peaks_stay_below_the_ceiling() -> None:
     for signal in (1.2 * sine, 0.5 * torch.fft.irfft(spectrum)):
         audio = signal.expand(1, 2, -1)
         params = row_of(limiter, ceiling_db=-3.0, lookahead_ms=2.0, release_ms=50.0)
-        assert db(true_peak(limiter(audio, params))) < -3 + 0.1
+        assert db(true_peak(limiter(audio, params))) < -3 + 0.15
         assert db(true_peak(plain(audio, params))) > -3 + 0.5
 
 
