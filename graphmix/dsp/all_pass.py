@@ -82,9 +82,7 @@ class _AllPass(torch.autograd.Function):
         return *results, None
 
 
-def all_pass_chain(
-    x: Tensor, a: Tensor, feedback: Tensor, state: Tensor, mark: int = 0
-) -> tuple[Tensor, Tensor]:
+def all_pass_chain(x: Tensor, a: Tensor, feedback: Tensor, state: Tensor, mark: int = 0) -> tuple[Tensor, Tensor]:
     """What comes out of the chain.
 
     Args:

@@ -43,7 +43,10 @@ def _read(v: np.ndarray, at: int, f: float) -> float:
     """Cubic interpolation between ``v[at]`` and ``v[at - 1]``."""
     a, b, c = f + 1.0, f - 1.0, f - 2.0
     return (
-        -f * b * c / 6.0 * v[at + 1] + a * b * c / 2.0 * v[at] - a * f * c / 2.0 * v[at - 1] + a * f * b / 6.0 * v[at - 2]
+        -f * b * c / 6.0 * v[at + 1]
+        + a * b * c / 2.0 * v[at]
+        - a * f * c / 2.0 * v[at - 1]
+        + a * f * b / 6.0 * v[at - 2]
     )
 
 
@@ -154,9 +157,10 @@ class _DelayLine(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *others: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        to_x, to_others = torch.empty_like(grad, memory_format=torch.contiguous_format), [
-            torch.zeros_like(t) for t in saved[:3]
-        ]
+        to_x, to_others = (
+            torch.empty_like(grad, memory_format=torch.contiguous_format),
+            [torch.zeros_like(t) for t in saved[:3]],
+        )
         _backward(*(t.numpy() for t in (grad.contiguous(), *saved, to_x, *to_others)))
         return to_x, *to_others, None, None
 

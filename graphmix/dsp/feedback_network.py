@@ -71,7 +71,9 @@ def _backward(
                 if n > 0:
                     to[i, j, 1] += of_f * s[i, n - 1, j]
                     to[i, j, 2] -= of_f * f[i, n - 1, j]
-                f[i, n, j] = grad[i, n, j] + b0 * of_f + b1 * later[j]  # no longer needed: the gradient by s takes its place
+                f[i, n, j] = (
+                    grad[i, n, j] + b0 * of_f + b1 * later[j]
+                )  # no longer needed: the gradient by s takes its place
                 later[j] = of_f
             row = of_s[n % longest]
             for j in range(lines):
