@@ -51,7 +51,7 @@ class FeedbackDelay(Processor):
         y_c[n] = v_c[n - f_s \tau_c], \quad
         v[n] = X u[n] + g \begin{pmatrix} 1 - x & x \\ x & 1 - x \end{pmatrix} z[n]
 
-    z is y behind a one-pole high cut and a one-pole low cut. With *cross* x at 0, X is the identity: one echo a channel.
+    z is y behind a one-pole high cut and a one-pole low cut. With *cross* x at 0, X is the identity: an echo a channel.
     At 1, the mean of left and right goes into the left line, and each line into the other: left, right, left, ... In
     between X is in between. Delays need not be whole samples (cubic interpolation, :mod:`graphmix.dsp.delay_line`).
 
