@@ -31,9 +31,7 @@ def split_chain(chain: str, what: str = "chain") -> list[str]:
         if chain[place] == "[":
             closed = chain.find("]", place)
             if closed < 0 or "[" in chain[end:closed]:
-                raise GraphError(
-                    f"the bracket at place {end} of {what} {chain!r} is not closed; end the name by ']'."
-                )
+                raise GraphError(f"the bracket at place {end} of {what} {chain!r} is not closed; end the name by ']'.")
             if closed == end:
                 raise GraphError(f"the brackets at place {end} of {what} {chain!r} are empty; write a name in them.")
             kinds.append(chain[end:closed])

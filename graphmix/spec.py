@@ -119,15 +119,15 @@ class ParameterSpec:
         return self.choices[min(max(round(value), 0), len(self.choices) - 1)]
 
 
-def choice(name: str, choices: tuple[str, ...], neutral: str) -> ParameterSpec:
-    """A parameter that selects one of a few things by number.
+def choice(name: str, choices: tuple[str, ...], neutral: str, size: int = 1) -> ParameterSpec:
+    """A parameter that selects one of a few things by number, for each of its entries.
 
     Example:
         >>> choice("smoothing", ("level", "gain"), "gain").neutral
         1.0
     """
     return ParameterSpec(
-        name, 1, "", 0.0, float(len(choices) - 1), float(choices.index(neutral)), Linear(), choices=choices
+        name, size, "", 0.0, float(len(choices) - 1), float(choices.index(neutral)), Linear(), choices=choices
     )
 
 

@@ -23,6 +23,20 @@ USUAL = {
     "filter_db": (-12.0, 6.0),
     "frequency_hz": (100.0, 8000.0),
     "time_s": (0.0, 0.1),
+    "low_hz": (100.0, 2000.0),
+    "high_hz": (3000.0, 12000.0),
+    "inside_db": (-6.0, 12.0),
+    "outside_db": (-40.0, 6.0),
+    "lookahead_ms": (0.0, 5.0),
+    "mean_ms": (1.0, 30.0),
+    "makeup_db": (-6.0, 12.0),
+    "range_db": (6.0, 40.0),
+    "q": (0.4, 4.0),
+    "order": (1.0, 8.0),
+    "zero_hz": (100.0, 8000.0),
+    "pole_hz": (100.0, 8000.0),
+    "zero_bandwidth_hz": (50.0, 2000.0),
+    "pole_bandwidth_hz": (50.0, 2000.0),
 }
 DELAY_TAPS = 20
 RATES = (30000, 44100, 48000)

@@ -23,9 +23,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, each on its device, trained by DDP.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
-    chain: Annotated[
-        str | None, typer.Option(help="Processors of the model, by letter or name in brackets.")
-    ] = None,
+    chain: Annotated[str | None, typer.Option(help="Processors of the model, by letter or name in brackets.")] = None,
     effect: Effect = None,
 ) -> None:
     """Train a model on songs whose graphs are known; an unfinished training is resumed."""

@@ -90,20 +90,20 @@ def design_passes(high: Tensor, frequency_hz: Tensor, q: Tensor, order: Tensor, 
     shape = torch.where(high, HIGH_PASS, LOW_PASS)[:, None].expand_as(quality)
     corner = frequency_hz.double()[:, None].expand_as(quality)
     second = design_bands(shape, corner, torch.zeros_like(corner), quality, sample_rate)
-    first = _first_order(high, frequency_hz.double(), sample_rate)[:, None].expand_as(second)
+    first = design_first_order(high, frequency_hz.double(), sample_rate)[:, None].expand_as(second)
     identity = torch.zeros_like(second)
     identity[..., 0] = 1
     odd = (place == order // 2) & (order % 2 == 1)
     return torch.where(pairs[..., None], second, torch.where(odd[..., None], first, identity))
 
 
-def _first_order(high: Tensor, frequency_hz: Tensor, sample_rate: float) -> Tensor:
-    """[nodes, 5]."""
+def design_first_order(high: Tensor, frequency_hz: Tensor, sample_rate: float) -> Tensor:
+    """Low or high passes of 6 dB an octave, which of one corner add up to 1, [...] -> [..., 5]."""
     k = (frequency_hz * (math.pi / sample_rate)).tan()
     zero, one = torch.zeros_like(k), torch.ones_like(k)
     low_pass = torch.stack([k, k, zero, k - 1, zero], dim=-1)
     high_pass = torch.stack([one, -one, zero, k - 1, zero], dim=-1)
-    return torch.where(high[:, None], high_pass, low_pass) / (k + 1)[:, None]
+    return torch.where(high[..., None], high_pass, low_pass) / (k + 1)[..., None]
 
 
 def design_state_variable(
@@ -131,12 +131,12 @@ def design_state_variable(
 
 
 def design_pairs(
-    zero_hz: Tensor, zero_radius: Tensor, pole_hz: Tensor, pole_radius: Tensor, sample_rate: float
+    zero_hz: Tensor, zero_bandwidth_hz: Tensor, pole_hz: Tensor, pole_bandwidth_hz: Tensor, sample_rate: float
 ) -> Tensor:
-    """Sections of a conjugate pair of zeros and one of poles each, by frequency and distance from the origin, [...]."""
+    """Sections of a conjugate pair of zeros and one of poles each, [...] -> [..., 5]; bandwidth 0 is on the circle."""
     numbers = []
-    for frequency, radius in ((zero_hz, zero_radius), (pole_hz, pole_radius)):
-        radius = radius.double()
+    for frequency, bandwidth in ((zero_hz, zero_bandwidth_hz), (pole_hz, pole_bandwidth_hz)):
+        radius = torch.exp(bandwidth.double() * (-math.pi / sample_rate))
         cosine = (frequency.double() * (2 * math.pi / sample_rate)).cos()
         numbers += [torch.ones_like(cosine), -2 * radius * cosine, radius.square()]
     return normalized(torch.stack(numbers, dim=-1))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.dsp.one_pole import smooth, smooth_backward, smooth_ballistic
 from graphmix.dsp.powers import FASTMATH, exp2, log2
 
 ENERGY_FLOOR = 1e-8
@@ -58,37 +59,6 @@ def _detect(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
     for k in range(left.size):
         mid = 0.5 * (np.float64(left[k]) + np.float64(right[k]))
         out[k] = mid * mid
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _smooth(x: np.ndarray, alpha: float, state: float, out: np.ndarray) -> float:
-    """One constant. Four samples at once wait only for the one before them; the state after the last."""
-    a, b = alpha, 1 - alpha
-    a2, a3, a4 = a**2, a**3, a**4
-    for k in range(0, out.size, 4):
-        from_0 = b * x[k]
-        from_1 = a * from_0 + b * x[k + 1]
-        from_2 = a * from_1 + b * x[k + 2]
-        from_3 = a * from_2 + b * x[k + 3]
-        out[k] = a * state + from_0
-        out[k + 1] = a2 * state + from_1
-        out[k + 2] = a3 * state + from_2
-        state = a4 * state + from_3
-        out[k + 3] = state
-    return state
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _smooth_ballistic(x: np.ndarray, attack: float, release: float, state: float, out: np.ndarray) -> float:
-    """Two constants. Towards a higher energy the larger result is the attack's, if attack is the faster of the two."""
-    sign = 1.0 if attack <= release else -1.0
-    g = sign * state
-    to_attack, to_release = sign * (1 - attack), sign * (1 - release)
-    for k in range(out.size):
-        rising, falling = attack * g + to_attack * x[k], release * g + to_release * x[k]
-        g = rising if rising > falling else falling
-        out[k] = sign * g
-    return sign * g
 
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
@@ -142,26 +112,6 @@ def _gains_backward(
     sums[1] += of_slope
     sums[2] += of_knee
     sums[5] += of_wet
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _smooth_backward(alpha: np.ndarray, adjoint: np.ndarray, carried: float, out: np.ndarray) -> float:
-    """Adjoint of the state before each sample, given those of the smoothed energies; four at once as forward."""
-    for k in range(alpha.size - 4, -1, -4):
-        p3 = alpha[k + 3]
-        p2 = alpha[k + 2] * p3
-        p1 = alpha[k + 1] * p2
-        p0 = alpha[k] * p1
-        from_3 = p3 * adjoint[k + 3]
-        from_2 = alpha[k + 2] * (from_3 + adjoint[k + 2])
-        from_1 = alpha[k + 1] * (from_2 + adjoint[k + 1])
-        from_0 = alpha[k] * (from_1 + adjoint[k])
-        out[k + 3] = p3 * carried + from_3
-        out[k + 2] = p2 * carried + from_2
-        out[k + 1] = p1 * carried + from_1
-        carried = p0 * carried + from_0
-        out[k] = carried
-    return carried
 
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
@@ -233,9 +183,9 @@ def _forward(u: np.ndarray, settings: np.ndarray, sign: float, y: np.ndarray, en
             if state < _FORGOTTEN:
                 state = 0.0
             if attack == release:
-                state = _smooth(energies, attack, state, smoothed)
+                state = smooth(energies, attack, state, smoothed)
             else:
-                state = _smooth_ballistic(energies, attack, release, state, smoothed)
+                state = smooth_ballistic(energies, attack, release, state, smoothed)
             _gains(smoothed, settings[i], sign, m)
             _times(u[i, 0, 0, start:stop], u[i, 0, 1, start:stop], m, y[i, 0, start:stop], y[i, 1, start:stop])
 
@@ -266,7 +216,7 @@ def _backward(
             _times(gy_left, gy_right, m, gu[i, 0, 0, start:stop], gu[i, 0, 1, start:stop])
             _constants(left, right, before, settings[i], alphas)
             carried[_BLOCK] = carried[0] if abs(carried[0]) > _FORGOTTEN else 0.0
-            _smooth_backward(alphas, adjoints, carried[_BLOCK], carried)
+            smooth_backward(alphas, adjoints, carried[_BLOCK], carried)
             _detect_backward(left, right, before, alphas, adjoint, carried, m, sums)
             _add(m, gu[i, last, 0, start:stop], gu[i, last, 1, start:stop])
         grad_settings[i] = sums

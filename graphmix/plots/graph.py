@@ -1,8 +1,8 @@
 """A picture of a mixing graph in the style of figures 2 and 5 of the pruning paper.
 
 Signal flows from left to right, each track has a row, each node is a box with the letter (or initials) of its type;
-inputs, mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Edges into a
-second inlet (sidechains) are dashed; ports are named where a node has several. The figure grows with the graph and
+inputs, mixes and outputs are circles. The full colour fills a box up to its dry/wet weight, a tint the rest. Edges into
+a second inlet (sidechains) are dashed; ports are named where a node has several. The figure grows with the graph and
 its data coordinates are inches, rows downwards, so that a letter has the same size at 3 and at 130 tracks.
 """
 

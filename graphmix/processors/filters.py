@@ -1,4 +1,4 @@
-"""Filters with zero phase: the equalizer (appendix B.3 of the pruning paper) and a crossover.
+"""Filters with zero phase: the equalizer (appendix B.3 of the pruning paper), a crossover and a band by design.
 
 A zero-phase filter moves nothing in time, so that wet and dry add without combing; it rings as much before as
 after. Its frequency response is real.
@@ -135,3 +135,72 @@ class Crossover(LTIProcessor):
     def at_rate(self, sample_rate: int) -> "Crossover":
         """As many bands."""
         return Crossover(sample_rate, self.bands)
+
+
+class FIRFilter(LTIProcessor):
+    r"""A band by windowed design: one gain between two frequencies, another outside, with zero phase.
+
+    .. math:: h[n] = g_o \delta[n] + (g_i - g_o) \frac{\sin(2 \pi n f_2 / f_s) - \sin(2 \pi n f_1 / f_s)}{\pi n} \,
+        \frac{I_0(\beta \sqrt{1 - (n / M)^2})}{I_0(\beta)}, \quad |n| \leq M
+
+    The ideal band under Kaiser's window, whose attenuation a gives :math:`\beta = 0.1102 (a - 8.7)` (Oppenheim and
+    Schafer, "Discrete-time signal processing", section 7.6). It has as many taps as the equalizer: at 60 dB a step from
+    one gain to the other takes 53 Hz. Low pass, high pass, band pass and band stop are settings of it.
+
+    Params:
+        low_hz, high_hz [nodes, 1 each]: edges of the band, in any order.
+        inside_db, outside_db [nodes, 1 each]: gains.
+        attenuation_db [nodes, 1]: how far ripples lie below the difference of the two gains.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.taps = odd_taps(FILTER_SECONDS, sample_rate)
+        half = sample_rate / 2
+        places, gain = {"low_hz": 0.0, "high_hz": half}, (*EQUALIZER_RANGE_DB, 0.0, Linear(DB_PER_NEPER))
+        edges = [ParameterSpec(name, 1, "Hz", 0.0, half, edge, Linear(1000.0)) for name, edge in places.items()]
+        gains = [ParameterSpec(name, 1, "dB", *gain) for name in ("inside_db", "outside_db")]
+        attenuation = ParameterSpec("attenuation_db", 1, "dB", 50.0, 120.0, 60.0, Linear(DB_PER_NEPER))
+        self.node_type = NodeType("fir_filter", "", (*edges, *gains, attenuation))
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Half of the taps on each side."""
+        return self.taps // 2, self.taps // 2
+
+    def impulse_response(self, params: Tensor) -> Tensor:
+        """Centered taps, [nodes, 1, taps]."""
+        half = self.taps // 2
+        n = torch.arange(-half, half + 1, device=params.device, dtype=torch.float64)
+        names = ("low_hz", "high_hz", "inside_db", "outside_db", "attenuation_db")
+        first, second, inside, outside, attenuation = (self.get(params, name).double() for name in names)
+        edges = [f * (2 / self.sample_rate) for f in (torch.minimum(first, second), torch.maximum(first, second))]
+        band = edges[1] * torch.sinc(edges[1] * n) - edges[0] * torch.sinc(edges[0] * n)
+        beta = 0.1102 * (attenuation - 8.7)
+        window = torch.special.i0(beta * (1 - (n / half) ** 2).sqrt()) / torch.special.i0(beta)
+        inside, outside = ((gain / DB_PER_NEPER).exp() for gain in (inside, outside))
+        return (outside * (n == 0) + (inside - outside) * band * window)[:, None].to(params.dtype)
+
+    def response(self, params: Tensor, n_fft: int) -> Tensor:
+        """Real response, [nodes, 1, n_fft // 2 + 1]."""
+        return zero_phase_response(self.impulse_response(params), n_fft)
+
+    def fold(self, params: Tensor, wet: Tensor) -> Tensor:
+        """Each gain mixed with 1."""
+        result = params.clone()
+        for name in ("inside_db", "outside_db"):
+            columns = self.node_type.columns(name)
+            result[:, columns] = mixed_db(params[:, columns], wet)
+        return result
+
+    def params_at(self, params: Tensor, other: Processor) -> Tensor:
+        """The same band; one that ends at half of this rate ends at half of the other."""
+        result, half = params.clone(), other.sample_rate / 2
+        for name in ("low_hz", "high_hz"):
+            edge = self.get(params, name)
+            moved = torch.where(edge >= self.sample_rate / 2, half, edge.clamp(max=half))
+            result[:, self.node_type.columns(name)] = moved
+        return result

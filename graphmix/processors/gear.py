@@ -6,8 +6,11 @@ and is tested against the laws of all processors.
 
 from graphmix.processors.align import Align
 from graphmix.processors.base import Processor
+from graphmix.processors.biquads import Filter, ParametricEqualizer, PoleZero, StateVariableFilter
+from graphmix.processors.compressors import Expander, StudioCompressor
 from graphmix.processors.controls import LFO, Amplifier, Envelope, ResonantFilter, RingModulator, SegmentEnvelope
 from graphmix.processors.delay import MultitapDelay
+from graphmix.processors.dynamic_equalizers import DeEsser, DynamicEqualizer
 from graphmix.processors.dynamics import (
     BallisticCompressor,
     BallisticGate,
@@ -15,10 +18,11 @@ from graphmix.processors.dynamics import (
     NoiseGate,
     SidechainCompressor,
 )
-from graphmix.processors.filters import Crossover, Equalizer
+from graphmix.processors.filters import Crossover, Equalizer, FIRFilter
 from graphmix.processors.generators import Noise, Note, Operator, Oscillator
+from graphmix.processors.graphic import GraphicEqualizer, OctaveEqualizer
 from graphmix.processors.levels import Gain, Imager
-from graphmix.processors.limiter import Limiter
+from graphmix.processors.limiter import Limiter, TruePeakLimiter
 from graphmix.processors.melody import Melody
 from graphmix.processors.modulation import AutoPan, Chorus, Flanger, Phaser, Tremolo, Vibrato
 from graphmix.processors.reverb import Reverb
@@ -36,6 +40,7 @@ from graphmix.processors.stereo import (
     Polarity,
     Rotation,
 )
+from graphmix.processors.transients import TransientShaper
 
 Kinds = tuple[type[Processor], ...]
 """Classes that are made from a sample rate alone."""
@@ -45,8 +50,10 @@ CONSOLE_PROCESSORS: Kinds = (Equalizer, Compressor, NoiseGate, Imager, Gain, Mul
 VARIANTS: Kinds = (BallisticCompressor, BallisticGate, SidechainCompressor, Crossover, Limiter, Send)
 ADDED: Kinds = (Align, Ride)
 """What a search adds where a song needs it; they are never pruned."""
-FILTERS: Kinds = ()
-DYNAMICS: Kinds = ()
+FILTERS: Kinds = (
+    Filter, ParametricEqualizer, GraphicEqualizer, OctaveEqualizer, StateVariableFilter, PoleZero, FIRFilter,
+)  # fmt: skip
+DYNAMICS: Kinds = (StudioCompressor, Expander, TruePeakLimiter, TransientShaper, DynamicEqualizer, DeEsser)
 SATURATIONS: Kinds = (Tanh, Clipper, Power, Chebyshev, WaveShaper, Tape, BitCrusher)
 MODULATIONS: Kinds = (Chorus, Flanger, Vibrato, Phaser, Tremolo, AutoPan)
 SPACES: Kinds = (FeedbackDelay, FeedbackNetwork, VelvetReverb, EarlyReflections)

@@ -1,9 +1,13 @@
-"""A look-ahead limiter, for the chain behind the sum."""
+"""Look-ahead limiters, for the chain behind the sum."""
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor
 
 from graphmix.dsp.envelope import coefficient
 from graphmix.dsp.limiter import Limiting, limit, limit_by_tensors
+from graphmix.dsp.true_peak import REACH, SILENCE, true_peaks
 from graphmix.processors.base import Processor, State
 from graphmix.processors.dynamics import FORGOTTEN_AFTER
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
@@ -28,7 +32,7 @@ class Limiter(Processor):
     Shape:
         audio [nodes, 2, samples] -> the same.
 
-    Not for: true peaks between samples, which may pass the ceiling.
+    Not for: peaks between samples, which may pass the ceiling; see :class:`TruePeakLimiter`.
     """
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -74,3 +78,54 @@ class Limiter(Processor):
         samples = self.get(params, "lookahead_ms")[:, 0].double() * (self.sample_rate / 1000)
         release = coefficient(self.get(params, "release_ms"), self.sample_rate)[:, 0]
         return Limiting(self.get(params, "ceiling_db")[:, 0].double() / DB_PER_NEPER, samples, release)
+
+
+class TruePeakLimiter(Limiter):
+    r"""A :class:`Limiter` for the peaks between samples, which a converter or a lossy codec brings to light.
+
+    .. math:: d[n] = \max(0, \ln \hat p[n] - \ln c)
+
+    in the place of the peak of the samples, with the true peak :math:`\hat p` of :mod:`graphmix.dsp.true_peak`: the signal
+    at eight times its rate. True peaks stay within 0.15 dB of the ceiling for what lies below 0.45 of the sample rate.
+
+    Params:
+        ceiling_db   [nodes, 1]: largest true peak that passes, in dB re full scale (dBTP).
+        lookahead_ms, release_ms [nodes, 1]: as of :class:`Limiter`.
+
+    Shape:
+        audio [nodes, 2, samples] -> the same.
+    """
+
+    def __init__(self, sample_rate: int = 30000) -> None:
+        super().__init__(sample_rate)
+        self.node_type = replace(self.node_type, name="true_peak_limiter", letter="")
+
+    def memory(self, params: Tensor) -> tuple[int, int]:
+        """As of the limiter, and as far as its interpolation reaches."""
+        before, ahead = super().memory(params)
+        return before + REACH, ahead + REACH
+
+    def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
+        """One part of a longer signal; the state is that of the limiter, and the samples before, [nodes, 2, 12]."""
+        limiting = self._limiting(params)
+        samples = audio.new_zeros(*audio.shape[:2], REACH) if state is None else state[1]
+        longer = torch.cat([samples, audio], dim=-1)
+        peaks = true_peaks(longer)[:, REACH:].cpu()
+        y, reductions = _limited(audio.cpu(), peaks, limiting, None if state is None else state[0])
+        after = reductions[:, mark : mark + limiting.reach + 1], longer[..., mark : mark + REACH]
+        return y.to(audio.device), after
+
+    def forward(self, audio: Tensor, params: Tensor) -> Tensor:
+        """Process a batch of nodes; wet only."""
+        return _limited(audio, true_peaks(audio), self._limiting(params), None)[0]
+
+
+def _limited(audio: Tensor, peaks: Tensor, limiting: Limiting, before: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Limit by given peaks: a limiter of the peaks themselves says by how much. With its reductions on the CPU."""
+    peaks = peaks.clamp(min=SILENCE)
+    pair = peaks[:, None].expand(-1, 2, -1)
+    if audio.device.type == "cpu":
+        limited, reductions = limit(pair, limiting, before)
+    else:
+        limited, reductions = limit_by_tensors(pair, limiting), peaks[:, :0]
+    return audio * (limited[:, :1] / pair[:, :1]), reductions

@@ -95,6 +95,7 @@ class BlockRenderer(Renderer):
     """
 
     voices = False
+    recursions_in_time = True
 
     def __init__(self, rack: Rack, graph: MixGraph) -> None:
         super().__init__(rack)

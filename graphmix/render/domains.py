@@ -2,6 +2,7 @@
 
 *Domain.* LTI processors work on spectra, general ones on samples, as do inputs and outputs. Mixes and matrices work
 on either: on spectra where they read one and a filter follows, or where all that they read fits into one FFT length.
+Recursive filters work on spectra where they read one or another filter follows, else by their recursion.
 
 *Component.* Spectral nodes that hand spectra on share an FFT, which holds the segment and all responses in a row.
 With ``before`` and ``after`` the accumulated reach of a node, content lies in ``[-before, samples + after)``; on a
@@ -28,6 +29,7 @@ import numpy as np
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.base import LTIProcessor, MatrixProcessor
 from graphmix.processors.rack import Rack
+from graphmix.processors.recursive import RecursiveFilter
 
 SEGMENT_SECONDS = 3.8
 """For which the choices are made; the paper's segments."""
@@ -62,11 +64,15 @@ class Domains:
 
 @dataclass
 class _Node:
-    """A node whose FFT group is sought; ``ahead`` is its chain down to where signals meet (``sums``), or to samples."""
+    """A node whose FFT group is sought; ``ahead`` is its chain down to where signals meet (``sums``), or to samples.
+
+    ``sampled_ahead``: a filter follows that has no recursion, so that it works on spectra anyway.
+    """
 
     linear: bool
     extent: tuple[int, int] | None
     sums: bool
+    recursive: bool = False
     sources: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     component: int | None = None
@@ -76,6 +82,7 @@ class _Node:
     ahead: tuple[int, int] = (0, 0)
     work_ahead: float = 0.0
     filter_ahead: bool = False
+    sampled_ahead: bool = False
 
 
 @dataclass
@@ -87,16 +94,17 @@ class _Component:
     nodes: list[int] = field(default_factory=list)
 
 
-def choose_domains(graph: MixGraph, rack: Rack, order: Sequence[int]) -> Domains:
+def choose_domains(graph: MixGraph, rack: Rack, order: Sequence[int], recursions_in_time: bool = False) -> Domains:
     """Decide on domains, FFT lengths and cuts.
 
     Args:
         graph: a valid graph.
         rack: its processors.
         order: its nodes, each after its sources.
+        recursions_in_time: recursive filters never work on spectra.
     """
     segment = round(SEGMENT_SECONDS * graph.sample_rate)
-    choice = DomainChoice(_read_nodes(graph, rack), segment)
+    choice = DomainChoice(_read_nodes(graph, rack, recursions_in_time), segment)
     choice.look_ahead(order)
     for node in order:
         choice.place(node)
@@ -113,14 +121,16 @@ def group_alike(reaches: Mapping[Key, int], tolerance: float) -> list[list[Key]]
     return groups
 
 
-def _read_nodes(graph: MixGraph, rack: Rack) -> list[_Node]:
-    faces: dict[int, tuple[bool, tuple[int, int] | None, bool]] = {}
+def _read_nodes(graph: MixGraph, rack: Rack, recursions_in_time: bool) -> list[_Node]:
+    faces: dict[int, tuple[bool, tuple[int, int] | None, bool, bool]] = {}
     for index in graph.node_type.unique().tolist():
         kind = graph.types[index].name
         processor = rack.get(kind)
-        extent = processor.extent if isinstance(processor, LTIProcessor) else None
-        linear = kind == "mix" or isinstance(processor, LTIProcessor | MatrixProcessor)
-        faces[index] = linear, extent, kind == "mix"
+        recursive = isinstance(processor, RecursiveFilter)
+        in_time = recursive and recursions_in_time
+        extent = processor.extent if isinstance(processor, LTIProcessor) and not in_time else None
+        linear = kind == "mix" or (isinstance(processor, LTIProcessor | MatrixProcessor) and not in_time)
+        faces[index] = linear, extent, kind == "mix", recursive
     nodes = [_Node(*faces[index]) for index in graph.node_type.tolist()]
     for source, target in sorted({(edge.source, edge.target) for edge in graph.edges()}):
         nodes[source].targets.append(target)
@@ -154,12 +164,14 @@ class DomainChoice:
             leaves = CHANNELS if len(linear) < len(node.targets) else 0
             node.work_ahead = FILTER_COST * (node.extent is not None) + leaves + sum(t.work_ahead for t in chain)
             node.filter_ahead = node.extent is not None or any(t.filter_ahead for t in linear)
+            sampled = node.extent is not None and not node.recursive
+            node.sampled_ahead = sampled or any(t.sampled_ahead for t in linear)
 
     def place(self, index: int) -> None:
         """Give a node its domain, and its component if that is spectral."""
         node = self.nodes[index]
         spectral = {s: c for s in node.sources if (c := self.nodes[s].component) is not None}
-        if not node.linear or (node.extent is None and not spectral):
+        if not node.linear or (not spectral and (node.extent is None or (node.recursive and not node.sampled_ahead))):
             return
         groups = group_alike({c: self.components[c].reach for c in set(spectral.values())}, ALIKE * self.segment)
         from_samples = len(spectral) < len(node.sources)

@@ -12,14 +12,13 @@ that meet at an inlet add up (equation 28b), and an inlet without an edge receiv
 Not for: gradients, or long songs; see :class:`graphmix.render.Renderer`.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import fftconvolve, firwin, kaiser_beta, sosfilt
 
 from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.errors import GraphError
@@ -30,9 +29,13 @@ from graphmix.processors.align import HALF
 from graphmix.processors.delay import FILTER_SECONDS as DELAY_FILTER_SECONDS
 from graphmix.processors.delay import NUM_TAPS, SEGMENT_SECONDS
 from graphmix.processors.filters import FILTER_SECONDS
+from graphmix.processors.graphic import THIRD_OCTAVE_RING_SECONDS
+from graphmix.processors.recursive import RING_SECONDS
 from graphmix.processors.reverb import REVERB_SECONDS, WINDOW_SECONDS, reverb_noise
 from graphmix.processors.signals import as_signal
 from graphmix.render import reference_colour as colour
+from graphmix.render.reference_dynamics import STUDIO, limiter
+from graphmix.render.reference_filters import SECTIONS, Design
 from graphmix.render.reference_rates import converted
 
 Array = NDArray[np.float64]
@@ -150,6 +153,28 @@ def crossover(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
     return [u.convolved(np.stack([band, band]), -(taps // 2)) for band in bands]
 
 
+def recursive(kind: str, design: Design) -> Linear:
+    """Sections in a row; of what rings on, half a second behind the input is kept (of narrow bells two)."""
+    ring = THIRD_OCTAVE_RING_SECONDS if kind == "graphic_eq" else RING_SECONDS
+
+    def run(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+        padded = np.pad(u.samples, ((0, 0), (0, round(ring * sample_rate))))
+        return [Signal(u.start, sosfilt(design(values, sample_rate), padded, axis=1))]
+
+    return run
+
+
+def fir_filter(u: Signal, values: Values, sample_rate: int) -> list[Signal]:
+    """A band by SciPy's windowed design."""
+    taps, names = nearest_odd(FILTER_SECONDS * sample_rate), ("low_hz", "high_hz", "inside_db", "outside_db")
+    first, second, inside, outside = (float(values[name][0]) for name in names)
+    window = ("kaiser", kaiser_beta(float(values["attenuation_db"][0])))
+    band = firwin(taps, sorted((first, second)), window=window, pass_zero=False, scale=False, fs=sample_rate)
+    response = (amplitude(np.array(inside)) - amplitude(np.array(outside))) * band
+    response[taps // 2] += amplitude(np.array(outside))
+    return [u.convolved(np.stack([response, response]), -(taps // 2))]
+
+
 # --- time-based effects: equations 14, 15 and 24
 
 
@@ -260,21 +285,6 @@ def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
     return amplitude(gated_level(level, values) - level) * audio[0]
 
 
-def limiter(audio: Array, values: Values, sample_rate: int) -> Array:
-    """Limiter: maximum over the look-ahead, decay in dB, moving mean in dB; before the signal there is silence."""
-    ahead = float(values["lookahead_ms"][0]) * sample_rate / 1000
-    reach, length = math.ceil(ahead), audio.shape[-1]
-    release = math.exp(-1000 / (float(values["release_ms"][0]) * sample_rate))
-    peak = np.maximum(20 * np.log10(np.maximum(np.abs(audio[0]).max(0), 1e-300)) - values["ceiling_db"], 0)
-    padded = np.concatenate([np.zeros(reach), peak, np.zeros(reach)])
-    reduction, last = np.zeros(reach + length), 0.0
-    for n in range(reach + length):
-        last = reduction[n] = max(padded[n : n + reach + 1].max(), release * last)
-    weights = np.clip(1 + ahead - np.arange(reach + 1), 0, 1)[::-1]
-    mean = np.array([weights @ reduction[n : n + reach + 1] for n in range(length)]) / (1 + ahead)
-    return amplitude(-mean) * audio[0]
-
-
 def send(audio: Array, values: Values, sample_rate: int) -> Array:
     """Send: what comes into the first inlet, and a share of the second."""
     return np.asarray(audio[0] + amplitude(values["gain_db"])[:, None] * audio[1])
@@ -332,8 +342,10 @@ LINEAR: Mapping[str, Linear] = {
     "imager": imager,
     "equalizer": equalizer,
     "crossover": crossover,
+    "fir_filter": fir_filter,
     "delay": delay,
     "reverb": reverb,
+    **{name: recursive(name, design) for name, design in SECTIONS.items()},
     **{kind: by_taps(kind) for kind in colour.TAPS},
     **{kind: by_matrix(kind) for kind in colour.MATRICES},
 }
@@ -347,6 +359,7 @@ GENERAL: Mapping[str, General] = {
     "send": send,
     "sidechain_compressor": compressor,
     "ride": ride,
+    **STUDIO,
     **colour.GENERAL,
 }
 

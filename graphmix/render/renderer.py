@@ -70,6 +70,8 @@ class Renderer(MessagePassing):
 
     voices = True
     """Synthesizers' nodes get their inlets one by one; see :mod:`graphmix.render.voices`."""
+    recursions_in_time = False
+    """Recursive filters never multiply spectra; see :mod:`graphmix.processors.recursive`."""
     propagate_type = {"x": OptPairTensor}  # noqa: RUF012  (PyG reads it from the class)
 
     def __init__(self, rack: Rack, method: SequenceMethod | None = None) -> None:
@@ -120,7 +122,7 @@ class Renderer(MessagePassing):
         shapes = graph.wet.shape, *((name, values.shape, values.dtype) for name, values in graph.params.items())
         key = (*self._structure(graph), graph.types.names, graph.sample_rate, shapes, device)
         if key not in self._plans:
-            plan = schedule(validate(graph), self.rack, self.method).to(device)
+            plan = schedule(validate(graph), self.rack, self.method, self.recursions_in_time).to(device)
             while len(self._plans) >= _CACHED_PLANS:
                 del self._plans[next(iter(self._plans))]
             self._plans[key] = plan
@@ -254,9 +256,9 @@ class Renderer(MessagePassing):
     def _response(
         self, index: int, stage: Stage, incoming: Tensor, graph: MixGraph, known: Responses | None
     ) -> Tensor | None:
-        """Frequency response of an LTI stage, None for others."""
+        """Frequency response of an LTI stage that works on spectra, None for others."""
         processor = self.rack.get(stage.kind)
-        if not isinstance(processor, LTIProcessor):
+        if not isinstance(processor, LTIProcessor) or stage.fft_group is None:
             return None
         n_fft = 2 * (incoming.size(-1) - 1)
         response = None if known is None else known.get((index, n_fft))
@@ -289,7 +291,7 @@ class Renderer(MessagePassing):
             stage: of the graph's plan.
             signal: what comes in, [nodes * inlets, 2, samples or bins].
             graph: parameters and weights.
-            response: of an LTI stage, at the bins of the signal.
+            response: of an LTI stage on spectra, at the bins of the signal.
             position: where in the song the signal begins; see :meth:`forward`.
 
         Returns:
@@ -302,8 +304,8 @@ class Renderer(MessagePassing):
             return multiply(matrix, signal), None
         processor = self.rack[stage.kind]
         wet = graph.wet.index_select(0, stage.nodes)
-        if isinstance(processor, LTIProcessor):
-            assert response is not None, "LTI stages work on spectra"
+        if isinstance(processor, LTIProcessor) and stage.fft_group is not None:
+            assert response is not None, "an LTI stage on spectra has a response"
             if stage.outlets > 1:
                 return (signal[:, None] * response).flatten(0, 1), None
             signal, energy = apply_response(signal, response, wet, 2 * (signal.size(-1) - 1))

@@ -4,9 +4,9 @@ A plan is frozen, holds no audio and prints itself. It depends on the graph's st
 declares of its processors, not on parameters. Section C of the pruning paper, with three additions: ports, domains
 and FFT lengths.
 
-Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers) on
-either. A signal changes domain only where an edge crosses. Signals live on an unbounded time axis: between two
-general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
+Domains. LTI processors work on spectra, general ones on samples, all other nodes (mixes, gains, imagers, recursive
+filters) on either. A signal changes domain only where an edge crosses. Signals live on an unbounded time axis: between
+two general processors nothing that reaches the segment is lost, so that its samples equal linear convolution. Which FFT
 lengths there are, and where one is left for another, is decided in :mod:`graphmix.render.domains`.
 """
 
@@ -295,13 +295,16 @@ def unless_all(rows: np.ndarray, count: int, device: torch.device) -> Tensor | N
     return None if len(rows) == count else torch.from_numpy(rows).to(device)
 
 
-def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) -> Plan:
+def schedule(
+    graph: MixGraph, rack: Rack, method: SequenceMethod | None = None, recursions_in_time: bool = False
+) -> Plan:
     """Plan the rendering of a graph (or batch of graphs).
 
     Args:
         graph: a valid graph; see :func:`graphmix.graph.validation`.
         rack: the processors.
         method: how to order the types; a beam search by default.
+        recursions_in_time: recursive filters work on samples only, exactly.
 
     Raises:
         GraphError: the rack lacks a type of the graph, or has it with other ports or parameters.
@@ -310,7 +313,8 @@ def schedule(graph: MixGraph, rack: Rack, method: SequenceMethod | None = None) 
     node_type = graph.node_type.cpu().numpy()
     edges = graph.edge_index.cpu().numpy()
     sequence = find_sequence(node_type, edges, method or Beam(), graph.describe)
-    domains = choose_domains(graph, rack, [node for _, nodes in sequence.stages for node in nodes])
+    order = [node for _, nodes in sequence.stages for node in nodes]
+    domains = choose_domains(graph, rack, order, recursions_in_time)
     stages = _order_nodes(_split(sequence, domains.fft_groups, graph), edges)
     inputs = _add_edges(graph, stages, domains.cut)
     rows = graph.rows().cpu()

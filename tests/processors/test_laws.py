@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphmix.dsp.biquads import pole_radius
 from graphmix.dsp.fft import good_length
 from graphmix.errors import GraphError
 from graphmix.processors import Crossover, Equalizer, LTIProcessor, MultitapDelay, Rack, Reverb
 from graphmix.processors.base import Processor
 from graphmix.processors.delay import NUM_TAPS
+from graphmix.processors.recursive import RecursiveFilter
 from graphmix.spec import ParameterSpec
 from tests.random_parameters import random_parameters
 
@@ -237,7 +239,13 @@ def test_a_response_is_the_transform_of_the_impulse_response_laid_around_time_ze
     n_fft = good_length(before + 1 + after)
     circle = torch.nn.functional.pad(taps, (0, n_fft - taps.size(-1))).roll(-before, -1)
     expected = torch.fft.rfft(circle)
-    torch.testing.assert_close(processor.response(params, n_fft).to(expected.dtype), expected)
+    ring = 0.0  # of a recursive filter what comes back at the beginning of the circle
+    if isinstance(processor, RecursiveFilter):
+        ring = 10 * float(pole_radius(processor.sections(params)).max()) ** n_fft
+    torch.testing.assert_close(
+        processor.response(params, n_fft).to(expected.dtype).expand_as(expected), expected, rtol=1e-7, atol=1e-7 + ring
+    )
+    assert ring < 1e-3
 
 
 # --- delay and reverb
