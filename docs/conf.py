@@ -37,7 +37,13 @@ extensions = [
     "reference",
     "mathml",
 ]
-exclude_patterns = ["_build", "extensions", "gallery", *(f"examples/*.{end}" for end in ("py", "ipynb", "json", "zip"))]
+exclude_patterns = [
+    "_build",
+    "search.md",
+    "extensions",
+    "gallery",
+    *(f"examples/*.{end}" for end in ("py", "ipynb", "json", "zip")),
+]
 
 html_theme = "furo"
 html_title = f"graphmix {version}"
@@ -54,7 +60,7 @@ python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Params", "params_style"), ("Shape", "returns_style"), "Not for"]
-nitpick_ignore_regex = [("py:.*", r"(?!graphmix\b).*")]
+nitpick_ignore_regex = [("py:.*", r"(?!graphmix\b).*|graphmix[\w.]*\.(_\w+|Annotated)")]  # others', private names
 default_role = "code"
 
 myst_enable_extensions = ["dollarmath", "amsmath"]
@@ -69,6 +75,7 @@ nb_merge_streams = True
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "examples",
+    "within_subsection_order": "FileNameSortKey",
     "filename_pattern": r".*\.py",
     "image_scrapers": ("gallery_pictures",),
     "reset_modules": (),

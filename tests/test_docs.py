@@ -27,7 +27,12 @@ from graphmix.synthesizers import SYNTHESIZERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OTHERS = [ROOT / "tutorials/README.md", *sorted((ROOT / "datasets").glob("*.md"))]
+OTHERS = [
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "tutorials/README.md",
+    *sorted((ROOT / "datasets").glob("*.md")),
+]
 RUNNABLE = re.compile(r"^```python runnable\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.M | re.S)
 FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)\"")
@@ -210,7 +215,7 @@ def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
 SOURCES = [path for folder in ("graphmix", "benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
 TEXTS = [*PAGES, *OTHERS, *sorted((ROOT / "tutorials").glob("*.ipynb")), *SOURCES]
 DOTTED = re.compile(r"(?<![\w./-])graphmix(?:\.[A-Za-z_]\w*)+")
-FILE_ENDINGS = ("json", "log", "md", "png", "py", "safetensors", "toml")
+FILE_ENDINGS = ("html", "json", "log", "md", "png", "py", "safetensors", "toml")
 FILE = re.compile(
     r"(?<![\w./-])(?:graphmix|benchmarks|tests|datasets|docs|tutorials)/[\w/.-]*\.(?:py|pyi|md|ipynb|toml|png)\b"
 )

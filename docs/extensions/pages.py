@@ -19,7 +19,11 @@ from sphinx.errors import ExtensionError
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 COPIED_FOLDERS = ("tutorials", "datasets")
-COPIED_FILES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
+COPIED_FILES = {
+    "CHANGELOG.md": "project/changelog.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "docs/search.md": "project/the_search.md",  # "search" is Sphinx's own page
+}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
 HEADING = re.compile(r"^## (.+)$", re.M)
 FIRST_COLUMN = re.compile(r"^\| \[[^\]]+\]\(([^)#\s]+)\)", re.M)
@@ -36,11 +40,13 @@ MADE_HERE = """
 
 def site_path(path: PurePosixPath) -> PurePosixPath | None:
     """Where a file of the repository lies among the site's sources; None for what is no page."""
+    if str(path) in COPIED_FILES:
+        return PurePosixPath(COPIED_FILES[str(path)])
     if path.parts[0] == "docs":
         return PurePosixPath(*path.parts[1:])
     if path.parts[0] in COPIED_FOLDERS:
         return path.with_name("index.md") if path.name == "README.md" else path
-    return PurePosixPath(COPIED_FILES[str(path)]) if str(path) in COPIED_FILES else None
+    return None
 
 
 def origin(page: PurePosixPath) -> PurePosixPath:
@@ -102,7 +108,8 @@ def navigation(text: str) -> dict[str, list[str]]:
         for caption, part in zip(parts[1::2], parts[2::2], strict=True)
     }
     known = {name for names in listed.values() for name in names} | {"index"}
-    listed["More"] = sorted(page.stem for page in DOCS.glob("*.md") if page.stem not in known)
+    pages = [site_path(PurePosixPath("docs", page.name)) for page in sorted(DOCS.glob("*.md"))]
+    listed["More"] = [name for page in pages if page and (name := str(page.with_suffix(""))) not in known]
     return {caption: names for caption, names in listed.items() if names}
 
 

@@ -10,6 +10,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +22,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.nodes import make_refnode
 
 import graphmix
@@ -28,6 +30,8 @@ import graphmix
 PACKAGE = Path(graphmix.__file__).parent
 FOLDER = "api"
 DIRECTIVES = {"class": "autoclass", "exception": "autoexception", "function": "autofunction", "data": "autodata"}
+CALL = re.compile(r"([A-Za-z_][\w.]*)(?:\(.*\))?", re.S)
+"""A name, or a call of it."""
 HEADINGS = {"class": "Classes", "function": "Functions", "exception": "Errors", "data": "Values"}
 
 
@@ -323,6 +327,37 @@ def imported_as(module: str | None, target: str) -> str:
     return f"{path}.{rest}" if rest else path
 
 
+class LinkNames(SphinxPostTransform):
+    """Names in code font on the pages, such as ``load_graph`` or ``render_song(graph, song)``, lead to the reference.
+
+    A name that is a plain word (``mine``, ``fit``) is often a command or an argument, and is left alone.
+    """
+
+    default_priority = 200
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        """Link what is unique."""
+        page = self.env.current_document.docname
+        if page.startswith(f"{FOLDER}/"):
+            return
+        for node in list(self.document.findall(nodes.literal)):
+            found = CALL.fullmatch(node.astext())
+            entry = named(found[1]) if found and not isinstance(node.parent, nodes.reference | nodes.title) else None
+            if entry:
+                place = self.env.get_domain("py").objects[entry.home]
+                link = make_refnode(self.app.builder, page, place.docname, place.node_id, node.deepcopy(), entry.home)
+                node.replace_self(link)
+
+
+def named(text: str) -> Entry | None:
+    """The public name that a text in code font means: a path, or a name that only one thing has."""
+    if text in public_names() or "." in text or (text.islower() and "_" not in text):
+        return public_names().get(text)
+    entries = {entry for entry in public_names().values() if entry.name == text}
+    return entries.pop() if len(entries) == 1 else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write sources before they are looked for; resolve what is left over."""
     app.connect("builder-inited", write_pages)
@@ -330,4 +365,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-bases", public_bases)
     app.connect("env-updated", enter_paths)
     app.connect("missing-reference", find_reference)
+    app.add_post_transform(LinkNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

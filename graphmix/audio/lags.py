@@ -55,6 +55,8 @@ _MOST_BYTES = 512 << 20
 _RIDGE = 1e-6
 _FLOOR = 1e-4
 _BLOCK_SECONDS = 10.0
+_MANY = 12
+"""Tracks from which on blocks are shorter: spectra of a block take 5 MB a second and track."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,8 @@ def _solve(gram: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 def _frames(song: Song, rows: list[int], lags: Tensor, n_fft: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Spectra of tracks, each later by its lag, [2, bins, frames, tracks], and of the mix, [2, bins, frames, 1]."""
     hop, window = n_fft // 2, torch.hann_window(n_fft)
-    length = max(1, round(_BLOCK_SECONDS * song.sample_rate / hop)) * hop
+    seconds = _BLOCK_SECONDS * min(1.0, _MANY / len(rows))
+    length = max(1, round(seconds * song.sample_rate / hop)) * hop
     first, last = int(lags.min()), int(lags.max())
 
     def spectra(audio: Tensor) -> Tensor:

@@ -99,6 +99,8 @@ def run_mine(
     for sentence in (*aligned(mined.metrics), *ridden(mined.metrics), *brought_to_rate(mined.metrics)):
         say(console, sentence)
     console.print(summary(mined.metrics))
+    for sentence in sampled(mined.metrics):
+        say(console, sentence)
     say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
     report_at_end(console, mined.folder, captured, wanted=report)
@@ -172,6 +174,19 @@ def brought_to_rate(metrics: dict[str, Any]) -> list[str]:
         return []
     text = f"Searched at {found['searched_at']} Hz; graph and mix are at the song's {found['sample_rate']} Hz"
     return [f"{text}{', with an equalizer more for the top octave' if found['filter_added'] else ''}."]
+
+
+def sampled(metrics: dict[str, Any]) -> list[str]:
+    """On how much of a long song the search evaluated losses, and what that leaves open, in a sentence."""
+    found = metrics.get("sampled")
+    if found is None:
+        return []
+    within = found["console_loss_within"]
+    open_still = "is an estimate" if within is None else f"is known to ±{within:.4f} (95 %)"
+    return [
+        f"Searched on {found['segments']} of the song's {found['of']} segments. The loss of the mined graph is that "
+        f"of the whole song; that of the full console {open_still}."
+    ]
 
 
 def _lag(ms: float) -> str:

@@ -20,6 +20,7 @@ SPLITS = ("train", "validation", "test")
 RATIOS = (0.8, 0.1, 0.1)
 _SHORT = {"val": "validation"}
 Part = TypeVar("Part")
+"""What a split is a part of."""
 
 
 class Splits(dict[str, Part]):

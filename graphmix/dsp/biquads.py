@@ -225,9 +225,11 @@ def check_stable(sections: Tensor, sample_rate: float) -> None:
     if not radius.numel() or bool((radius < 1).all()):
         return
     node, section = (int(i) for i in (~(radius < 1)).nonzero()[0])
-    a1 = float(sections[node, section, 3])
+    a1, a2 = (float(number) for number in sections[node, section, 3:])
     found = float(radius[node, section])
-    at = math.acos(min(1.0, max(-1.0, -a1 / (2 * found)))) * sample_rate / (2 * math.pi) if found else 0.0
+    is_real = a1**2 >= 4 * a2
+    angle = (0.0 if a1 < 0 else math.pi) if is_real else math.acos(-a1 / (2 * found))
+    at = angle * sample_rate / (2 * math.pi)
     raise ValueError(
         f"section {section} of node {node} has a pole of radius {found:g} at {at:.4g} Hz; a filter is stable with all "
         "of its poles inside the unit circle, below 1."

@@ -2,7 +2,7 @@
 
 Every model mixes every song as :func:`graphmix.training.propose` does, whole, at its own sample rate. The result is
 compared with the song's mix (:mod:`graphmix.search.mix_measures`) and, where it is known, with the true graph
-(:mod:`.agreement`). Means and tables are made by :mod:`.scores`.
+(:mod:`graphmix.evaluation.agreement`). Means and tables are made by :mod:`graphmix.evaluation.scores`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ from .editing import keep_nodes as keep_nodes
 from .editing import remove_nodes as remove_nodes
 from .mixgraph import GraphInfo as GraphInfo
 from .mixgraph import MixGraph as MixGraph
+from .multiband import add_multiband as add_multiband
 from .networkx import from_networkx as from_networkx
 from .networkx import to_networkx as to_networkx
 from .storage import load_graph as load_graph

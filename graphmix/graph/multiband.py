@@ -34,8 +34,8 @@ def add_multiband(
 ) -> Multiband:
     """Add a crossover, a processor for each of its bands, and the mix of these.
 
-    The crossover's bands add up to its input exactly and without phase, so that with neutral processors nothing changes.
-    Each processor keeps its own dry/wet weight and can be pruned alone.
+    The crossover's bands add up to its input exactly and without phase, so that with neutral processors nothing
+    changes. Each processor keeps its own dry/wet weight and can be pruned alone.
 
     Args:
         graph: with the types ``crossover`` and ``kind``; it is changed.
@@ -65,13 +65,11 @@ def add_multiband(
     corners = crossover.parameters[0].size
     if len(frequency_hz) != corners or len(bands) != corners + 1:
         raise GraphError(
-            f"{len(frequency_hz)} corners and {len(bands)} bands given; this graph's crossover has {corners} corners and "
-            f"{corners + 1} bands. Make a rack with Crossover(sample_rate, bands=...) for another number."
+            f"{len(frequency_hz)} corners and {len(bands)} bands given; this graph's crossover has {corners} corners "
+            f"and {corners + 1} bands. Make a rack with Crossover(sample_rate, bands=...) for another number."
         )
     if list(frequency_hz) != sorted(frequency_hz):
-        raise GraphError(
-            f"the corners {list(frequency_hz)} Hz do not rise, so that bands and settings would not agree."
-        )
+        raise GraphError(f"the corners {list(frequency_hz)} Hz do not rise; sort them, and the bands with them.")
     first = graph.add(CROSSOVER, frequency_hz=list(frequency_hz))
     nodes = tuple(graph.add(kind, **settings) for settings in bands)  # type: ignore[arg-type]
     last = graph.add("mix", name=name)

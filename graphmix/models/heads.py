@@ -61,7 +61,7 @@ class Heads(nn.Module, ABC):
 
     Args:
         rack: the processors; type ``i`` of the rack is ``node_type == 3 + i``.
-        sizes: coefficients of each type; see :attr:`graphmix.models.mixing.basis.RawBasis.sizes`.
+        sizes: coefficients of each type; ``sizes`` of a :class:`graphmix.models.mixing.basis.RawBasis`.
 
     Shape:
         embeddings [nodes, channels], node_type [nodes] -> :class:`NodeOutputs`

@@ -86,8 +86,8 @@ class TruePeakLimiter(Limiter):
     .. math:: d[n] = \max(0, \ln \hat p[n] - \ln c)
 
     in the place of the peak of the samples, with the true peak :math:`\hat p` of :mod:`graphmix.dsp.true_peak`: the
-    signal at four times its rate. The gain moves too slowly to change the form of a peak, so that true peaks stay
-    within 0.1 dB of the ceiling.
+    signal at eight times its rate. True peaks stay within 0.15 dB of the ceiling for what lies below 0.45 of the sample
+    rate.
 
     Params:
         ceiling_db   [nodes, 1]: largest true peak that passes, in dB re full scale (dBTP).
@@ -107,7 +107,7 @@ class TruePeakLimiter(Limiter):
         return before + REACH, ahead + REACH
 
     def resume(self, audio: Tensor, params: Tensor, state: State | None, mark: int) -> tuple[Tensor, State]:
-        """One part of a longer signal; the state is that of the limiter, and the samples before, [nodes, 2, 6]."""
+        """One part of a longer signal; the state is that of the limiter, and the samples before, [nodes, 2, 12]."""
         limiting = self._limiting(params)
         samples = audio.new_zeros(*audio.shape[:2], REACH) if state is None else state[1]
         longer = torch.cat([samples, audio], dim=-1)

@@ -1,10 +1,13 @@
 """The base class of recursive linear filters: second-order sections in a row.
 
-Such a filter rings without end. Where it stands among processors in the time domain, and whenever a song is rendered in
-blocks, it is the exact recursion. Between filters that work on spectra a search multiplies its spectrum by the
-response, sampled at the bins of the FFT: what rings on for more than :data:`RING_SECONDS` behind the end of a segment
-then comes back at the segment's beginning. At that time a band of quality Q at f Hz has fallen by 8.686 * pi * f *
-RING_SECONDS / Q dB: by 136 dB with Q = 2 at 20 Hz, by 27 dB with Q = 10 at 20 Hz.
+Such a filter rings without end. Among processors in the time domain, and whenever a song is rendered in blocks, it is
+the exact recursion. Before or behind a filter that works on spectra, a search multiplies its spectrum by the response,
+sampled at the bins of the FFT: what rings on for more than :data:`RING_SECONDS` behind the end of a segment then comes
+back at the segment's beginning. At that time a band of quality Q at f Hz has fallen by 8.686 * pi * f * RING_SECONDS /
+Q dB: by 136 dB with Q = 2 at 20 Hz, by 27 dB with Q = 10 at 20 Hz.
+
+A recursion begins with the segment. In blocks it therefore does not see what a filter with zero phase puts before the
+first sample of the song, as little as a compressor does.
 """
 
 from abc import abstractmethod

@@ -4,9 +4,9 @@ Conventions. Every curve has a slope of 1 at zero, so that quiet signals pass at
 the drive d (an amplitude) it is :math:`f(x) = F(d x) / d` for the textbook's F. A peer's curve without that division is
 d times as loud.
 
-Antialiasing is oversampling by 8, and for some curves linear interpolation to 16 or 32 times the rate; only what a curve adds passes the filters. See
-:mod:`graphmix.dsp.oversampling`. With ``antialiased=False`` the curve is evaluated sample by sample; such a type has a
-name of its own, ``aliased_…``, since it sounds otherwise.
+Antialiasing is oversampling by 8, and for some curves linear interpolation to 16 or 32 times the rate; only what a
+curve adds passes the filters. See :mod:`graphmix.dsp.oversampling`. With ``antialiased=False`` the curve is evaluated
+sample by sample; such a type has a name of its own, ``aliased_…``, since it sounds otherwise.
 """
 
 from abc import abstractmethod
@@ -124,8 +124,8 @@ class Clipper(Saturation):
     .. math:: f(x) = \begin{cases} x & x \leq h c \\
         c \Big(h + (1 - h) \tanh \frac{x / c - h}{1 - h}\Big) & x > h c \end{cases}
 
-    and the same with a ceiling and a hardness of their own below zero. GRAFX's piecewise tanh is this curve; near a
-    hardness of 1 it is pedalboard's clipping.
+    and the same with a ceiling and a hardness of their own below zero. Near a hardness of 1 it is pedalboard's
+    clipping; GRAFX's piecewise tanh bends its middle part as well.
 
     Params:
         ceiling_db [nodes, 2]: largest value above and (as a magnitude) below zero, in dB re full scale.
@@ -190,7 +190,7 @@ class Power(_Polynomial):
 
     .. math:: f(x) = x + \frac{1}{d} \sum_{k=2}^{10} a_k t^k, \quad t = \tanh(d x)
 
-    With the tanh it is bounded for any input; GRAFX's power distortion is such a series.
+    The tanh keeps it bounded for any input. GRAFX's power distortion is such a series of the signal itself.
 
     Params:
         drive_db [nodes, 1]: as of :class:`Tanh`.
@@ -217,7 +217,7 @@ class Chebyshev(_Polynomial):
     .. math:: f(x) = x + \frac{1}{d} \sum_{k=2}^{10} a_k \big(T_k(t) - T_k(0)\big), \quad t = \tanh(d x)
 
     Of a sine with :math:`t = \cos \phi`, :math:`T_k` is its k-th harmonic alone, since
-    :math:`T_k(\cos \phi) = \cos k \phi`. GRAFX's Chebyshev distortion is such a sum.
+    :math:`T_k(\cos \phi) = \cos k \phi`. GRAFX's Chebyshev distortion is such a sum, of the signal itself.
 
     Params:
         drive_db [nodes, 1]: as of :class:`Tanh`.

@@ -39,7 +39,7 @@ VELVET_FILTER_SECONDS = 0.01
 SOUND_M_PER_S = 343.0
 ROOM_RANGE_M = (2.0, 30.0)
 SOURCE, LISTENER = (0.37, 0.71, 0.41), (0.54, 0.31, 0.47)
-"""Shares of width, depth and height; off all symmetry planes, so that no two reflections arrive together."""
+"""Shares of width, depth and height; off all planes of symmetry: no two reflections arrive together."""
 _DECAY = ParameterSpec("decay_s", 2, "s", 0.1, NETWORK_SECONDS, 1.0, Exponential())
 _CROSSOVER = ParameterSpec("crossover_hz", 1, "Hz", 200.0, 12000.0, 3000.0, Exponential())
 
@@ -51,7 +51,7 @@ class FeedbackDelay(Processor):
         y_c[n] = v_c[n - f_s \tau_c], \quad
         v[n] = X u[n] + g \begin{pmatrix} 1 - x & x \\ x & 1 - x \end{pmatrix} z[n]
 
-    z is y behind a one-pole high cut and a one-pole low cut. With *cross* x at 0, X is the identity: one echo a channel.
+    z is y behind a one-pole high cut and a one-pole low cut. With *cross* x at 0, X is the identity: an echo a channel.
     At 1, the mean of left and right goes into the left line, and each line into the other: left, right, left, ... In
     between X is in between. Delays need not be whole samples (cubic interpolation, :mod:`graphmix.dsp.delay_line`).
 
@@ -208,10 +208,10 @@ class FeedbackNetwork(RateBound):
 class VelvetReverb(RateBound):
     r"""Reverb of velvet noise: two seconds of sparse impulses of ±1, with decay times for lows and highs.
 
-    .. math:: h_c[n] = v_c[n] \, 10^{-3 t / T_{high}} + L * \big(v_c[n] \, (10^{-3 t / T_{low}} - 10^{-3 t / T_{high}})\big)
+    .. math:: h_c[n] = v_c[n] \, e_{high} + L * \big(v_c[n] \, (e_{low} - e_{high})\big), \quad e = 10^{-3 t / T}
 
-    :math:`v_c` has one impulse at a random place of each of 2,205 slots a second (Karjalainen and Järveläinen 2007), one
-    fixed noise for left and one for right; :math:`L(f) = 1 / (1 + (f / f_0)^4)` is a zero-phase lowpass of 10 ms.
+    :math:`v_c` has one impulse at a random place of each of 2,205 slots a second (Karjalainen and Järveläinen 2007),
+    one fixed noise for left and one for right; :math:`L(f) = 1 / (1 + (f / f_0)^4)` is a zero-phase lowpass of 10 ms.
 
     Params:
         decay_s      [nodes, 2]: RT60 of lows and of highs.

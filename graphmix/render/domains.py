@@ -2,7 +2,7 @@
 
 *Domain.* LTI processors work on spectra, general ones on samples, as do inputs and outputs. Mixes and matrices work
 on either: on spectra where they read one and a filter follows, or where all that they read fits into one FFT length.
-Recursive filters work on spectra only where they read one and another filter follows, else by their recursion.
+Recursive filters work on spectra where they read one or another filter follows, else by their recursion.
 
 *Component.* Spectral nodes that hand spectra on share an FFT, which holds the segment and all responses in a row.
 With ``before`` and ``after`` the accumulated reach of a node, content lies in ``[-before, samples + after)``; on a
@@ -41,6 +41,7 @@ ALIKE = 1 / 16
 """Reaches that differ by less than this part of a segment share an FFT length, so that their nodes run together."""
 
 Key = TypeVar("Key")
+"""What a node or a port is counted by."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class Domains:
 
 @dataclass
 class _Node:
-    """A node whose FFT group is sought; ``ahead`` is its chain down to where signals meet (``sums``), or to samples."""
+    """A node whose FFT group is sought; ``ahead`` is its chain down to where signals meet (``sums``), or to samples.
+
+    ``sampled_ahead``: a filter follows that has no recursion, so that it works on spectra anyway.
+    """
 
     linear: bool
     extent: tuple[int, int] | None
@@ -79,6 +83,7 @@ class _Node:
     ahead: tuple[int, int] = (0, 0)
     work_ahead: float = 0.0
     filter_ahead: bool = False
+    sampled_ahead: bool = False
 
 
 @dataclass
@@ -159,15 +164,15 @@ class DomainChoice:
             )
             leaves = CHANNELS if len(linear) < len(node.targets) else 0
             node.work_ahead = FILTER_COST * (node.extent is not None) + leaves + sum(t.work_ahead for t in chain)
-            is_filter = node.extent is not None and not node.recursive
-            node.filter_ahead = is_filter or any(t.filter_ahead for t in linear)
+            node.filter_ahead = node.extent is not None or any(t.filter_ahead for t in linear)
+            sampled = node.extent is not None and not node.recursive
+            node.sampled_ahead = sampled or any(t.sampled_ahead for t in linear)
 
     def place(self, index: int) -> None:
         """Give a node its domain, and its component if that is spectral."""
         node = self.nodes[index]
         spectral = {s: c for s in node.sources if (c := self.nodes[s].component) is not None}
-        needs_samples = node.extent is None or node.recursive
-        if not node.linear or (needs_samples and not spectral) or (node.recursive and not node.filter_ahead):
+        if not node.linear or (not spectral and (node.extent is None or (node.recursive and not node.sampled_ahead))):
             return
         groups = group_alike({c: self.components[c].reach for c in set(spectral.values())}, ALIKE * self.segment)
         from_samples = len(spectral) < len(node.sources)

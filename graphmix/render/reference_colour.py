@@ -1,8 +1,8 @@
 """References of saturation, modulation, stereo, echoes and rooms: NumPy and SciPy, float64, in their plainest form.
 
-As :mod:`graphmix.render.reference`, whose conventions hold: general processors are given the segment alone; matrices and
-responses act on an unbounded time axis. Filters of oversampling, fixed noises and places in a room are taken from the
-processors; no arithmetic is.
+As :mod:`graphmix.render.reference`, whose conventions hold: general processors are given the segment alone; matrices
+and responses act on an unbounded time axis. Constants and fixed noises are taken from the processors; no arithmetic
+is.
 """
 
 import math
@@ -349,19 +349,19 @@ def early_taps(values: Values, sample_rate: int) -> tuple[Array, int]:
     """Images of a source: mirrored at each wall, and these once more."""
     size, beta = values["size_m"], values["reflection"][0]
     source, listener = (np.array(shares) * size for shares in (SOURCE, LISTENER))
-    places = {tuple(np.round(source, 9)): 0}
+    places = {tuple(np.round(source, 6)): (0, source)}
     for walls in (1, 2):
-        for place in [place for place, count in places.items() if count == walls - 1]:
+        for place in [place for count, place in places.values() if count == walls - 1]:
             for axis, wall in product(range(3), (0.0, 1.0)):
-                image = np.array(place)
+                image = place.copy()
                 image[axis] = 2 * wall * size[axis] - image[axis]
-                places.setdefault(tuple(np.round(image, 9)), walls)
-    farthest = 30.0 * max(np.linalg.norm((np.array(p) - listener) / size) for p in places) / SOUND_M_PER_S
+                places.setdefault(tuple(np.round(image, 6)), (walls, image))
+    farthest = 30.0 * max(float(np.linalg.norm((p - listener) / size)) for _, p in places.values()) / SOUND_M_PER_S
     length = math.ceil(farthest * sample_rate) + 2 * 32 + 1
     taps, direct = np.zeros((2, length)), float(np.linalg.norm(source - listener))
-    for place, walls in places.items():
+    for walls, place in places.values():
         if walls:
-            toward = np.array(place) - listener
+            toward = place - listener
             distance = float(np.linalg.norm(toward))
             time = (distance - direct) / SOUND_M_PER_S * sample_rate
             angle = (toward[0] / distance + 1) * np.pi / 4

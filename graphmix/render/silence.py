@@ -33,10 +33,15 @@ def without_silence(plan: Plan, rack: Rack, silent: np.ndarray) -> Plan:
     """
     if not silent.any():
         return plan
+    return restrict(plan, sounding_nodes(plan, rack, silent))
+
+
+def sounding_nodes(plan: Plan, rack: Rack, silent: np.ndarray) -> list[np.ndarray]:
+    """Which nodes of each stage receive more than silence, or are outputs; arguments as :func:`without_silence`."""
     sounding: list[np.ndarray] = []
     for stage in plan.stages:
         sounding.append(_sounding(stage, sounding, plan, rack, silent))
-    return restrict(plan, sounding)
+    return sounding
 
 
 def restrict(plan: Plan, kept: Sequence[np.ndarray]) -> Plan:

@@ -113,6 +113,7 @@ def read_course(
     console: MixGraph | None,
     baselines: Mapping[str, float],
     *,
+    processors: int = 0,
     sends: bool = False,
 ) -> Course:
     """The course of a search from its trace.
@@ -121,13 +122,14 @@ def read_course(
         trace: records of ``trace.jsonl``.
         console: as it was fitted, before the first round.
         baselines: loss of each baseline by name.
+        processors: of the console, for where it is not known.
         sends: the search had shared effects, whose returns go when nothing feeds them any more.
 
     Raises:
         NoCourse: the trace does not fit the console, or lacks what it should have.
     """
     try:
-        reader = _Reader(console, sends)
+        reader = _Reader(console, processors, sends)
         for record in trace:
             reader.read(record)
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -140,8 +142,8 @@ def read_course(
 class _Reader:
     """Goes through a trace."""
 
-    def __init__(self, console: MixGraph | None, sends: bool) -> None:
-        self.sends = sends
+    def __init__(self, console: MixGraph | None, processors: int, sends: bool) -> None:
+        self.processors, self.sends = processors, sends
         self.rounds: list[Round] = []
         self.history: list[tuple[int, float]] = []
         self.training: list[tuple[int, float]] = []
@@ -149,7 +151,6 @@ class _Reader:
         self.trials: list[Trial] = []
         self.restored = 0
         self.graph: MixGraph | None = None
-        self.labels = {} if console is None else {v: console.names[v] for v in range(len(console.names))}
         if console is not None:
             self.graph = console.clone()
             self.graph.origin = torch.arange(console.node_type.numel())
@@ -173,7 +174,7 @@ class _Reader:
             self._end_round(record)
 
     def _count(self) -> int:
-        return -1 if self.graph is None else sum(_own(count_processors(self.graph)).values())
+        return self.processors if self.graph is None else sum(_own(count_processors(self.graph)).values())
 
     def _trial(self, record: Mapping[str, Any]) -> Trial:
         names = [str(name) for name in record["candidates"]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.path import Path
 
 from graphmix.graph.mixgraph import MixGraph
@@ -14,7 +15,9 @@ from graphmix.plots.palette import color_of, ink_on, tint
 UNITS = 100.0
 """In an inch."""
 _POINT = UNITS / 72
-_LETTERS = {Path.MOVETO: ("M", 1), Path.LINETO: ("L", 1), Path.CURVE3: ("Q", 2), Path.CURVE4: ("C", 3)}
+_LETTERS = {
+    int(Path.MOVETO): ("M", 1), int(Path.LINETO): ("L", 1), int(Path.CURVE3): ("Q", 2), int(Path.CURVE4): ("C", 3),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,12 @@ def svg_path(path: Path) -> str:
     >>> svg_path(Path([(0, 0), (1, 0.5)]))
     'M0 0L100 50'
     """
-    codes = path.codes if path.codes is not None else [Path.MOVETO, *[Path.LINETO] * (len(path.vertices) - 1)]
+    vertices = np.asarray(path.vertices, dtype=np.float64)
+    known = [int(Path.MOVETO), *[int(Path.LINETO)] * (len(vertices) - 1)]
+    codes = known if path.codes is None else np.asarray(path.codes).tolist()
     text, i = "", 0
     while i < len(codes):
-        letter, count = _LETTERS[int(codes[i])]
-        points = path.vertices[i : i + count]
-        text += letter + " ".join(f"{_at(float(x)):g} {_at(float(y)):g}" for x, y in points)
+        letter, count = _LETTERS[codes[i]]
+        text += letter + " ".join(f"{_at(x):g} {_at(y):g}" for x, y in vertices[i : i + count].tolist())
         i += count
     return text

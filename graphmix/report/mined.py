@@ -183,7 +183,8 @@ class _Mined:
         try:
             trace = read_trace(self.folder / TRACE)
             baselines = {str(k): float(v) for k, v in self.metrics.get("baselines", {}).items()}
-            return read_course(trace, self.console, baselines, sends=self._had_sends())
+            before = int(self.metrics.get("processors_before", 0))
+            return read_course(trace, self.console, baselines, processors=before, sends=self._had_sends())
         except NoCourse as error:
             self.notices.append(f"Without the course of the search: {error}")
             return None

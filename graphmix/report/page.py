@@ -214,7 +214,7 @@ def _sizes(content: Content, rate: float, kbps: float) -> str:
         return ""
     first = content.versions[0].sound
     whole = first.seconds > content.song_seconds - 0.1
-    part = "the whole song" if whole else (
+    part = "all of it" if whole else (
         f"{clock(first.start)} to {clock(first.start + first.seconds)} of {clock(content.song_seconds)}, the loudest "
         "stretch that there is room for"
     )  # fmt: skip

@@ -29,7 +29,7 @@ BASELINE = "loudness_sum"
 """Model whose mix is the baseline beside the plain sum: tracks at equal loudness."""
 _MIX = "model's mix"
 
-Heard = list[tuple[str, Tensor, int, str]]
+Sounds = list[tuple[str, Tensor, int, str]]
 
 
 def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song: Path | None = None) -> Content:
@@ -67,7 +67,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
     return Content(
         title=str(metrics["song"]),
         kind="predicted",
-        lead=f"The model {metrics['model']!r} mixed {metrics['tracks']} dry tracks that it had not seen with a mix.",
+        lead=f"The model {_name(metrics)} mixed {metrics['tracks']} dry tracks.",
         facts=_facts(metrics, seconds, rate),
         versions=versions,
         song_seconds=seconds,
@@ -94,10 +94,10 @@ def _song(folder: Path, metrics: dict[str, Any], rate: int, given: Path | None, 
         return None
 
 
-def _audio(mix: Tensor, rate: int, song: Song | None, stretch: Stretch, notices: list[str]) -> Heard:
+def _audio(mix: Tensor, rate: int, song: Song | None, stretch: Stretch, notices: list[str]) -> Sounds:
     """Name, audio, rate and note of each version; the reference first."""
     begin, count = stretch.samples(rate)
-    found: Heard = [(_MIX, stretch.cut(mix, rate), rate, "the graph below")]
+    found: Sounds = [(_MIX, stretch.cut(mix, rate), rate, "the graph below")]
     if song is None:
         return found
     if song.mix is not None:
@@ -124,9 +124,14 @@ def _parts(graph: MixGraph, song: Song | None, limits: Limits, count: int, secon
     return describe_nodes(graph, song, rack, energies, min(length, seconds), seconds)
 
 
+def _name(metrics: dict[str, Any]) -> str:
+    """Of the model, without the folders that it lies in."""
+    return Path(str(metrics["model"])).name
+
+
 def _facts(metrics: dict[str, Any], seconds: float, rate: int) -> list[tuple[str, str]]:
     facts = [
-        ("model", str(metrics["model"])),
+        ("model", _name(metrics)),
         ("length", clock(seconds)),
         ("tracks", str(metrics["tracks"])),
         ("processors", "no graph" if metrics["processors"] is None else str(metrics["processors"])),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphmix.errors import GraphmixError
+from graphmix.errors import FileError, GraphmixError
 from graphmix.io import read_json, write_atomically
 from graphmix.processors.base import Processor
 from graphmix.progress import Listener, Silent
@@ -52,9 +52,11 @@ def write_report(
         GraphmixError: no finished run, or a file that cannot be written.
     """
     folder, limits, listener = find_run(run), limits or Limits(), listener or Silent()
+    path = Path(run) / REPORT if out is None else Path(out)
+    if not path.absolute().parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.absolute().parent}; make it first.")
     content = describe_run(folder, limits, listener, None if song is None else Path(song), effects)
     listener.phase("report: writing", None)
-    path = Path(run) / REPORT if out is None else Path(out)
     write_atomically(path, build(content, limits).encode())
     return path
 

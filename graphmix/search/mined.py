@@ -112,9 +112,7 @@ def write_results(
     whole = finished.graph
     save_graph(whole, folder / "graph.safetensors")
     save_graph(whole, folder / "graph.json")
-    assert state.console is not None, "the console was fitted"
-    fitted = _with_provenance(state.console.graph, song, settings, reported.console, source)
-    save_graph(alignment.complete(fitted), folder / CONSOLE)
+    _save_console(folder / CONSOLE, alignment, song, settings, state, reported.console, source)
     write_audio(folder / "mix.wav", finished.mix, whole.sample_rate)
     if plots:
         wanted = target if finished.mix is mix else finished.song.read_mix(0, finished.song.num_samples)
@@ -137,6 +135,20 @@ def write_results(
     write_json(folder / METRICS, metrics)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return Mined(whole, metrics, folder)
+
+
+def _save_console(
+    path: Path,
+    alignment: Alignment,
+    song: Song,
+    settings: SearchSettings,
+    state: SearchState,
+    loss: float,
+    source: SongSource,
+) -> None:
+    """The fitted console, for the tracks as they are."""
+    assert state.console is not None, "the console was fitted"
+    save_graph(alignment.complete(_with_provenance(state.console.graph, song, settings, loss, source)), path)
 
 
 def _write_plots(

@@ -6,7 +6,7 @@ segments, weighted by how many new samples each scores; the song is preceded by 
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from graphmix.search.objectives import AudioLoss, WeightedLoss
 
 SEGMENT_SECONDS = 3.8
 WARMUP_SECONDS = 1.0
-SPREAD = 2
+SPREAD = 1.5
 """So many times as many segments as are evaluated, evenly spread, show what changes over a song."""
 _Place = tuple[int, int, int]
 """Start and scored part of a segment, whatever it stands for."""
@@ -162,7 +162,7 @@ class Objective:
         """Segments on which what changes over the song is looked for: all, or of a longer song every so many."""
         if not self.is_sampled:
             return self.segments
-        return spread_segments(self.segments, SPREAD * len(self.evaluated))
+        return spread_segments(self.segments, round(SPREAD * len(self.evaluated)))
 
     @cached_property
     def _wanted(self) -> set[_Place]:
@@ -180,10 +180,15 @@ class Objective:
         known = {_place(segment): place for place, segment in enumerate(self.segments)}
         return [known[_place(segment)] for segment in segments]
 
-    def exposed(self, track: str) -> dict[int, float]:
-        """Share that a track has of the sounding power in each segment of the song, by where it starts."""
-        _, share = choose_segments(self.segments, *self._powers, 0)
-        return {segment.start: float(x) for segment, x in zip(self.segments, share[self._row[track]], strict=True)}
+    def exposure(self, tracks: Iterable[str]) -> dict[int, float]:
+        """Share that some tracks have of the sounding power in each segment of the song, by where it starts."""
+        share = self._shares[[self._row[track] for track in tracks]].sum(0)
+        return {segment.start: float(x) for segment, x in zip(self.segments, share, strict=True)}
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Of the tracks in each segment, [tracks, segments]."""
+        return choose_segments(self.segments, *self._powers, 0)[1]
 
     @cached_property
     def _powers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

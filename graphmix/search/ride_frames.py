@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 from graphmix.audio.segments import EvalSegment
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.render.silence import silent_rows, without_silence
+from graphmix.search.contributions import Contributions
 from graphmix.search.objective import Objective
 
 N_FFT, HOP = 2048, 1024
@@ -105,11 +105,11 @@ def measure_frames(objective: Objective, graph: MixGraph, segments: Sequence[Eva
     gram = torch.zeros(blocks, tracks, tracks, dtype=torch.float64)
     right, energy = torch.zeros(blocks, tracks, dtype=torch.float64), torch.zeros(blocks, dtype=torch.float64)
     measured = torch.full((blocks,), len(segments) == len(objective.segments))
-    band, usual = _bands(rate), _usual_powers(objective)
+    band, usual, contributions = _bands(rate), _usual_powers(objective), Contributions(objective, graph)
     for segment in segments:
         audio = objective.read(segment.start, segment.length)
         assert audio.mix is not None, "an objective has a mix"
-        parts, made = _contributions(objective, graph, audio.stems, segment.start)
+        parts, made = contributions(audio.stems, segment.start)
         stop = segment.score_to
         cut = slice(stop - segment.weight - N_FFT // 2, stop + N_FFT // 2)
         signals = _cut(torch.cat([parts, made[None], audio.mix[None]]), cut).cpu()
@@ -126,22 +126,6 @@ def measure_frames(objective: Objective, graph: MixGraph, segments: Sequence[Eva
         right.index_add_(0, place, torch.einsum("fnk,fk->fn", every, wanted).double())
         energy.index_add_(0, place, wanted.square().sum(1).double())
     return RideFrames(gram.numpy(), right.numpy(), energy.numpy(), BLOCK_SECONDS, measured.numpy())
-
-
-def _contributions(objective: Objective, graph: MixGraph, stems: Tensor, position: int) -> tuple[Tensor, Tensor]:
-    """What the graph makes of each track alone, [tracks, 2, samples], and of all of them, [2, samples]."""
-    sources = objective.stems_for(graph, stems)
-    plan, rack = objective.renderer.plan(graph), objective.rack
-    made = objective.renderer.run(plan, graph, sources, position=position).mix.sum(0)
-    parts, alone = torch.zeros_like(sources), torch.zeros_like(sources)
-    sounding = ~silent_rows(sources)
-    for row in sounding.nonzero()[0].tolist():
-        alone[row] = sources[row]
-        others = np.arange(len(sounding)) != row
-        only = without_silence(plan, rack, others) if sources.device.type == "cpu" else plan
-        parts[row] = objective.renderer.run(only, graph, alone, position=position).mix.sum(0)
-        alone[row] = 0
-    return parts, made
 
 
 def _cut(signals: Tensor, cut: slice) -> Tensor:

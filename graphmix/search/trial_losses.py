@@ -14,6 +14,7 @@ from torch import Tensor
 from graphmix.audio.segments import EvalSegment
 from graphmix.graph.editing import bypass_nodes
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import Neighbours, neighbours, reachable
 from graphmix.render.render_cache import RenderCache, TrialRenderer
 from graphmix.render.taps import Tap, TapReader
 from graphmix.search.objective import Objective
@@ -113,7 +114,7 @@ class Judge:
         before = self.losses
         losses: dict[EvalSegment, float] = {}
         left = self.objective.memory.differences
-        for segment in self.segments:
+        for segment in self.segments if limit is None else self._most_open_first(nodes):
             losses[segment] = self._judge_segment(nodes, segment)
             left -= self._differences(segment, left)
             if limit is not None and self._mean(before | losses) > hopeless_above(self._mean(before), limit):
@@ -173,6 +174,26 @@ class Judge:
             return float(self.objective.loss(prediction=prediction, target=self.objective.target(segment)).total)
         without = bypass_nodes(self.graph, [*self.trials.removed, *nodes])
         return float(self.objective.evaluate(without, [segment], self.trials.responses).total)
+
+    def _most_open_first(self, nodes: Collection[int]) -> list[EvalSegment]:
+        """The segments in the order in which they tell most of some nodes: where the tracks that pass them are exposed.
+
+        Those of a song that is evaluated as a whole stay in their order.
+        """
+        if not self.objective.is_sampled:
+            return self.segments
+        passing = reachable(self._before, nodes)
+        tracks = [self.graph.names[node] for node in self._inputs if node in passing]
+        exposure = self.objective.exposure(tracks)
+        return sorted(self.segments, key=lambda segment: -exposure[segment.start])
+
+    @cached_property
+    def _before(self) -> Neighbours:
+        return neighbours(self.graph.node_type.numel(), self.graph.edges())[0]
+
+    @cached_property
+    def _inputs(self) -> list[int]:
+        return self.graph.nodes_of("in").tolist()
 
     def _differences(self, segment: EvalSegment, most: int) -> int:
         """Bytes of the differences that are kept of a trial; they are let go of if they are more than they may be."""

@@ -5,6 +5,7 @@ evaluated on all from the beginning. The loss of the fitted console, which has m
 the segments of the search and from that of the result on all.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -30,13 +31,14 @@ class Sampled:
     console: Estimate
     searched: float
 
-    def describe(self) -> dict[str, float]:
-        """For ``metrics.json``."""
+    def describe(self) -> dict[str, float | None]:
+        """For ``metrics.json``, where too few segments give no confidence: null."""
+        within = self.console.within
         return {
             "segments": self.segments,
             "of": self.of,
             "audio_loss_of_segments": round(self.searched, 6),
-            "console_loss_within": round(self.console.within, 6),
+            "console_loss_within": round(within, 6) if math.isfinite(within) else None,
         }
 
 

@@ -15,9 +15,11 @@ from graphmix.sessions.reaper import KEY, SECTION
 from graphmix.sessions.reaper_nodes import Found, NodeReader
 from graphmix.sessions.reaper_project import Node
 from graphmix.sessions.reaper_state import State, Track, Whole
-from graphmix.sessions.rebuild import FoundNode, Link, rebuild
+from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
 
 UNREAD = ("PANENV", "PANENV2", "WIDTHENV", "WIDTHENV2", "DUALPANENV", "DUALPANENV2", "MUTEENV")
+BALANCE, HYBRID = 3, 3
+"""Pan mode and taper of new projects."""
 SIDECHAIN = 2
 """A receive's first channel, from 0, where it goes to channels 3 and 4."""
 
@@ -85,13 +87,12 @@ class _Reader:
             raise FileError(
                 f"{self.root.file}: no track has audio that plays; graphmix reads projects with audio tracks."
             )
-        _tell_apart(inputs)
+        tell_apart(inputs)
         links = self._links()
         nodes = [node for track in (*self.tracks, self.master) for node in track.nodes]
         nodes = _unique([*nodes, *(node for link in links for node in link[:2]), self.out])
         if not self.state:
             nodes, links = _with_audio(nodes, links)
-        nodes, links = _without_muted(nodes, links)
         graph = rebuild(nodes, _once_into_crossovers(links), self.sample_rate)
         played = [(track.source.name, track.node) for track in self.tracks if track.source]
         return Project(graph, tuple(played), tuple(dict.fromkeys(self.notices)))
@@ -108,11 +109,22 @@ class _Reader:
             track.sends = not track.is_mute and node.number("MAINSEND", default=1.0) != 0
             if node.number("MUTESOLO", 1):
                 self.notices.append(f"{name}: solo is not read.")
+            self._check_panner(node, name)
             depth = round(node.number("ISBUS", 1))
             if depth > 0:
                 folders.append(len(self.tracks))
             del folders[max(0, len(folders) + min(0, depth)) :]
             self.tracks.append(track)
+
+    def _check_panner(self, node: Node, name: str) -> None:
+        """Say where a track does not pan as the others do."""
+        mode = node.number("PANMODE", default=-1.0)
+        mode = mode if mode >= 0 else self.root.number("PANMODE", default=float(BALANCE))
+        taper = node.number("PANLAWFLAGS", default=self.root.number("PANLAWFLAGS", default=float(HYBRID)))
+        if (mode != BALANCE or taper != HYBRID) and node.number("VOLPAN", 1):
+            self.notices.append(
+                f"{name}: its pan mode or pan law is not REAPER's usual one; the pan is read as if it were."
+            )
 
     def _fill(self, found: Found, is_fed: bool, fader: str, chain: str, envelopes: tuple[str, str, str]) -> None:
         """The nodes of a track or of the master."""
@@ -230,17 +242,6 @@ def _unique(nodes: Sequence[FoundNode]) -> list[FoundNode]:
     return list({id(node): node for node in nodes}.values())
 
 
-def _tell_apart(inputs: Sequence[FoundNode]) -> None:
-    """Give inputs of one name a number behind it."""
-    taken: set[str] = set()
-    for node in inputs:
-        name, number = node.name, 1
-        while node.name in taken:
-            number += 1
-            node.name = f"{name} {number}"
-        taken.add(node.name)
-
-
 def _once_into_crossovers(links: Sequence[Link]) -> list[Link]:
     """Without what feeds a crossover a second time: each of its bands is a track of its own."""
     seen: set[tuple[int, ...]] = set()
@@ -255,28 +256,15 @@ def _once_into_crossovers(links: Sequence[Link]) -> list[Link]:
 
 def _with_audio(nodes: Sequence[FoundNode], links: Sequence[Link]) -> tuple[list[FoundNode], list[Link]]:
     """Without tracks to which no audio leads."""
-    alive = _reached([node for node in nodes if node.kind == "in"], [(link[0], link[1]) for link in links])
-    kept = [node for node in nodes if id(node) in alive or node.kind == "out"]
-    return kept, [link for link in links if id(link[0]) in alive]
-
-
-def _without_muted(nodes: Sequence[FoundNode], links: Sequence[Link]) -> tuple[list[FoundNode], list[Link]]:
-    """Without what leads to no output, inputs excepted."""
-    alive = _reached([node for node in nodes if node.kind == "out"], [(link[1], link[0]) for link in links])
-    kept = [node for node in nodes if id(node) in alive or node.kind == "in"]
-    return kept, [link for link in links if id(link[1]) in alive]
-
-
-def _reached(begins: Sequence[FoundNode], ways: Sequence[tuple[FoundNode, FoundNode]]) -> set[int]:
-    """What can be reached, by identity."""
     after: dict[int, list[FoundNode]] = {}
-    for begin, end in ways:
-        after.setdefault(id(begin), []).append(end)
-    waiting = list(begins)
+    for source, target, _, _ in links:
+        after.setdefault(id(source), []).append(target)
+    waiting = [node for node in nodes if node.kind == "in"]
     reached = {id(node) for node in waiting}
     while waiting:
         for node in after.get(id(waiting.pop()), []):
             if id(node) not in reached:
                 reached.add(id(node))
                 waiting.append(node)
-    return reached
+    kept = [node for node in nodes if id(node) in reached or node.kind == "out"]
+    return kept, [link for link in links if id(link[0]) in reached]

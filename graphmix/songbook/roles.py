@@ -79,6 +79,7 @@ _ROLES = (
 )
 
 ROLES: dict[str, Role] = {role.name: role for role in _ROLES}
+"""Name -> role."""
 
 MICROPHONES: dict[str, Role] = {
     role.name: role

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 Model = TypeVar("Model", bound=nn.Module)
+"""Whose weights are averaged."""
 PREFIX = "average."
 """Of its tensors in the state of a training."""
 

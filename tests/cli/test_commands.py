@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from graphmix import __version__
 from graphmix.audio import load_stems, read_audio
 from graphmix.cli.app import app
-from graphmix.cli.mine_command import si_sdr
+from graphmix.cli.mine_command import sampled, si_sdr
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.render.blocks import render_song
 from graphmix.search import Search
@@ -213,6 +213,15 @@ def test_the_summary_of_a_complete_mismatch_calls_it_no_match(si_sdr_db, exact, 
     metrics = {"si_sdr_db": si_sdr_db, "exact_match": exact, "audio_loss": 0.0 if exact else 20.0}
     assert text in si_sdr(metrics)
     assert text in si_sdr({name: metrics[name] for name in ("si_sdr_db", "audio_loss")}), "of an older version"
+
+
+@pytest.mark.parametrize(("within", "text"), [(0.0031, "known to ±0.0031 (95 %)"), (None, "an estimate")])
+def test_a_sampled_search_says_on_how_much_of_the_song(within, text):
+    found = {"segments": 16, "of": 86, "audio_loss_of_segments": 0.1, "console_loss_within": within}
+    (sentence,) = sampled({"sampled": found})
+    assert "16 of the song's 86 segments" in sentence
+    assert text in sentence
+    assert sampled({"audio_loss": 0.1}) == []
 
 
 def test_mine_without_pictures_draws_none(program, song_folder, tmp_path):

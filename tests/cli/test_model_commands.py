@@ -64,7 +64,7 @@ def test_train_says_what_came_out_and_a_second_call_does_nothing(
 
 
 def test_predict_says_what_it_made(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_predict(write_tiny_song(tmp_path / "song"), str(trained), tmp_path / "out", "cpu")
+    run_predict(write_tiny_song(tmp_path / "song"), str(trained), tmp_path / "out", "cpu", report=False)
     out = capsys.readouterr().out
     assert "tiny: 2 tracks mixed by" in out
     assert "2 processors (2 gain)" in out

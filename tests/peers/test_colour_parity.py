@@ -67,14 +67,14 @@ def test_pedalboards_invert_is_a_polarity() -> None:
 def test_pedalboards_delay_is_a_comb_without_filters() -> None:
     """A still flanger, and the feedback delay up to what its loop filters take away."""
     audio = noise(6000)
-    settings = {"delay_seconds": 0.01, "feedback": 0.5, "mix": 1.0}
+    settings = {"delay_seconds": 0.01, "feedback": 0.5, "mix": 1.0}  # 441 samples, of which it makes 440
     expected = by_pedalboard("Delay", audio, **settings)
     flanger = Flanger(RATE)
-    output = flanger(audio, params(flanger, center_ms=10.0, feedback=0.5))
-    torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
+    output = flanger(audio, params(flanger, center_ms=440 / 44.1, feedback=0.5))
+    torch.testing.assert_close(output, expected, atol=1e-4, rtol=0)
     delay = FeedbackDelay(RATE)
-    filtered = delay(audio, params(delay, time_ms=10.0, feedback=0.5, low_cut_hz=10.0, high_cut_hz=0.45 * RATE))
-    torch.testing.assert_close(filtered[..., :882], expected[..., :882], atol=1e-5, rtol=0)  # the first echo
+    filtered = delay(audio, params(delay, time_ms=440 / 44.1, feedback=0.5, low_cut_hz=10.0, high_cut_hz=0.45 * RATE))
+    torch.testing.assert_close(filtered[..., :880], expected[..., :880], atol=1e-4, rtol=0)  # the first echo
 
 
 def test_pedalboards_convolution_is_the_same_but_for_its_level(tmp_path) -> None:

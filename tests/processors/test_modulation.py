@@ -141,10 +141,10 @@ def test_the_gradient_of_a_rate_knows_where_in_the_song_it_is() -> None:
         audio, seconds = noise(1, 2, 50), torch.tensor([7.3], dtype=torch.float64)
         values = params(processor, rate_hz=2.0, depth=0.5, phase=0.3).requires_grad_()
 
-        def sound(values: Tensor, processor: Modulated = processor, audio: Tensor = audio) -> Tensor:
+        def sound(values: Tensor, processor: Modulated, audio: Tensor, seconds: Tensor) -> Tensor:
             return processor(audio, processor.placed(values, seconds))
 
-        assert torch.autograd.gradcheck(sound, (values,), eps=1e-7)
+        assert torch.autograd.gradcheck(sound, (values, processor, audio, seconds), eps=1e-7)
 
 
 def test_blocks_are_the_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from graphmix.report import write_report
+from tests.cli.conftest import program as program
 from tests.small_song import SETTINGS, mine_without_plots, write_small_song
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)

@@ -186,7 +186,8 @@ def test_the_keyboard_does_it_all(page: Any) -> None:
     page.keyboard.press("]")
     region = page.evaluate("Graphmix.page.player.region")
     assert (region["from"], region["to"]) == pytest.approx((1.0, 2.0), abs=0.02)
-    page.keyboard.press(" ")
+    page.click("[data-version='1']")
+    page.keyboard.press(" ")  # also where a version has the focus
     page.wait_for_function("Graphmix.page.player.playing")
     page.keyboard.press(" ")
     page.wait_for_function("!Graphmix.page.player.playing")

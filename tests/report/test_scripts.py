@@ -1,5 +1,6 @@
 """The page's scripts parse, and are listed."""
 
+import os
 import shutil
 import subprocess
 from importlib.resources import files
@@ -23,3 +24,13 @@ def test_scripts_parse() -> None:
     for name in SCRIPTS:
         checked = subprocess.run([node, "--check", str(STATIC / name)], capture_output=True, text=True, check=False)
         assert checked.returncode == 0, checked.stderr
+
+
+def test_scripts_are_linted() -> None:
+    eslint = os.environ.get("GRAPHMIX_ESLINT") or shutil.which("eslint")
+    if eslint is None:
+        pytest.skip("there is no eslint: npm install -g eslint, or set GRAPHMIX_ESLINT to it")
+    config = Path(__file__).with_name("eslint.config.mjs")
+    command = [eslint, "--no-config-lookup", "--config", str(config), "."]
+    checked = subprocess.run(command, cwd=STATIC, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

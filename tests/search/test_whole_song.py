@@ -10,7 +10,7 @@ from graphmix.audio import load_song
 from graphmix.errors import SearchError
 from graphmix.memory import Memory
 from graphmix.processors.rack import Rack
-from graphmix.search import Mined, Objective, fit, mine, prune
+from graphmix.search import Judge, Mined, Objective, fit, mine, prune
 from graphmix.search.mine_song import console_for, console_rack
 from graphmix.search.objective import mean_terms, num_bytes
 from graphmix.search.settings import DRAFT, PAPER
@@ -97,3 +97,15 @@ def test_targets_are_kept_as_far_as_the_budget_goes(folder: Path) -> None:
 def test_a_negative_number_of_segments_is_refused() -> None:
     with pytest.raises(SearchError, match="evaluated_segments is -1"):
         replace(SAMPLED, evaluated_segments=-1)
+
+
+def test_a_race_begins_where_the_tracks_of_the_candidates_are_exposed(folder: Path) -> None:
+    """The voice sounds in the second half only: a trial that takes its gain away is hopeless in the first segment."""
+    song, rack = load_song(folder, RATE), Rack.console("g", RATE)
+    objective = Objective(song, rack, evaluated=4)
+    graph = hidden_graph(equalized=False)
+    gain = next(n for n in graph.nodes_of("gain").tolist() if "3_voice" in graph.describe(n))
+    judge = Judge(objective, graph, objective.evaluated)
+    verdict = judge.judge([gain], limit=judge.loss() + 1e-3)
+    assert (verdict.segments, verdict.of) == (1, 4)
+    assert judge.judge([gain]).segments == 4

@@ -23,11 +23,12 @@ class Mixer:
         path: the ``.RPP`` file.
         scratch: a folder for the effects' files.
         samples: length of what is played.
+        before: samples before the project's beginning, into which filters ring.
     """
 
-    def __init__(self, path: Path, scratch: Path, samples: int) -> None:
+    def __init__(self, path: Path, scratch: Path, samples: int, before: int = 0) -> None:
         self.root = rpp.loads(path.read_text("utf-8"))
-        self.folder, self.scratch, self.samples = path.parent, scratch, samples
+        self.folder, self.scratch, self.samples, self.before = path.parent, scratch, before + samples, before
         self.rate = int(words(self.root, "SAMPLERATE")[0])
         self.tracks = [child for child in self.root if getattr(child, "tag", "") == "TRACK"]
         self.parents: list[int | None] = []
@@ -47,7 +48,7 @@ class Mixer:
             if parent is None and words(self.tracks[index], "MAINSEND")[0] == "1":
                 total[:2] += self.output(index)[:2]
         total = self.effects(self.root.find("MASTERFXLIST"), total)
-        return self.levels(self.root, total, "MASTER_VOLUME", "MASTERVOLENV2")[:2]
+        return self.levels(self.root, total, "MASTER_VOLUME", "MASTERVOLENV2")[:2, self.before :]
 
     def output(self, index: int) -> np.ndarray:
         """What leaves a track, [4, samples]."""
@@ -59,7 +60,7 @@ class Mixer:
         for item in track.findall("ITEM"):
             audio, rate = soundfile.read(self.folder / words(item.find("SOURCE"), "FILE")[0], always_2d=True)
             assert rate == self.rate
-            signal[:2, : len(audio)] += audio.T[:, : self.samples]
+            signal[:2, self.before : self.before + len(audio)] += audio.T[:, : self.samples - self.before]
         for child, parent in enumerate(self.parents):
             if parent == index and words(self.tracks[child], "MAINSEND")[0] == "1":
                 shared = min(channels, int(words(self.tracks[child], "NCHAN")[0]))
@@ -82,7 +83,7 @@ class Mixer:
         points = block.find(envelope)
         if points is not None:
             times, factors = np.array([[float(x) for x in line[1:3]] for line in points if line[0] == "PT"]).T
-            result = result * np.interp(np.arange(self.samples) / self.rate, times, factors)
+            result = result * np.interp((np.arange(self.samples) - self.before) / self.rate, times, factors)
         return result
 
     def effects(self, chain, signal: np.ndarray) -> np.ndarray:

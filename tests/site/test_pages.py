@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CARDS = "datasets"
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,16 @@ def test_a_page_that_no_table_lists_comes_last(pages: ModuleType) -> None:
     ("page", "written", "turned"),
     [
         ("index.md", "../tutorials/01_mine_a_song.ipynb", "tutorials/01_mine_a_song.ipynb"),
-        ("index.md", "../datasets/README.md", "datasets/index.md"),
+        ("index.md", "../datasets/README.md", f"{CARDS}/index.md"),
         ("index.md", "graph.md#files", "graph.md#files"),
-        ("datasets/index.md", "../docs/collections.md", "../collections.md"),
-        ("datasets/index.md", "medleydb.md", "medleydb.md"),
+        (f"{CARDS}/index.md", "../docs/collections.md", "../collections.md"),
+        (f"{CARDS}/index.md", "medleydb.md", "medleydb.md"),
         ("project/contributing.md", "docs/estimators.md", "../estimators.md"),
         ("project/contributing.md", "CHANGELOG.md", "changelog.md"),
         ("graph.md", "https://pyg.org", "https://pyg.org"),
         ("graph.md", "#files", "#files"),
+        ("graph.md", "search.md#silence", "project/the_search.md#silence"),
+        ("project/the_search.md", "pictures/step.png", "../pictures/step.png"),
     ],
 )
 def test_links_lead_to_where_a_page_lies_on_the_site(pages: ModuleType, page: str, written: str, turned: str) -> None:

@@ -118,6 +118,11 @@ def test_signatures_show_types_and_link_them(site: Path) -> None:
     assert "Figure" in signature
 
 
+def test_names_on_pages_lead_to_the_reference(site: Path) -> None:
+    assert "api/graphmix.load_graph.html#graphmix.load_graph" in parsed(site / "quickstart.html").links
+    assert "api/graphmix.MixGraph.html#graphmix.MixGraph" in parsed(site / "graph.html").links
+
+
 def test_equations_are_drawn_without_a_script(site: Path) -> None:
     text = (site / "processors.html").read_text(encoding="utf-8")
     assert text.count("<math") > 10

@@ -27,6 +27,7 @@ START_WET = 0.01
 """Dry/wet weight at the beginning of a search: a device has no neutral setting."""
 _SILENT = 1e-7
 Node = TypeVar("Node", bound=Processor)
+"""A captured effect or a separator."""
 CAPTURED = "effect"
 """What ``graphmix capture`` calls the file in its folder: of several, the folders tell which is which."""
 

@@ -154,7 +154,7 @@ class LayerArray(nn.Module):
         return self.head(total), signal
 
     def weights(self) -> list[Tensor]:
-        """All of them but those of :meth:`held`, in the order of :func:`graphmix.dsp.dilated.layout`."""
+        """All of them but those of :meth:`held`, in the order of :func:`graphmix.dsp.dilated_layout.layout`."""
         parts = [self.rechannel.weight]
         for layer in self.layers:
             parts += [layer.conv.weight.permute(2, 0, 1), layer.mixer.weight[:, 0], layer.last.weight, layer.last.bias]

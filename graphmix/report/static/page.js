@@ -173,14 +173,19 @@
     },
   };
 
+  /* Whether a key means something else where the focus is. */
+  function taken(event) {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(target)) return true;
+    const moves = /^Arrow|Home/.test(key);
+    if (target.tagName === "INPUT") return target.type === "range" ? moves : key === " ";
+    if (key !== " ") return moves && target.closest(".scroll") !== null;
+    const button = target.closest("button, summary, a, [role='button']");
+    return button !== null && !button.matches('[role="radio"][aria-checked="true"]'); // Space would do nothing there
+  }
+
   function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
-    const onButton = event.target.closest("button, summary, a, [role='button']");
-    const onRange = event.target.tagName === "INPUT";
-    if (event.key === " " && (onButton || (onRange && event.target.type === "checkbox"))) return;
-    if (onRange && event.target.type === "range" && /^Arrow|Home/.test(event.key)) return;
-    const inFrame = event.target.closest(".scroll");
-    if (inFrame && /^Arrow|Home/.test(event.key)) return;
+    if (taken(event)) return;
     const digit = Number(event.key);
     if (Number.isInteger(digit) && digit >= 1 && digit <= data.versions.length) {
       player.endSolo();
