@@ -53,7 +53,7 @@ class StoredSamples:
         """
         assert start + audio.size(1) <= self.shape[2], "samples within the song"
         for channel in range(2):
-            values = memoryview(audio[channel].contiguous().numpy()).cast("B")
+            values = audio[channel].contiguous().numpy().data.cast("B")
             with self._lock:
                 self._file.seek(self._place(row, channel, start))
                 try:
@@ -68,7 +68,7 @@ class StoredSamples:
         if not out.size(2):
             return
         for row, channel in ((row, channel) for row in range(out.size(0)) for channel in range(2)):
-            values = memoryview(out[row, channel].numpy()).cast("B")
+            values = out[row, channel].numpy().data.cast("B")
             with self._lock:
                 self._file.seek(self._place(first_row + row, channel, start))
                 while values:
