@@ -29,7 +29,6 @@ copyright = "the graphmix developers, Apache-2.0"
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "myst_nb",
     "sphinx_gallery.gen_gallery",
     "sphinx_copybutton",
