@@ -48,7 +48,7 @@ def is_same(back, graph):
 
 
 def check_play(folder, graph, rate, bar_db):
-    audio = stems(3, rate, 0, seconds=0.8)
+    audio = stems(3, rate, 0, seconds=0.7)
     path = exported(folder, graph, audio, rate)
     longer = np.pad(audio.double().numpy(), ((0, 0), (0, 0), (0, rate // 2)))  # a DAW goes on behind the stems' end
     expected = render_reference(graph, longer).sum(0)
@@ -75,10 +75,9 @@ def test_random_projects_play_what_graphmix_renders(tmp_path, rate, linear, bar_
 # --- and back
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_project_comes_back_as_the_graph_that_it_was(tmp_path, seed):
-    graph = RandomGraph(RATE, seed, linear=False).graph
-    audio = stems(3, RATE, seed, seconds=0.5)
+def test_a_project_comes_back_as_the_graph_that_it_was(tmp_path):
+    graph = RandomGraph(RATE, 0, linear=False).graph
+    audio = stems(3, RATE, 0, seconds=0.5)
     back = import_session(exported(tmp_path, graph, audio), tmp_path / "back")
     is_same(back.graph, graph)
     assert back.notices == ()
