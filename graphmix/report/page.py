@@ -311,7 +311,7 @@ def _levels(sounds: Sequence[Sound]) -> list[dict[str, float]]:
 
 
 def _pieces(content: Content) -> dict[str, dict[str, float]]:
-    """By key; gains are those of the pair in which a piece is compared, see :func:`pair_levels`."""
+    """By key; the page makes the gains of those pieces that it compares, see ``pairLevels`` in ``player.js``."""
     return {
         key: {"start": round(s.start, 4), "seconds": round(s.seconds, 6), "restore": s.restore,
               "lufs": round(s.loudness, 2), "peak": round(s.peak, 6)}
