@@ -48,13 +48,13 @@ def low_pass(place: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _filters(points: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Weights of interpolation [M, 1, taps] and of what brings back [1, M * points, taps]."""
-    taps, phases = np.arange(-HALF, HALF + 1), np.arange(FACTOR)
-    up = low_pass(phases[:, None] / FACTOR - taps)  # x[m + k] weighs low_pass(place - k)
+    reach, phases = np.arange(-HALF, HALF + 1), np.arange(FACTOR)
+    up = low_pass(phases[:, None] / FACTOR - reach)  # x[m + k] weighs low_pass(place - k)
     share = _shares(points)
     place = (phases[:, None] + share).reshape(-1) / FACTOR
-    down = low_pass(taps + place[:, None]) / (FACTOR * points)
-    kind = {"dtype": dtype, "device": device}
-    return torch.as_tensor(up, **kind)[:, None], torch.as_tensor(down, **kind)[None]
+    down = low_pass(reach + place[:, None]) / (FACTOR * points)
+    taps_up, taps_down = (torch.as_tensor(taps, dtype=dtype, device=device) for taps in (up, down))
+    return taps_up[:, None], taps_down[None]
 
 
 def _shares(points: int) -> np.ndarray:

@@ -44,14 +44,14 @@ class Saturation(Processor):
     """
 
     name: ClassVar[str]
-    parameters: ClassVar[tuple[ParameterSpec, ...]]
+    specs: ClassVar[tuple[ParameterSpec, ...]]
     points: ClassVar[int] = 1
     """Places between two samples of the higher rate; more for curves with corners."""
 
     def __init__(self, sample_rate: int = 30000, antialiased: bool = True) -> None:
         super().__init__(sample_rate)
         self.antialiased = antialiased
-        self.node_type = NodeType(self.name if antialiased else f"aliased_{self.name}", "", self.parameters)
+        self.node_type = NodeType(self.name if antialiased else f"aliased_{self.name}", "", self.specs)
 
     @abstractmethod
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Tanh(Saturation):
     """
 
     name = "tanh"
-    parameters = (_DRIVE, ParameterSpec("asymmetry", 1, "", -0.9, 0.9, 0.0))
+    specs = (_DRIVE, ParameterSpec("asymmetry", 1, "", -0.9, 0.9, 0.0))
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
         """The curve less its argument."""
@@ -139,7 +139,7 @@ class Clipper(Saturation):
 
     name = "clipper"
     points = 4
-    parameters = (
+    specs = (
         ParameterSpec("ceiling_db", 2, "dB", -60.0, 24.0, 24.0, Linear(DB_PER_NEPER)),
         ParameterSpec("hardness", 2, "", 0.0, HARDEST, 0.5),
     )
@@ -201,7 +201,7 @@ class Power(_Polynomial):
     """
 
     name = "power"
-    parameters = (_READY, _AMOUNT)
+    specs = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:
         """Powers."""
@@ -229,7 +229,7 @@ class Chebyshev(_Polynomial):
 
     name = "chebyshev"
     points = 4
-    parameters = (_READY, _AMOUNT)
+    specs = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:
         """By the recursion ``T[k] = 2 t T[k - 1] - T[k - 2]``; those of even order are ±1 at zero."""
@@ -257,7 +257,7 @@ class WaveShaper(Saturation):
 
     name = "wave_shaper"
     points = 2
-    parameters = (_READY, ParameterSpec("offset", KNOTS, "", -2.0, 2.0, 0.0))
+    specs = (_READY, ParameterSpec("offset", KNOTS, "", -2.0, 2.0, 0.0))
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
         """The spline at the saturated signal."""
@@ -293,7 +293,7 @@ class Tape(Saturation):
     """
 
     name = "tape"
-    parameters = (
+    specs = (
         _DRIVE,
         ParameterSpec("hysteresis", 1, "", 0.0, 0.95, 0.0),
         ParameterSpec("width_db", 1, "dB", -80.0, 0.0, -20.0, Linear(DB_PER_NEPER)),

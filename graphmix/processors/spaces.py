@@ -191,8 +191,8 @@ class FeedbackNetwork(RateBound):
 
     def sampled(self, params: Tensor, n_fft: int) -> Tensor:
         """The same before it is scaled, and without an end: aliased in time (any device)."""
-        fixed = (t.to(params.device) for t in (self.into, self.matrix, self.lengths))
-        lines = sampled_responses(self.filters(params), *fixed, n_fft)
+        into, matrix, lengths = (t.to(params.device) for t in (self.into, self.matrix, self.lengths))
+        lines = sampled_responses(self.filters(params), into, matrix, lengths, n_fft)
         kind = torch.complex64 if params.dtype == torch.float32 else torch.complex128
         return (self._outputs(params).to(lines.dtype) @ lines).to(kind)
 

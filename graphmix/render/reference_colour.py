@@ -8,6 +8,7 @@ is.
 import math
 from collections.abc import Callable, Mapping
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def amplitude(db: Array) -> Array:
 # --- saturation
 
 
-def kernel(place: Array) -> Array:
+def kernel(place: NDArray[Any]) -> Array:
     """The Kaiser-windowed sinc of oversampling, at places in samples."""
     window = np.i0(BETA * np.sqrt(np.clip(1 - (place / HALF) ** 2, 0, None))) / np.i0(BETA)
     return np.asarray(2 * CORNER * np.sinc(2 * CORNER * place) * window * (np.abs(place) <= HALF))
@@ -237,7 +238,7 @@ MATRICES: Mapping[str, Callable[[Values], Array]] = {
 """Types that are a matrix on (left, right)."""
 
 
-def sinc_taps(times: Array, gains: Array, reach: int, length: int) -> Array:
+def sinc_taps(times: Array | float, gains: Array | float, reach: int, length: int) -> Array:
     """Impulses at times in samples: sums of windowed sincs, time zero at index ``reach``."""
     taps, half = np.zeros(length), reach + 0.5
     for time, gain in zip(np.atleast_1d(times), np.atleast_1d(gains), strict=True):

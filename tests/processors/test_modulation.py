@@ -24,6 +24,7 @@ RATE = 30000
 MOVING = ("chorus", "flanger", "vibrato", "phaser", "tremolo", "auto_pan")
 CARRIED = (*MOVING, "tape", "feedback_delay")
 """Types whose past has no end, or whose settings move."""
+RACK = Rack.console("".join(f"[{kind}]" for kind in (*CARRIED, "haas")), RATE)
 SETTINGS = {
     "tape": {"drive_db": 12.0, "hysteresis": 0.6},
     "feedback_delay": {"time_ms": [70.3, 45.1], "feedback": 0.7, "cross": 0.4},
@@ -114,7 +115,7 @@ def test_gradients_of_moving_all_pass_filters_agree_with_finite_differences() ->
 
 def console(kinds: tuple[str, ...]) -> MixGraph:
     """A track for each type."""
-    graph = MixGraph(Rack.full(RATE).types, RATE)
+    graph = MixGraph(RACK.types, RATE)
     out = graph.add("out", name="mix")
     for k, kind in enumerate(kinds):
         values = SETTINGS.get(kind) or {**MOVED, "rate_hz": 3.1 + k}
@@ -125,13 +126,12 @@ def console(kinds: tuple[str, ...]) -> MixGraph:
 
 @pytest.mark.parametrize("position", [0, 12345, -600])
 def test_a_segment_sounds_as_in_the_whole_song(position: int) -> None:
-    graph = MixGraph(Rack.full(RATE).types, RATE)
+    graph = MixGraph(RACK.types, RATE)
     nodes = [graph.add(kind, **MOVED) for kind in ("vibrato", "phaser", "tremolo", "auto_pan")]
     graph.chain(graph.add("in"), *nodes, graph.add("out"))
     sources = noise(1, 2, 900)
-    rack = Rack.for_types(graph.types.types, RATE)
     expected = torch.from_numpy(render_reference(graph, sources.numpy(), position=position))
-    torch.testing.assert_close(Renderer(rack)(graph, sources, position), expected, atol=2e-6, rtol=0)
+    torch.testing.assert_close(Renderer(RACK)(graph, sources, position), expected, atol=2e-6, rtol=0)
 
 
 def test_the_gradient_of_a_rate_knows_where_in_the_song_it_is() -> None:
@@ -152,22 +152,20 @@ def test_blocks_are_the_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None
     tracks = {f"track{k}.wav": stems[k % len(stems)] for k in range(len(CARRIED))}
     graph = console(CARRIED)
     song = load_song(write_song(tmp_path / "song", tracks, sum(tracks.values())), RATE)
-    rack = Rack.for_types(graph.types.types, RATE)
-    whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
+    whole = Renderer(RACK)(graph, song.read(0, song.num_samples).stems)[0]
     monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.23)
-    torch.testing.assert_close(render_song(graph, song), whole, atol=5e-6, rtol=0)
+    torch.testing.assert_close(render_song(graph, song, RACK), whole, atol=5e-6, rtol=0)
 
 
 def test_blocks_behind_others_with_a_past_are_the_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A delay before them makes them begin where it has settled, inside of a block."""
-    graph = MixGraph(Rack.full(RATE).types, RATE)
+    graph = MixGraph(RACK.types, RATE)
     nodes = [graph.add("haas", later_ms=12.3), graph.add("phaser", **MOVED), graph.add("tape", **SETTINGS["tape"])]
     graph.chain(graph.add("in", name="track.wav"), *nodes, graph.add("tremolo", **MOVED), graph.add("out", name="mix"))
     track = next(iter(dry_tracks().values()))
     song = load_song(write_song(tmp_path / "song", {"track.wav": track}, track), RATE)
-    rack = Rack.for_types(graph.types.types, RATE)
-    whole = Renderer(rack)(graph, song.read(0, song.num_samples).stems)[0]
+    whole = Renderer(RACK)(graph, song.read(0, song.num_samples).stems)[0]
     monkeypatch.setattr("graphmix.render.blocks.BLOCK_SECONDS", 0.23)
-    blocks = render_song(graph, song)
+    blocks = render_song(graph, song, RACK)
     inside = slice(0, -2 * MARGIN)  # at the end the whole cuts what rings on between two processors, and blocks do not
     torch.testing.assert_close(blocks[:, inside], whole[:, inside], atol=5e-6, rtol=0)
