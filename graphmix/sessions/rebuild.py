@@ -8,6 +8,7 @@ import torch
 from graphmix.errors import GraphError
 from graphmix.graph.editing import without_dead_ends
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.graph.topology import topological_order
 from graphmix.graph.validation import validate
 from graphmix.processors.align import Align
 from graphmix.processors.rack import Rack
@@ -67,6 +68,7 @@ def rebuild(nodes: Sequence[FoundNode], links: Sequence[Link], sample_rate: int)
             values = torch.nan_to_num(graph.params[node_type.name])
             graph.params[node_type.name] = torch.minimum(torch.maximum(values, low), high)
     graph.info = replace(graph.info, provenance={"made_by": "graphmix import"})
+    topological_order(graph.num_nodes, graph.edges(), graph.describe)  # a loop that leads nowhere is one all the same
     return validate(without_dead_ends(graph))
 
 
