@@ -254,11 +254,14 @@ def export(
     check: Annotated[
         bool, typer.Option("--check", help="Render the session with Ardour and compare that with graphmix's render.")
     ] = False,
+    prints: Annotated[
+        bool, typer.Option("--print", help="Render what other programs lack of a DAWproject into its clips.")
+    ] = False,
 ) -> None:
     """Write a graph and its tracks as a session of a digital audio workstation."""
     from graphmix.cli.session_commands import run_export
 
-    run_export(graph, stems, output, to.value, sample_rate, how.value, check)
+    run_export(graph, stems, output, to.value, sample_rate, how.value, check, prints)
 
 
 @app.command("import", epilog="Example: graphmix import RockSteady.dawproject -o songs/RockSteady")

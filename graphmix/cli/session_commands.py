@@ -21,6 +21,7 @@ def run_export(
     sample_rate: int | None = None,
     how: str = "exact",
     check: bool = False,
+    prints: bool = False,
 ) -> None:
     """``graphmix export``.
 
@@ -32,6 +33,7 @@ def run_export(
         sample_rate: of the session; by default that of the tracks' files.
         how: exact or editable.
         check: render the session with Ardour, and say how far that is from graphmix's render.
+        prints: render what other programs lack of the format into the clips.
 
     Raises:
         GraphmixError: bad input, a folder that holds something, or a processor that the format cannot hold.
@@ -50,7 +52,7 @@ def run_export(
         length = max(length, -(-ringing // graph.sample_rate))
     if check:
         _check_can_check(to)
-    exported = export_session(graph, song, output, to, length, how)
+    exported = export_session(graph, song, output, to, length, how, prints)
     console = new_console()
     say_notices(console, (*song.notices, *exported.notices))
     counts = Counter(channel.role.value for channel in exported.session.channels)

@@ -12,7 +12,7 @@ format's documentation asks for, ``100 (1 - 1/R)``; times are in seconds.
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,9 @@ from graphmix import __version__
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
 from graphmix.processors.ride import used_points
+from graphmix.rewrite.parametric import Fitted
 from graphmix.sessions.ardour_plan import what_is_not_held
+from graphmix.sessions.dawproject_equalizer import add_bands, fit_device
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 
@@ -58,17 +60,48 @@ def check_dawproject(session: Session) -> None:
         raise GraphError("a DAWproject has one master, and this graph several out nodes; connect them by a mix node.")
 
 
-def left_out(session: Session) -> list[str]:
-    """Devices that other programs lack, as messages call them."""
-    return [d.label for c in session.channels for d in _Elements.of(session, c).stated]
+def lacking(session: Session, editable: bool = False) -> list[Device]:
+    """Devices that other programs lack; equalizers are not among them in an editable project."""
+    devices = [device for channel in session.channels for device in _Elements.of(session, channel).stated]
+    return [device for device in devices if not (editable and device.kind == "equalizer")]
 
 
-def write_dawproject(session: Session, read_track: Callable[[int], Tensor], folder: Path, num_samples: int) -> None:
-    """Write ``NAME.dawproject`` into a folder; arguments as :func:`graphmix.sessions.ardour.write_ardour`'s."""
+def write_editable_dawproject(
+    session: Session,
+    read_track: Callable[[int], Tensor],
+    folder: Path,
+    num_samples: int,
+    signal_into: Callable[[int], Tensor],
+) -> list[str]:
+    """Write a project whose equalizers are built-in ones as well, and say how near their bands are.
+
+    Arguments as :func:`graphmix.sessions.ardour.write_editable`'s.
+    """
+    equalizers = [device for device in lacking(session) if device.kind == "equalizer"]
+    fits = {device.node: fit_device(device, session.sample_rate) for device in equalizers}
+    write_dawproject(session, read_track, folder, num_samples, fits)
+    return [
+        f"{device.label}: built-in equalizer of {len(fits[device.node].bands)} bands, "
+        f"{fits[device.node].error_db:.2f} dB"
+        for device in equalizers
+    ]
+
+
+def write_dawproject(
+    session: Session,
+    read_track: Callable[[int], Tensor],
+    folder: Path,
+    num_samples: int,
+    fits: Mapping[int, Fitted] | None = None,
+) -> None:
+    """Write ``NAME.dawproject`` into a folder.
+
+    Arguments as :func:`graphmix.sessions.ardour.write_ardour`'s, and the bands of equalizers by node.
+    """
     tracks = [channel for channel in session.channels if channel.role is Role.track]
     names = safe_names(channel.name.removesuffix(".wav") for channel in tracks)
     files = {channel.name: f"audio/{name}.wav" for channel, name in zip(tracks, names, strict=True)}
-    document = _Document(session, files, num_samples / session.sample_rate)
+    document = _Document(session, files, num_samples / session.sample_rate, fits or {})
     root = document.project()
     with zipfile.ZipFile(folder / f"{session.name}{ENDING}", "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         Xml.indent(root)
@@ -118,8 +151,8 @@ class _Elements:
 class _Document:
     """The elements of one project."""
 
-    def __init__(self, session: Session, files: dict[str, str], seconds: float) -> None:
-        self.session, self.files, self.seconds = session, files, seconds
+    def __init__(self, session: Session, files: dict[str, str], seconds: float, fits: Mapping[int, Fitted]) -> None:
+        self.session, self.files, self.seconds, self.fits = session, files, seconds, fits
         self.numbers = count()
         self.states: dict[str, str] = {}
         self.channel_ids = [f"channel{index}" for index in range(len(session.channels))]
@@ -191,18 +224,21 @@ class _Document:
         _real(send, "Volume", level, "linear")
 
     def _add_device(self, devices: Xml.Element, device: Device, place: int) -> None:
-        tag = NATIVE.get(device.kind, "Device")
+        fitted = self.fits.get(device.node)
+        tag = "Equalizer" if fitted else NATIVE.get(device.kind, "Device")
         element = Xml.SubElement(devices, tag, deviceID=f"{ID}{device.kind}", deviceName=f"graphmix {device.kind}")
         for key, value in (("deviceRole", "audioFX"), ("deviceVendor", "graphmix"), ("name", device.name)):
             element.set(key, value)
         element.set("comment", f"node {device.node} at {place}")
-        if tag == "Device":
+        if tag in ("Device", "Equalizer"):
             path = f"plugins/{next(self.numbers)}.json"
             values = {p.name: device.values(p.name) for p in device.node_type.parameters}
             state = {"type": device.kind, "wet": device.wet, "outlet": device.outlet, "values": values}
             state["base_rate"] = device.node_type.base_rate
             self.states[path] = json.dumps(state)
             Xml.SubElement(element, "State", path=path)
+            if fitted:
+                add_bands(element, fitted)
             return
         parameters = Xml.SubElement(element, "Parameters")
         for name, unit in (("knee_db", "decibel"), ("wet", "linear")):

@@ -1,8 +1,8 @@
 """DAWproject files back: graphmix's own lose nothing, those of others become what graphmix has.
 
 Volume and pan become a gain, volume automation a ride, a send a ``send`` node, a compressor a ballistic compressor, a
-gate a ballistic gate, a limiter a limiter. Every other device becomes a bypassed gain of its name, and a notice says
-so.
+gate a ballistic gate, a limiter a limiter, the built-in equalizer an equalizer with its curve. Every other device
+becomes a bypassed gain of its name, and a notice says so.
 """
 
 import json
@@ -16,7 +16,9 @@ from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.ride import BREAKPOINTS, breakpoints
 from graphmix.sessions.archive import MOST_STATE, MOST_XML, parse_xml, read_member
+from graphmix.sessions.ardour_plugins import equalizer_curve
 from graphmix.sessions.dawproject import ID, left_and_right
+from graphmix.sessions.dawproject_equalizer import read_bands
 from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
 
 HARD_KNEE_DB = 0.1
@@ -142,8 +144,14 @@ class _Reader:
         name = device.get("name") or ""
         kind = (device.get("deviceID") or "").removeprefix(ID)
         is_graphmix = (device.get("deviceID") or "").startswith(ID)
-        if is_graphmix and device.tag == "Device":
+        if is_graphmix and device.tag in ("Device", "Equalizer") and device.find("State") is not None:
             node = self._stated(device, found, kind, name)
+        elif device.tag == "Equalizer":
+            bands, gain_db = read_bands(device, lambda element: _number(element, "value", self.file))
+            curve = equalizer_curve(bands, gain_db, self.sample_rate)
+            enabled = device.find("Enabled")
+            wet = 0.0 if enabled is not None and enabled.get("value") == "false" else 1.0
+            node = FoundNode("equalizer", name, {"gain_db": curve}, wet)
         elif device.tag in ("Compressor", "NoiseGate", "Limiter"):
             node = self._native(device, kind if is_graphmix else "", name)
         else:
@@ -181,8 +189,9 @@ class _Reader:
             if element is None or element.get("value") is None or (tag == "Ratio" and device.tag == "Limiter"):
                 continue
             value = _number(element, "value", self.file)
-            if tag == "Ratio" and element.get("unit") == "percent":
-                value = 1 / max(1e-9, 1 - value / 100)
+            if tag == "Ratio" and (element.get("unit") == "percent" or value < 1):  # a share, in percent or of 1
+                share = value / 100 if element.get("unit") == "percent" else value
+                value = 1 / max(1e-9, 1 - share)
             values[key] = [1000 * value if key.endswith("_ms") else value]
         extra = {p.get("name"): _number(p, "value", self.file) for p in device.findall("Parameters/RealParameter")}
         if not kind:

@@ -16,10 +16,11 @@ from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.rewrite.rates import at_rate
 from graphmix.sessions.ardour import check_ardour, write_ardour, write_editable
-from graphmix.sessions.dawproject import check_dawproject, left_out, write_dawproject
+from graphmix.sessions.dawproject import check_dawproject, lacking, write_dawproject, write_editable_dawproject
 from graphmix.sessions.names import safe_names
+from graphmix.sessions.printing import print_lacking
 from graphmix.sessions.reaper import check_reaper, write_reaper
-from graphmix.sessions.session import Session, describe_session
+from graphmix.sessions.session import Device, Session, describe_session
 from graphmix.sessions.signals import Signals
 
 ReadNode = Callable[[int], Tensor]
@@ -35,21 +36,21 @@ class SessionFormat:
     Args:
         check: refuses a session that it cannot hold.
         write: writes one, given the tracks, a folder and the length.
-        left_out: what other programs lack of it.
+        lacking: devices that other programs lack, given whether the session is editable.
         editable: writes one of the program's own devices, given what comes into each node as well, and says how near
             they are; None where there is one way only.
     """
 
     check: Callable[[Session], None]
     write: Writer
-    left_out: Callable[[Session], list[str]] = lambda session: []
+    lacking: Callable[[Session, bool], list[Device]] = lambda session, editable: []
     editable: EditableWriter | None = None
 
 
 HOW = ("exact", "editable")
 FORMATS: Mapping[str, SessionFormat] = {
     "ardour": SessionFormat(check_ardour, write_ardour, editable=write_editable),
-    "dawproject": SessionFormat(check_dawproject, write_dawproject, left_out),
+    "dawproject": SessionFormat(check_dawproject, write_dawproject, lacking, write_editable_dawproject),
     "reaper": SessionFormat(check_reaper, write_reaper),
 }
 
@@ -82,6 +83,7 @@ def export_session(
     to: str = "ardour",
     num_samples: int | None = None,
     how: str = "exact",
+    prints: bool = False,
 ) -> Exported:
     """Write a graph and its tracks as a session.
 
@@ -92,6 +94,8 @@ def export_session(
         to: the format, one of :data:`FORMATS`.
         num_samples: length of the session; the song's by default.
         how: ``exact``, or ``editable`` with the program's own devices where it has some.
+
+        prints: render what other programs lack of the format into the clips (:mod:`graphmix.sessions.printing`).
 
     Raises:
         FileError: a folder that holds something, or cannot be written.
@@ -108,21 +112,30 @@ def export_session(
     notices = _rate_notices(graph, song.sample_rate)
     graph = at_rate(graph, song.sample_rate)
     rows = _rows(graph, song)
-    session = describe_session(graph, safe_names([folder.resolve().name])[0])
-    FORMATS[to].check(session)
-    missing = [] if editable else FORMATS[to].left_out(session)
+    length = song.num_samples if num_samples is None else num_samples
+    name = safe_names([folder.resolve().name])[0]
+    FORMATS[to].check(describe_session(graph, name))
+    audio: Mapping[str, Tensor] = {}
+    if prints:
+        printed = print_lacking(graph, song, length, lambda found: FORMATS[to].lacking(found, editable is not None))
+        graph, audio = printed.graph, printed.audio
+        notices = (*notices, f"printed into the clips: {', '.join(printed.labels) or 'nothing'}.")
+    session = describe_session(graph, name)
+    missing = [device.label for device in FORMATS[to].lacking(session, editable is not None)]
     if missing:
         notices = (*notices, f"left out in other programs, which lack them: {', '.join(missing)}.")
 
     def read_track(node: int) -> Tensor:
-        return read_audio(song.tracks[rows[node]].info, -song.offset, song.num_samples, song.sample_rate)
+        track = graph.names[node]
+        if track in audio:
+            return audio[track]
+        return read_audio(song.tracks[rows[track]].info, -song.offset, song.num_samples, song.sample_rate)
 
-    length = song.num_samples if num_samples is None else num_samples
     approximations: list[str] = []
     with whole_folder(folder) as partial:
         if editable:
-            signals = Signals(graph, song, length)
-            approximations = editable(session, read_track, partial, length, signals.into)
+            into = Signals(graph, song, length).into
+            approximations = editable(session, read_track, partial, length, into)
         else:
             FORMATS[to].write(session, read_track, partial, length)
     return Exported(folder, session, length, notices, graph, tuple(approximations))
@@ -164,21 +177,20 @@ def check_folder(folder: Path) -> None:
         raise FileError(f"{folder} exists and is no empty folder; choose another name for the output folder.")
 
 
-def _rows(graph: MixGraph, song: Song) -> dict[int, int]:
-    """For each input node the row of its track.
+def _rows(graph: MixGraph, song: Song) -> dict[str, int]:
+    """For the name of each input the row of its track.
 
     Raises:
         GraphError: a track that the song lacks.
     """
     have = {name: row for row, name in enumerate(song.track_names)}
-    nodes = graph.nodes_of("in").tolist()
     missing = [name for name in graph.input_names if name not in have]
     if missing:
         raise GraphError(
-            f"the graph takes {len(nodes)} tracks and {len(missing)} are missing, first {missing[0]!r}; "
+            f"the graph takes {len(graph.input_names)} tracks and {len(missing)} are missing, first {missing[0]!r}; "
             f"the stems are: {', '.join(song.track_names[:6])}{' …' if len(have) > 6 else ''}."
         )
-    return {node: have[name] for node, name in zip(nodes, graph.input_names, strict=True)}
+    return {name: have[name] for name in graph.input_names}
 
 
 def _rate_notices(graph: MixGraph, sample_rate: int) -> tuple[str, ...]:

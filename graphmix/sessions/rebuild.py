@@ -68,7 +68,7 @@ def rebuild(nodes: Sequence[FoundNode], links: Sequence[Link], sample_rate: int)
             values = torch.nan_to_num(graph.params[node_type.name])
             graph.params[node_type.name] = torch.minimum(torch.maximum(values, low), high)
     graph.info = replace(graph.info, provenance={"made_by": "graphmix import"})
-    topological_order(graph.num_nodes, graph.edges())  # a loop is an error, also where nothing comes of it
+    topological_order(graph.num_nodes, graph.edges(), graph.describe)  # a loop that leads nowhere is one all the same
     return validate(without_dead_ends(graph))
 
 

@@ -174,3 +174,66 @@ def test_settings_that_are_damaged_are_an_error(tmp_path):
             archive.writestr(name, content)
     with pytest.raises(FileError, match="does not hold the settings"):
         import_session(tmp_path / "bad.dawproject", tmp_path / "song")
+
+
+# --- the built-in equalizer, and printing
+
+
+def test_an_editable_project_has_built_in_equalizers_and_comes_back_as_it_was(tmp_path):
+    lxml = pytest.importorskip("lxml.etree", reason="the schema is checked by lxml")
+    graph = named_after_files(RandomGraph(RATE, 2, linear=True).graph)
+    song = song_of(tmp_path / "stems", [n.removesuffix(".wav") for n in graph.input_names], stems(3, RATE, 0), RATE)
+    done = export_session(graph, song, tmp_path / "session", "dawproject", how="editable")
+    with zipfile.ZipFile(tmp_path / "session" / "session.dawproject") as archive:
+        content = archive.read("project.xml")
+    lxml.XMLSchema(lxml.parse(SCHEMA)).assertValid(lxml.parse(io.BytesIO(content)))
+    count = len(graph.params["equalizer"])
+    assert content.count(b"<Equalizer") == count == len(done.approximations) > 0
+    assert "equalizer" not in " ".join(done.notices)
+    back = import_session(tmp_path / "session", tmp_path / "back").graph
+    assert torch.allclose(back.params["equalizer"], graph.params["equalizer"], rtol=2e-7, atol=0)
+    assert edges_of(back) == edges_of(graph)
+
+
+def test_the_built_in_equalizer_of_another_program_is_a_curve(tmp_path):
+    bands = """<Equalizer deviceName="EQ" deviceRole="audioFX">
+     <Band type="bell"><Freq unit="semitones" value="81"/><Gain unit="decibel" value="6"/>
+      <Q unit="linear" value="1"/></Band>
+     <Band type="highPass" order="4"><Freq unit="hertz" value="50"/></Band>
+     <Band type="bell"><Freq unit="hertz" value="5000"/><Gain unit="decibel" value="9"/>
+      <Enabled value="false"/></Band>
+     <OutputGain unit="decibel" value="-2"/></Equalizer><Vst3Plugin"""
+    done = import_session(
+        a_project(tmp_path / "x.dawproject", PROJECT.replace("<Vst3Plugin", bands)), tmp_path / "song"
+    )
+    curve = done.graph.params["equalizer"][0]
+    step = RATE / (2 * len(curve) - 1)
+    assert curve[round(880 / step)].item() == pytest.approx(4, abs=0.05)
+    assert curve[round(5000 / step)].item() == pytest.approx(-2, abs=0.3)
+    assert curve[round(50 / step)].item() == pytest.approx(-2 - 6, abs=2), "a highpass of two sections"
+    assert len(done.notices) == 1
+
+
+def test_what_the_format_lacks_is_printed_into_tracks_and_returns(tmp_path):
+    from graphmix.graph.mixgraph import MixGraph
+    from tests.sessions.random_sessions import a_rack
+
+    graph = MixGraph(a_rack(RATE).types, RATE)
+    a, gain, out = graph.add("in", name="a.wav"), graph.add("gain", gain_db=-6.0), graph.add("out")
+    graph.chain(a, graph.add("equalizer", gain_db=3.0), gain, out)
+    send, reverb = graph.add("send", gain_db=-9.0), graph.add("reverb")
+    graph.connect(gain, send, inlet="send").chain(send, reverb, out)
+    audio = stems(1, RATE, 0)
+    done = export_session(
+        graph, song_of(tmp_path / "stems", ["a"], audio, RATE), tmp_path / "s", "dawproject", prints=True
+    )
+    assert done.notices == ("printed into the clips: equalizer 3, send 4, reverb 5.",)
+    back = import_session(tmp_path / "s", tmp_path / "back").graph
+    kinds = Counter(back.type_of(node).name for node in range(back.num_nodes))
+    assert kinds["equalizer"] == kinds["reverb"] == kinds["send"] == 0
+    assert kinds["in"] == 2
+    clips = load_stems(tmp_path / "back", RATE)
+    rows = [clips.track_names.index(name) for name in back.input_names]
+    got = render_reference(back, clips.read(0, audio.shape[2]).stems.double().numpy()[rows])[0]
+    wanted = render_reference(graph, audio.double().numpy())[0]
+    assert np.abs(got - wanted).max() < 1e-5
