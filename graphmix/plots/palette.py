@@ -30,8 +30,21 @@ COLORS = {
     "x": "#a8a23a",
     "t": "#c9b8a0",
     "v": "#58c4a5",
+    "filter": "#d4b04a",
+    "parametric_eq": "#f0bd55",
+    "graphic_eq": "#e0a94d",
+    "octave_eq": "#efc980",
+    "state_variable": "#c8a85a",
+    "pole_zero": "#b9a06a",
+    "fir_filter": "#dcc06a",
+    "dynamic_eq": "#d8a070",
+    "de_esser": "#e0b090",
+    "studio_compressor": "#5a9fe0",
+    "expander": "#94cdea",
+    "true_peak_limiter": "#a3b2f4",
+    "transient_shaper": "#86b6d6",
 }
-"""By letter."""
+"""By letter, and by name where a type has none."""
 
 LETTERS = {
     "in": "i",

@@ -85,8 +85,9 @@ class TruePeakLimiter(Limiter):
 
     .. math:: d[n] = \max(0, \ln \hat p[n] - \ln c)
 
-    in the place of the peak of the samples, with the true peak :math:`\hat p` of :mod:`graphmix.dsp.true_peak`: the signal
-    at eight times its rate. True peaks stay within 0.15 dB of the ceiling for what lies below 0.45 of the sample rate.
+    in the place of the peak of the samples, with the true peak :math:`\hat p` of :mod:`graphmix.dsp.true_peak`: the
+    signal at eight times its rate. True peaks stay within 0.15 dB of the ceiling for what lies below 0.45 of the sample
+    rate.
 
     Params:
         ceiling_db   [nodes, 1]: largest true peak that passes, in dB re full scale (dBTP).
