@@ -150,9 +150,12 @@ class Rack(nn.Module):
         extra = tuple(extra)
         types = tuple(types)
         own = [*cls.standard(sample_rate), *cls.generators(sample_rate), *(kind(sample_rate) for kind in ADDED)]
-        known = {p.node_type.name: p for p in (*own, *extra)}
-        if any(t.is_processor and t.name not in known for t in types):
-            known = {**{p.node_type.name: p for p in (kind(sample_rate) for kind in MORE)}, **known}
+        known = {p.node_type.name: p for p in own}
+        if any(t.is_processor and (t.name not in known or known[t.name].node_type != t) for t in types):
+            more = {p.node_type.name: p for p in (kind(sample_rate) for kind in MORE)}
+            taken = {name: p for name, p in more.items() if name not in known or p.node_type in types}
+            known |= taken  # a filter of synthesizers and one of consoles have the same name
+        known |= {p.node_type.name: p for p in extra}
         chosen = []
         for node_type in types:
             if not node_type.is_processor:
