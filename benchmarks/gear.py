@@ -16,6 +16,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,14 +63,14 @@ def _grafx_bands(processor: Processor, audio: Tensor, values: Tensor) -> dict[st
     from grafx.processors.eq import ParametricEqualizer
 
     frequency, q, gain = (processor.get(values, name) for name in ("frequency_hz", "q", "gain_db"))
-    found = {}
+    found: dict[str, tuple[Work, str]] = {}
     for backend in ("lfilter", "fsm"):
         options = {} if backend == "lfilter" else {"flashfftconv": False}
         peer = ParametricEqualizer(frequency.size(1), "mono", use_shelving_filters=False, backend=backend, **options)
         given = (torch.logit(2 * frequency / RATE), -q.log(), gain * (math.log(10) / 40))
         inputs = [leaf(audio), *(leaf(raw[:, None]) for raw in given)]
         note = "bells by lfilter" if backend == "lfilter" else "bells by an FIR of 4000 samples"
-        found[f"grafx {backend}"] = ((lambda peer=peer, inputs=inputs: peer(*inputs)), inputs), note
+        found[f"grafx {backend}"] = (partial(peer, *inputs), inputs), note
     return found
 
 

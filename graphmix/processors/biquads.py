@@ -133,7 +133,8 @@ class ParametricEqualizer(RecursiveFilter):
     def sections(self, params: Tensor) -> Tensor:
         """One for each band."""
         shape = self.choice(params, "shape")
-        return design_bands(shape, *(self.get(params, n) for n in ("frequency_hz", "gain_db", "q")), self.sample_rate)
+        frequency, gain, q = (self.get(params, name) for name in ("frequency_hz", "gain_db", "q"))
+        return design_bands(shape, frequency, gain, q, self.sample_rate)
 
     def start(self, params: Tensor, generator: torch.Generator) -> Tensor:
         """Shelves at both ends and bells between them."""
@@ -181,7 +182,8 @@ class StateVariableFilter(RecursiveFilter):
     def sections(self, params: Tensor) -> Tensor:
         """One."""
         names = ("frequency_hz", "q", "low", "band", "high")
-        return design_state_variable(*(self.get(params, name) for name in names), self.sample_rate)
+        frequency, q, low, band, high = (self.get(params, name) for name in names)
+        return design_state_variable(frequency, q, low, band, high, self.sample_rate)
 
 
 class PoleZero(RecursiveFilter):
@@ -221,7 +223,8 @@ class PoleZero(RecursiveFilter):
     def sections(self, params: Tensor) -> Tensor:
         """One for each pair; the gain is in the first."""
         names = ("zero_hz", "zero_bandwidth_hz", "pole_hz", "pole_bandwidth_hz")
-        sections = design_pairs(*(self.get(params, name) for name in names), self.sample_rate)
+        zeros, zero_widths, poles, pole_widths = (self.get(params, name) for name in names)
+        sections = design_pairs(zeros, zero_widths, poles, pole_widths, self.sample_rate)
         gain = (self.get(params, "gain_db").double() / DB_PER_NEPER).exp()[..., None]
         scale = torch.cat([gain.expand(-1, 1, 3), torch.ones_like(sections[:, :1, 3:])], dim=2)
         return torch.cat([sections[:, :1] * scale, sections[:, 1:]], dim=1)

@@ -83,7 +83,7 @@ def gains(
 
 def _applied(audio: Array, c: Mapping[str, float], curve: Callable[[float], float], grow: str, shrink: str) -> Array:
     rows = 2 if round(c["listen"]) == 1 else 1
-    return np.stack([gains(*audio[0], c, curve, grow, shrink, row) for row in range(rows)]) * audio[0]
+    return np.stack([gains(audio[0][0], audio[0][1], c, curve, grow, shrink, row) for row in range(rows)]) * audio[0]
 
 
 def studio_compressor(audio: Array, values: Values, sample_rate: int) -> Array:
@@ -160,7 +160,7 @@ def dynamic_equalizer(audio: Array, values: Values, sample_rate: int) -> Array:
         else:
             section = digital([0.0, 1.0] if shape == 1 else [1.0, 0.0], [1.0, 1.0], corner, sample_rate)
         inside = sosfilt(section[None], signal, axis=1)
-        gain = gains(*inside, c, compressed(c), "attack_ms", "release_ms", 0)
+        gain = gains(inside[0], inside[1], c, compressed(c), "attack_ms", "release_ms", 0)
         signal = signal + (10 ** (c["gain_db"] / 20) * gain - 1) * inside
     return np.asarray(signal)
 

@@ -65,7 +65,7 @@ def parametric(values: Values, sample_rate: int) -> Array:
     """Bands in a row."""
     names = ("shape", "frequency_hz", "gain_db", "q")
     rows = zip(*(values[name].tolist() for name in names), strict=True)
-    return np.stack([band(SHAPES[round(shape)], *own, sample_rate) for shape, *own in rows])
+    return np.stack([band(SHAPES[round(shape)], corner, gain, q, sample_rate) for shape, corner, gain, q in rows])
 
 
 def state_variable(values: Values, sample_rate: int) -> Array:

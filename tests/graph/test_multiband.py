@@ -7,7 +7,7 @@ from graphmix.processors import Rack
 from graphmix.render import Renderer
 
 RACK = Rack.full(8000)
-LOUD = {"threshold_db": -50.0, "ratio": 10.0, "attack_ms": 1.0, "listen": "mid"}
+LOUD: dict[str, float | str] = {"threshold_db": -50.0, "ratio": 10.0, "attack_ms": 1.0, "listen": "mid"}
 
 
 def multiband(*bands: dict[str, float | str]) -> MixGraph:

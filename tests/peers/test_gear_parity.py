@@ -79,7 +79,7 @@ class Sections(nn.Module):
 
 
 def test_gain_zeros_and_angles_of_poles_are_those_of_grafx() -> None:
-    """It draws poles to the unit disk by tanh, but takes the last number of the section from before: no stable filter."""
+    """It draws poles to the unit disk by tanh, but not the last number of the section: no stable filter."""
     filters = pytest.importorskip("grafx.processors.filter", reason="the peers come with the extra `bench`")
     hertz, widths = torch.tensor([300.0, 900, 3000, 7000]), torch.tensor([50.0, 200, 900, 2000])
     params = row_of("pole_zero", zero_hz=hertz.flip(0).tolist(), zero_bandwidth_hz=widths.flip(0).tolist(), gain_db=6.0,
