@@ -11,10 +11,11 @@ from graphmix.errors import SearchError
 from graphmix.memory import Memory
 from graphmix.processors.rack import Rack
 from graphmix.search import Judge, Mined, Objective, fit, mine, prune
+from graphmix.search.levels import nodes_after_inputs
 from graphmix.search.mine_song import console_for, console_rack
 from graphmix.search.objective import mean_terms, num_bytes
 from graphmix.search.settings import DRAFT, PAPER
-from tests.small_song import CONSOLE_ALONE, RATE, SETTINGS, dry_tracks, hidden_graph, mixed, write_song
+from tests.small_song import CONSOLE_ALONE, RATE, SETTINGS, TRACKS, dry_tracks, hidden_graph, mixed, write_song
 
 SAMPLED = replace(SETTINGS, chain="g", rounds=1, tolerance=0.05, evaluated_segments=4, trial_segments=2)
 
@@ -101,10 +102,9 @@ def test_a_negative_number_of_segments_is_refused() -> None:
 
 def test_a_race_begins_where_the_tracks_of_the_candidates_are_exposed(folder: Path) -> None:
     """The voice sounds in the second half only: a trial that takes its gain away is hopeless in the first segment."""
-    song, rack = load_song(folder, RATE), Rack.console("g", RATE)
-    objective = Objective(song, rack, evaluated=4)
+    objective = Objective(load_song(folder, RATE), Rack.console("eg", RATE), evaluated=4)
     graph = hidden_graph(equalized=False)
-    gain = next(n for n in graph.nodes_of("gain").tolist() if "3_voice" in graph.describe(n))
+    gain = next(node for track, node, _ in nodes_after_inputs(graph, "gain", tuple(TRACKS)) if track == 2)
     judge = Judge(objective, graph, objective.evaluated)
     verdict = judge.judge([gain], limit=judge.loss() + 1e-3)
     assert (verdict.segments, verdict.of) == (1, 4)
