@@ -36,14 +36,14 @@ class Signals:
     def _rendered(self, ports: Iterable[tuple[int, int]]) -> Tensor:
         """The sum of what leaves some outlets."""
         ports = list(ports)
-        _, before = neighbours(self.graph.num_nodes, self.graph.edges())
+        before, _ = neighbours(self.graph.num_nodes, self.graph.edges())
         needed = reachable(before, {node for node, _ in ports})
         inputs = set(self.graph.nodes_of("in").tolist())
         if not needed & inputs:
             return torch.zeros(2, self.num_samples)
-        needed = sorted(needed | inputs)  # a song is rendered with all of its tracks
-        part = keep_nodes(self.graph, needed)
-        place = {node: index for index, node in enumerate(needed)}
+        kept = sorted(needed | inputs)  # a song is rendered with all of its tracks
+        part = keep_nodes(self.graph, kept)
+        place = {node: index for index, node in enumerate(kept)}
         out = part.add("out")
         for node, outlet in ports:
             part.connect(place[node], out, outlet)
