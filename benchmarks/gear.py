@@ -143,7 +143,7 @@ def prepared(name: str, nodes: int, samples: int) -> dict[str, tuple[Work, str]]
     audio = 0.3 * torch.randn(nodes, 2, samples, generator=torch.Generator().manual_seed(1))
     values = values_of(processor, nodes)
     columns = {p.name: processor.node_type.columns(p.name) for p in processor.node_type.parameters}
-    if name in ("parametric_eq", "filter"):
+    if name in ("parametric_eq", "biquad"):
         values[:, columns["shape"]] = float(SHAPES.index("bell"))
     if name in ("studio_compressor", "expander"):
         values[:, columns["smoothing"]] = float(SMOOTHING.index("gain"))

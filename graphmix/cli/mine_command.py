@@ -86,8 +86,14 @@ def run_mine(
     console = new_console()
     if separator is not None:
         song = _separated(console, song, out, separator, device)
-    room = {"preload_bytes": budget.song, "store_in": existing_folder(out)}
-    loaded = load_song(song, settings.sample_rate, mix=mix, offset=offset, **room)
+    loaded = load_song(
+        song,
+        settings.sample_rate,
+        mix=mix,
+        offset=offset,
+        preload_bytes=budget.song,
+        store_in=existing_folder(out),
+    )
     say_notices(console, loaded.notices)
     say(console, say_memory(budget, free, loaded.stored_bytes))
     with ProgressListener(console) as listener:

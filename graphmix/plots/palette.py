@@ -30,7 +30,7 @@ COLORS = {
     "x": "#a8a23a",
     "t": "#c9b8a0",
     "v": "#58c4a5",
-    "filter": "#d4b04a",
+    "biquad": "#d4b04a",
     "parametric_eq": "#f0bd55",
     "graphic_eq": "#e0a94d",
     "octave_eq": "#efc980",

@@ -81,7 +81,7 @@ class Filter(RecursiveFilter):
         super().__init__(sample_rate)
         order = ParameterSpec("order", 1, "", 1.0, float(MOST_ORDER), 2.0, Linear())
         parameters = (choice("shape", SHAPES, "bell"), frequency_spec(sample_rate), gain_spec(), q_spec(), order)
-        self.node_type = NodeType("filter", "", parameters)
+        self.node_type = NodeType("biquad", "", parameters)
 
     def sections(self, params: Tensor) -> Tensor:
         """Four, of which those that are not needed are the identity."""

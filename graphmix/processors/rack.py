@@ -152,9 +152,7 @@ class Rack(nn.Module):
         own = [*cls.standard(sample_rate), *cls.generators(sample_rate), *(kind(sample_rate) for kind in ADDED)]
         known = {p.node_type.name: p for p in own}
         if any(t.is_processor and (t.name not in known or known[t.name].node_type != t) for t in types):
-            more = {p.node_type.name: p for p in (kind(sample_rate) for kind in MORE)}
-            taken = {name: p for name, p in more.items() if name not in known or p.node_type in types}
-            known |= taken  # a filter of synthesizers and one of consoles have the same name
+            known |= {p.node_type.name: p for p in (kind(sample_rate) for kind in MORE)}
         known |= {p.node_type.name: p for p in extra}
         chosen = []
         for node_type in types:

@@ -125,7 +125,7 @@ def graphic(values: Values, sample_rate: int, bands_per_octave: int) -> Array:
 
 
 SECTIONS: Mapping[str, Design] = {
-    "filter": single,
+    "biquad": single,
     "parametric_eq": parametric,
     "state_variable": state_variable,
     "pole_zero": pole_zero,

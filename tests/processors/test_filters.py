@@ -111,7 +111,7 @@ def test_values_out_of_range_and_unknown_shapes_are_refused() -> None:
     with pytest.raises(GraphError, match=r"parametric_eq 1: q is 100; it is a number between 0\.1 and 40"):
         validate(graph)
     with pytest.raises(GraphError, match=r"shape cannot be 'peak'; it takes: low_pass, high_pass, .*bell"):
-        graph.add("filter", shape="peak")
+        graph.add("biquad", shape="peak")
     with pytest.raises(GraphError, match="gain_db takes 8 values in dB"):
         graph.add("parametric_eq", gain_db=[1.0, 2.0])
 
@@ -126,7 +126,7 @@ def test_a_filter_at_another_rate_is_the_same_below_its_corner() -> None:
     """The bilinear transform keeps corner and center at every rate."""
     at = np.array([1000.0])
     for rate in RATES:
-        processor = Rack.full(rate)["filter"]
+        processor = Rack.full(rate)["biquad"]
         assert isinstance(processor, RecursiveFilter)
         params = torch.tensor([[5.0, 1000.0, 9.0, 2.0, 2.0]], dtype=torch.float64)
         assert decibels(processor, params, at)[0] == pytest.approx(9.0, abs=1e-6)
@@ -147,3 +147,8 @@ def test_a_console_of_all_new_types_renders_and_has_gradients() -> None:
         gradient = graph.params[name].grad
         assert gradient is not None
         assert torch.isfinite(gradient).all()
+
+
+def test_no_two_processors_have_the_same_name() -> None:
+    names = [t.name for rack in (Rack.full(RATE), Rack.generators(RATE)) for t in rack.types]
+    assert len(names) == len(set(names))

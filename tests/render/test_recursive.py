@@ -47,7 +47,7 @@ def relative_error(graph: MixGraph, audio: Tensor) -> float:
     [
         (["parametric_eq"], False),
         (["compressor", "parametric_eq", "gain"], False),
-        (["parametric_eq", "filter", "gain", "compressor", "equalizer"], False),
+        (["parametric_eq", "biquad", "gain", "compressor", "equalizer"], False),
         (["parametric_eq", "gain", "equalizer"], True),
         (["equalizer", "parametric_eq", "compressor"], True),
         (["equalizer", "parametric_eq", "reverb"], True),
@@ -78,9 +78,9 @@ def test_alone_it_is_exact_however_long_it_rings() -> None:
 
 def test_between_spectra_what_rings_for_longer_than_half_a_second_comes_back_as_stated() -> None:
     """A bell of quality 10 at 20 Hz has fallen by 27 dB after half a second."""
-    graph = chain_of("equalizer", "filter", "equalizer")
+    graph = chain_of("equalizer", "biquad", "equalizer")
     row = torch.tensor([[5.0, 20.0, 12.0, 10.0, 2.0]])
-    graph.params["filter"] = row
+    graph.params["biquad"] = row
     graph.wet[:] = 1
     audio = torch.zeros(1, 2, 3000)
     audio[..., 2990] = 1
