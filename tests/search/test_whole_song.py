@@ -103,7 +103,7 @@ def test_a_negative_number_of_segments_is_refused() -> None:
 def test_a_race_begins_where_the_tracks_of_the_candidates_are_exposed(folder: Path) -> None:
     """The voice sounds in the second half only: a trial that takes its gain away is hopeless in the first segment."""
     objective = Objective(load_song(folder, RATE), Rack.console("eg", RATE), evaluated=4)
-    graph = hidden_graph(equalized=False)
+    graph = hidden_graph()
     gain = next(node for track, node, _ in nodes_after_inputs(graph, "gain", tuple(TRACKS)) if track == 2)
     judge = Judge(objective, graph, objective.evaluated)
     verdict = judge.judge([gain], limit=judge.loss() + 1e-3)
