@@ -97,7 +97,7 @@ def _checked(exported: "Exported", song: "Song") -> str:
     ours = render_song(exported.graph, song, num_samples=exported.num_samples)
     theirs = render_ardour(exported.folder, exported.session.name, exported.num_samples / rate)
     theirs, wanted = shifted_by_latency(theirs, ours.double().numpy())
-    error = np.sqrt(np.mean((theirs - wanted) ** 2) / max(np.mean(wanted**2), 1e-30))
+    error = np.sqrt(np.mean((theirs - wanted) ** 2) / max(float(np.mean(wanted**2)), 1e-30))
     prediction, target = (torch.from_numpy(np.ascontiguousarray(x)).float() for x in (theirs, wanted))
     loss = song_loss(prediction=prediction, target=target, sample_rate=rate)
     return (

@@ -170,7 +170,7 @@ class _Builder:
     def _equalizers(self, devices: Sequence[Device]) -> list[Plugin]:
         """One curve of several devices as few equalizers."""
         frequency = np.geomspace(FITTED_HZ[0] / 2, min(1.5 * FITTED_HZ[1], 0.49 * self.sample_rate), CURVE_POINTS)
-        curve = sum(curve_db(device, frequency, self.sample_rate) for device in devices)
+        curve = np.sum([curve_db(device, frequency, self.sample_rate) for device in devices], axis=0)
         fitted = fit_bands(frequency, curve, self.sample_rate, ardour_equalizer.LIMITS, ardour_equalizer.TOLERANCE_DB)
         units = ardour_equalizer.units_of(fitted, self.sample_rate)
         nodes = tuple(device.node for device in devices)

@@ -253,9 +253,9 @@ class _Reader:
                 port = int(match[3]) - 1
                 pairs.setdefault((match[1], port // 2), set()).add((source_port, port % 2))
             elif other.startswith("system:playback_"):
-                port = other.removeprefix("system:playback_")
-                if port in ("1", "2"):
-                    pairs.setdefault(("system", 0), set()).add((source_port, int(port) - 1))
+                played = other.removeprefix("system:playback_")
+                if played in ("1", "2"):
+                    pairs.setdefault(("system", 0), set()).add((source_port, int(played) - 1))
 
         for port in route.element.findall("IO[@direction='Output']/Port[@type='audio']"):
             match = _PORT.fullmatch(port.get("name") or "")

@@ -6,6 +6,7 @@ are others than those that were written is not read so: see :func:`what_changed`
 """
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -245,20 +246,23 @@ class Moves:
 
     def _dynamics(self, node: int, old: Mapping[str, float], new: Mapping[str, float], moved: set[str]) -> None:
         """Ardour's compressor and gate: moves of their knobs."""
-        changes: list[tuple[str | None, Callable[[float], float]]] = []
+        changes: list[tuple[str | None, Callable[[float, float], float], float]] = []
         for knob in moved & set(STEPS):
             difference = (new[knob] - old[knob]) * (6.0 if knob == "kn" else 1.0)
             factor = new["rat"] / old["rat"]
             name = self._parameter(node, STEPS[knob])
-            changes.append((name, (lambda x, f=factor: x * f) if knob == "rat" else (lambda x, d=difference: x + d)))
+            by: tuple[Callable[[float, float], float], float] = (
+                (operator.mul, factor) if knob == "rat" else (operator.add, difference)
+            )
+            changes.append((name, *by))
         for knob in moved & set(TIMES):
             factor = new[knob] / old[knob]
             if self._parameter(node, TIMES[knob][:1]) is None:
                 factor = math.sqrt(factor)  # attack and release are one time there
-            changes.append((self._parameter(node, TIMES[knob]), lambda x, f=factor: x * f))
-        for name, change in changes:
+            changes.append((self._parameter(node, TIMES[knob]), operator.mul, factor))
+        for name, change, amount in changes:
             if name is not None:
-                self._set(node, name, [change(float(self.graph.parameter(node, name)))])
+                self._set(node, name, [change(float(self.graph.parameter(node, name)), amount)])
         if "mak" in moved:
             self.notices.append(f"{self.graph.describe(node)}: its makeup gain was moved, which is not read.")
 

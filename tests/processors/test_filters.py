@@ -150,5 +150,5 @@ def test_a_console_of_all_new_types_renders_and_has_gradients() -> None:
 
 
 def test_no_two_processors_have_the_same_name() -> None:
-    names = [t.name for rack in (Rack.full(RATE), Rack.generators(RATE)) for t in rack.types]
+    names = [t.name for rack in (Rack.full(RATES[0]), Rack.generators(RATES[0])) for t in rack.types]
     assert len(names) == len(set(names))
