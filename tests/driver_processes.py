@@ -140,7 +140,7 @@ def digests(out: Path) -> dict[str, str]:
     return {path.parent.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
-FILES = {"graph.json", "graph.safetensors", "metrics.json", "mix.wav", "run.json", "trace.jsonl"}
+FILES = {"console.safetensors", "graph.json", "graph.safetensors", "metrics.json", "mix.wav", "run.json", "trace.jsonl"}
 
 
 def assert_complete(out: Path, expected: dict[str, str]) -> None:

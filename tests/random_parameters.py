@@ -27,7 +27,7 @@ USUAL = {
     "high_hz": (3000.0, 12000.0),
     "inside_db": (-6.0, 12.0),
     "outside_db": (-40.0, 6.0),
-    "lookahead_ms": (0.0, 5.0),
+    "lookahead_ms": (0.05, 5.0),
     "mean_ms": (1.0, 30.0),
     "makeup_db": (-6.0, 12.0),
     "range_db": (6.0, 40.0),

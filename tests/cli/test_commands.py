@@ -142,6 +142,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     def stop(song, out, settings, *, device, listener, start, plots, effects, residual, full_band, **look_for):
         assert not effects
         assert full_band
+        assert look_for.pop("memory").budget == 2 * 10**9
         assert look_for == {"align": False, "rides": False, "ducking": True, "sends": ""}
         seen.update(
             plots=plots, settings=settings, device=device, rate=song.sample_rate, start=start, residual=residual
@@ -151,7 +152,7 @@ def test_mine_passes_its_options_on(program, song_folder, tmp_path, monkeypatch)
     monkeypatch.setattr("graphmix.search.mine", stop)
     options = "--preset paper --chain egr --policy dry-wet --tolerance 0.1 --sample-rate 44100 --seed 3 --device cpu"
     options += " --objective loudness"
-    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off", "--rides", "off"
+    steps = "--steps", 40, "--rounds", 2, "--residual", "--align", "off", "--rides", "off", "--memory", "2GB"
     outcome = program("mine", song_folder, "--out", tmp_path / "out", *options.split(), *steps)
     assert outcome.status == 130
     assert seen["residual"]
