@@ -139,9 +139,7 @@ def test_an_expander_takes_off_its_range_and_no_more() -> None:
     torch.testing.assert_close(EXPANDER(loud, params), loud)
 
 
-@pytest.mark.parametrize(
-    "name", [p.node_type.name for p in RACK if p.resumable and isinstance(p, (*FILTERS, *DYNAMICS))]
-)
+@pytest.mark.parametrize("kind", [kind for kind in (*FILTERS, *DYNAMICS) if kind(RATE).resumable])
 def test_a_signal_in_parts_is_the_signal_at_once(kind: type[Processor]) -> None:
     """Whatever is remembered goes on; a look-ahead is given what lies behind the part."""
     processor, ahead_s = kind(RATE), 0.03
