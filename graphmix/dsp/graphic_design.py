@@ -47,7 +47,7 @@ class GraphicDesign:
 
     Args:
         cosine: of each center, [bands].
-        width: |cos u - cos w| / sin u of each, [bands].
+        width: ``|cos u - cos w| / sin u`` of each, [bands].
         distance: (cos w_i - cos w_j) / sin w_i of each place i and band j, places first the centers, then the middle
             between two of them, [2 bands - 1, bands].
         solver: decibels at the places -> decibels of the bells, [bands, 2 bands - 1].

@@ -21,7 +21,7 @@ from graphmix.processors.ride import Ride
 from graphmix.sessions import ardour_xml as layout
 from graphmix.sessions.ardour_editable import plan_editable
 from graphmix.sessions.ardour_kept import add_kept, mark_of
-from graphmix.sessions.ardour_plan import Convolver, Plan, Plugin, plan_routes, what_is_not_held
+from graphmix.sessions.ardour_plan import Convolver, Plugin, RoutePlan, plan_routes, what_is_not_held
 from graphmix.sessions.ardour_xml import TICKS, add, time
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.session import Device, Role, Session
@@ -73,7 +73,7 @@ def write_editable(
 
 
 def _write(
-    session: Session, plan: Plan, read_track: Callable[[int], Tensor], folder: Path, num_samples: int, how: str
+    session: Session, plan: RoutePlan, read_track: Callable[[int], Tensor], folder: Path, num_samples: int, how: str
 ) -> None:
     """Write what was planned."""
     begin = session.sample_rate * (1 + math.ceil(plan.longest_latency() / session.sample_rate))
@@ -137,7 +137,7 @@ def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
 
 
 def _session(
-    session: Session, plan: Plan, names: list[str], files: list[AudioFile | None], span: tuple[int, int], how: str
+    session: Session, plan: RoutePlan, names: list[str], files: list[AudioFile | None], span: tuple[int, int], how: str
 ) -> tuple[Xml.Element, list[tuple[str, Plugin]]]:
     """The session's XML, and its plugins with their numbers.
 
@@ -183,7 +183,7 @@ def _session(
     return root, plugins
 
 
-def _ports(plan: Plan, names: list[str], index: int) -> tuple[list[list[str]], list[list[str]]]:
+def _ports(plan: RoutePlan, names: list[str], index: int) -> tuple[list[list[str]], list[list[str]]]:
     """What enters each input of a route, and where left and right go."""
     enters: list[list[str]] = [[] for _ in range(plan.routes[index].inputs)]
     leaves: list[list[str]] = [[], []]

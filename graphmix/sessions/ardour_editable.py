@@ -1,13 +1,13 @@
 """Editable Ardour sessions: faders, panners and automation that are real, and Ardour's own plugins.
 
-====================================  ==================================================================================
-the last gain of a channel            fader (up to +6 dB) and balance panner, where only linear devices come behind it
-ride                                  automation of the fader, in steps of 1 dB at most
-equalizer                             ``a-eq``, as few bands as it takes (:mod:`graphmix.rewrite.parametric`)
-compressor, gate                      ``a-comp``, ``a-exp``, fitted to the signal
-delay, reverb, crossover, align       an impulse response each
-other gains, imager, limiter, ducking plugins of graphmix in Lua, as in the exact session
-====================================  ==================================================================================
+=====================================  =================================================================================
+the last gain of a channel             fader (up to +6 dB) and balance panner, where only linear devices come behind it
+ride                                   automation of the fader, in steps of 1 dB at most
+equalizer                              ``a-eq``, as few bands as it takes (:mod:`graphmix.rewrite.parametric`)
+compressor, gate                       ``a-comp``, ``a-exp``, fitted to the signal
+delay, reverb, crossover, align        an impulse response each
+other gains, imager, limiter, ducking  plugins of graphmix in Lua, as in the exact session
+=====================================  =================================================================================
 
 What does nothing (a dry/wet weight of 0) is left out.
 """
@@ -30,9 +30,9 @@ from graphmix.sessions.ardour_plan import (
     BuiltIn,
     Convolver,
     LuaPlugin,
-    Plan,
     Plugin,
     Route,
+    RoutePlan,
     decibels,
     end_of,
     lua_plugin,
@@ -75,7 +75,7 @@ class Approximation:
         return f"{self.label}: {self.plugin}, {error}"
 
 
-def plan_editable(session: Session, signal_into: ReadSignal) -> tuple[Plan, list[Approximation]]:
+def plan_editable(session: Session, signal_into: ReadSignal) -> tuple[RoutePlan, list[Approximation]]:
     """The routes of an editable session, and how well their plugins fit.
 
     Args:
@@ -100,7 +100,7 @@ def plan_editable(session: Session, signal_into: ReadSignal) -> tuple[Plan, list
             behind = channel.devices if number + 1 == len(parts) else devices
             routes.append(replace(route, end=end_of(channel, behind)))
         last_of.append(len(routes) - 1)
-    return with_equal_latencies(Plan(tuple(routes), tuple(connections))), builder.found
+    return with_equal_latencies(RoutePlan(tuple(routes), tuple(connections))), builder.found
 
 
 def _parts(channel: Channel) -> list[list[Device]]:

@@ -22,7 +22,7 @@ from xml.etree import ElementTree as Xml
 
 from graphmix.errors import FileError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.sessions.ardour_levels import Levels, pan_nodes, read_fader
+from graphmix.sessions.ardour_levels import RouteLevels, pan_nodes, read_fader
 from graphmix.sessions.ardour_plugins import plugin_nodes
 from graphmix.sessions.ardour_regions import Clock
 from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
@@ -185,7 +185,7 @@ class _Reader:
             self.found[route.name] = playlist
         else:
             nodes.append(FoundNode("mix", "" if route.is_master else route.name))
-        levels = Levels(element, self.document.clock, self.document.begin)
+        levels = RouteLevels(element, self.document.clock, self.document.begin)
         for processor in element.findall("Processor"):
             kind = processor.get("type", "")
             if kind in ("trim", "amp", "polarity"):
@@ -238,7 +238,7 @@ class _Reader:
                 raise FileError(
                     f"{self.file}: {route.name} sends to route {processor.get('target')!r}, which is not there."
                 )
-            levels = Levels(processor, self.document.clock, self.document.begin)
+            levels = RouteLevels(processor, self.document.clock, self.document.begin)
             node = FoundNode("send", processor.get("name") or "", {"gain_db": levels.send_gains(self.notices)})
             yield source, node, 0, 1
             yield node, aim.nodes[0], 0, 0

@@ -31,7 +31,7 @@ STEPS = 8
 Array = NDArray[np.float64]
 
 
-class Levels:
+class RouteLevels:
     """The controls of a route or a send.
 
     Args:
@@ -99,7 +99,7 @@ def decibels(factor: float) -> float:
     return min(MOST_DB, max(LEAST_DB, 20 * math.log10(factor))) if factor > 0 else LEAST_DB
 
 
-def read_fader(levels: Levels, processor: Xml.Element, notices: list[str]) -> list[FoundNode]:
+def read_fader(levels: RouteLevels, processor: Xml.Element, notices: list[str]) -> list[FoundNode]:
     """Nodes of a fader, a trim or a polarity switch; none where it does nothing."""
     if processor.get("active", "1") == "0":
         return []
@@ -116,7 +116,7 @@ def read_fader(levels: Levels, processor: Xml.Element, notices: list[str]) -> li
     return [] if factor == 1 else [FoundNode("gain", "" if is_fader else "trim", {"gain_db": [decibels(factor)] * 2})]
 
 
-def _polarity(levels: Levels, notices: list[str]) -> list[FoundNode]:
+def _polarity(levels: RouteLevels, notices: list[str]) -> list[FoundNode]:
     phase = levels.element.find("Controllable[@name='phase']")
     inverted = set((phase.get("phase-invert") or "0") if phase is not None else "0")
     if inverted == {"1"}:
@@ -126,7 +126,7 @@ def _polarity(levels: Levels, notices: list[str]) -> list[FoundNode]:
     return []
 
 
-def _ride(levels: Levels, line: Xml.Element, points: Sequence[tuple[int, float]], notices: list[str]) -> FoundNode:
+def _ride(levels: RouteLevels, line: Xml.Element, points: Sequence[tuple[int, float]], notices: list[str]) -> FoundNode:
     """A ride through an automation of the fader."""
     rate = levels.clock.sample_rate
     dense: list[tuple[float, float]] = []
@@ -190,7 +190,7 @@ def simplified(
     return [(float(times[k]), float(gains[k])) for k in kept], error
 
 
-def pan_nodes(levels: Levels, route: Xml.Element, notices: list[str]) -> list[FoundNode]:
+def pan_nodes(levels: RouteLevels, route: Xml.Element, notices: list[str]) -> list[FoundNode]:
     """Nodes of a route's panner; none where it does nothing."""
     main = route.find("Processor[@type='main-outs']")
     inputs = len(route.findall("IO[@direction='Input']/Port[@type='audio']"))
@@ -212,7 +212,7 @@ def pan_nodes(levels: Levels, route: Xml.Element, notices: list[str]) -> list[Fo
     return [FoundNode("imager", "pan", {"side_db": [side]}), FoundNode("gain", "pan", {"gain_db": [left, right]})]
 
 
-def pan_matrix(levels: Levels, holder: Xml.Element, inputs: int) -> Array | None:
+def pan_matrix(levels: RouteLevels, holder: Xml.Element, inputs: int) -> Array | None:
     """What of left and right comes out left and right; None where there is no panner.
 
     A mono signal counts as left and right alike.

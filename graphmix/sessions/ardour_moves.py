@@ -21,7 +21,7 @@ from graphmix.processors.ride import breakpoints
 from graphmix.rewrite.parametric import response_db
 from graphmix.sessions.ardour_equalizer import URI as EQUALIZER
 from graphmix.sessions.ardour_equalizer import bands_of
-from graphmix.sessions.ardour_levels import Levels, decibels, pan_matrix, simplified
+from graphmix.sessions.ardour_levels import RouteLevels, decibels, pan_matrix, simplified
 from graphmix.sessions.ardour_plugins import controls_of, equalizer_grid
 from graphmix.sessions.ardour_regions import Clock, events_of
 
@@ -84,7 +84,7 @@ class Moves:
         silent = []
         for number, route in routes.items():
             mark = marks["routes"][number]
-            levels = Levels(route, self.clock, self.begin)
+            levels = RouteLevels(route, self.clock, self.begin)
             for processor in route.findall("Processor"):
                 kept = mark["plugins"].get(str(processor.get("id")))
                 if kept is not None:
@@ -100,7 +100,7 @@ class Moves:
 
     # --- levels
 
-    def _levels(self, mark: Marks, levels: Levels) -> None:
+    def _levels(self, mark: Marks, levels: RouteLevels) -> None:
         fader = levels.element.find("Processor[@type='amp']")
         control = None if fader is None else fader.find("Controllable[@name='gaincontrol']")
         factor = mark["fader"] if control is None else levels.number(control, "value", 1.0)
@@ -154,7 +154,7 @@ class Moves:
         self._set(node, "gain_db", [old + more for old, more in zip(mixed, change, strict=True)])
         self.graph.wet[node] = 1.0
 
-    def _automation(self, mark: Marks, fader: Xml.Element, levels: Levels) -> None:
+    def _automation(self, mark: Marks, fader: Xml.Element, levels: RouteLevels) -> None:
         """A ride whose points were moved."""
         points = events_of(fader.find("Automation/AutomationList[@automation-id='gain']"), self.clock)
         rate = self.clock.sample_rate

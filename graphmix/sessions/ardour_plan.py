@@ -136,7 +136,7 @@ class Route:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RoutePlan:
     """Routes and the connections between them, in an order in which each comes behind all that feed it."""
 
     routes: tuple[Route, ...]
@@ -156,7 +156,7 @@ def what_is_not_held(session: Session) -> list[str]:
     return [device.label for device in session.devices() if device.kind not in HELD or device.node_type.source]
 
 
-def plan_routes(session: Session) -> Plan:
+def plan_routes(session: Session) -> RoutePlan:
     """The routes of an exact session, which can hold all of its devices.
 
     Raises:
@@ -175,7 +175,7 @@ def plan_routes(session: Session) -> Plan:
             connections += [Connection(source, len(routes), inlet) for source, inlet in sources]
             routes.append(_route(channel, number, devices, session.sample_rate))
         last_of.append(len(routes) - 1)
-    return with_equal_latencies(Plan(tuple(routes), tuple(connections)))
+    return with_equal_latencies(RoutePlan(tuple(routes), tuple(connections)))
 
 
 def _parts(channel: Channel) -> Iterable[list[Device]]:
@@ -216,7 +216,7 @@ def end_of(channel: Channel, devices: Sequence[Device]) -> tuple[int, int] | Non
     return None if channel.node is None else (channel.node, 0)
 
 
-def with_equal_latencies(plan: Plan) -> Plan:
+def with_equal_latencies(plan: RoutePlan) -> RoutePlan:
     """The plan with delays where a route feeds others whose ways to the master have different latencies.
 
     Ardour starts tracks earlier by the latency of their way. Where a signal parts it can do so for one way only, and
@@ -246,7 +246,7 @@ def with_equal_latencies(plan: Plan) -> Plan:
             connections.append(Connection(source, len(routes), c.inlet))
         new.append(len(routes))
         routes.append(route)
-    return Plan(tuple(routes), tuple(connections))
+    return RoutePlan(tuple(routes), tuple(connections))
 
 
 def _linear(stretch: list[Device], is_end: bool, sample_rate: int) -> tuple[float, list[Plugin]]:

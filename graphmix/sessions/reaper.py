@@ -27,7 +27,7 @@ from graphmix.errors import GraphError
 from graphmix.processors.ride import used_points
 from graphmix.sessions.ardour_plan import what_is_not_held
 from graphmix.sessions.names import safe_names
-from graphmix.sessions.reaper_plan import Plan, Strip, plan_strips
+from graphmix.sessions.reaper_plan import Strip, StripPlan, plan_strips
 from graphmix.sessions.reaper_state import Envelope, Fader, Track, Whole
 from graphmix.sessions.reaper_text import (
     LAW,
@@ -173,7 +173,7 @@ class _Project:
     """The blocks of one project; writes the responses of its convolutions as it comes to them."""
 
     def __init__(
-        self, session: Session, plan: Plan, media: Mapping[int, tuple[str, float]], effects: Path, seconds: float
+        self, session: Session, plan: StripPlan, media: Mapping[int, tuple[str, float]], effects: Path, seconds: float
     ) -> None:
         self.session, self.plan, self.media, self.effects, self.seconds = session, plan, media, effects, seconds
         self.responses = 0

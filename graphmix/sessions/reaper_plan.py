@@ -51,7 +51,7 @@ class Strip:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class StripPlan:
     """Tracks and what connects them.
 
     Args:
@@ -75,7 +75,7 @@ MASTER = -1
 """Index of the master track."""
 
 
-def plan_strips(session: Session) -> Plan:
+def plan_strips(session: Session) -> StripPlan:
     """The tracks of a session with one output."""
     strips: list[Strip] = []
     links: list[Connection] = []
@@ -102,7 +102,7 @@ def plan_strips(session: Session) -> Plan:
         (Connection(place[c.source], place[c.target], c.inlet) for c in tree.receives),
         key=lambda c: (c.target, c.source),
     )
-    return Plan(
+    return StripPlan(
         tuple(strips[index] for index in order),
         tuple(tree.depth[index] for index in order),
         tuple(receives),
