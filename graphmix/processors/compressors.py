@@ -11,6 +11,8 @@ What engineers call parallel compression is the dry/wet weight of the node. Leve
 signal that stays at 1 has 0 dB, and for a detector of peaks so has the peak of a full-scale sine.
 """
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -49,9 +51,9 @@ class StudioDynamics(Dynamics):
     downward = False
     """True if the gain changes below the threshold."""
 
+    @abstractmethod
     def slope(self, params: Tensor) -> Tensor:
         """dB of gain for each dB beyond the threshold, 0 or below, [nodes]."""
-        raise NotImplementedError
 
     def range_db(self, params: Tensor) -> Tensor:
         """Most dB that are taken off, [nodes]."""

@@ -169,9 +169,9 @@ class Clipper(Saturation):
 class _Polynomial(Saturation):
     """A polynomial of ``t = tanh(d x)``, added to the signal."""
 
+    @abstractmethod
     def basis(self, t: Tensor) -> list[Tensor]:
         """Values of orders 2 to :data:`ORDERS`, less those at zero."""
-        raise NotImplementedError
 
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
         """The orders from 2 on."""
