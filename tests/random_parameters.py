@@ -6,6 +6,7 @@ It lies beside conftest.py, so that every test can say ``from random_parameters 
 import torch
 from torch import Tensor
 
+from graphmix.processors.base import Processor
 from graphmix.spec import NodeType, ParameterSpec
 
 USUAL = {
@@ -78,3 +79,11 @@ def _delays(parameter: ParameterSpec, n: int, generator: torch.Generator) -> Ten
         result[todo & clear] = drawn[todo & clear]
         todo &= ~clear
     return result.float()
+
+
+def params(processor: Processor, **values: object) -> Tensor:
+    """Physical values of one node in float64, [1, width]: neutral but for those that are given."""
+    row = processor.node_type.neutral().double()
+    for name, value in values.items():
+        row[processor.node_type.columns(name)] = torch.as_tensor(value, dtype=torch.float64)
+    return row[None]

@@ -14,10 +14,10 @@ from graphmix.dsp.delay_line import delay_line, rest
 from graphmix.dsp.oversampling import MARGIN
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors import Rack
-from graphmix.processors.base import Processor
 from graphmix.processors.modulation import AutoPan, Flanger, Modulated, Phaser, Tremolo, Vibrato
 from graphmix.render import Renderer, render_song
 from graphmix.render.reference import render_reference
+from tests.random_parameters import params
 from tests.small_song import dry_tracks, write_song
 
 RATE = 30000
@@ -30,13 +30,6 @@ SETTINGS = {
     "feedback_delay": {"time_ms": [70.3, 45.1], "feedback": 0.7, "cross": 0.4},
 }
 MOVED = {"rate_hz": 3.1, "depth": 0.7, "spread": 0.2, "phase": 0.1}
-
-
-def params(processor: Processor, **values: object) -> Tensor:
-    row = processor.node_type.neutral().double()
-    for name, value in values.items():
-        row[processor.node_type.columns(name)] = torch.as_tensor(value, dtype=torch.float64)
-    return row[None]
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

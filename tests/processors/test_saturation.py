@@ -18,6 +18,7 @@ from graphmix.processors.saturation import (
     Tape,
     WaveShaper,
 )
+from tests.random_parameters import params
 
 RATE = 44100
 DRIVEN = {
@@ -28,13 +29,6 @@ DRIVEN = {
     WaveShaper: {"drive_db": 24.0, "offset": np.random.default_rng(0).normal(0, 0.1, 33)},
     Tape: {"drive_db": 24.0, "hysteresis": 0.5, "width_db": -20.0},
 }
-
-
-def params(processor: Saturation | BitCrusher, **values: object) -> Tensor:
-    row = processor.node_type.neutral().double()
-    for name, value in values.items():
-        row[processor.node_type.columns(name)] = torch.as_tensor(value, dtype=torch.float64)
-    return row[None]
 
 
 def stereo(x: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from graphmix.dsp.feedback_network import hadamard, line_responses, sampled_responses
 from graphmix.errors import GraphError
-from graphmix.processors.base import Processor
 from graphmix.processors.spaces import (
     LISTENER,
     SOUND_M_PER_S,
@@ -22,15 +21,9 @@ from graphmix.processors.spaces import (
     VelvetReverb,
     velvet_noise,
 )
+from tests.random_parameters import params
 
 RATE = 30000
-
-
-def params(processor: Processor, **values: object) -> Tensor:
-    row = processor.node_type.neutral().double()
-    for name, value in values.items():
-        row[processor.node_type.columns(name)] = torch.as_tensor(value, dtype=torch.float64)
-    return row[None]
 
 
 def impulse(left: float, right: float, samples: int) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphmix.processors.base import MatrixProcessor, Processor
+from graphmix.processors.base import MatrixProcessor
 from graphmix.processors.stereo import (
     Balance,
     BassWidth,
@@ -17,15 +17,9 @@ from graphmix.processors.stereo import (
     Polarity,
     Rotation,
 )
+from tests.random_parameters import params
 
 RATE = 30000
-
-
-def params(processor: Processor, **values: object) -> Tensor:
-    row = processor.node_type.neutral().double()
-    for name, value in values.items():
-        row[processor.node_type.columns(name)] = torch.as_tensor(value, dtype=torch.float64)
-    return row[None]
 
 
 def matrix(kind: type[MatrixProcessor], **values: object) -> Tensor:
