@@ -100,6 +100,6 @@ def test_a_song_in_blocks_is_the_song_at_once_for_all_new_types(tmp_path: Path) 
     renderer = Renderer(RACK)
     renderer.recursions_in_time = True
     whole = renderer(graph, song.read(0, song.num_samples).stems).sum(0)
-    heard = slice(0, -RATE // 10)  # behind the end a look-ahead sees what rings on, in one piece silence
-    blocks, whole = render_song(graph, song, RACK)[:, heard], whole[:, heard]
+    before_end = slice(0, -RATE // 10)  # behind the end a look-ahead sees what rings on, in one piece silence
+    blocks, whole = render_song(graph, song, RACK)[:, before_end], whole[:, before_end]
     torch.testing.assert_close(blocks, whole, rtol=1e-4, atol=1e-4 * float(whole.abs().max()))
