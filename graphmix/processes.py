@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 WAIT_POLICY = "OMP_WAIT_POLICY"
 """The OpenMP variable that says whether threads which wait for one another spin or sleep."""
@@ -32,14 +33,30 @@ def keep_memory() -> bool:
     Returns:
         Whether the allocator took the setting; False where it is not glibc's.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
+    mallopt = _of_glibc("mallopt")
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, _TOP_PAD_BYTES))
-    return all(mallopt(option, value) == 1 for option, value in settings)
+    return mallopt is not None and all(mallopt(option, value) == 1 for option, value in settings)
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system, between two parts of a computation that need blocks of different sizes.
+
+    What one part leaves behind is of little use to the next, and a process that keeps it grows from part to part.
+    """
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the allocator; None where that is not glibc's."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        function: Callable[..., int] = getattr(ctypes.CDLL("libc.so.6"), name)
+    except (OSError, AttributeError):
+        return None
+    return function
 
 
 def device_name(name: str) -> str:

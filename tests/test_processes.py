@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from graphmix.processes import device_name, wait_asleep
+from graphmix.processes import device_name, give_back_memory, keep_memory, wait_asleep
 
 FAULTS = """
 import resource, torch
@@ -31,11 +31,34 @@ def test_freed_memory_is_used_again_without_page_faults() -> None:
     assert faults < 1000, "20 tensors of 16 MB are 80,000 pages"
 
 
-def test_another_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphmix.processes import keep_memory
+KEPT = """
+import torch
+from graphmix.processes import give_back_memory, keep_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+keep_memory()
+first = resident()
+signals = [torch.ones(1_000_000) for _ in range(100)]
+last = torch.ones(1000)
+del signals
+kept = resident() - first
+give_back_memory()
+print(kept, resident() - first)
+"""
 
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_memory_that_is_kept_can_be_given_back() -> None:
+    output = subprocess.run([sys.executable, "-c", KEPT], check=True, capture_output=True, text=True).stdout
+    kept, left = map(float, output.split())
+    assert kept > 350, "100 signals of 4 MB stay with the process"
+    assert left < 50
+
+
+def test_another_system_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_memory()
+    give_back_memory()
 
 
 @pytest.mark.parametrize("own", ["", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])

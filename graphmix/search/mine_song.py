@@ -26,7 +26,7 @@ from graphmix.graph.consoles import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import existing_folder, finite, to_json, write_atomically
 from graphmix.memory import Memory, usual_memory
-from graphmix.processes import device_name
+from graphmix.processes import device_name, give_back_memory
 from graphmix.processors.base import Processor
 from graphmix.processors.rack import Rack, sources_of
 from graphmix.progress import Listener, Silent
@@ -165,6 +165,7 @@ def mine(
         search = Search(objective, settings, state, listener, saver, look_for=look_for)
         search.run()
         saver.write(state)
+        give_back_memory()
         listener.phase("writing", None)
         sampled = score_whole(search.objective, state)
         about: dict[str, Any] = {

@@ -15,6 +15,7 @@ import torch
 
 from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.processes import give_back_memory
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.search.audibility import Audibility
@@ -70,6 +71,7 @@ class Search:
     def run(self) -> SearchState:
         """Run until the search is done."""
         while self.state.phase != "done":
+            give_back_memory()
             if self.state.phase == "train":
                 self._train()
             elif self.state.phase == "rides":
