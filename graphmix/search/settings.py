@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE}
+_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE, "sparse_last_round": True}
 """Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
 
 
@@ -58,6 +58,8 @@ class SearchSettings:
         gain_staging: alpha_g of equation 6.
         sparsity: alpha_p of equation 8 at the end of its ramp.
         ramp_steps: steps after the console's training over which alpha_p grows from 0.
+        sparse_last_round: weigh sparsity in the last round's training as well, as the paper does, though no trial
+            follows that could make use of it.
         evaluate_every: steps between evaluations over the song; the best of them is kept.
         evaluated_segments: of a longer song, so many segments stand for it wherever losses are evaluated, until the
             search has ended; see :mod:`graphmix.search.chosen_segments`. 0: all.
@@ -85,6 +87,7 @@ class SearchSettings:
     gain_staging: Share = 1e-3
     sparsity: Share = 1e-2
     ramp_steps: Positive = 4000
+    sparse_last_round: bool = True
     evaluate_every: Positive = 250
     evaluated_segments: Count = 0
     trial_segments: Count = 0
@@ -124,6 +127,8 @@ class SearchSettings:
 
     def sparsity_at(self, step: int) -> float:
         """alpha_p at a step of the whole search: 0 on the console, then a linear ramp (section 3.3)."""
+        if not self.sparse_last_round and step >= self.steps + (self.rounds - 1) * self.round_steps:
+            return 0.0
         return self.sparsity * min(1.0, max(0, step - self.steps) / self.ramp_steps)
 
     def scaled(self, steps: int | None = None, rounds: int | None = None) -> "SearchSettings":
@@ -186,6 +191,7 @@ DRAFT = SearchSettings(
     rounds=4,
     round_steps=50,
     ramp_steps=133,
+    sparse_last_round=False,
     learning_rate=0.07,
     round_rate=0.4,
     momentum=0.8,

@@ -70,6 +70,13 @@ def test_sparsity_is_nothing_on_the_console_then_a_ramp_then_constant():
     assert settings.sparsity_at(150) == settings.sparsity_at(10_000) == pytest.approx(0.2)
 
 
+def test_sparsity_ends_before_the_last_round_if_it_is_not_wanted_there():
+    settings = SearchSettings(steps=100, rounds=3, round_steps=20, ramp_steps=20, sparsity=0.2)
+    without = replace(settings, sparse_last_round=False)
+    assert [without.sparsity_at(step) for step in (99, 139, 140, 159)] == [0, 0.2, 0, 0]
+    assert [settings.sparsity_at(step) for step in (99, 139, 140, 159)] == [0, 0.2, 0.2, 0.2]
+
+
 def test_the_rate_falls_along_half_a_cosine_to_its_share():
     settings = SearchSettings(learning_rate=0.5, final_rate=0.1)
     assert settings.rate_at(0.0) == pytest.approx(0.5)
