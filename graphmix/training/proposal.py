@@ -4,6 +4,7 @@ A long song is encoded in blocks, whose embeddings are averaged, and rendered in
 its length.
 """
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.models.mixing.stems import Stems
 from graphmix.render.blocks import render_song
+from graphmix.training.rules import Rules, apply_rules
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Proposal:
         graph: on the CPU; None for a model that makes sound without a graph.
         mix: at the model's rate, [2, samples].
         seconds: spent on deciding (encoding included) and on rendering.
+        changes: what the rules changed, in words; see :mod:`graphmix.training.rules`.
     """
 
     graph: MixGraph | None
     mix: Tensor
     seconds: dict[str, float]
+    changes: tuple[str, ...] = ()
 
 
 def blocks_of(song: Song, seconds: float = ENCODER_SECONDS) -> Iterator[Stems]:
@@ -42,8 +46,13 @@ def blocks_of(song: Song, seconds: float = ENCODER_SECONDS) -> Iterator[Stems]:
 
 
 @torch.no_grad()
-def propose(estimator: Estimator, song: Song) -> Proposal:
+def propose(estimator: Estimator, song: Song, rules: Rules | None = None) -> Proposal:
     """Let a model mix a song at the model's sample rate.
+
+    Args:
+        estimator: the model.
+        song: at its rate.
+        rules: that the graph is made to keep; none by default. Of a model without a graph nothing is changed.
 
     Raises:
         GraphmixError: the song is at another rate, or the model needs a mix that the song does not have.
@@ -61,8 +70,13 @@ def propose(estimator: Estimator, song: Song) -> Proposal:
             return Proposal(None, mix, {"deciding": 0.0, "rendering": time.perf_counter() - started})
         graph = estimator.forward_blocks(blocks_of(song))
         decided = time.perf_counter()
-        mix = render_song(graph, song, estimator.rack)
+        if rules is None:
+            mix, changes = render_song(graph, song, estimator.rack), ()
+        else:
+            rack = copy.deepcopy(estimator.rack).cpu() if estimator.device.type != "cpu" else estimator.rack
+            ruled = apply_rules(graph.clone().cpu(), song, rack, rules)
+            graph, mix, changes = ruled.graph, ruled.mix, ruled.changes
         seconds = {"deciding": decided - started, "rendering": time.perf_counter() - decided}
-        return Proposal(graph.clone().cpu(), mix, seconds)
+        return Proposal(graph.clone().cpu(), mix, seconds, changes)
     finally:
         estimator.train(was_training)
