@@ -45,7 +45,7 @@ _PANS = {"gain": "gain_db", "pan": "position", "balance": "position", "rotation"
 _PANS |= {"auto_pan": "depth"}
 """Types that place what passes them, and the parameter that does it."""
 _BLOCK_SECONDS = 0.05
-_QUIET_DB, _PAUSE_DB, _SUSTAINED = 60.0, 25.0, 0.95
+_QUIET_DB, _PAUSE_DB, _SUSTAINED = 60.0, 15.0, 0.95
 _MARGIN_DB = 0.05
 _SECONDS_AT_ONCE = 20
 
@@ -117,7 +117,7 @@ def apply_rules(graph: MixGraph, song: Song, rack: Rack, rules: Rules) -> Ruled:
 
 def sustained_tracks(song: Song) -> set[str]:
     """Names of the tracks that never pause: of blocks of 50 ms at most 60 dB below their loud ones (the 95th
-    percentile), 95 % are less than 25 dB below these. Silent tracks are none."""
+    percentile), 95 % are less than 15 dB below these. Silent tracks are none."""
     return {name for name, levels in _block_levels(song).items() if _is_sustained(levels)}
 
 
