@@ -11,9 +11,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from graphmix.evaluation import songs_to_evaluate
 from graphmix.training import load_estimator
-from graphmix.training.proposal import propose
+from graphmix.training.proposal import blocks_of
 from graphmix.training.rule_checks import broken_rules
 from graphmix.training.rules import Rules, apply_rules
 
@@ -29,14 +31,14 @@ def main() -> None:
     args = parser.parse_args()
     done = [json.loads(line) for line in args.log.read_text().splitlines()] if args.log.exists() else []
     known = {(row["model"], row["song"]) for row in done}
-    model, rules = load_estimator(args.model), Rules()
+    model, rules = load_estimator(args.model).eval(), Rules()
     for found in songs_to_evaluate(args.songs)[: args.first]:
         if (args.model, found.song_id) in known:
             continue
         song, _ = found.load(model.sample_rate)
         song = replace(song, num_samples=min(song.num_samples, round(args.seconds * song.sample_rate)))
-        graph = propose(model, song).graph
-        assert graph is not None, "a model of sound alone has no graph to be rewritten"
+        with torch.no_grad():
+            graph = model.forward_blocks(blocks_of(song))
         before = broken_rules(graph, song, model.rack, rules)
         ruled = apply_rules(graph, song, model.rack, rules)
         after = broken_rules(ruled.graph, song, ruled.rack, rules)
