@@ -38,7 +38,7 @@ from graphmix.processors.rack import Rack
 from graphmix.search.mix_measures import compare_mixes, song_loss
 from graphmix.songs.collection import SongFiles, open_collection
 from graphmix.training.data import artist_of, load_audio, load_truth, songs_in
-from graphmix.training.proposal import propose
+from graphmix.training.proposal import Wishes, propose
 from graphmix.training.rules import Rules, rack_of
 
 DEFAULT_RATE = 30000
@@ -157,7 +157,7 @@ def score_model(
         rules: that the proposal keeps.
         in_training: whether the model was trained on songs of this artist.
     """
-    proposal = propose(model, human.song, rules)
+    proposal = propose(model, human.song, None if rules is None else Wishes(rules=rules))
     rack = None if proposal.graph is None else rack_of(proposal.graph, model.rack)
     numbers, features, levels = _compare(proposal.mix, proposal.graph, human, rack)
     numbers["seconds"] = sum(proposal.seconds.values())
