@@ -8,7 +8,8 @@ averaged by blocks: the powers of the windows are collected, and gated once.
 * a whole signal: :func:`loudness`;
 * a stream of successive blocks: :class:`LoudnessMeter`, equal to the whole to rounding;
 * blocks that do not follow each other, or that must travel as tensors: :func:`window_powers` of each, concatenated
-  along the last axis, to :func:`gated_loudness`.
+  along the last axis, to :func:`gated_loudness`;
+* how far loudness moves within a song: :func:`loudness_range`.
 """
 
 import math
@@ -28,6 +29,10 @@ OFFSET_LU = -0.691
 """Loudness of a power of 1: it cancels the gain of the K weighting at 997 Hz."""
 WINDOWS_PER_SECOND = 10
 HOPS_PER_WINDOW = 4
+RANGE_HOPS = 30
+"""Windows of the loudness range last 3 s."""
+RANGE_GATE_LU = 20.0
+RANGE_SHARES = (0.10, 0.95)
 _LOWEST_RATE = 4000  # the shelf begins at 1.7 kHz
 _LOW_CUT_HZ, _LOW_CUT_Q = 38.13547087602444, 0.5003270373238773
 _CHUNK = 1 << 19  # samples filtered at a time, in float64
@@ -58,6 +63,23 @@ def gated_loudness(powers: Tensor) -> Tensor:
     loud = sounding & (powers > gate * 10 ** (-RELATIVE_GATE_LU / 10))
     mean = torch.where(loud, powers, 0).sum(-1) / loud.sum(-1).clamp(min=1)
     return OFFSET_LU + 10 * mean.clamp(min=_power(LOWEST_LUFS)).log10()
+
+
+def loudness_range(audio: Tensor, sample_rate: int) -> float:
+    """Loudness range (LRA) of one signal, [channels, samples], in LU, after EBU Tech 3342.
+
+    The spread from the 10th to the 95th percentile of windows of 3 s, without those below -70 LUFS or more than 20 LU
+    below the mean power of the rest. 0 for silence, and for what is no longer than a window.
+    """
+    meter = LoudnessMeter(sample_rate)
+    meter.add(audio)
+    powers = meter.window_powers(RANGE_HOPS)
+    powers = powers[powers > _power(LOWEST_LUFS)]
+    if powers.numel() < 2:
+        return 0.0
+    loud = 10 * powers[powers > powers.mean() * 10 ** (-RANGE_GATE_LU / 10)].log10()
+    low, high = torch.quantile(loud, torch.tensor(RANGE_SHARES, dtype=loud.dtype))
+    return float(high - low)
 
 
 def _power(lufs: float) -> float:
@@ -135,15 +157,19 @@ class LoudnessMeter:
         self._hops.append(powers[..., :full].reshape(*powers.shape[:-1], -1, self.hop).mean(axis=-1))
         self._rest = powers[..., full:].copy()
 
-    def window_powers(self) -> Tensor:
-        """Powers of the windows so far, [..., windows]; a last window that is not full counts only if it is alone."""
+    def window_powers(self, length: int = HOPS_PER_WINDOW) -> Tensor:
+        """Powers of the windows so far, [..., windows]; a last window that is not full counts only if it is alone.
+
+        Args:
+            length: of a window, in steps of 100 ms.
+        """
         if self._rest is None:
             return torch.zeros(1, dtype=torch.float64)
         hops = np.concatenate(self._hops, axis=-1)
-        if hops.shape[-1] < HOPS_PER_WINDOW:
+        if hops.shape[-1] < length:
             power = hops.sum(axis=-1) + self._rest.sum(axis=-1) / self.hop
-            return torch.from_numpy(np.asarray(power / HOPS_PER_WINDOW))[..., None]
-        windows = np.lib.stride_tricks.sliding_window_view(hops, HOPS_PER_WINDOW, axis=-1).mean(axis=-1)
+            return torch.from_numpy(np.asarray(power / length))[..., None]
+        windows = np.lib.stride_tricks.sliding_window_view(hops, length, axis=-1).mean(axis=-1)
         return torch.from_numpy(windows)
 
     def loudness(self) -> Tensor:

@@ -120,6 +120,32 @@ class Song:
         offset = round(self.offset * sample_rate / self.sample_rate)
         return replace(self, sample_rate=sample_rate, num_samples=length, offset=offset, _decoded=None)
 
+    def alone(self, name: str) -> "Song":
+        """The song as if one of its tracks were all there is, without the mix.
+
+        Raises:
+            SongError: there is no such track.
+        """
+        if name not in self.track_names:
+            raise SongError(f"song {self.name!r} has no track {name!r}; it has: {', '.join(self.track_names[:6])}.")
+        row = self.track_names.index(name)
+        buses = {bus: (name,) for bus, members in self.subgroups.items() if name in members}
+        decoded = self._decoded[row : row + 1] if isinstance(self._decoded, Tensor) else None
+        return replace(self, tracks=self.tracks[row : row + 1], subgroups=buses, mix=None, _decoded=decoded)
+
+    def with_mix(self, mix: Tensor) -> "Song":
+        """The song in memory, with other samples in place of its mix's, [2, num_samples].
+
+        Raises:
+            SongError: the song has no mix, or the samples have another shape.
+        """
+        if self.mix is None or list(mix.shape) != [2, self.num_samples]:
+            raise SongError(
+                f"the mix has shape {list(mix.shape)}, expected [2, {self.num_samples}] of a song with one."
+            )
+        stems = self.read(0, self.num_samples).stems
+        return replace(self, _decoded=torch.cat([stems, mix[None].to(stems)]))
+
     def read(self, start: int, length: int) -> Segment:
         """Read [start, start + length) at the working rate; before and after the song is silence.
 

@@ -57,10 +57,20 @@ def evaluate(
         bool, typer.Option("--held-out", help="Leave out songs by artists that a model was trained on.")
     ] = False,
     max_tracks: Annotated[int | None, typer.Option(min=1, help="Leave out songs with more tracks.")] = None,
+    mined: Annotated[
+        Path | None, typer.Option(help="Mined songs: what was mined of the songs' own mixes, rendered again.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="Of the models, the one that the others are compared with.")] = (
+        "loudness_sum"
+    ),
+    rules: Annotated[bool, typer.Option("--rules", help="Let proposals keep the rules that predict's keep.")] = False,
     device: Device = "auto",
     force: Force = False,
 ) -> None:
     """Compare models on the same songs, in one table."""
     from graphmix.cli.evaluate_command import run_evaluate
 
-    run_evaluate(models, songs, out, held_out=held_out, max_tracks=max_tracks, device=device, force=force)
+    run_evaluate(
+        models, songs, out, held_out=held_out, max_tracks=max_tracks, device=device, force=force,
+        mined=mined, against=against, rules=rules,
+    )  # fmt: skip

@@ -1,8 +1,10 @@
 """Evaluation of models beside one another on the same songs: one row for each model and song.
 
 Every model mixes every song as :func:`graphmix.training.propose` does, whole, at its own sample rate. The result is
-compared with the song's mix (:mod:`graphmix.search.mix_measures`) and, where it is known, with the true graph
-(:mod:`graphmix.evaluation.agreement`). Means and tables are made by :mod:`graphmix.evaluation.scores`.
+compared with the song's mix (:mod:`graphmix.search.mix_measures`, :mod:`graphmix.evaluation.mix_features`,
+:mod:`graphmix.evaluation.track_levels`) and, where it is known, with the true graph
+(:mod:`graphmix.evaluation.agreement`). Means and tables are made by :mod:`graphmix.evaluation.scores` and
+:mod:`graphmix.evaluation.comparison`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,24 +12,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
-from graphmix.audio.files import read_audio
+from graphmix.audio.loudness import loudness
 from graphmix.audio.song import Song
 from graphmix.chain_string import join_chain, split_chain
 from graphmix.datasets.records import Record, find_record_folders
 from graphmix.datasets.splits import artist_key
 from graphmix.errors import GraphmixError
 from graphmix.evaluation.agreement import Agreement, agree
-from graphmix.evaluation.scores import COLUMNS, OF_GRAPHS, Score
+from graphmix.evaluation.human_mix import MINED, HumanMix, MinedFolder, render_mined
+from graphmix.evaluation.mix_features import FEATURES, mix_features
+from graphmix.evaluation.scores import COLUMNS, LEVELLED, OF_GRAPHS, TRACK_LEVEL, Score
+from graphmix.evaluation.track_levels import (
+    TrackLevels,
+    level_error,
+    levels_of_graph,
+    levels_of_mix,
+    role_errors,
+)
 from graphmix.graph.consoles import CONSOLE_CHAIN
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.estimator import Estimator
 from graphmix.processors.rack import Rack
-from graphmix.search.mix_measures import compare_mixes
+from graphmix.search.mix_measures import compare_mixes, song_loss
 from graphmix.songs.collection import SongFiles, open_collection
 from graphmix.training.data import artist_of, load_audio, load_truth, songs_in
-from graphmix.training.proposal import propose
+from graphmix.training.proposal import Wishes, propose
+from graphmix.training.rules import Rules, rack_of
+
+DEFAULT_RATE = 30000
+"""Rate in Hz at which mined graphs are compared where no model says another."""
 
 
 @dataclass(frozen=True)
@@ -82,46 +97,112 @@ def evaluate(
     *,
     trained_on: Mapping[str, frozenset[str]] | None = None,
     chain: str = CONSOLE_CHAIN,
+    mined: MinedFolder | None = None,
+    rules: Rules | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[Score]:
-    """Every model on every song, song by song.
+    """Every model on every song, song by song, and what was mined of the songs.
 
     Args:
         models: name -> model.
         songs: see :func:`songs_to_evaluate`.
         trained_on: name -> artists of the training songs, from its checkpoint; see :func:`artists_of`.
         chain: of the console in which decisions on keeping are counted, as far as a true graph has the types.
+        mined: where graphs are that were mined of the songs' own mixes; rows of :data:`MINED` are theirs.
+        rules: that proposals keep; none by default.
         progress: called with the number of pairs done, and of all pairs.
     """
     trained_on = trained_on or {}
-    done, total = 0, len(models) * len(songs)
+    done, total = 0, (len(models) + (mined is not None)) * len(songs)
     for song in songs:
-        loaded: dict[int, tuple[Song, MixGraph | None]] = {}
-        for name, model in models.items():
-            rate = model.sample_rate
+        loaded: dict[int, HumanMix] = {}
+        for name, model in [*models.items(), *([(MINED, None)] if mined is not None else [])]:
+            rate = DEFAULT_RATE if model is None else model.sample_rate
+            if model is None and loaded:
+                rate = next(iter(loaded))
             if rate not in loaded:
-                loaded[rate] = song.load(rate)
-            numbers, agreement = score_song(model, *loaded[rate], chain)
-            yield Score(name, song.song_id, song.artist in trained_on.get(name, frozenset()), numbers, agreement)
+                loaded[rate] = _load(song, rate, mined)
+            in_training = song.artist in trained_on.get(name, frozenset())
+            if model is not None:
+                yield score_model(name, song.song_id, model, loaded[rate], chain, rules, in_training)
+            elif loaded[rate].mined is not None:
+                yield score_mined(song.song_id, loaded[rate])
             done += 1
             if progress is not None:
                 progress(done, total)
 
 
-@torch.no_grad()
-def score_song(
-    model: Estimator, song: Song, true: MixGraph | None, chain: str = CONSOLE_CHAIN
-) -> tuple[dict[str, float | None], Agreement | None]:
-    """All :data:`COLUMNS` of one model on one song with a mix, and how its graph agrees with the true one."""
-    assert song.mix is not None, "songs without a mix are not evaluated"
-    proposal = propose(model, song)
-    target = read_audio(song.mix, 0, song.num_samples, song.sample_rate)
-    numbers: dict[str, float | None] = dict.fromkeys(COLUMNS)
-    numbers |= compare_mixes(prediction=proposal.mix, target=target, sample_rate=song.sample_rate)
+def _load(song: EvaluationSong, rate: int, mined: MinedFolder | None) -> HumanMix:
+    loaded, graph = song.load(rate)
+    return HumanMix(loaded, graph, None if mined is None else mined.graph(loaded))
+
+
+def score_model(
+    name: str,
+    song_id: str,
+    model: Estimator,
+    human: HumanMix,
+    chain: str = CONSOLE_CHAIN,
+    rules: Rules | None = None,
+    in_training: bool = False,
+) -> Score:
+    """One model on one song.
+
+    Args:
+        name: of the model, as the caller names it.
+        song_id: of the song.
+        model: at the rate of the song.
+        human: the song's own mix.
+        chain: see :func:`evaluate`.
+        rules: that the proposal keeps.
+        in_training: whether the model was trained on songs of this artist.
+    """
+    proposal = propose(model, human.song, None if rules is None else Wishes(rules=rules))
+    rack = None if proposal.graph is None else rack_of(proposal.graph, model.rack)
+    numbers, features, levels = _compare(proposal.mix, proposal.graph, human, rack)
     numbers["seconds"] = sum(proposal.seconds.values())
-    if true is None or proposal.graph is None:
-        return numbers, None
-    captured = [p for p in model.rack if p.node_type.source]
+    agreement = None
+    if human.graph is not None and proposal.graph is not None:
+        agreement = _agreement(proposal.graph, human.graph, human.song, model.rack, chain)
+        numbers |= {column: getattr(agreement, column) for column in OF_GRAPHS}
+    roles = role_errors(levels, human.levels)
+    source = human.level_source
+    return Score(name, song_id, in_training, numbers, agreement, features, human.features, roles, source)
+
+
+def score_mined(song_id: str, human: HumanMix) -> Score:
+    """What was mined of a song's own mix, rendered again."""
+    assert human.mined is not None, "the caller has looked"
+    mix = render_mined(human.mined, human.song)
+    numbers, features, levels = _compare(mix, human.mined, human, None)
+    roles = role_errors(levels, human.levels)
+    return Score(MINED, song_id, False, numbers, None, features, human.features, roles, human.level_source)
+
+
+def _compare(
+    mix: Tensor, graph: MixGraph | None, human: HumanMix, rack: Rack | None
+) -> tuple[dict[str, float | None], dict[str, float], TrackLevels]:
+    """All :data:`COLUMNS` that a mix has, its features, and the relative levels of its tracks."""
+    song = human.song
+    numbers: dict[str, float | None] = dict.fromkeys(COLUMNS)
+    numbers |= compare_mixes(prediction=mix, target=human.audio, sample_rate=song.sample_rate)
+    gain = 10 ** ((human.lufs - loudness(mix, song.sample_rate)) / 20)
+    numbers[LEVELLED] = song_loss(prediction=mix * gain, target=human.audio, sample_rate=song.sample_rate)
+    features = mix_features(mix, song.sample_rate)
+    numbers |= {name: abs(features[name] - human.features[name]) for name in FEATURES}
+    if graph is None:
+        levels = levels_of_mix(song, mix)
+    elif graph.sample_rate == song.sample_rate:
+        levels = levels_of_graph(graph, song, rack, mix)
+    else:
+        levels = levels_of_graph(graph, song.at_rate(graph.sample_rate), rack)
+    numbers[TRACK_LEVEL] = level_error(levels, human.levels)
+    return numbers, features, levels
+
+
+def _agreement(graph: MixGraph, true: MixGraph, song: Song, own_rack: Rack, chain: str) -> Agreement:
+    """How a proposal agrees with the true graph."""
+    captured = [p for p in own_rack if p.node_type.source]
     digests = {p.node_type.digest for p in captured}
     asked = split_chain(chain)
     types = [
@@ -131,8 +212,7 @@ def score_song(
     own = {kind for t in types for kind in (t.letter, t.name)}
     chain = join_chain([*shared, *(kind for kind in asked if kind in own and kind not in shared)])
     rack = Rack.for_types(types, true.sample_rate, captured)
-    agreement = agree(proposal.graph, true, song.subgroups, rack, chain)
-    return numbers | {name: getattr(agreement, name) for name in OF_GRAPHS}, agreement
+    return agree(graph, true, song.subgroups, rack, chain)
 
 
 def artists_of(description: Mapping[str, Any]) -> frozenset[str]:

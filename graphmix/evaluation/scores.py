@@ -9,7 +9,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,15 @@ import numpy.typing as npt
 from graphmix.errors import GraphmixError
 from graphmix.evaluation.agreement import Agreement, merge_agreements
 from graphmix.evaluation.intervals import Interval, bootstrap, bootstrap_songs
+from graphmix.evaluation.mix_features import FEATURES
 from graphmix.io import write_atomically
 from graphmix.search.mix_measures import UNITS
 
 OF_GRAPHS = ("f1", "keep_f1", "best_constant_f1", "parameter_error")
-COLUMNS = (*UNITS, *OF_GRAPHS, "seconds")
+LEVELLED, TRACK_LEVEL = "audio_loss_levelled", "track_level_lu"
+"""The audio loss after both mixes have the loudness of the song's, and the error of the relative levels of tracks."""
+_OF_MIXES = tuple(name for name in FEATURES if name not in UNITS)
+COLUMNS = (*UNITS, LEVELLED, TRACK_LEVEL, *_OF_MIXES, *OF_GRAPHS, "seconds")
 """Measures of each song, in the order of tables; ``None`` where one is not known."""
 Cells = npt.NDArray[np.float64]
 
@@ -38,6 +42,10 @@ class Score:
         artist_in_training: whether the model was trained on songs of this artist.
         numbers: by :data:`COLUMNS`.
         agreement: with the true graph, or None.
+        features: of the model's mix, by :data:`graphmix.evaluation.mix_features.FEATURES`.
+        wanted: of the song's own mix.
+        roles: absolute errors of the relative levels of tracks in LU, by role.
+        level_source: how the song's own levels are known; see :mod:`graphmix.evaluation.track_levels`.
     """
 
     model: str
@@ -45,6 +53,10 @@ class Score:
     artist_in_training: bool
     numbers: Mapping[str, float | None]
     agreement: Agreement | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    wanted: Mapping[str, float] = field(default_factory=dict)
+    roles: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    level_source: str | None = None
 
     def row(self) -> dict[str, Any]:
         """JSON values."""
@@ -123,8 +135,16 @@ def _both_f1(cells: Cells) -> Cells:
 # --- files
 
 
-def save_scores(scores: Sequence[Score], path: str | Path, seed: int = 0) -> Path:
+def save_scores(
+    scores: Sequence[Score], path: str | Path, seed: int = 0, further: Mapping[str, Any] | None = None
+) -> Path:
     """Write rows and means, as ``.csv`` (rows, then a row of means for each model) or ``.json``, and return the path.
+
+    Args:
+        scores: of all models and songs.
+        path: of the file.
+        seed: of the intervals.
+        further: more JSON values by name, for a ``.json`` file.
 
     Raises:
         GraphmixError: another ending, or a file that cannot be written.
@@ -132,9 +152,8 @@ def save_scores(scores: Sequence[Score], path: str | Path, seed: int = 0) -> Pat
     path = Path(path)
     summary = summarize(scores, seed)
     if path.suffix.lower() == ".json":
-        text = json.dumps(
-            {"songs": [score.row() for score in scores], "means": plain_summary(summary)}, indent=1, allow_nan=False
-        )
+        means = {"songs": [score.row() for score in scores], "means": plain_summary(summary)}
+        text = json.dumps(means | dict(further or {}), indent=1, allow_nan=False)
     elif path.suffix.lower() == ".csv":
         text = _as_csv(scores, summary)
     else:

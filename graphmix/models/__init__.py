@@ -15,6 +15,8 @@ from graphmix.models.mixing.baselines import (
     LoudnessSumConfig,
     MeanParameters,
     MeanParametersConfig,
+    RandomConfig,
+    RandomMix,
     SumBaseline,
     SumConfig,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "NodeOutputs",
     "Outputs",
     "PerTypeHeads",
+    "RandomConfig",
+    "RandomMix",
     "RawBasis",
     "ResidualEncoder",
     "StatisticsEncoder",

@@ -87,6 +87,8 @@ class NeuralConfig(ModelConfig):
         reverse: take the mix as well ([stems, mix] -> graph).
         responses: in reverse mode, take the measured gain of each track in the mix, band by band; see
             :class:`graphmix.models.mixing.responses.Responses`. For the encoder ``"statistics"``.
+        modes: of models with heads: number of answers that a song may have, each a density of settings; see
+            :mod:`graphmix.models.mixing.modes`. With 1 there is one answer.
     """
 
     mels: int = Field(default=64, ge=16)
@@ -98,6 +100,7 @@ class NeuralConfig(ModelConfig):
     gain_staging: bool = False
     reverse: bool = False
     responses: bool = False
+    modes: int = Field(default=1, ge=1, exclude_if=lambda modes: modes == 1)
 
     @property
     def features_key(self) -> str:

@@ -71,6 +71,11 @@ class DataConfig(Table):
         return self
 
 
+def _is_zero(weight: float) -> bool:
+    """Terms added later are left out of files where they are not used, so that older trainings are resumed."""
+    return weight == 0
+
+
 class LossConfig(Table):
     """Weights of the terms; 0 leaves a term out (and what only it needs is not computed).
 
@@ -82,6 +87,11 @@ class LossConfig(Table):
         subgroups: cross entropy of the predicted bus of each track, for models that predict them.
         sequence: negative log likelihood of the true graph, for autoregressive models.
         sparsity: mean probability of keeping, a price on every processor.
+        levels: absolute difference of the levels of tracks re their mean, in units of 10 dB; see
+            :mod:`graphmix.training.relative_losses`.
+        pan: the same of how far tracks are from the middle, on whichever side.
+        spectrum: the same of the mix's third octaves re their mean.
+        density: negative log-density of the true graph's settings, for models with modes.
     """
 
     audio: float = Field(default=1.0, ge=0)
@@ -91,6 +101,10 @@ class LossConfig(Table):
     subgroups: float = Field(default=0.0, ge=0)
     sequence: float = Field(default=0.0, ge=0)
     sparsity: float = Field(default=0.0, ge=0)
+    levels: float = Field(default=0.0, ge=0, exclude_if=_is_zero)
+    pan: float = Field(default=0.0, ge=0, exclude_if=_is_zero)
+    spectrum: float = Field(default=0.0, ge=0, exclude_if=_is_zero)
+    density: float = Field(default=0.0, ge=0, exclude_if=_is_zero)
 
     @model_validator(mode="after")
     def _check(self) -> "LossConfig":

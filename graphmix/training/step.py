@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphmix.errors import GraphmixError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.mixing.estimator import Estimator
+from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.outputs import Outputs
 from graphmix.models.mixing.stems import Stems
 from graphmix.spec import STRUCTURAL
@@ -21,6 +22,7 @@ from graphmix.training.data import Batch, Example, SongSegments
 from graphmix.training.features import FeatureStore, SongFeatures, Ticker
 from graphmix.training.losses import audio_loss, class_weights, parameter_terms, song_level_of, sparsity_term
 from graphmix.training.matching import ConsoleTarget, check_effects, console_target
+from graphmix.training.relative_losses import density_term, relative_terms, spectrum_term
 
 
 class TrainingStep(nn.Module):
@@ -62,7 +64,8 @@ class TrainingStep(nn.Module):
     @property
     def needs_audio(self) -> bool:
         """Whether :meth:`forward` needs the sound of its segments, rather than kept features of their songs alone."""
-        return not self._features.has_songs or (self.with_audio and "audio" in self.active)
+        rendered = "audio" in self.active or "spectrum" in self.active
+        return not self._features.has_songs or (self.with_audio and rendered)
 
     # --- before the first step
 
@@ -114,13 +117,19 @@ class TrainingStep(nn.Module):
         """The active terms, and the outputs of the heads, if the model has any."""
         model = self.estimator
         songs = self._features.embed(examples)
-        outputs = model.outputs_of(songs) if model.has_heads else None
+        outputs = model.outputs_of(model.likely(songs)) if model.has_heads else None
         terms = model.structure_losses(songs, [example.graph for example in examples], outputs, self.active)
         with torch.autocast(model.device.type, enabled=False):  # neither the renderer nor a basis is for half the bits
             if outputs is not None:
                 terms |= self._node_terms(outputs, examples)
-            if with_audio and "audio" in self.active:
-                terms["audio"] = self._audio(examples, self._mixes(examples, outputs, soft=model.has_heads))
+            if "density" in self.active and outputs is not None:
+                assert isinstance(model, NeuralEstimator), "only these have modes"
+                pairs = zip(examples, outputs.consoles, strict=True)
+                terms["density"] = density_term(model, songs, [self._target(*pair) for pair in pairs])
+            if with_audio and ("audio" in self.active or "spectrum" in self.active):
+                mixes = self._mixes(examples, outputs, soft=model.has_heads)
+                terms |= {"audio": self._audio(examples, mixes)} if "audio" in self.active else {}
+                terms |= {"spectrum": self._spectrum(examples, mixes)} if "spectrum" in self.active else {}
         return {name: terms[name] for name in self.active if name in terms}, outputs
 
     def _node_terms(self, outputs: Outputs, examples: Sequence[Example]) -> dict[str, Tensor]:
@@ -132,7 +141,18 @@ class TrainingStep(nn.Module):
             terms |= parameter_terms(outputs, targets, self.estimator.basis, self.weights)
         if "sparsity" in self.active:
             terms["sparsity"] = sparsity_term(outputs)
+        if "levels" in self.active or "pan" in self.active:
+            graphs = self.estimator.graphs_from(outputs, soft=True, in_training=True)
+            terms |= relative_terms(graphs, [example.graph for example in examples], outputs.tracks)
         return terms
+
+    def _spectrum(self, examples: Sequence[Example], mixes: Sequence[Tensor]) -> Tensor:
+        rate, terms = self.estimator.sample_rate, []
+        for mix, example in zip(mixes, examples, strict=True):
+            target = example.audible.mix
+            assert target is not None, "songs without a mix are not trained on"
+            terms.append(spectrum_term(mix[:, example.warmup :], target[:, example.warmup :], rate))
+        return torch.stack(terms).mean()
 
     def _target(self, example: Example, console: MixGraph) -> ConsoleTarget:
         """Settings that a console should have; kept, since a song has a console for each set of silent tracks only."""

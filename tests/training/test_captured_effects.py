@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from graphmix.errors import GraphError, GraphmixError
-from graphmix.evaluation.evaluate import score_song
+from graphmix.evaluation.evaluate import score_model
+from graphmix.evaluation.human_mix import HumanMix
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.models.config import model_config
 from graphmix.models.effects import captured_effect
@@ -139,7 +140,8 @@ def test_models_with_and_without_the_effect_are_evaluated_on_songs_that_have_it(
     model = {**DMC, "chain": "ag", "effects": {"a": str(tmp_path / "amp.safetensors")}}
     counted = []
     for config in ({**DMC, "chain": "g"}, model):
-        _, agreement = score_song(build_estimator(model_config(config)).eval(), song, graph)
+        estimator = build_estimator(model_config(config)).eval()
+        agreement = score_model("model", "song", estimator, HumanMix(song, graph)).agreement
         assert agreement is not None
         counted.append((set(agreement.counts), agreement.lost))
     assert counted == [({"gain"}, 2), ({"gain", "amp"}, 0)]

@@ -28,7 +28,7 @@ from graphmix.models.heads import NodeOutputs, PerTypeHeads
 from graphmix.models.mixing.autoregressive_network import PrototypeNet
 from graphmix.models.mixing.canonical import EmbeddedSong
 from graphmix.models.mixing.decoding import beam_search, decode, sampler
-from graphmix.models.mixing.estimator import register
+from graphmix.models.mixing.estimator import Variant, register
 from graphmix.models.mixing.linearize import GraphSequence, linearize
 from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.outputs import Outputs
@@ -185,12 +185,35 @@ class AutoregressiveEstimator(NeuralEstimator):
             context.append(song.mix[None])
         return torch.cat([song.tracks, *(part.expand(song.num_tracks, -1) for part in context)], dim=1)
 
+    @property
+    def has_variants(self) -> bool:
+        """Any number, by sampling."""
+        return True
+
+    @torch.no_grad()
+    def variants_of(self, song: EmbeddedSong, count: int, seed: int) -> list[Variant]:
+        """Graphs sampled at the configured temperature, with the mean log-probability of a node."""
+        if not song.num_tracks:
+            return [Variant(self._proposal(song), 0.0)] * count
+        generator = torch.Generator().manual_seed(seed)
+        room, drawn = self.room(song.num_tracks), []
+        for _ in range(count):
+            partial = PartialGraph(self.types, song.num_tracks, room, fan_out=self.config.fan_out)
+            pick = sampler(generator, self.config.temperature)
+            decoded = decode(self.net, self.conditioning(song), partial, pick)
+            nodes = max(1, decoded.partial.place - song.num_tracks)
+            drawn.append(Variant(self._graph(song, decoded.partial), decoded.log_probability / nodes))
+        return drawn
+
     def _proposal(self, song: EmbeddedSong) -> MixGraph:
         if not song.num_tracks:
             empty = full_console(self.rack.types, {}, "", self.sample_rate)
             nothing = torch.ones(1, device=self.device)
             return set_console(empty, song.silent, {}, nothing, nothing, soft=False, model=self.config.name)
-        partial = self.decode(song)
+        return self._graph(song, self.decode(song))
+
+    def _graph(self, song: EmbeddedSong, partial: PartialGraph) -> MixGraph:
+        """The graph of a prototype, with its settings."""
         graph = partial.to_graph(self.sample_rate)
         self._name_inputs(graph, song)
         outputs = self._settings(self.net.encode(self.conditioning(song), partial).places, graph)

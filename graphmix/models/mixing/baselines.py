@@ -3,6 +3,7 @@
 ===================  ============================================================================================
 ``sum``              the plain sum of the tracks
 ``loudness_sum``     the sum of the tracks at equal loudness, as loud as the mixes of the training songs
+``random``           the same with faders and places drawn at random
 ``mean_parameters``  constant settings: each place of the console is kept if it mostly is in the training graphs,
                      with mean raw parameters and mean dry/wet weight
 ===================  ============================================================================================
@@ -60,6 +61,22 @@ class LoudnessSumConfig(ModelConfig):
     name: Literal["loudness_sum"] = "loudness_sum"
     chain: Literal["g"] = "g"
     mix_lufs: float = Field(default=-16.0, ge=LOWEST_LUFS, le=0)
+
+
+class RandomConfig(ModelConfig):
+    """Faders and places at random.
+
+    Args:
+        mix_lufs: about the integrated loudness of the sum, before the faders are drawn.
+        fader_db: faders are drawn evenly from so many dB below to so many above equal loudness.
+        seed: of the draws; a track of the same samples gets the same ones.
+    """
+
+    name: Literal["random"] = "random"
+    chain: Literal["g"] = "g"
+    mix_lufs: float = Field(default=-16.0, ge=LOWEST_LUFS, le=0)
+    fader_db: float = Field(default=12.0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 class MeanParametersConfig(ModelConfig):
@@ -127,6 +144,49 @@ class LoudnessSum(Estimator):
             graph.params["gain"] = (wanted - level).clamp(*GAIN_RANGE_DB)[:, None].expand(-1, 2).contiguous()
             graphs.append(with_silent(graph, song.silent).to(self.device))
         return graphs
+
+
+@register
+class RandomMix(Estimator):
+    r"""Each track at equal loudness, its fader moved and its place set at random: what no decision at all sounds like.
+
+    .. math:: g_{l} = L + \sqrt2 \cos\theta, \quad g_{r} = L + \sqrt2 \sin\theta \;\text{(in dB)}, \quad
+        \theta \sim U(0, \pi / 2)
+
+    L is the gain of :class:`LoudnessSum` and a draw from ±``fader_db``. A hash of the samples seeds a track's draws.
+    """
+
+    config_type: ClassVar[type[ModelConfig]] = RandomConfig
+    needs_training: ClassVar[bool] = False
+    config: RandomConfig
+
+    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
+        """Powers of the windows that loudness is measured in, [active, windows]."""
+        return [Embeddings(_window_powers(song)) for song in songs]
+
+    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The windows of all blocks, which are gated together."""
+        return torch.cat(list(parts))
+
+    def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
+        """One gain for each track."""
+        graphs = []
+        for song in songs:
+            level = gated_loudness(song.tracks).float().cpu()
+            wanted = self.config.mix_lufs - 10 * math.log10(max(1, song.num_tracks))
+            draws = torch.tensor([self._draws(digest) for digest in song.digests]).reshape(-1, 2)
+            gain = (wanted - level).clamp(*GAIN_RANGE_DB) + (2 * draws[:, 0] - 1) * self.config.fader_db
+            angle = draws[:, 1] * (math.pi / 2)
+            sides = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
+            graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
+            graph.params["gain"] = gain[:, None] + 20 * sides.clamp(min=1e-3).log10()
+            graphs.append(with_silent(graph, song.silent).to(self.device))
+        return graphs
+
+    def _draws(self, digest: bytes) -> list[float]:
+        """Two numbers from 0 to 1 for a track."""
+        seed = int.from_bytes(digest[:6], "big") ^ self.config.seed
+        return torch.rand(2, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 def _window_powers(song: CanonicalSong) -> Tensor:

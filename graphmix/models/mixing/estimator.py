@@ -58,6 +58,18 @@ class Embeddings(NamedTuple):
     excess_db: Tensor | None = None
 
 
+class Variant(NamedTuple):
+    """One of several proposals for a song.
+
+    Args:
+        graph: as :meth:`Estimator.graphs_of` gives it.
+        score: logarithm of its probability, for each decision; comparable between variants of one song.
+    """
+
+    graph: MixGraph
+    score: float
+
+
 MODELS: dict[str, type["Estimator"]] = {}
 """All models by the name that their configuration has."""
 Model = TypeVar("Model", bound="Estimator")
@@ -149,6 +161,11 @@ class Estimator(nn.Module):
         return False
 
     @property
+    def has_variants(self) -> bool:
+        """Whether it knows a distribution of mixes of a song, from which :meth:`variants_of` draws."""
+        return False
+
+    @property
     def loss_terms(self) -> frozenset[str]:
         """Terms of :class:`graphmix.training.config.LossConfig` that the model can be trained on."""
         return frozenset({"audio"})
@@ -168,6 +185,26 @@ class Estimator(nn.Module):
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """Graphs from embeddings: soft consoles, or sparse proposals."""
         raise GraphmixError(f"the model {self.config.name!r} proposes no graph; call its method mix for its sound.")
+
+    def variants_of(self, song: EmbeddedSong, count: int, seed: int) -> list[Variant]:
+        """Several proposals for a song, drawn by probability.
+
+        Args:
+            song: embedded.
+            count: of proposals.
+            seed: of the draws.
+
+        Raises:
+            GraphmixError: the model has one proposal for a song.
+        """
+        raise GraphmixError(
+            f"the model {self.config.name!r} has one proposal for a song and no others to draw from; train one with "
+            "modes = 2 or more under [model], or use an autoregressive model."
+        )
+
+    def likely(self, songs: Sequence[EmbeddedSong]) -> Sequence[EmbeddedSong]:
+        """Songs as a model with several modes embeds them for its most probable answer; by default as they are."""
+        return songs
 
     def outputs_of(self, songs: Sequence[EmbeddedSong]) -> Outputs:
         """As :meth:`outputs`, from embeddings."""
@@ -294,4 +331,4 @@ class Estimator(nn.Module):
         Raises:
             GraphmixError: the model has no heads.
         """
-        return self.outputs_of(self.embed(batch))
+        return self.outputs_of(self.likely(self.embed(batch)))

@@ -14,8 +14,9 @@ from graphmix.models.encoders import build_encoder, build_features
 from graphmix.models.features import LEVELS, SILENCE, Levels, LogMel
 from graphmix.models.mixing.basis import RawBasis
 from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong, canonical_song
-from graphmix.models.mixing.estimator import Embeddings, Estimator
+from graphmix.models.mixing.estimator import Embeddings, Estimator, Variant
 from graphmix.models.mixing.gain_staging import GainStaging, Offsets, offsets_of, put_back
+from graphmix.models.mixing.modes import Modes
 from graphmix.models.mixing.outputs import Outputs, split_rows
 from graphmix.models.mixing.responses import RESPONSES, ResponseEncoder, Responses, staged_responses
 from graphmix.models.mixing.stems import Stems, resample
@@ -55,6 +56,11 @@ class NeuralEstimator(Estimator):
             encoder, mels = self.config.encoder, self.config.mels
             self.responses = Responses(self.config.sample_rate, mels)
             self.response_encoder = ResponseEncoder(mels, 16 * encoder.width, encoder.embedding)
+        self.modes: Modes | None = None
+        if self.config.modes > 1:
+            if not self.has_heads:
+                raise GraphmixError(f"the model {self.config.name!r} has no heads, and so no modes; leave modes at 1.")
+            self.modes = Modes(self.config.modes, self.encoder.embedding, self.basis.sizes)
 
     @property
     def needs_mix(self) -> bool:
@@ -63,8 +69,35 @@ class NeuralEstimator(Estimator):
 
     @property
     def loss_terms(self) -> frozenset[str]:
-        """Audio, and all terms of nodes."""
-        return frozenset({"audio", "keep", "wet", "coefficients", "sparsity"})
+        """Audio, all terms of nodes, what is relative among tracks; the density of settings, if there are modes."""
+        terms = {"audio", "keep", "wet", "coefficients", "sparsity", "levels", "pan", "spectrum"}
+        return frozenset(terms | ({"density"} if self.modes is not None else set()))
+
+    @property
+    def has_variants(self) -> bool:
+        """With modes."""
+        return self.modes is not None
+
+    def likely(self, songs: Sequence[EmbeddedSong]) -> Sequence[EmbeddedSong]:
+        """With modes: each song embedded for its most probable one."""
+        if self.modes is None:
+            return songs
+        best = self.modes.log_weights(songs).argmax(1).tolist()
+        return [self.modes.embedded(song, mode) for song, mode in zip(songs, best, strict=True)]
+
+    def variants_of(self, song: EmbeddedSong, count: int, seed: int) -> list[Variant]:
+        """With modes: draws of a mode and of settings around it, by the log-density of the draw per setting."""
+        if self.modes is None:
+            return super().variants_of(song, count, seed)
+        generator = torch.Generator().manual_seed(seed)
+        log_weights = self.modes.log_weights([song])[0].double().cpu()
+        drawn = []
+        for _ in range(count):
+            mode = int(torch.multinomial(log_weights.exp(), 1, generator=generator))
+            outputs, score = self.modes.draw(self.outputs_of([self.modes.embedded(song, mode)]), generator)
+            graph = self.graphs_from(outputs, soft=False)[0]
+            drawn.append(Variant(graph, score + float(log_weights[mode])))
+        return drawn
 
     @property
     def features_key(self) -> str:
@@ -155,7 +188,7 @@ class NeuralEstimator(Estimator):
 
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """Graphs from embeddings."""
-        return self.graphs_from(self.outputs_of(songs), soft=soft)
+        return self.graphs_from(self.outputs_of(self.likely(songs)), soft=soft)
 
     def graphs_from(self, outputs: Outputs, *, soft: bool, in_training: bool = False) -> list[MixGraph]:
         """Graphs from the outputs of the heads: soft consoles, or sparse proposals.
