@@ -162,9 +162,12 @@ def to_parametric(given: Given) -> Replacement:
     assert isinstance(processor, Equalizer)
     limits = parametric_limits(given.sample_rate)
     fitted = fit_equalizer(processor, given.params, given.wet, limits, given.tolerance_db, given.signal)
-    count = len(fitted.bands)
-    bands = f"{count} band{'s' if count != 1 else ''}"
-    return Replacement((bands_node(fitted.bands),), fitted.error_db, bands)
+    return Replacement((bands_node(fitted.bands),), fitted.error_db, count_of(fitted.bands))
+
+
+def count_of(bands: tuple[Band, ...]) -> str:
+    """``3 bands`` in words."""
+    return f"{len(bands)} band{'s' if len(bands) != 1 else ''}"
 
 
 def to_zero_phase(given: Given) -> Replacement:

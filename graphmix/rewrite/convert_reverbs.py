@@ -32,7 +32,7 @@ from graphmix.processors.reverb import REVERB_SECONDS, Reverb
 from graphmix.processors.spaces import LINES_MS, NETWORK_SECONDS, FeedbackNetwork
 from graphmix.rewrite.conversion import Array, Given, NewNode, Replacement, passing_weights
 from graphmix.rewrite.convert_dynamics import row_of
-from graphmix.rewrite.convert_equalizers import bands_node, parametric_limits, passing_power
+from graphmix.rewrite.convert_equalizers import bands_node, count_of, parametric_limits, passing_power
 from graphmix.rewrite.parametric import Band, Limits, fit_bands, fitted_grid, response
 
 OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
@@ -203,7 +203,7 @@ def to_network(given: Given) -> Replacement:
     coloured = decay_error_db(with_colour, wanted, rate, given.signal)
     if plain - coloured < COLOUR_TOLERANCE_DB:
         return Replacement((node,), plain, f"{words}; colour as it comes")
-    words += f"; colour by {len(bands)} bands"
+    words += f"; colour by {count_of(bands)}"
     wet = (NewNode("feedback_network", values), bands_node(bands))
     if given.wet == 1:
         return Replacement((*wet, NewNode("gain", {"gain_db": gain_db})), coloured, words)
