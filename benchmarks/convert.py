@@ -37,6 +37,7 @@ class Cached:
         self.signals, self.known = signals, dict[int, np.ndarray]()
 
     def __call__(self, node: int) -> np.ndarray:
+        """[2, samples] in float64."""
         if node not in self.known:
             self.known[node] = self.signals.into(node).double().numpy()
         return self.known[node]
