@@ -3,6 +3,7 @@
 from graphmix.cli import (  # noqa: F401, they add commands
     capture_command,
     collections,
+    convert_command,
     estimators,
     report_command,
     separate_command,

@@ -14,7 +14,8 @@ it, so that a gain of -6.9 dB of which 34.5 % is wet is a fader at -1.8 dB:
   these to the next;
 * reverb: RT60 below 250 Hz, up to 4 kHz and above; the wet part relative to the dry one, and its side to its mid;
 * align: time and polarity;
-* ride: its breakpoints in order.
+* ride: its breakpoints in order;
+* other types of graphmix: see :mod:`graphmix.graph.gear_words`.
 
 The summaries go by the names and sizes of parameters and assume their frequencies to be equally spaced from 0 to half
 the sample rate, as those of graphmix's own processors are. Types that are not known are shown as ``name value unit``,
@@ -23,11 +24,12 @@ choices by their names.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from graphmix.graph.gear_words import GEAR
+from graphmix.graph.wording import Settings, decibels, hertz, level_of, place_of, rounded, short, wet_db
 from graphmix.spec import NodeType, ParameterSpec
 
 BANDS_HZ = {"low": 20, "low-mid": 120, "mid": 500, "high-mid": 2000, "high": 6000}
@@ -39,27 +41,11 @@ NUM_STRONGEST = 3
 STANDS_OUT_DB = 1.5
 """A boost or cut of a third octave is named where it differs so much from every band's mean."""
 SILENT_DB = -100.0
-_CENTRE = 1.0
 _ECHOES_WITHIN_DB = 30.0
 _MANY = 4
 """A parameter with more values than this is shown by its range and mean."""
 
 Values = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a processor is set to.
-
-    Attributes:
-        text: in words and units.
-        numbers: the same as JSON values, by name with unit.
-        folded: whether the dry/wet weight is part of it, so that nothing is left to be said of the weight.
-    """
-
-    text: str
-    numbers: dict[str, Any]
-    folded: bool = False
 
 
 def describe_settings(node_type: NodeType, values: Values, sample_rate: int, wet: float) -> Settings:
@@ -108,11 +94,9 @@ def _mean(gain_db: np.ndarray, low: float, high: float, sample_rate: int) -> flo
 def _gain(values: Values, sample_rate: int, wet: float) -> Settings:
     left_db, right_db = folded_db(values["gain_db"], wet)
     left, right = 10 ** (left_db / 20), 10 ** (right_db / 20)
-    fader = 10 * math.log10((left**2 + right**2) / 2)
-    pan = 100 * (4 / math.pi * math.atan2(right, left) - 1)
-    place = "centre" if abs(pan) < _CENTRE else f"{'L' if pan < 0 else 'R'} {abs(pan):.0f}"
-    numbers = {"fader_db": _round(fader), "pan_percent": _round(pan)}
-    return Settings(f"fader {_db(fader)} dB, pan {place}", numbers, folded=True)
+    fader, (pan, place) = level_of(left, right), place_of(left, right)
+    numbers = {"fader_db": rounded(fader), "pan_percent": rounded(pan)}
+    return Settings(f"fader {decibels(fader)} dB, pan {place}", numbers, folded=True)
 
 
 def _send(values: Values, sample_rate: int, wet: float) -> Settings:
@@ -125,9 +109,8 @@ def _send(values: Values, sample_rate: int, wet: float) -> Settings:
 def _imager(values: Values, sample_rate: int, wet: float) -> Settings:
     (side,) = folded_db(values["side_db"], wet)
     width = 100 * 10 ** (side / 20)
-    return Settings(
-        f"width {width:.0f} % (side {_db(side)} dB)", {"width_percent": _round(width), "side_db": _round(side)}, True
-    )
+    numbers = {"width_percent": rounded(width), "side_db": rounded(side)}
+    return Settings(f"width {width:.0f} % (side {decibels(side)} dB)", numbers, True)
 
 
 def _equalizer(values: Values, sample_rate: int, wet: float) -> Settings:
@@ -137,13 +120,13 @@ def _equalizer(values: Values, sample_rate: int, wet: float) -> Settings:
         name: _mean(gain, low, high, sample_rate)
         for name, low, high in zip(BANDS_HZ, edges[:-1], edges[1:], strict=False)
     }
-    parts = [", ".join(f"{name} {_db(mean)}" for name, mean in means.items()) + " dB"]
+    parts = [", ".join(f"{name} {decibels(mean)}" for name, mean in means.items()) + " dB"]
     centers, curve = third_octaves(gain, sample_rate)
-    numbers: dict[str, Any] = {f"{name.replace('-', '_')}_db": _round(mean) for name, mean in means.items()}
+    numbers: dict[str, Any] = {f"{name.replace('-', '_')}_db": rounded(mean) for name, mean in means.items()}
     for word, at, sign in (("boost", curve.argmax(), 1), ("cut", curve.argmin(), -1)):
         if sign * curve[at] >= max(0.0, *(sign * mean for mean in means.values())) + STANDS_OUT_DB:
-            parts.append(f"{word} {_db(curve[at])} dB at {_hertz(centers[at])}")
-            numbers[word] = {"frequency_hz": _round(centers[at]), "gain_db": _round(curve[at])}
+            parts.append(f"{word} {decibels(curve[at])} dB at {hertz(centers[at])}")
+            numbers[word] = {"frequency_hz": rounded(centers[at]), "gain_db": rounded(curve[at])}
     return Settings("; ".join(parts), numbers, folded=True)
 
 
@@ -154,18 +137,18 @@ def echoes(values: Values, wet: float) -> tuple[np.ndarray, np.ndarray]:
     weight = np.full(magnitude.shape[-1], 2.0)
     weight[0] = 1.0  # the other frequencies also stand for their negatives
     energy = (magnitude**2 * weight).sum(-1) / weight.sum()
-    return delay, 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (_wet_db(wet) or 0.0)
+    return delay, 10 * np.log10(np.maximum(energy / (energy.sum() / 2), 1e-30)) + (wet_db(wet) or 0.0)
 
 
 def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
-    relative = _wet_db(wet)
+    relative = wet_db(wet)
     delay, level = echoes(values, wet)
     strongest = np.argsort(-level, axis=None, kind="stable")[:NUM_STRONGEST]
     taps = [np.unravel_index(index, delay.shape) for index in strongest]
-    text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {_db(level[tap])} dB" for tap in taps)
+    text = ", ".join(f"{'LR'[tap[0]]} {delay[tap]:.0f} ms {decibels(level[tap])} dB" for tap in taps)
     numbers: dict[str, Any] = {
         "echoes": [
-            {"side": "LR"[tap[0]], "delay_ms": _round(float(delay[tap])), "level_db": _round(level[tap])}
+            {"side": "LR"[tap[0]], "delay_ms": rounded(float(delay[tap])), "level_db": rounded(level[tap])}
             for tap in taps
         ]
     }
@@ -173,8 +156,8 @@ def _delay(values: Values, sample_rate: int, wet: float) -> Settings:
     first = float(min(delay[tap] for tap in taps))
     if audible.sum() > 2 and np.ptp(delay[audible]) > 0 and first > 0:
         feedback = float(np.polyfit(delay[audible], level[audible], 1)[0]) * first
-        text += f"; feedback {_db(feedback)} dB"
-        numbers["feedback_db"] = _round(feedback)
+        text += f"; feedback {decibels(feedback)} dB"
+        numbers["feedback_db"] = rounded(feedback)
     return Settings(text, numbers, folded=relative is not None)
 
 
@@ -187,31 +170,24 @@ def _reverb(values: Values, sample_rate: int, wet: float) -> Settings:
         if (band == index).any():
             mean = decay[:, band == index].mean()
             times.append(f"{label} {-60 / mean:.2f} s" if mean < -1e-3 else f"{label} > 60 s")
-            numbers[f"rt60_{label}_s"] = _round(-60 / mean) if mean < -1e-3 else None
+            numbers[f"rt60_{label}_s"] = rounded(-60 / mean) if mean < -1e-3 else None
     rate = np.maximum(-decay * (math.log(10) / 10), 1e-9)
     energy = (10 ** (initial / 10) * -np.expm1(-rate * REVERB_SECONDS) / rate).sum(1)
     side_db = 10 * np.log10(max(energy[1] / energy[0], 1e-30))
-    text, relative = f"RT60 {', '.join(times)}", _wet_db(wet)
+    text, relative = f"RT60 {', '.join(times)}", wet_db(wet)
     if relative is not None:
-        text += f"; wet {_db(relative)} dB to dry"
-        numbers["wet_db"] = _round(relative)
-    numbers["side_db"] = _round(side_db)
-    return Settings(f"{text}; side {_db(side_db)} dB to mid", numbers, folded=relative is not None)
+        text += f"; wet {decibels(relative)} dB to dry"
+        numbers["wet_db"] = rounded(relative)
+    numbers["side_db"] = rounded(side_db)
+    return Settings(f"{text}; side {decibels(side_db)} dB to mid", numbers, folded=relative is not None)
 
 
 def _align(values: Values, sample_rate: int, wet: float) -> Settings:
     ms, inverted = float(values["delay_ms"][0]), bool(values["polarity"][0] < 0)
     parts = [f"{abs(ms):.2f} ms {'later' if ms > 0 else 'earlier'}"] if ms else []
     parts += ["polarity inverted"] if inverted else []
-    numbers = {"delay_ms": _round(ms, 5), "polarity": "inverted" if inverted else "normal"}
+    numbers = {"delay_ms": rounded(ms, 5), "polarity": "inverted" if inverted else "normal"}
     return Settings(", ".join(parts) or "in place", numbers, folded=True)
-
-
-def _wet_db(wet: float) -> float | None:
-    """Level of the wet part, whose response has unit energy, relative to the dry one; None without a dry one."""
-    if wet >= 1:
-        return None
-    return 20 * math.log10(max(wet, 1e-5) / (1 - wet))
 
 
 # --- words and numbers
@@ -226,43 +202,21 @@ def _plain(parameter: ParameterSpec, values: np.ndarray) -> str:
     if parameter.choices:
         return f"{name} {', '.join(parameter.choice_of(v).replace('_', ' ') for v in values)}"
     if len(values) > _MANY:
-        spread = f"{_short(values.min())} to {_short(values.max())}"
-        return f"{name} {spread}{unit} ({len(values)} values, mean {_short(values.mean())})"
-    return f"{name} {', '.join(_short(value) for value in values)}{unit}"
+        spread = f"{short(values.min())} to {short(values.max())}"
+        return f"{name} {spread}{unit} ({len(values)} values, mean {short(values.mean())})"
+    return f"{name} {', '.join(short(value) for value in values)}{unit}"
 
 
 def _plain_value(parameter: ParameterSpec, value: float) -> float | str:
     """A JSON value: a number, or the name of a choice."""
-    return parameter.choice_of(value) if parameter.choices else _round(value)
-
-
-def _db(value: "float | np.ndarray") -> str:
-    """One decimal with its sign; what rounds to zero is +0.0."""
-    return f"{round(float(value), 1) + 0.0:+.1f}"
-
-
-def _short(value: float) -> str:
-    """One decimal for levels, three digits for what is small or large."""
-    if value == 0 or 1 <= abs(value) < 1000:
-        return f"{value:.1f}".removesuffix(".0")
-    return f"{value:.3g}" if abs(value) < 1 else f"{value:.0f}"
-
-
-def _hertz(frequency: float) -> str:
-    if frequency < 1000:
-        return f"{frequency:.0f} Hz"
-    return f"{frequency / 1000:.{1 if frequency < 10000 else 0}f} kHz"
-
-
-def _round(value: "float | np.ndarray", digits: int = 3) -> float:
-    return round(float(value), digits)
+    return parameter.choice_of(value) if parameter.choices else rounded(value)
 
 
 def _ride(values: Values, sample_rate: int, wet: float) -> Settings:
     """``-3.0 dB to 1.20 s, +1.0 dB at 2.00 s, -60.0 dB from 9.50 s``."""
     times, first = np.unique(values["time_s"], return_index=True)
     gains = folded_db(values["gain_db"][first], wet)
-    numbers = {"time_s": [_round(t) for t in times], "gain_db": [_round(g) for g in gains]}
+    numbers = {"time_s": [rounded(t) for t in times], "gain_db": [rounded(g) for g in gains]}
     if len(times) == 1:
         return Settings(f"{gains[0]:+.1f} dB", numbers, folded=True)
     words = ["to", *["at"] * (len(times) - 2), "from"]
@@ -279,5 +233,6 @@ _SUMMARIES: dict[str, tuple[tuple[str, ...], Callable[[Values, int, float], Sett
     "reverb": (("initial_db", "decay_db_per_s"), _reverb),
     "align": (("delay_ms", "polarity"), _align),
     "ride": (("time_s", "gain_db"), _ride),
+    **GEAR,
 }
 """Type name -> the parameters that the summary needs, and the summary."""

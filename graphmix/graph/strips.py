@@ -76,3 +76,19 @@ def find_returns(graph: MixGraph, send: str = "send") -> list[int]:
             sent[node] = True
             returns.append(node)
     return sorted(returns)
+
+
+def place_names(graph: MixGraph) -> list[str]:
+    """For each node in words where it stands: the track or bus of its strip, or behind which it is."""
+    strips = find_strips(graph)
+    names = [""] * graph.node_type.numel()
+    for track, strip in strips.tracks.items():
+        for v in strip:
+            names[v] = track
+    for bus, strip in strips.buses.items():
+        for v in strip:
+            names[v] = graph.names[bus] or f"mix {bus}"
+    for v in range(len(names)):
+        if not graph.type_of(v).is_processor:
+            names[v] = ""
+    return names

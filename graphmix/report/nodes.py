@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphmix.audio.song import Song
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.graph.strips import find_strips
+from graphmix.graph.strips import find_strips, place_names
 from graphmix.graph.tables import ProcessorRow, Reductions, describe_graph
 from graphmix.graph.topology import neighbours, reachable
 from graphmix.processors.rack import Rack
@@ -214,22 +214,6 @@ class _Describer:
                 start, values,
             )
         )  # fmt: skip
-
-
-def place_names(graph: MixGraph) -> list[str]:
-    """For each node in words where it stands: the track or bus of its strip, or behind which it is."""
-    strips = find_strips(graph)
-    names = [""] * graph.node_type.numel()
-    for track, strip in strips.tracks.items():
-        for v in strip:
-            names[v] = track
-    for bus, strip in strips.buses.items():
-        for v in strip:
-            names[v] = graph.names[bus] or f"mix {bus}"
-    for v in range(len(names)):
-        if not graph.type_of(v).is_processor:
-            names[v] = ""
-    return names
 
 
 def node_names(graph: MixGraph) -> list[str]:

@@ -36,6 +36,8 @@ MOST_STEPS = 40
 """Of each least-squares fit."""
 BUTTERWORTH = 0.5**0.5
 """Q of shelves."""
+_FIXED = 1e-6
+"""How much a number may move that is fixed; the solver wants room."""
 
 
 class Shape(StrEnum):
@@ -73,19 +75,23 @@ class Limits:
 
     Args:
         bells: at most so many of them, beside a low and a high shelf.
+        bands: at most so many bands of any shape.
         gain_db: largest gain of a band, up or down.
-        overall_db: largest gain of all of it.
+        overall_db: largest gain of all of it; 0 for an equalizer that has none, whose shelves then stand for it.
         bell_hz: frequencies of bells.
         shelf_hz: frequencies of shelves.
         q: of bells.
+        shelf_q: of shelves.
     """
 
     bells: int = 12
+    bands: int = 14
     gain_db: float = 20.0
     overall_db: float = 20.0
     bell_hz: tuple[float, float] = (25.0, 16000.0)
     shelf_hz: tuple[float, float] = (40.0, 10000.0)
     q: tuple[float, float] = (0.2, 8.0)
+    shelf_q: tuple[float, float] = (BUTTERWORTH, BUTTERWORTH)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Fitted:
     Args:
         bands: shelves and bells, those that do nothing left out.
         gain_db: of all of it.
-        error_db: root mean square of the difference to the curve, over :data:`FITTED_HZ`.
+        error_db: root mean square of the difference to the curve, over :data:`FITTED_HZ`, with the weights of the fit.
     """
 
     bands: tuple[Band, ...]
@@ -144,8 +150,23 @@ def _prototype(band: Band, s: NDArray[np.complex128]) -> NDArray[np.complex128]:
     return (s * s + 1) / below
 
 
+def fitted_grid(sample_rate: int) -> Array:
+    """The frequencies of a fit, equally spaced in octaves within :data:`FITTED_HZ` and 0.45 of the rate."""
+    return np.geomspace(FITTED_HZ[0], min(FITTED_HZ[1], 0.45 * sample_rate), GRID_POINTS)
+
+
+def floored_db(gain_db: Array) -> Array:
+    """A curve without what is so deep that it counts as silence, see :data:`DEEPEST_DB`."""
+    return np.maximum(gain_db, gain_db.max() - DEEPEST_DB)
+
+
 def fit_bands(
-    frequency_hz: Array, gain_db: Array, sample_rate: int, limits: Limits | None = None, tolerance_db: float = 0.5
+    frequency_hz: Array,
+    gain_db: Array,
+    sample_rate: int,
+    limits: Limits | None = None,
+    tolerance_db: float = 0.5,
+    weights: Array | None = None,
 ) -> Fitted:
     """The fewest bands whose magnitude comes within a tolerance of a curve, or the best that the limits allow.
 
@@ -158,6 +179,7 @@ def fit_bands(
         sample_rate: of the bands, in Hz.
         limits: of the equalizer.
         tolerance_db: root mean square error that is good enough.
+        weights: how much each frequency of :func:`fitted_grid` counts; all alike by default.
 
     Raises:
         GraphError: a curve that is not finite, or of frequencies that do not rise.
@@ -172,10 +194,11 @@ def fit_bands(
     limits = limits or Limits()
     if not (np.isfinite(gain_db).all() and np.isfinite(frequency_hz).all() and (np.diff(frequency_hz) > 0).all()):
         raise GraphError("a curve to be fitted has finite gains at rising frequencies; this one does not.")
-    grid = np.geomspace(FITTED_HZ[0], min(FITTED_HZ[1], 0.45 * sample_rate), GRID_POINTS)
-    target = np.interp(grid, frequency_hz, np.maximum(gain_db, gain_db.max() - DEEPEST_DB))
-    fit = _Fit(grid, target, sample_rate, limits)
-    best = fit.solved((), [float(target.mean())])
+    grid = fitted_grid(sample_rate)
+    target = np.interp(grid, frequency_hz, floored_db(gain_db))
+    weights = np.ones(len(grid)) if weights is None else weights / weights.mean()
+    fit = _Fit(grid, target, sample_rate, limits, weights)
+    best = fit.solved((), [float((weights * target).mean())])
     while best.error_db > tolerance_db:
         candidates = fit.with_one_more(best)
         better = min(candidates, key=lambda solution: solution.error_db, default=best)
@@ -197,21 +220,22 @@ class _Solution:
 class _Fit:
     """One curve, and what the bands may be."""
 
-    def __init__(self, grid: Array, target: Array, sample_rate: int, limits: Limits) -> None:
+    def __init__(self, grid: Array, target: Array, sample_rate: int, limits: Limits, weights: Array) -> None:
         self.grid, self.target, self.rate, self.limits = grid, target, sample_rate, limits
+        self.root = np.sqrt(weights)
         self.octave = (len(grid) - 1) / np.log2(grid[-1] / grid[0])
         self.turn = np.tan(np.pi * grid / sample_rate)
 
     def bounds(self, shapes: Sequence[Shape]) -> tuple[Array, Array]:
-        """Smallest and largest numbers; a shelf's Q hardly moves."""
-        gain, butterworth = self.limits.gain_db, np.log2(BUTTERWORTH)
-        low, high = [-self.limits.overall_db], [self.limits.overall_db]
+        """Smallest and largest numbers; what is fixed hardly moves."""
+        gain, overall = self.limits.gain_db, max(self.limits.overall_db, _FIXED)
+        low, high = [-overall], [overall]
         for shape in shapes:
             bell = shape is Shape.bell
             hz = np.log2(self.limits.bell_hz if bell else self.limits.shelf_hz)
-            q = np.log2(self.limits.q) if bell else (butterworth - 1e-6, butterworth + 1e-6)
-            low += [hz[0], -gain, q[0]]
-            high += [hz[1], gain, q[1]]
+            q = np.log2(self.limits.q if bell else self.limits.shelf_q)
+            low += [hz[0], -gain, q[0] - _FIXED]
+            high += [hz[1], gain, q[1] + _FIXED]
         return np.array(low), np.array(high)
 
     def residual(self, shapes: Sequence[Shape], x: Array) -> Array:
@@ -233,27 +257,37 @@ class _Fit:
         low, high = self.bounds(shapes)
         x = np.clip(np.asarray(start, float), low + 1e-9, high - 1e-9)
         found = least_squares(
-            lambda x: self.residual(shapes, x), x, bounds=(low, high), max_nfev=MOST_STEPS, ftol=1e-4, xtol=1e-5
+            lambda x: self.root * self.residual(shapes, x),
+            x,
+            bounds=(low, high),
+            max_nfev=MOST_STEPS,
+            ftol=1e-4,
+            xtol=1e-5,
         )
         return _Solution(shapes, found.x, float(np.sqrt(np.mean(found.fun**2))))
 
     def with_one_more(self, solution: _Solution) -> list[_Solution]:
         """Solutions with another bell, and with each shelf that is not there yet."""
+        shapes, x, most = solution.shapes, list(solution.x), self.limits
+        if len(shapes) >= most.bands:
+            return []
         width = max(1, round(self.octave / 2))
-        missing = -self.residual(solution.shapes, solution.x)
-        shapes, x = solution.shapes, list(solution.x)
+        missing = -self.residual(shapes, solution.x)
         found = []
-        for size, q in ((width, 0.5), (width // 3 or 1, 2.0)) if shapes.count(Shape.bell) < self.limits.bells else ():
+        for size, q in ((width, 0.5), (width // 3 or 1, 2.0)) if shapes.count(Shape.bell) < most.bells else ():
             deviation = uniform_filter1d(missing, size, mode="nearest")
-            place = int(np.abs(deviation).argmax())
+            place = int((self.root * np.abs(deviation)).argmax())
             found.append(self.solved((*shapes, Shape.bell), [*x, np.log2(self.grid[place]), deviation[place], q]))
-        for shape, side, hz in (
-            (Shape.low_shelf, slice(0, width), 120.0),
-            (Shape.high_shelf, slice(-width, None), 6e3),
-        ):
+        starts = [(Shape.low_shelf, slice(0, width), 120.0), (Shape.high_shelf, slice(-width, None), 6e3)]
+        if not most.overall_db:  # as wide as it gets, a shelf is a gain of all
+            starts += [
+                (Shape.low_shelf, slice(None), most.shelf_hz[1]),
+                (Shape.high_shelf, slice(None), most.shelf_hz[0]),
+            ]
+        for shape, side, hz in starts:
             if shape not in shapes:
-                band = [np.log2(hz), float(missing[side].mean()), np.log2(BUTTERWORTH)]
-                found.append(self.solved((*shapes, shape), [*x, *band]))
+                gain = float(np.average(missing[side], weights=self.root[side] ** 2 + 1e-9))
+                found.append(self.solved((*shapes, shape), [*x, np.log2(hz), gain, np.log2(BUTTERWORTH)]))
         return found
 
     def result(self, solution: _Solution, tolerance_db: float) -> Fitted:
@@ -268,6 +302,6 @@ class _Fit:
         return Fitted(tuple(bands), float(solution.x[0]), self.error(bands, solution.x[0]))
 
     def error(self, bands: Sequence[Band], gain_db: float) -> float:
-        """Root mean square in dB."""
+        """Root mean square in dB, weighted."""
         difference = response_db(bands, self.grid, self.rate) + gain_db - self.target
-        return float(np.sqrt(np.mean(difference**2)))
+        return float(np.sqrt(np.mean((self.root * difference) ** 2)))

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize
 
 from graphmix.processors.dynamics import Dynamics
 from graphmix.processors.rack import Rack
+from graphmix.rewrite.convert_dynamics import FITTED_SECONDS, level_weights, loudest
 from graphmix.sessions.session import Device
 
 Array = NDArray[np.float64]
@@ -36,9 +36,6 @@ SINE_DB = 10 * math.log10(2)
 RANGES = {"att": (0.1, 100.0), "rel": (1.0, 2000.0), "kn": (0.0, 8.0), "thr": (-60.0, 0.0)}
 """Of the knobs attack and release in ms, knee, threshold in dB."""
 MOST_RATIO = {1: 20.0, -1: 100.0}
-FITTED_SECONDS = 8.0
-"""The loudest stretch of a track, which the settings are fitted to."""
-_WEIGHT_SECONDS = 0.05
 _TRIALS = 160
 
 
@@ -135,11 +132,10 @@ def fit_knobs(device: Device, audio: Array, sample_rate: int) -> Knobs:
         sample_rate: in Hz.
     """
     start = first_knobs(device)
-    audio = _loudest(audio, round(FITTED_SECONDS * sample_rate))
-    weight = np.sqrt(uniform_filter1d((audio**2).mean(0), round(_WEIGHT_SECONDS * sample_rate)).clip(min=0))
+    audio = loudest(audio, round(FITTED_SECONDS * sample_rate))
+    weight = level_weights(audio, sample_rate)
     if not weight.sum():
         return start
-    weight /= weight.sum()
     wanted = gain_db(device, audio, sample_rate)
 
     def error(knobs: Knobs) -> float:
@@ -182,12 +178,3 @@ def gain_db(device: Device, audio: Array, sample_rate: int) -> Array:
     with torch.no_grad():
         factor = processor.gain(torch.from_numpy(audio.copy())[None], device.params[None])[0].numpy()
     return 20 * np.log10(np.maximum(device.wet * factor + 1 - device.wet, 1e-8))
-
-
-def _loudest(audio: Array, length: int) -> Array:
-    """The stretch with the most energy; all of it where it is shorter."""
-    if audio.shape[1] <= length:
-        return audio
-    energy = np.concatenate([[0.0], np.cumsum((audio**2).sum(0))])
-    start = int((energy[length:] - energy[:-length]).argmax())
-    return audio[:, start : start + length]

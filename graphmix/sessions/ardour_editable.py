@@ -3,7 +3,7 @@
 =====================================  =================================================================================
 the last gain of a channel             fader (up to +6 dB) and balance panner, where only linear devices come behind it
 ride                                   automation of the fader, in steps of 1 dB at most
-equalizer                              ``a-eq``, as few bands as it takes (:mod:`graphmix.rewrite.parametric`)
+equalizer                              ``a-eq``, as few bands as it takes (:mod:`graphmix.rewrite.convert_equalizers`)
 compressor, gate                       ``a-comp``, ``a-exp``, fitted to the signal
 delay, reverb, crossover, align        an impulse response each
 other gains, imager, limiter, ducking  plugins of graphmix in Lua, as in the exact session
@@ -16,13 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from graphmix.processors.base import LTIProcessor
 from graphmix.processors.rack import Rack
 from graphmix.processors.ride import used_points
-from graphmix.rewrite.parametric import FITTED_HZ, fit_bands
+from graphmix.rewrite.convert_equalizers import curve_grid, fit_curve, magnitude_db
 from graphmix.sessions import ardour_equalizer
 from graphmix.sessions.ardour_dynamics import first_knobs, fit_knobs
 from graphmix.sessions.ardour_plan import (
@@ -51,7 +50,6 @@ FITTED_KINDS = {
 }
 STEP_DB = 1.0
 """Between points of an automation, which Ardour joins by a line that is not straight in dB."""
-CURVE_POINTS = 2000
 ReadSignal = Callable[[int], NDArray[np.float64]]
 """What comes into a node of the graph, [2, samples]."""
 
@@ -168,10 +166,12 @@ class _Builder:
         return BuiltIn(name, FITTED_KINDS[device.kind], knobs.controls(), nodes=(device.node,))
 
     def _equalizers(self, devices: Sequence[Device]) -> list[Plugin]:
-        """One curve of several devices as few equalizers."""
-        frequency = np.geomspace(FITTED_HZ[0] / 2, min(1.5 * FITTED_HZ[1], 0.49 * self.sample_rate), CURVE_POINTS)
+        """One curve of several devices as few equalizers, fitted where the signal is."""
+        frequency = curve_grid(self.sample_rate)
         curve = np.sum([curve_db(device, frequency, self.sample_rate) for device in devices], axis=0)
-        fitted = fit_bands(frequency, curve, self.sample_rate, ardour_equalizer.LIMITS, ardour_equalizer.TOLERANCE_DB)
+        limits, tolerance = ardour_equalizer.LIMITS, ardour_equalizer.TOLERANCE_DB
+        audio = self.signal_into(devices[0].node)
+        fitted = fit_curve(frequency, curve, self.sample_rate, limits, tolerance, audio)
         units = ardour_equalizer.units_of(fitted, self.sample_rate)
         nodes = tuple(device.node for device in devices)
         bands = f"{len(units)} ACE EQ of {len(fitted.bands)} bands"
@@ -180,15 +180,10 @@ class _Builder:
 
 
 def curve_db(device: Device, frequency_hz: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
-    """Magnitude in dB of an equalizer with its dry/wet, whose response is real."""
+    """Magnitude in dB of an equalizer with its dry/wet."""
     processor = Rack.for_types([device.node_type], sample_rate)[device.kind]
     assert isinstance(processor, LTIProcessor)
-    with torch.no_grad():
-        taps = processor.impulse_response(device.params[None])[0, 0].numpy()
-    half = processor.extent[0]
-    turns = np.outer(frequency_hz / sample_rate, np.arange(1, half + 1))
-    real = taps[half] + 2 * np.cos(2 * np.pi * turns) @ taps[half + 1 :]
-    return 20 * np.log10(np.maximum(np.abs(device.wet * real + 1 - device.wet), 1e-6))
+    return magnitude_db(processor, device.params[None], device.wet, frequency_hz)
 
 
 def gain_plugin(device: Device, left: float, right: float) -> LuaPlugin:

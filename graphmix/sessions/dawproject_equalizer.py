@@ -8,10 +8,9 @@ import math
 from collections.abc import Callable
 from xml.etree import ElementTree as Xml
 
-import numpy as np
-
-from graphmix.rewrite.parametric import BUTTERWORTH, FITTED_HZ, Band, Fitted, Limits, Shape, fit_bands
-from graphmix.sessions.ardour_editable import CURVE_POINTS, curve_db
+from graphmix.rewrite.convert_equalizers import curve_grid, fit_curve
+from graphmix.rewrite.parametric import BUTTERWORTH, Band, Fitted, Limits, Shape
+from graphmix.sessions.ardour_editable import curve_db
 from graphmix.sessions.session import Device
 
 SHAPES = {
@@ -32,8 +31,8 @@ MOST_SECTIONS = 8
 
 def fit_device(device: Device, sample_rate: int) -> Fitted:
     """The bands that stand for an equalizer of graphmix."""
-    frequency = np.geomspace(FITTED_HZ[0] / 2, min(1.5 * FITTED_HZ[1], 0.49 * sample_rate), CURVE_POINTS)
-    return fit_bands(frequency, curve_db(device, frequency, sample_rate), sample_rate, LIMITS, TOLERANCE_DB)
+    frequency = curve_grid(sample_rate)
+    return fit_curve(frequency, curve_db(device, frequency, sample_rate), sample_rate, LIMITS, TOLERANCE_DB)
 
 
 def add_bands(element: Xml.Element, fitted: Fitted) -> None:

@@ -14,6 +14,7 @@ from graphmix.audio.files import read_audio
 from graphmix.audio.song import Song
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.render.signals import Signals
 from graphmix.rewrite.rates import at_rate
 from graphmix.sessions.ardour import check_ardour, write_ardour, write_editable
 from graphmix.sessions.dawproject import check_dawproject, lacking, write_dawproject, write_editable_dawproject
@@ -21,7 +22,6 @@ from graphmix.sessions.names import safe_names
 from graphmix.sessions.printing import print_lacking
 from graphmix.sessions.reaper import check_reaper, write_reaper
 from graphmix.sessions.session import Device, Session, describe_session
-from graphmix.sessions.signals import Signals
 
 ReadNode = Callable[[int], Tensor]
 """Audio [2, samples] by the number of a node."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from graphmix.audio.song import Song
 from graphmix.graph.editing import remove_nodes, without_dead_ends
 from graphmix.graph.mixgraph import MixGraph
+from graphmix.render.signals import Signals
 from graphmix.sessions.session import Channel, Device, Role, Session, describe_session
-from graphmix.sessions.signals import Signals
 
 
 @dataclass(frozen=True, eq=False)

@@ -162,7 +162,7 @@ def test_what_sounds_is_shown_where_a_weight_is_not_folded_in() -> None:
 
 def test_width_and_corners() -> None:
     assert alone("s", side_db=-12) == "width 25 % (side -12.0 dB)"
-    assert alone("x", frequency_hz=[200, 2000]) == "frequency 200, 2000 Hz"
+    assert alone("x", frequency_hz=[200, 2000]) == "splits at 200 Hz, 2.0 kHz"
 
 
 def test_an_equalizer_is_shown_by_named_bands_and_what_stands_out() -> None:

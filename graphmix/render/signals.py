@@ -9,6 +9,7 @@ from graphmix.audio.song import Song
 from graphmix.graph.editing import keep_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import neighbours, reachable
+from graphmix.processors.rack import Rack
 from graphmix.render.blocks import render_song
 
 
@@ -19,10 +20,11 @@ class Signals:
         graph: at the song's rate, its inputs named after the song's tracks.
         song: the tracks.
         num_samples: how much is rendered.
+        rack: processors of the graph; graphmix's own by default.
     """
 
-    def __init__(self, graph: MixGraph, song: Song, num_samples: int) -> None:
-        self.graph, self.song, self.num_samples = graph, song, num_samples
+    def __init__(self, graph: MixGraph, song: Song, num_samples: int, rack: Rack | None = None) -> None:
+        self.graph, self.song, self.num_samples, self.rack = graph, song, num_samples, rack
 
     def into(self, node: int, inlet: int = 0) -> Tensor:
         """What comes into an inlet, [2, samples]."""
@@ -47,4 +49,4 @@ class Signals:
         out = part.add("out")
         for node, outlet in ports:
             part.connect(place[node], out, outlet)
-        return render_song(part, self.song, num_samples=self.num_samples)
+        return render_song(part, self.song, self.rack, num_samples=self.num_samples)
