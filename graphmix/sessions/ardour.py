@@ -1,8 +1,7 @@
 """Ardour sessions: exact ones, which rendered by Ardour are graphmix's render, and editable ones.
 
-``FOLDER/NAME.ardour`` with ``interchange/NAME/audiofiles`` (the tracks) and ``plugins`` (impulse responses). Needs
-Ardour 7 and, where filters, delays or reverbs are in the graph, Debian's ``x42-plugins``; dynamics and levels need no
-plugin. See :mod:`graphmix.sessions.ardour_plan` for what becomes what.
+``FOLDER/NAME.ardour`` with ``interchange/NAME/audiofiles`` (the tracks) and ``externals`` (impulse responses). Needs
+Ardour 7 and no plugin beside its own. See :mod:`graphmix.sessions.ardour_plan` for what becomes what.
 """
 
 import math
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
-import numpy as np
 import soundfile
 from torch import Tensor
 
@@ -96,7 +94,9 @@ def _write(
     root, plugins = _session(session, plan, names, files, (begin, begin + num_samples), how)
     for number, plugin in plugins:
         if isinstance(plugin, Convolver):
-            _write_state(folder / "plugins" / number / layout.STATE, plugin, session.sample_rate)
+            response = folder / layout.response_file(number)
+            response.parent.mkdir(exist_ok=True)
+            soundfile.write(response, plugin.taps(), session.sample_rate, "FLOAT")
     Xml.indent(root)
     Xml.ElementTree(root).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
 
@@ -213,14 +213,3 @@ def _add_tempo(root: Xml.Element) -> None:
     meter.set("note-value", "4")
     meter.set("divisions-per-bar", "4")
     add(tempo_map, "MusicTimes")
-
-
-def _write_state(folder: Path, convolver: Convolver, sample_rate: int) -> None:
-    """The state of a convolver: its response as left to left, left to right, right to left, right to right."""
-    folder.mkdir(parents=True)
-    for name, text in layout.state_of(convolver).items():
-        (folder / name).write_text(text, "utf-8")
-    lead = convolver.latency + convolver.response.start
-    taps = np.pad(convolver.response.taps, ((0, 0), (0, 0), (lead, 0)))
-    paths = [taps[output, source] for source in range(2) for output in range(2)]
-    soundfile.write(folder / "ir.wav", np.stack(paths, 1), sample_rate, "FLOAT")

@@ -17,14 +17,15 @@ from importlib.resources import files
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 from graphmix.sessions.stretches import LINEAR, MATRICES, Response, matrix_of, response_of
 
 MOST_FADER = 1.99
 """Ardour's faders end at 2 (+6 dB)."""
-LEAST_LATENCY = 64
-"""Samples. A convolver that is given none states this much to Ardour all the same (measured)."""
+CONVOLVER_LATENCY = 64
+"""Samples by which Ardour's convolver is late."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
@@ -61,16 +62,35 @@ class LuaPlugin:
 
 @dataclass(frozen=True, eq=False)
 class Convolver:
-    """An impulse response of some nodes; what rings before the input becomes latency."""
+    """An impulse response of some nodes in Ardour's own convolver; what rings before the input becomes latency.
+
+    It is a plugin in Lua, and not the LV2 plugin of Debian's ``x42-plugins``: Ardour restarts that one as soon as it
+    has loaded it, its threads of before then still work or are still to end, and are one block ahead or behind from
+    then on. Seen in its source, and measured: renders differed by -24 to -32 dB now and then.
+    """
 
     name: str
     response: Response
     nodes: tuple[int, ...] = ()
 
     @property
+    def lead(self) -> int:
+        """Samples that ring before the input."""
+        return max(0, -self.response.start)
+
+    @property
     def latency(self) -> int:
         """In samples."""
-        return max(LEAST_LATENCY, -self.response.start)
+        return self.lead + CONVOLVER_LATENCY
+
+    def taps(self) -> NDArray[np.float64]:
+        """The response from the first sample on, [taps, 4]: left to left and right, right to left and right."""
+        taps = np.pad(self.response.taps, ((0, 0), (0, 0), (self.lead + self.response.start, 0)))
+        return np.stack([taps[output, source] for source in range(2) for output in range(2)], 1)
+
+    def plugin(self, file: str) -> LuaPlugin:
+        """The plugin that convolves with a file of the session's folder."""
+        return LuaPlugin(self.name, script("convolver").replace("@file@", file), (), latency=self.latency)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,6 @@ from graphmix.sessions.ardour_plan import BuiltIn, Convolver, LuaPlugin, Plugin,
 
 TICKS = 282_240_000
 """Units of time in a second."""
-CONVOLVER = "http://gareus.org/oss/lv2/zeroconvolv#Stereo"
-"""Of Debian's x42-plugins."""
-STATE = "state1"
-"""Folder of a plugin's state."""
 BALANCE = "http://ardour.org/plugin/panner_balance"
 """A panner that turns down the other side, and does nothing in the middle."""
 
@@ -173,8 +169,10 @@ def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip) -> None:
 
 def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
     """A plugin in its route; returns its number."""
-    is_lua = isinstance(plugin, LuaPlugin)
+    is_lua = not isinstance(plugin, BuiltIn)
     element = _processor(parent, ids, plugin.name, "luaproc" if is_lua else "lv2", plugin.latency if is_lua else 0)
+    if isinstance(plugin, Convolver):
+        plugin = plugin.plugin(response_file(str(element.get("id"))))
     inputs = plugin.inputs if isinstance(plugin, LuaPlugin) else 2
     sinks = plugin.sinks if isinstance(plugin, BuiltIn) else inputs
     copies = 2 if sinks == 1 else 1
@@ -206,34 +204,13 @@ def _add_script(element: Xml.Element, ids: Ids, plugin: LuaPlugin) -> None:
         add(element, "Controllable", name=name, id=ids(), flags="", value=float(value), parameter=index)
 
 
-def _add_lv2(element: Xml.Element, plugin: Convolver | BuiltIn) -> None:
-    element.set("unique-id", CONVOLVER if isinstance(plugin, Convolver) else plugin.uri)
+def _add_lv2(element: Xml.Element, plugin: BuiltIn) -> None:
+    element.set("unique-id", plugin.uri)
     state = add(element, "lv2", last_preset_uri="", last_preset_label="", parameter_changed_since_last_preset=0)
-    if isinstance(plugin, Convolver):
-        state.set("state-dir", STATE)
-    else:
-        for symbol, value in plugin.controls:
-            add(state, "Port", symbol=symbol, value=float(value))
+    for symbol, value in plugin.controls:
+        add(state, "Port", symbol=symbol, value=float(value))
 
 
-def state_of(convolver: Convolver) -> dict[str, str]:
-    """Text files of a convolver's state by name; its response is ``ir.wav`` beside them."""
-    prefixes = "".join(
-        f"@prefix {name}: <{address}> .\n"
-        for name, address in (
-            ("lv2", "http://lv2plug.in/ns/lv2core#"),
-            ("pset", "http://lv2plug.in/ns/ext/presets#"),
-            ("rdfs", "http://www.w3.org/2000/01/rdf-schema#"),
-            ("state", "http://lv2plug.in/ns/ext/state#"),
-            ("xsd", "http://www.w3.org/2001/XMLSchema#"),
-        )
-    )
-    own = CONVOLVER.partition("#")[0] + "#"
-    manifest = f"<state.ttl>\n\tlv2:appliesTo <{CONVOLVER}> ;\n\ta pset:Preset ;\n\trdfs:seeAlso <state.ttl> .\n"
-    state = (
-        f"<>\n\ta pset:Preset ;\n\tlv2:appliesTo <{CONVOLVER}> ;\n\tstate:state [\n"
-        f"\t\t<{own}ir> <ir.wav> ;\n"
-        f'\t\t<{own}predelay> "0"^^xsd:int ;\n'
-        f'\t\t<{own}artificial_latency> "{convolver.latency}"^^xsd:int ;\n\t] .\n'
-    )
-    return {"manifest.ttl": f"{prefixes}\n{manifest}", "state.ttl": f"{prefixes}\n{state}"}
+def response_file(number: str) -> str:
+    """Where the impulse response of a convolver lies in the session's folder, by the number of its plugin."""
+    return f"externals/response {number}.wav"

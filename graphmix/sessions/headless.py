@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphmix.errors import FileError
 
-MISSING = "Ardour's command ardour7-export is not installed: install Debian's packages ardour and x42-plugins."
+MISSING = "Ardour's command ardour7-export is not installed: install Debian's package ardour."
 RESAMPLER_SAMPLES = 16
 """Under load the export takes this latency of Ardour's ports into account at times and at times not: all of the mix
 then begins so much earlier, with the same content."""
