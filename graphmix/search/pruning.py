@@ -69,13 +69,9 @@ class Search:
 
     def run(self) -> SearchState:
         """Run until the search is done."""
+        stages = {"train": self._train, "rides": self._ride, "trials": self._try}
         while self.state.phase != "done":
-            if self.state.phase == "train":
-                self._train()
-            elif self.state.phase == "rides":
-                self._ride()
-            else:
-                self._try()
+            stages[self.state.phase]()
             self.save(self.state)
         return self.state
 
