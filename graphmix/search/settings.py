@@ -18,7 +18,21 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
-_NEW = {"master": "", "audible_db": 0.0, "evaluated_segments": 0, "objective": PAPER_OBJECTIVE, "sparse_last_round": True}
+EVERY_TYPE = "full"
+"""As ``types``: all processors of :meth:`graphmix.processors.Rack.full` that can stand in a chain."""
+SEARCHES: Mapping[str, tuple[str, ...]] = {"prune": (), "moves": ("moves",)}
+"""What a search may do -> its stages beside fitting and pruning; see :class:`graphmix.search.pruning.Search`."""
+_NEW = {
+    "master": "",
+    "audible_db": 0.0,
+    "evaluated_segments": 0,
+    "objective": PAPER_OBJECTIVE,
+    "search": "prune",
+    "types": "",
+    "moves": 32,
+    "minutes": 0.0,
+    "sparse_last_round": True,
+}
 """Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
 
 
@@ -68,6 +82,11 @@ class SearchSettings:
         audible_db: a removal does not stand if it changes what is audible of a track by more than this many dB;
             see :mod:`graphmix.search.audibility`. 0: only the loss decides, as in the paper.
         objective: name of what is minimised in :data:`graphmix.search.objectives.OBJECTIVES`.
+        search: what is done beside pruning a fixed order, a key of :data:`SEARCHES`.
+        types: processors that such a search may bring in, as a chain string, or :data:`EVERY_TYPE`; by default those of
+            both chains.
+        moves: how many are tried before each pruning round, where the search makes moves.
+        minutes: of the search, after which it ends with the best graph so far; 0: as long as it takes.
         sample_rate: working rate in Hz.
         seed: of every random choice.
     """
@@ -94,6 +113,10 @@ class SearchSettings:
     race: bool = False
     audible_db: Share = 0.0
     objective: str = PAPER_OBJECTIVE
+    search: str = "prune"
+    types: str = ""
+    moves: Count = 32
+    minutes: Share = 0.0
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
@@ -110,6 +133,18 @@ class SearchSettings:
         if objective not in OBJECTIVES:
             raise ValueError(f"there is no objective {objective!r}; choose one of: {', '.join(OBJECTIVES)}.")
         return objective
+
+    @field_validator("search")
+    @classmethod
+    def _known_search(cls, search: str) -> str:
+        if search not in SEARCHES:
+            raise ValueError(f"there is no search {search!r}; choose one of: {', '.join(SEARCHES)}.")
+        return search
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages of the search beside fitting and pruning."""
+        return SEARCHES[self.search]
 
     def new_loss(self, sample_rate: int | None = None) -> AudioLoss:
         """What is minimised, for a sample rate in Hz; for that of the search by default."""
