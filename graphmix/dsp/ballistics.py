@@ -7,12 +7,12 @@ r"""Compressors and expanders with every kind of detector and ballistics, in one
 
     d = \mathrm{smooth}_{c, f}(-G), \quad y[n] = (1 - w + w \, 10^{(M - d[n]) / 20}) \, u[n]
 
-with the energy E of what is listened to (:data:`LISTEN`), a look-ahead of L samples (linear between two energies), and
-two constants for smoothing: the first where the signal rises, the second where it falls. What is not wanted has the
-constant 0, so that the same pass smooths levels, gains or both. With ``amplitude`` the share :math:`1 - 10^{G / 20}` is
-smoothed in the place of the decibels. Giannoulis, Massberg and Reiss, "Digital dynamic range compressor design" (2012),
-call these return-to-zero detectors with branching smoothing. Detectors that listen to the output are in
-:mod:`graphmix.dsp.feedback_gain`.
+with the energy E of what is listened to (:mod:`graphmix.dsp.level_detector`), a look-ahead of L samples (linear between
+two energies), and two constants for smoothing: the first where the signal rises, the second where it falls. What is not
+wanted has the constant 0, so that the same pass smooths levels, gains or both. With ``amplitude`` the share
+:math:`1 - 10^{G / 20}` is smoothed in the place of the decibels. Giannoulis, Massberg and Reiss, "Digital dynamic range
+compressor design" (2012), call these return-to-zero detectors with branching smoothing. Detectors that listen to the
+output are in :mod:`graphmix.dsp.feedback_gain`.
 
 Recursions, their adjoints and all sums are float64 whatever the signal is; the rest has the signal's precision. States
 are kept at the beginning of each block, from which the backward pass computes it again.
@@ -26,12 +26,10 @@ import numpy as np
 from torch import Tensor
 
 from graphmix.dsp.dynamics import ENERGY_FLOOR
+from graphmix.dsp.level_detector import APART, detect, detect_backward
 from graphmix.dsp.one_pole import smooth, smooth_backward, smooth_ballistic
 from graphmix.dsp.powers import FASTMATH, exp2, log2
 
-LISTEN = ("linked", "apart", "mid", "side")
-"""Left and right together, each for itself, their half sum, their half difference."""
-LINKED, APART, MID, SIDE = range(len(LISTEN))
 BLOCK = 512
 """Samples of a block, a multiple of four."""
 SETTINGS = (
@@ -83,58 +81,6 @@ class Ballistics(NamedTuple):
 
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def energy_of(left: float, right: float, listen: int, peak: bool, row: int) -> float:
-    """Energy of what a detector listens to."""
-    if listen == MID:
-        return 0.25 * (left + right) * (left + right)
-    if listen == SIDE:
-        return 0.25 * (left - right) * (left - right)
-    if listen == APART:
-        return left * left if row == 0 else right * right
-    if peak:
-        return max(left * left, right * right)
-    return 0.5 * (left * left + right * right)
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def slope_of_energy(left: float, right: float, listen: int, peak: bool, row: int) -> tuple[float, float]:
-    """Derivatives of that energy by left and right."""
-    if listen == MID:
-        return 0.5 * (left + right), 0.5 * (left + right)
-    if listen == SIDE:
-        return 0.5 * (left - right), 0.5 * (right - left)
-    if listen == APART:
-        return (2.0 * left, 0.0) if row == 0 else (0.0, 2.0 * right)
-    if peak:
-        if left * left == right * right:
-            return left, right
-        return (2.0 * left, 0.0) if left * left > right * right else (0.0, 2.0 * right)
-    return left, right
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _detect(u: np.ndarray, start: int, count: int, modes: np.ndarray, row: int, ahead: float, out: np.ndarray) -> None:
-    """Energies of a block, looked at ahead of time; silence behind the end and in the rest of the block."""
-    listen, peak = modes[0], modes[1] == 0
-    whole = math.floor(ahead)
-    part, samples = ahead - whole, u.shape[1]
-    out[count:] = 0.0
-    if whole == 0 and part == 0.0:
-        for k in range(count):
-            left, right = np.float64(u[0, start + k]), np.float64(u[1, start + k])
-            out[k] = energy_of(left, right, listen, peak, row)
-        return
-    here = 0.0
-    if start + whole < samples:
-        here = energy_of(np.float64(u[0, start + whole]), np.float64(u[1, start + whole]), listen, peak, row)
-    for k in range(count):
-        at = start + k + whole + 1
-        after = energy_of(np.float64(u[0, at]), np.float64(u[1, at]), listen, peak, row) if at < samples else 0.0
-        out[k] = here + part * (after - here)
-        here = after
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def _curve(level: np.ndarray, c: np.ndarray, sign: float, out: np.ndarray) -> None:
     """Reductions in dB, 0 or more."""
     real = out.dtype.type
@@ -158,19 +104,20 @@ def _curve_backward(level: np.ndarray, c: np.ndarray, sign: float, adjoint: np.n
     slope, half, bend = real(-c[SLOPE]), real(c[KNEE] / 2), real(0.5 / c[KNEE])
     most, to_energy = real(c[RANGE]), real(sign * DB_PER_LOG)
     of_threshold, of_slope, of_knee, of_range = zero, zero, zero, zero
-    for k in range(adjoint.size):
+    for k in range(adjoint.size):  # choices between numbers, not between ways, so that it is computed in vectors
         floored = real(level[k]) + floor
         over = per_octave * log2(floored) - threshold
-        inside = zero if over + half < zero else over + half
+        inside = over + half
+        inside = zero if inside < zero else inside
         share = bend * inside
         bent = over if over > half else share * inside
-        held = slope * bent < most
-        given = adjoint[k] if held else zero
-        of_range += zero if held else adjoint[k]
+        given = adjoint[k] * (one if slope * bent < most else zero)
+        of_range += adjoint[k] - given
         along = given * slope * (one if over > half else share + share)
         of_slope -= given * bent
         of_threshold += along
-        of_knee += zero if over > half else given * slope * share * (one - share - share)
+        by_knee = given * slope * share * (one - share - share)
+        of_knee += zero if over > half else by_knee
         adjoint[k] = along * to_energy / floored
     sums[THRESHOLD] -= sign * of_threshold
     sums[SLOPE] += of_slope
@@ -222,49 +169,25 @@ def _smoothed_backward(
     """The adjoint of the output becomes that of the input; ``carried`` [block + 1] begins with that of the state."""
     if up == 0.0 and down == 0.0:
         return
-    before = state
-    for k in range(count):
-        alphas[k] = up if x[k] > before else down
-        before = out[k]
+    first = x[0] > state
+    alphas[0] = up if first else down
+    for k in range(1, count):
+        alphas[k] = up if x[k] > out[k - 1] else down
     alphas[count:] = 1.0  # behind the end nothing is smoothed
     carried[BLOCK] = 0.0 if abs(carried[0]) < FORGOTTEN else carried[0]
-    smooth_backward(alphas, adjoint, carried[BLOCK], carried)
-    of_up, of_down = 0.0, 0.0
-    for k in range(count):
-        before = state if k == 0 else out[k - 1]
+    smooth_backward(alphas[:BLOCK], adjoint, carried[BLOCK], carried)
+    total = adjoint[0] + carried[1]
+    change = total * (state - x[0])
+    of_up, of_down = (change, 0.0) if first else (0.0, change)
+    adjoint[0] = (1.0 - alphas[0]) * total
+    for k in range(1, count):
         total = adjoint[k] + carried[k + 1]
-        change = total * (before - x[k])
-        of_up += change if x[k] > before else 0.0
-        of_down += 0.0 if x[k] > before else change
+        change = total * (out[k - 1] - x[k])
+        of_up += change if x[k] > out[k - 1] else 0.0
+        of_down += 0.0 if x[k] > out[k - 1] else change
         adjoint[k] = (1.0 - alphas[k]) * total
     sums[columns[0]] += of_up
     sums[columns[1]] += of_down
-
-
-@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
-def _detect_backward(
-    u: np.ndarray, start: int, count: int, modes: np.ndarray, row: int, ahead: float, adjoint: np.ndarray,
-    gu: np.ndarray, sums: np.ndarray,
-) -> None:  # fmt: skip
-    listen, peak = modes[0], modes[1] == 0
-    whole = math.floor(ahead)
-    part, samples = ahead - whole, u.shape[1]
-    here, of_ahead = 0.0, 0.0
-    for k in range(count + 1):
-        at = start + k + whole
-        if at < samples:
-            left, right = np.float64(u[0, at]), np.float64(u[1, at])
-            given = (adjoint[k] * (1.0 - part) if k < count else 0.0) + (adjoint[k - 1] * part if k > 0 else 0.0)
-            by_left, by_right = slope_of_energy(left, right, listen, peak, row)
-            gu[0, at] += given * by_left
-            gu[1, at] += given * by_right
-            after = energy_of(left, right, listen, peak, row)
-        else:
-            after = 0.0
-        if k > 0:
-            of_ahead += adjoint[k - 1] * (after - here)
-        here = after
-    sums[AHEAD] += of_ahead
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -280,7 +203,7 @@ def _play_block(
     work: np.ndarray, reduction: np.ndarray, gains: np.ndarray,
 ) -> None:  # fmt: skip
     """One block of a row; ``work`` [4, block] holds energies, their means, levels, smoothed reductions."""
-    _detect(u, start, count, modes, row, c[AHEAD], work[0])
+    detect(u, start, count, modes, row, c[AHEAD], work[0])
     _smoothed(work[0], c[MEAN], c[MEAN], state[0], work[1])
     _smoothed(work[1], c[RISE], c[FALL], state[1], work[2])
     _curve(work[2], c, 1.0 if modes[4] == 0 else -1.0, reduction)
@@ -316,25 +239,29 @@ def play_forward(
 
 @numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
 def _multiply_backward(
-    u: np.ndarray, gy: np.ndarray, gu: np.ndarray, gains: np.ndarray, c: np.ndarray, amplitude: bool,
-    adjoint: np.ndarray, sums: np.ndarray,
-) -> None:  # fmt: skip
-    """Through dry/wet, the product and the exponential; ``adjoint`` becomes that of the smoothed reductions."""
+    u: np.ndarray, gy: np.ndarray, gu: np.ndarray, gains: np.ndarray, wet: float, adjoint: np.ndarray
+) -> None:
+    """Through dry/wet and the product, of one channel; ``adjoint`` is that of the gains, and is added to."""
     real = gains.dtype.type
-    one, wet = real(1), real(c[WET])
-    scale = -math.exp(LOG_PER_DB * c[MAKEUP])
+    weight, dry = real(wet), real(1) - real(wet)
+    for k in range(u.size):
+        gu[k] += (dry + weight * gains[k]) * gy[k]
+        adjoint[k] += gy[k] * u[k]
+
+
+@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _gains_backward(
+    gains: np.ndarray, count: int, c: np.ndarray, amplitude: bool, adjoint: np.ndarray, sums: np.ndarray
+) -> None:
+    """Through the exponential; ``adjoint`` becomes that of the smoothed reductions."""
+    scale, wet = -c[WET] * math.exp(LOG_PER_DB * c[MAKEUP]), c[WET] * LOG_PER_DB
     of_wet, of_makeup = 0.0, 0.0
-    adjoint[:] = 0.0
-    for channel in range(u.shape[0]):
-        for k in range(u.shape[1]):
-            gu[channel, k] += (one - wet + wet * gains[k]) * gy[channel, k]
-            adjoint[k] += gy[channel, k] * u[channel, k]
-    for k in range(u.shape[1]):
+    for k in range(count):
         gain = np.float64(gains[k])
         of_wet += adjoint[k] * (gain - 1.0)
-        in_db = adjoint[k] * c[WET] * gain * LOG_PER_DB
+        in_db = adjoint[k] * wet * gain
         of_makeup += in_db
-        adjoint[k] = adjoint[k] * c[WET] * scale if amplitude else -in_db
+        adjoint[k] = adjoint[k] * scale if amplitude else -in_db
     sums[WET] += of_wet
     sums[MAKEUP] += of_makeup
 
@@ -364,7 +291,7 @@ def _block_backward(
     _smoothed_backward(
         work[0], work[1], c[MEAN], c[MEAN], before[0], adjoint, carried[0], alphas, count, sums, (MEAN, MEAN)
     )
-    _detect_backward(u, start, count, modes, row, c[AHEAD], adjoint, gu, sums)
+    sums[AHEAD] += detect_backward(u, start, count, modes, row, c[AHEAD], adjoint, gu, alphas)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -376,19 +303,21 @@ def play_backward(
     samples = u.shape[2]
     for i in numba.prange(u.shape[0]):
         work, reduction, gains = np.empty((4, BLOCK)), np.empty(BLOCK, u.dtype), np.empty(BLOCK, u.dtype)
-        adjoint, in_curve, alphas = np.empty(BLOCK), np.empty(BLOCK, u.dtype), np.empty(BLOCK)
+        adjoint, in_curve, alphas = np.empty(BLOCK), np.empty(BLOCK, u.dtype), np.empty(BLOCK + 1)
         apart = modes[i, 0] == APART
         for row in range(2 if apart else 1):
             carried = np.zeros((3, BLOCK + 1))
-            own = slice(row, row + 1) if apart else slice(0, 2)
             for start in range((samples - 1) // BLOCK * BLOCK, -1, -BLOCK):
                 count = min(BLOCK, samples - start)
-                before, here = kept[i, row, start // BLOCK], slice(start, start + count)
+                before, end = kept[i, row, start // BLOCK], start + count
                 _play_block(u[i], start, count, row, c[i], modes[i], before, work, reduction, gains)
-                _multiply_backward(
-                    u[i, own, here], gy[i, own, here], gu[i, own, here], gains, c[i], modes[i, 2] == 1, adjoint,
-                    grad_c[i],
-                )  # fmt: skip
+                adjoint[:] = 0.0
+                for channel in range(row if apart else 0, row + 1 if apart else 2):
+                    _multiply_backward(
+                        u[i, channel, start:end], gy[i, channel, start:end], gu[i, channel, start:end], gains,
+                        c[i, WET], adjoint,
+                    )  # fmt: skip
+                _gains_backward(gains, count, c[i], modes[i, 2] == 1, adjoint, grad_c[i])
                 _block_backward(
                     u[i], start, count, row, c[i], modes[i], before, work, reduction, adjoint, in_curve, alphas,
                     carried, gu[i], grad_c[i],

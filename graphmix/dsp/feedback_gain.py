@@ -12,7 +12,6 @@ import numba
 import numpy as np
 
 from graphmix.dsp.ballistics import (
-    APART,
     BLOCK,
     DB_PER_LOG,
     FALL,
@@ -27,11 +26,10 @@ from graphmix.dsp.ballistics import (
     SLOPE,
     THRESHOLD,
     WET,
-    energy_of,
     flush,
-    slope_of_energy,
 )
 from graphmix.dsp.dynamics import ENERGY_FLOOR
+from graphmix.dsp.level_detector import APART, energy_of, slope_of_energy
 
 _ENERGY, _AVERAGE, _LEVEL, _TARGET, _REDUCTION, _GAIN = range(6)
 """Rows of what is kept of a block."""

@@ -22,7 +22,7 @@ class Modes(NamedTuple):
     """What a batch of nodes does, whole numbers [nodes] each.
 
     Args:
-        listen: number in :data:`graphmix.dsp.ballistics.LISTEN`.
+        listen: number in :data:`graphmix.dsp.level_detector.LISTEN`.
         rms: 0: peak detector, the larger of two linked channels; 1: their mean energy.
         amplitude: 1: shares of the amplitude are smoothed, not decibels.
         feedback: 1: the detector listens to the output.

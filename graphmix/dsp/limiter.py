@@ -23,6 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.dsp.powers import FASTMATH, exp2
+
+OCTAVES_PER_NEPER = 1 / math.log(2)
 _DECAYED = -1
 """In place of an input sample: the reduction is a share of the one before it."""
 _FORGOTTEN = 1e-200
@@ -59,15 +62,15 @@ def _reductions(
     samples = u.shape[1]
     first = s.size - samples
     ceiling = math.exp(log_ceiling)
-    queue = np.empty(samples + 1, np.int64)  # samples of falling reductions, the largest of the window first
-    over = np.empty(samples)
-    head, tail = 0, 0
+    queue = np.empty(samples + 1, np.int64)  # samples of falling peaks, the largest of the window first
+    peaks = np.empty(samples)
+    for k in range(samples):
+        peaks[k] = max(abs(np.float64(u[0, k])), abs(np.float64(u[1, k])))
+    head, tail, known, over = 0, 0, -1, 0.0  # what is known is the logarithm of a peak that stays the largest
     for n in range(-reach, samples):
         k = n + reach  # enters the window
-        if 0 <= k < samples:
-            peak = max(abs(np.float64(u[0, k])), abs(np.float64(u[1, k])))
-            over[k] = math.log(peak) - log_ceiling if peak > ceiling else 0.0
-            while tail > head and over[queue[tail - 1]] <= over[k]:
+        if k < samples and peaks[k] > ceiling:
+            while tail > head and peaks[queue[tail - 1]] <= peaks[k]:
                 tail -= 1
             queue[tail] = k
             tail += 1
@@ -77,12 +80,40 @@ def _reductions(
             continue
         column = first + n
         decayed = release * s[column - 1]
-        largest = over[queue[head]] if tail > head else 0.0
-        if largest > 0.0 and largest >= decayed:
-            s[column], source[column] = largest, queue[head]
+        if tail > head and queue[head] != known:
+            known = queue[head]
+            over = math.log(peaks[known]) - log_ceiling
+        if tail > head and over > 0.0 and over >= decayed:
+            s[column], source[column] = over, known
         else:
             s[column] = decayed if decayed > _FORGOTTEN else 0.0
             source[column] = _DECAYED
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _find_means(s: np.ndarray, first: int, lookahead: float, means: np.ndarray) -> None:
+    """What the gains are the exponentials of."""
+    reach = math.ceil(lookahead)
+    if not reach:
+        means[:] = s[first : first + means.size]
+        return
+    oldest, share, whole = 1.0 + lookahead - reach, 1.0 / (1.0 + lookahead), 0.0
+    for k in range(1, reach):
+        whole += s[first - k]  # of all in the window but the oldest
+    for n in range(means.size):
+        column = first + n
+        whole += s[column]
+        means[n] = (whole + oldest * s[column - reach]) * share
+        whole -= s[column - reach + 1]
+
+
+@numba.njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _find_gains(means: np.ndarray, gains: np.ndarray) -> None:
+    """Of what rounding leaves of a sum that has ended, 1; in the precision of the gains."""
+    real = gains.dtype.type
+    for n in range(gains.size):
+        octaves = real(-OCTAVES_PER_NEPER * means[n])
+        gains[n] = exp2(octaves) if means[n] > 1e-12 else real(1)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -95,20 +126,12 @@ def _forward(
         reach = math.ceil(lookahead)
         _reductions(u[i], settings[i, 0], reach, settings[i, 2], resumes, s[i], source[i])
         first = s.shape[1] - samples
-        oldest = 1.0 + lookahead - reach if reach else 1.0
-        whole = 0.0  # of all in the window but the oldest
-        for k in range(1, reach):
-            whole += s[i, first - k]
-        for n in range(samples):
-            here, column = s[i, first + n], first + n
-            if reach:
-                whole += here
-                mean = (whole + oldest * s[i, column - reach]) / (1.0 + lookahead)
-                whole -= s[i, column - reach + 1]
-            else:
-                mean = here
-            gain = math.exp(-mean) if mean > 1e-12 else 1.0
-            y[i, 0, n], y[i, 1, n] = gain * u[i, 0, n], gain * u[i, 1, n]
+        means, gains = np.empty(samples), np.empty(samples, u.dtype)
+        _find_means(s[i], first, lookahead, means)
+        _find_gains(means, gains)
+        for channel in range(2):
+            for n in range(samples):
+                y[i, channel, n] = gains[n] * u[i, channel, n]
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
@@ -130,23 +153,16 @@ def _backward(
         first = columns - samples
         of_mean = np.zeros(samples)  # adjoint of what the gain is the exponential of
         of_lookahead, of_release, of_ceiling = 0.0, 0.0, 0.0
-        whole = 0.0
-        for k in range(1, reach):
-            whole += s[i, first - k]
+        means, gains = np.empty(samples), np.empty(samples, u.dtype)
+        _find_means(s[i], first, lookahead, means)
+        _find_gains(means, gains)
         for n in range(samples):
-            column = first + n
-            if reach:
-                whole += s[i, column]
-                mean = (whole + oldest * s[i, column - reach]) / (1.0 + lookahead)
-                whole -= s[i, column - reach + 1]
-            else:
-                mean = s[i, column]
-            gain = math.exp(-mean) if mean > 1e-12 else 1.0
             left, right = np.float64(u[i, 0, n]), np.float64(u[i, 1, n])
-            of_mean[n] = -gain * (left * gy[i, 0, n] + right * gy[i, 1, n]) / (1.0 + lookahead)
-            gu[i, 0, n], gu[i, 1, n] = gain * gy[i, 0, n], gain * gy[i, 1, n]
-            if reach:
-                of_lookahead += of_mean[n] * (s[i, column - reach] - mean)
+            of_mean[n] = -gains[n] * (left * gy[i, 0, n] + right * gy[i, 1, n]) / (1.0 + lookahead)
+            gu[i, 0, n], gu[i, 1, n] = gains[n] * gy[i, 0, n], gains[n] * gy[i, 1, n]
+        if reach:
+            for n in range(samples):
+                of_lookahead += of_mean[n] * (s[i, first + n - reach] - means[n])
         of_over = np.zeros(samples)
         inside, carried = 0.0, 0.0  # adjoints of the means that a reduction is in with weight one
         for column in range(columns - 1, -1, -1):

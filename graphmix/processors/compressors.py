@@ -16,7 +16,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from graphmix.dsp.ballistics import LISTEN, Ballistics
+from graphmix.dsp.ballistics import Ballistics
+from graphmix.dsp.level_detector import LISTEN
 from graphmix.dsp.level_gain import Modes, apply_level_gain, reach_of
 from graphmix.processors.base import State
 from graphmix.processors.dynamics import (

@@ -10,6 +10,7 @@ sample by sample; such a type has a name of its own, ``aliased_…``, since it s
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn.functional import pad
 
 from graphmix.dsp.hysteresis import play
 from graphmix.dsp.oversampling import FACTOR, HALF, MARGIN, amplitudes, downsample, saturate, upsample
+from graphmix.dsp.shaping import add_harmonics, add_powers, bend, clip
 from graphmix.processors.base import Processor, State
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
@@ -55,7 +57,14 @@ class Saturation(Processor):
 
     @abstractmethod
     def residue(self, x: Tensor, params: Tensor) -> Tensor:
-        """What the curve adds to its argument, [nodes, ...] -> the same."""
+        """What the curve adds to its argument, [nodes, ...] -> the same; by tensor operations, on any device."""
+
+    def compiled(self, x: Tensor, params: Tensor, whole: bool) -> Tensor | None:
+        """The same as a loop on the CPU, or the ``whole`` curve; None where there is none."""
+
+    def _added(self, x: Tensor, params: Tensor) -> Tensor:
+        found = self.compiled(x, params, False) if x.device.type == "cpu" else None
+        return self.residue(x, params) if found is None else found
 
     def drive(self, x: Tensor, params: Tensor) -> Tensor:
         """The drive as an amplitude that multiplies a signal."""
@@ -67,9 +76,10 @@ class Saturation(Processor):
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes; wet only."""
-        if not self.antialiased:
-            return audio + self.residue(audio, params)
-        return saturate(audio, params, self.residue, self.points)
+        if self.antialiased:
+            return saturate(audio, params, self._added, self.points)
+        found = self.compiled(audio, params, True) if audio.device.type == "cpu" else None
+        return audio + self.residue(audio, params) if found is None else found
 
     def memory(self, params: Tensor) -> tuple[int, int]:
         """As far as the filters reach."""
@@ -117,6 +127,11 @@ class Tanh(Saturation):
         bent = torch.tanh(drive * x)
         return bent / (drive * (1 + self.value(x, params, "asymmetry") * bent)) - x
 
+    def compiled(self, x: Tensor, params: Tensor, whole: bool) -> Tensor:
+        """See :func:`graphmix.dsp.shaping.bend`."""
+        drive, asymmetry = (self.get(params, name).to(x.dtype) for name in ("drive_db", "asymmetry"))
+        return bend(x, torch.cat([(drive / DB_PER_NEPER).exp(), asymmetry], dim=1), whole)
+
 
 class Clipper(Saturation):
     r"""A piecewise curve: straight up to a share of the ceiling, then bent towards it; from soft to hard clipping.
@@ -155,6 +170,13 @@ class Clipper(Saturation):
             result = result + sign * (room * torch.tanh(beyond / room) - beyond)
         return result
 
+    def compiled(self, x: Tensor, params: Tensor, whole: bool) -> Tensor:
+        """See :func:`graphmix.dsp.shaping.clip`."""
+        ceiling = (self.get(params, "ceiling_db").to(x.dtype) / DB_PER_NEPER).exp()
+        hardness = self.get(params, "hardness").to(x.dtype)
+        knee_and_room = torch.stack([hardness * ceiling, (1 - hardness) * ceiling], dim=2)
+        return clip(x, knee_and_room.flatten(1), whole)
+
     def fit_levels(self, params: Tensor, levels_db: list[Tensor]) -> Tensor:
         """Put each ceiling a little above the loud frames at the node's input."""
         params = params.clone()
@@ -169,6 +191,8 @@ class Clipper(Saturation):
 class _Polynomial(Saturation):
     """A polynomial of ``t = tanh(d x)``, added to the signal."""
 
+    loop: ClassVar[Callable[[Tensor, Tensor, bool], Tensor]]
+
     @abstractmethod
     def basis(self, t: Tensor) -> list[Tensor]:
         """Values of orders 2 to :data:`ORDERS`, less those at zero."""
@@ -180,6 +204,11 @@ class _Polynomial(Saturation):
         for k, values in enumerate(self.basis(torch.tanh(drive * x))):
             total = total + self.value(x, params, "amount", k) * values
         return total / drive
+
+    def compiled(self, x: Tensor, params: Tensor, whole: bool) -> Tensor:
+        """See :mod:`graphmix.dsp.shaping`."""
+        drive, amounts = (self.get(params, name).to(x.dtype) for name in ("drive_db", "amount"))
+        return type(self).loop(x, torch.cat([(drive / DB_PER_NEPER).exp(), amounts], dim=1), whole)
 
 
 _AMOUNT = ParameterSpec("amount", ORDERS - 1, "", -1.0, 1.0, 0.0)
@@ -201,6 +230,7 @@ class Power(_Polynomial):
     """
 
     name = "power"
+    loop = staticmethod(add_powers)
     specs = (_READY, _AMOUNT)
 
     def basis(self, t: Tensor) -> list[Tensor]:
@@ -228,6 +258,7 @@ class Chebyshev(_Polynomial):
     """
 
     name = "chebyshev"
+    loop = staticmethod(add_harmonics)
     points = 4
     specs = (_READY, _AMOUNT)
 

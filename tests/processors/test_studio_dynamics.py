@@ -9,7 +9,7 @@ import torch
 from scipy.signal import resample
 from torch import Tensor
 
-from graphmix.dsp.ballistics import LISTEN
+from graphmix.dsp.level_detector import LISTEN
 from graphmix.processors import Processor, Rack
 from graphmix.processors.compressors import DETECTION, SMOOTHING, TOPOLOGY
 from graphmix.processors.gear import DYNAMICS, FILTERS
