@@ -1,9 +1,9 @@
 """Changes of a patch that are worth a trial: what no gradient says.
 
 Five kinds: modules as another patch has them, a module as a random patch of :mod:`graphmix.synthesizers.presets` has
-it, a value or two as a random patch has them (an oscillator that fits but for its transposition, an operator but for its
-ratio), another option of a choice, and other numbers near those that are there. A change of numbers is drawn on the raw
-scale of the parameter, its size from 0.03 to 1 at equal chance of each factor: from 0.3 dB to a factor of 2.7.
+it, a value or two of a module as a random patch has them (an oscillator that fits but for its transposition), another
+option of a choice, and other numbers near those that are there. A change of numbers is drawn on the raw scale of the
+parameter, its size from 0.03 to 1 at equal chance of each factor: from 0.3 dB to a factor of 2.7.
 """
 
 from collections.abc import Sequence
