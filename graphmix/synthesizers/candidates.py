@@ -15,7 +15,7 @@ from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
 from graphmix.synthesizers.modules import Value
 from graphmix.synthesizers.presets import random_patch
-from graphmix.synthesizers.sounds import Sound, log_spectral_distance
+from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.synthesizer import LEVEL, Synthesizer
 
 BATCH = 8
@@ -53,7 +53,7 @@ def play(graphs: Sequence[MixGraph], samples: int, renderer: Renderer) -> Tensor
 def compare(sound: Sound, graph: MixGraph, renderer: Renderer) -> tuple[Tensor, float]:
     """What a patch sounds like beside a sound, [samples], and its log-spectral distance in dB."""
     audio = play([graph], len(sound.audio), renderer)
-    return audio[0], float(log_spectral_distance(audio, sound.audio)[0])
+    return audio[0], float(sound.target.distances(audio)[0])
 
 
 def with_level(values: Values, change_db: float) -> dict[str, Value]:
@@ -80,7 +80,7 @@ def measure(sound: Sound, synthesizer: Synthesizer, patches: Sequence[Values], r
             played[rows] = renderer(batch, torch.zeros(0, 2, samples))[:, 0]
     gains = [_possible(synthesizer, v, level - _level(audio)) for v, audio in zip(patches, played, strict=True)]
     scaled = played * torch.tensor([10 ** (gain / 20) for gain in gains])[:, None]
-    distances = log_spectral_distance(scaled, sound.audio).tolist()
+    distances = sound.target.distances(scaled).tolist()
     return [
         Candidate(synthesizer.name, with_level(values, gain), distance if math.isfinite(distance) else math.inf)
         for values, gain, distance in zip(patches, gains, distances, strict=True)

@@ -9,8 +9,8 @@ module that should not be there. So a refinement goes through four stages:
 3. *narrow trials* around these;
 4. *descent* of the best one.
 
-A step is one batch: :data:`~graphmix.synthesizers.candidates.BATCH` trials, which take no gradients, or one step of
-Adam of all patches of the stage, at about the same cost.
+A step is one batch: :data:`TRIES` trials, which take no gradients, or one step of Adam of all patches of the stage, at
+half of the cost or more.
 """
 
 import math
@@ -24,7 +24,7 @@ from graphmix.errors import GraphmixError
 from graphmix.processors.rack import Rack
 from graphmix.progress import Listener, Silent
 from graphmix.render.renderer import Renderer
-from graphmix.synthesizers.candidates import BATCH, Candidate, measure
+from graphmix.synthesizers.candidates import Candidate, measure
 from graphmix.synthesizers.descent import descend
 from graphmix.synthesizers.sounds import Sound
 from graphmix.synthesizers.synthesizer import Synthesizer
@@ -32,6 +32,8 @@ from graphmix.synthesizers.trials import NARROW, WIDE, Chances, neighbour
 
 STARTS = 4
 """The nearest candidates of a synthesizer that are refined."""
+TRIES = 16
+"""Trials of a step."""
 SAVE_EVERY = 10
 """Steps of trials between two states that can be resumed."""
 RANK = 1.5
@@ -148,7 +150,7 @@ class Refinement:
         count = math.ceil(stage.first - (stage.first - stage.last) * self.inner / stage.steps)
         pool = self.pool[: max(count, stage.last)]
         rng = np.random.default_rng([self.seed, self.step, *self.synthesizer.name.encode()])
-        parents = [int(len(pool) * rng.random() ** RANK) for _ in range(BATCH)]
+        parents = [int(len(pool) * rng.random() ** RANK) for _ in range(TRIES)]
         values = [candidate.values for candidate in pool]
         tried = [neighbour(self.synthesizer, values[parent], values, chances, rng) for parent in parents]
         measured = measure(self.sound, self.synthesizer, tried, self.renderer)

@@ -11,6 +11,7 @@ in dB, frames of 2,048 samples, a quarter of that between them; the floor lies 8
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -60,6 +61,11 @@ class Sound:
     def notes(self) -> tuple[Note, ...]:
         """All notes: one, or a melody."""
         return self.melody or (Note(self.pitch, self.length_ms),)
+
+    @cached_property
+    def target(self) -> "LevelTarget":
+        """What others are compared with."""
+        return LevelTarget(self.audio)
 
     @property
     def first(self) -> Tensor:
@@ -209,7 +215,7 @@ def power_spectra(audio: Tensor) -> Tensor:
     """Power spectra of frames, [..., bins, frames]."""
     window = torch.hann_window(N_FFT, device=audio.device, dtype=audio.dtype)
     spectrum = torch.stft(audio, N_FFT, HOP, window=window, return_complex=True, pad_mode="constant")
-    return torch.view_as_real(spectrum).square().sum(-1)
+    return spectrum.real.square() + spectrum.imag.square()
 
 
 class LevelTarget:
@@ -228,7 +234,11 @@ class LevelTarget:
         """Mean squared differences in dB² of the frames of power spectra, [sounds, frames]."""
         return (10 * ((power + self.floor).log10() - self.wanted)).square().mean(-2)
 
+    def distances(self, found: Tensor) -> Tensor:
+        """Distances in dB of sounds [sounds, samples], [sounds]."""
+        return self.squares(power_spectra(found)).sqrt().mean(-1)
+
 
 def log_spectral_distance(found: Tensor, target: Tensor) -> Tensor:
     """Distances in dB of sounds [sounds, samples] from one target [samples], [sounds]."""
-    return LevelTarget(target).squares(power_spectra(found)).sqrt().mean(-1)
+    return LevelTarget(target).distances(found)

@@ -42,9 +42,9 @@ def sound_of(synthesizer: Synthesizer, values: dict[str, float | str], seconds: 
     SYNTHESIZERS.values(),
     ids=lambda s: s.name,
 )
-@pytest.mark.parametrize("kind", range(4))
+@pytest.mark.parametrize("kind", range(5))
 def test_every_kind_of_trial_gives_a_patch_that_differs_in_little(synthesizer: Synthesizer, kind: int):
-    chances = Chances(*(float(i == kind) for i in range(4)))
+    chances = Chances(*(float(i == kind) for i in range(5)))
     rng = np.random.default_rng(0)
     first, second = random_patches(synthesizer, 2, 1)
     changed = set()
@@ -61,6 +61,9 @@ def test_every_kind_of_trial_gives_a_patch_that_differs_in_little(synthesizer: S
         elif kind == 1:
             assert len(modules) <= 1
         elif kind == 2:
+            assert len(modules) <= 1
+            assert len(different) <= 2
+        elif kind == 3:
             assert len(different) == len(options) == 1
         else:
             assert 1 <= len(different) <= 4
@@ -70,11 +73,21 @@ def test_every_kind_of_trial_gives_a_patch_that_differs_in_little(synthesizer: S
     assert len(changed) > 1
 
 
+def test_a_trial_changes_a_transposition_and_leaves_the_rest_of_the_oscillator():
+    first, rng = random_patches(SUBTRACTIVE, 1, 1)[0], np.random.default_rng(0)
+    name, found = "oscillator_1.transpose_semitones", set()
+    for _ in range(300):
+        tried = neighbour(SUBTRACTIVE, first, [first], Chances(0, 0, 1, 0, 0), rng)
+        if {key for key, value in tried.items() if value != first[key]} == {name}:
+            found.add(tried[name])
+    assert found == {-12.0, 0.0, 12.0} - {first[name]}  # those of random patches
+
+
 def test_the_given_patch_stays_as_it_is():
     values = random_patches(FM, 1, 0)[0]
     before = dict(values)
     for seed in range(10):
-        neighbour(FM, values, [FM.defaults()], Chances(0.25, 0.25, 0.25, 0.25), np.random.default_rng(seed))
+        neighbour(FM, values, [FM.defaults()], Chances(0.2, 0.2, 0.2, 0.2, 0.2), np.random.default_rng(seed))
     assert values == before
 
 

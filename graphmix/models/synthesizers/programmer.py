@@ -17,25 +17,24 @@ with the squared error of the numbers of a patch, from 0 to 1 on their own scale
 and of the common values of numbers (:mod:`graphmix.models.synthesizers.outputs`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from graphmix.errors import GraphmixError
-from graphmix.io import check_tensor_file, open_tensors, to_json, write_atomically
 from graphmix.models.config import Table, describe_error
 from graphmix.models.effects.effect import load_weights, loading
+from graphmix.models.model_files import ModelFile
 from graphmix.models.synthesizers.outputs import PatchOutputs
 
 HEADER, VERSION = "graphmix_programmer", 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 22
+FILE = ModelFile("a network that proposes patches", HEADER, VERSION, MAX_BYTES, MAX_HEADER_BYTES)
 _POOLED = 4
 """Two poolings by two."""
 SPREAD = 1.0
@@ -317,12 +316,11 @@ def save_programmer(model: Programmer, path: str | Path, about: Mapping[str, Any
     """Write a model as ``.safetensors`` with its configuration in the header.
 
     Raises:
-        FileError: the folder cannot be written.
+        GraphmixError: another ending, or the file cannot be written.
     """
-    head = {"version": VERSION, "config": model.config.model_dump(mode="json"), "about": dict(about or {})}
+    head = {"config": model.config.model_dump(mode="json"), "about": dict(about or {})}
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(Path(path), save(tensors, {HEADER: to_json(head)}))
-    return Path(path)
+    return FILE.write(Path(path), head, tensors)
 
 
 def load_programmer(path: str | Path) -> tuple[Programmer, dict[str, Any]]:
@@ -333,23 +331,14 @@ def load_programmer(path: str | Path) -> tuple[Programmer, dict[str, Any]]:
     """
     path = Path(path)
     with loading(path):
-        check_tensor_file(path, MAX_BYTES, MAX_HEADER_BYTES, GraphmixError)
-        with open_tensors(path) as file:
-            text = (file.metadata() or {}).get(HEADER)
-            if text is None:
-                raise GraphmixError("it holds no model that programs synthesizers.")
-            try:
-                head = json.loads(text)
-                version, config, about = head["version"], head["config"], dict(head["about"])
-                model = _build(ProgrammerConfig.model_validate(config))
-            except ValidationError as error:
-                raise GraphmixError(f"{describe_error(error)}.") from None
-            except (KeyError, TypeError, ValueError):
-                raise GraphmixError("its header is damaged.") from None
-            if version != VERSION:
-                raise GraphmixError(f"it is of version {version}, and this graphmix reads {VERSION}.")
-            load_weights(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return model.eval(), about
+        header, tensors = FILE.read(path)
+        head = FILE.parse(header, ("config", "about"))
+        try:
+            model = _build(ProgrammerConfig.model_validate(head["config"]))
+        except ValidationError as error:
+            raise GraphmixError(f"{describe_error(error)}.") from None
+        load_weights(model, tensors)
+    return model.eval(), head["about"]
 
 
 def _build(config: ProgrammerConfig) -> Programmer:

@@ -182,10 +182,10 @@ def test_what_is_no_model_is_refused_in_one_sentence(tmp_path: Path):
     for name, damaged, message in (
         ("cut", content[: len(content) // 2], "damaged or cut off"),
         ("empty", b"", "damaged or cut off"),
-        ("other", content.replace(b"graphmix_programmer", b"graphmix_progressor"), "holds no model that programs"),
+        ("other", content.replace(b"graphmix_programmer", b"graphmix_progressor"), "this is no network that proposes"),
         ("key", content.replace(b'\\"latent\\"', b'\\"talent\\"'), "the key 'talent' is unknown"),
         ("size", content.replace(b'\\"latent\\": 5', b'\\"latent\\": 6'), "put together from two"),
-        ("old", content.replace(b'\\"version\\": 1', b'\\"version\\": 7'), "of version 7, and this graphmix reads 1"),
+        ("old", content.replace(b'\\"version\\": 1', b'\\"version\\": 7'), "its version is 7, this graphmix reads 1"),
     ):
         assert damaged != content, name
         (tmp_path / f"{name}.safetensors").write_bytes(damaged)
