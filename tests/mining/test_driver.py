@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
 import subprocess
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from graphmix.mining.mine_collection import mine_all
 from graphmix.mining.song_task import read_failure
 from graphmix.songs.collection import open_collection
 from tests.driver_processes import HERE, TINY, digests, write_collection, write_tiny
+from tests.full_disk import files_of_at_most
 from tests.small_song import RATE
 
 
@@ -208,17 +207,6 @@ def test_an_output_folder_becomes_unwritable_in_the_middle(tmp_path, monkeypatch
     standing = mine_all(songs, out, TINY, **HERE, watcher=Watching())
     assert standing.mined == ["song 2"]
     assert sorted(standing.failed) == ["song 0", "song 1"]
-
-
-@contextmanager
-def files_of_at_most(size: int):
-    """No file of this process may grow beyond that."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_that_finds_no_room_fails_its_song_alone(tmp_path):
