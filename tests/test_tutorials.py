@@ -1,4 +1,7 @@
-"""Tutorials run from their first cell to their last, on a small budget, and are stored without outputs."""
+"""Tutorials run from their first cell to their last, on a small budget, and are stored without outputs.
+
+The build of the site executes them too (tests/site/test_site.py), in CI; here each is run apart from it.
+"""
 
 import os
 from pathlib import Path
@@ -27,6 +30,7 @@ def test_tutorials_are_stored_small_and_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None, cell.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.name)
 def test_tutorials_run_without_errors(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHMIX_TUTORIAL_STEPS", "2")

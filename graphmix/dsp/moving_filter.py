@@ -378,6 +378,6 @@ def moving_filter(
     """
     state = torch.zeros(*x.shape[:2], 2, dtype=torch.float64) if state is None else state.clone()
     needed = np.full(len(x), x.size(2)) if needed is None else needed
-    out = _MovingFilter.apply(center, state, needed, *(t.cpu() for t in (x, pitch, modulation, settings)))
+    out = _MovingFilter.apply(float(center), state, needed, *(t.cpu() for t in (x, pitch, modulation, settings)))
     assert isinstance(out, Tensor)
     return out.to(x.device), state

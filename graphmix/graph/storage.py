@@ -19,6 +19,7 @@ claims are held against limits, so that no file takes more than a few seconds or
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ _DTYPES = {
 _FIELDS = frozenset({*_DTYPES, "params", "info"})
 _LINE = 100
 """A JSON value that fits into so many characters stays on one line."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_TENSOR_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 24
 MAX_JSON_BYTES = 1 << 25
@@ -233,8 +235,7 @@ def _loads(text: str) -> Mapping[str, Any]:
 def _dumps(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        is_text = not any("\ud800" <= character <= "\udfff" for character in text)
-        return text if is_text else json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False) if _SURROGATE.search(text) else text
     except (TypeError, ValueError, RecursionError) as error:
         raise GraphError(f"JSON cannot hold its types or its provenance: {error}.") from None
 

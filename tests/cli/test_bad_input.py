@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from graphmix.graph.storage import load_graph, save_graph
+from tests.full_disk import files_of_at_most
 from tests.small_song import RATE, TRACKS, write_tiny_song
 
 FIRST, SECOND = TRACKS[1:]
@@ -338,13 +338,9 @@ def test_wrong_usage_ends_with_status_2(program, arguments, tmp_path, monkeypatc
 # --- the program as a process
 
 
-def run_process(*arguments: object, limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    def set_limit() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+def run_process(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "graphmix", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=set_limit, env=os.environ, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
 
 
 def test_the_process_tells_one_line_as_well(tmp_path):
@@ -357,13 +353,14 @@ def test_the_process_tells_one_line_as_well(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [pytest.param(100, marks=pytest.mark.slow), 100_000])
-def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(song_folder, tmp_path, limit):
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(program, song_folder, tmp_path, limit):
     """No file may grow beyond a limit: at 100 bytes it is the first one that fails, at 100 kB the mix."""
     arguments = ["--device", "cpu", "--chain", "g", "--steps", 1, "--rounds", 0, "--no-report"]
-    done = run_process("mine", song_folder, "--out", tmp_path / "out", *arguments, limit=limit)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert "cannot" in done.stderr
+    with files_of_at_most(limit):
+        outcome = program("mine", song_folder, "--out", tmp_path / "out", *arguments)
+    assert outcome.status == 2
+    assert len(outcome.err.splitlines()) == 1, outcome.err
+    assert "cannot" in outcome.err
     left = files_below(tmp_path / "out")
     assert not [name for name in left if name.endswith(".part")]
     assert not {"metrics.json", "mix.wav"} & left

@@ -272,6 +272,7 @@ def test_ctrl_c_in_a_real_run_leaves_a_folder_to_go_on_with(program, song_folder
     assert program("mine", song_folder, "--out", out, *budget).status == 130
 
 
+@pytest.mark.slow  # as what the process says of a bad path, in test_bad_input.py, which is quicker
 def test_python_m_graphmix_is_the_same_program(graph_file):
     done = subprocess.run(
         [sys.executable, "-m", "graphmix", "show", str(graph_file)], capture_output=True, text=True, check=False

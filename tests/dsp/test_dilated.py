@@ -1,4 +1,7 @@
-"""The compiled WaveNet against PyTorch's convolutions, by finite differences, and in blocks."""
+"""The compiled WaveNet against PyTorch's convolutions, by finite differences, and in blocks.
+
+In float64 in the slow part: compiling that takes most of a minute.
+"""
 
 import pytest
 import torch
@@ -50,7 +53,9 @@ def by_convolution(sizes: list[ArraySizes], net: Layout, audio: Tensor, held: Te
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [pytest.param(torch.float64, 1e-12, marks=pytest.mark.slow), (torch.float32, 2e-5)]
+)
 def test_output_and_gradients_are_those_of_convolutions(case: str, dtype: torch.dtype, tolerance: float):
     sizes, samples = CASES[case]
     net = layout(sizes)
@@ -65,17 +70,19 @@ def test_output_and_gradients_are_those_of_convolutions(case: str, dtype: torch.
         torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * scale)
 
 
+@pytest.mark.slow
 def test_gradients_agree_with_finite_differences():
     net = layout([ArraySizes(3, 2, 2, (1, 3)), ArraySizes(2, 1, 3, (2,))])
     assert torch.autograd.gradcheck(lambda *t: cold(net, *t)[0], leaves_of(net, 5, torch.float64))
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
 @torch.no_grad()
-def test_warm_blocks_of_any_length_go_on_where_a_cold_one_ended(case: str):
+def test_warm_blocks_of_any_length_go_on_where_a_cold_one_ended(case: str, dtype: torch.dtype):
     sizes, samples = CASES[case]
     net = layout(sizes)
-    audio, held, weights = leaves_of(net, samples + 400, torch.float64)
+    audio, held, weights = leaves_of(net, samples + 400, dtype)
     whole, last = cold(net, audio, held, weights)
     first, past = cold(net, audio[:, : net.reach + 100], held, weights)
     blocks = [first]

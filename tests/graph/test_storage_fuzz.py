@@ -23,7 +23,7 @@ def check(result: dict[str, Any], count: int) -> None:
     assert sum(sum(result[kind].values()) for kind in ("graph", "record")) == count
     for kind in ("graph", "record"):
         assert min(result[kind].values()) > count // 100  # some do load: a changed number is no damage
-    assert result["absurd"] == {"loaded": 1, "refused": 17}
+    assert result["absurd"] == {"loaded": 1, "refused": 17 if count >= 1000 else 5}
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])

@@ -21,7 +21,7 @@ pytestmark = [
 BRIEF = replace(TINY, steps=1, rounds=1, round_steps=1, trial_segments=1)
 
 
-@pytest.mark.parametrize("kinds", [KINDS[::2], pytest.param(KINDS, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("kinds", [KINDS[::4], pytest.param(KINDS, marks=pytest.mark.slow)], ids=["some", "all"])
 def test_a_collection_of_songs_with_silence_is_mined_and_has_finite_statistics(
     tmp_path: Path, kinds: tuple[str, ...]
 ) -> None:

@@ -86,7 +86,7 @@ def test_five_minutes_are_drawn_in_seconds(tmp_path: Path) -> None:
     assert path.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("samples", [1, 100, 5000])
+@pytest.mark.parametrize("samples", [1, pytest.param(100, marks=pytest.mark.slow), 5000])
 def test_short_silent_and_numpy_audio_is_drawn(samples: int, tmp_path: Path, recwarn) -> None:
     silence, noise = np.zeros((2, samples)), np.random.default_rng(0).normal(size=(2, samples))
     label = "a $label$ that is so long that it needs more than one line 夜 🎸"

@@ -110,7 +110,7 @@ CUT = [
 
 
 @pytest.mark.parametrize("graph", CUT, ids=range(len(CUT)))
-@pytest.mark.parametrize("samples", [1, 700, SAMPLES])
+@pytest.mark.parametrize("samples", [1, pytest.param(700, marks=pytest.mark.slow), SAMPLES])
 def test_signals_that_are_cut_sound_as_the_reference(graph: MixGraph, samples: int) -> None:
     """Equalizers, which look ahead, after mixes after reverbs, several in a row."""
     assert num_cuts(schedule(graph, RACK))

@@ -1,5 +1,6 @@
 """Least squares: known gains come back; silence, hard panning and left-out tracks do no harm."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,16 @@ def envelope(kind: str, samples: int) -> Tensor:
     return ((time < first) | (time >= last)).float()
 
 
-@pytest.mark.parametrize("dithered", [False, True], ids=["digital silence", "dither"])
-@pytest.mark.parametrize("kind", ["start", "middle", "end", "most", "fade"])
+SILENCE = {"digital silence": False, "dither": True}
+MUTED = [
+    pytest.param(kind, dithered, id=f"{kind}, {name}", marks=[] if name == usual else [pytest.mark.slow])
+    for kind, usual in zip(("start", "middle", "end", "most", "fade"), cycle(SILENCE))
+    for name, dithered in SILENCE.items()
+]
+"""Each kind with one of both silences in the default suite, and with the other in the slow part."""
+
+
+@pytest.mark.parametrize(("kind", "dithered"), MUTED)
 def test_levels_are_those_of_what_sounds_where_the_mix_is_muted_and_its_tracks_go_on(tmp_path, kind, dithered):
     tracks = {name: torch.cat([audio, audio.flip(-1)], dim=-1) for name, audio in dry_tracks().items()}
     wanted = amplitude(GAINS_DB)

@@ -187,7 +187,7 @@ def test_raced_trials_resume_the_same_with_render_caches_and_without(song_folder
 
 
 @pytest.mark.usefixtures("saving_always")
-@pytest.mark.parametrize("at", [6, 12])
+@pytest.mark.parametrize("at", [6, pytest.param(12, marks=pytest.mark.slow)])
 def test_another_budget_of_memory_ends_the_same(song, undisturbed, tmp_path, at):
     """Begun with all in memory, resumed with the song in a file and without render caches, and the reverse."""
     for name, budgets in {"less": (2**32, 0), "more": (0, 2**32)}.items():

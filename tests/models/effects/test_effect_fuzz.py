@@ -17,11 +17,12 @@ def check(folder: Path, count: int, seed: int) -> None:
     for kind in (".nam", ".safetensors"):
         assert sum(result[kind].values()) == count // 2
         assert min(result[kind].values()) > count // 200  # some do load: a changed number is no damage
-    assert result["absurd"] == {"loaded": 0, "refused": 17}
+    assert result["absurd"] == {"loaded": 0, "refused": 17 if count >= 1000 else 6}
 
 
-def test_a_thousand_files_from_strangers(tmp_path: Path) -> None:
-    check(tmp_path, 1_000, seed=1)
+@pytest.mark.parametrize("count", [300, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_hundreds_or_a_thousand_files_from_strangers(tmp_path: Path, count: int) -> None:
+    check(tmp_path, count, seed=1)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,8 @@ TINY = {
 RESTING = ("lstm", "gru", "feedback")
 """Models whose state after silence counts as a constant."""
 WITH_CONTROLS = ("wavenet", "lstm", "gru", "feedback", "grey_box", "tcn")
+LONG_TO_COMPILE = ("wavenet", "lstm", "gru")
+"""Models whose loops take a minute to be compiled for float64; there they are tested in the slow part."""
 
 
 def a_model(name: str, controls: bool = False) -> EffectModel:
@@ -52,6 +55,12 @@ def settings(rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 CASES = [(name, False) for name in TINY] + [(name, True) for name in WITH_CONTROLS]
+
+
+def in_float64(cases: list[tuple[Any, ...]]) -> list[Any]:
+    """Cases that begin with the name of a model, those in the slow part that belong there."""
+    slow = pytest.mark.slow
+    return [pytest.param(*case, marks=slow) if case[0] in LONG_TO_COMPILE else case for case in cases]
 
 
 @pytest.mark.parametrize(("name", "controls"), CASES)
@@ -84,7 +93,7 @@ def test_silence_before_a_signal_changes_nothing(name: str, controls: bool):
     torch.testing.assert_close(late, model(audio, knobs), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "controls"), CASES)
+@pytest.mark.parametrize(("name", "controls"), in_float64(CASES))
 def test_gradients_agree_with_finite_differences(name: str, controls: bool):
     model = a_model(name, controls).double().requires_grad_(False)
     audio = noise(2, 12, torch.float64).requires_grad_()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from graphmix.errors import GraphError
 from graphmix.models.effects import CapturedEffect
-from tests.models.effects.test_effect_laws import RESTING, WITH_CONTROLS, a_model, noise, settings
+from tests.models.effects.test_effect_laws import RESTING, WITH_CONTROLS, a_model, in_float64, noise, settings
 
 OWN_RATE = 8000
 RATES = (OWN_RATE, 6000, 16000)
@@ -22,8 +22,10 @@ def stereo(nodes: int, samples: int = SAMPLES, dtype: torch.dtype = torch.float3
     return noise(2 * nodes, samples, dtype).view(nodes, 2, samples)
 
 
-@pytest.mark.parametrize(("name", "rate"), NODES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("name", "rate", "dtype"),
+    [(*case, torch.float32) for case in NODES] + in_float64([(*case, torch.float64) for case in NODES]),
+)
 @torch.no_grad()
 def test_shape_and_dtype_are_kept(name: str, rate: int, dtype: torch.dtype):
     out = node(name, rate)(stereo(2, dtype=dtype), settings(2, dtype))
@@ -85,7 +87,7 @@ def test_raw_and_physical_values_map_to_each_other(name: str, rate: int):
         torch.testing.assert_close(effect.from_raw(effect.to_raw(controls)), controls, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "rate"), NODES)
+@pytest.mark.parametrize(("name", "rate"), in_float64(NODES))
 def test_gradients_agree_with_finite_differences(name: str, rate: int):
     effect = node(name, rate)
     audio = stereo(2, 24, torch.float64).requires_grad_()
