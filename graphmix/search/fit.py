@@ -134,6 +134,15 @@ class Training:
             self.best_graph, self.best_loss = snapshot.cpu(), evaluated
         return evaluated
 
+    def stop(self) -> None:
+        """End here: the graph as it is now is evaluated, and kept if it is the best."""
+        if self.step > self.first_step:
+            snapshot = self.raw.snapshot()
+            evaluated = self.objective.evaluate(snapshot)
+            if evaluated.total < self.best_loss.total:
+                self.best_graph, self.best_loss = snapshot.cpu(), evaluated
+        self.last_step = self.step
+
     def _move(self, total: Tensor) -> None:
         """Follow the gradients, or skip the step if anything is not a number, without waiting for the device."""
         gradients = [p.grad for p in self.raw.parameters() if p.grad is not None]

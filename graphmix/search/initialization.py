@@ -25,7 +25,8 @@ from graphmix.search.objective import Objective, mean_terms
 from graphmix.search.spectra import equalizer_gains, with_equalizers
 from graphmix.spec import DB_PER_NEPER
 
-_FRAME_SECONDS = 0.02
+FRAME_SECONDS = 0.02
+"""Of the levels to which thresholds are fitted."""
 
 
 class Start(Protocol):
@@ -166,7 +167,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     adaptive = {name: p for name, p in adaptive.items() if graph.params[name].numel()}
     if not adaptive:
         return graph
-    frame = round(_FRAME_SECONDS * graph.sample_rate)
+    frame = round(FRAME_SECONDS * graph.sample_rate)
     here = graph.clone().to(objective.device)
     plan = objective.renderer.plan(here)
     levels_in: dict[str, list[list[Tensor]]] = {name: [[] for _ in graph.params[name]] for name in adaptive}
@@ -176,7 +177,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
         def observe(stage: Stage, signal: Tensor, _: Tensor, scored: slice = scored) -> None:
             if stage.kind in adaptive:
                 detector = signal.unflatten(0, (-1, stage.inlets))[:, -1].mean(1)[:, scored]
-                for row, levels in zip(stage.rows.tolist(), _frame_levels(detector, frame), strict=True):
+                for row, levels in zip(stage.rows.tolist(), frame_levels(detector, frame), strict=True):
                     levels_in[stage.kind][row].append(levels.cpu())
 
         stems = objective.song.read(segment.start, segment.length).stems
@@ -187,7 +188,7 @@ def with_fitted_thresholds(graph: MixGraph, objective: Objective) -> MixGraph:
     return graph
 
 
-def _frame_levels(detector: Tensor, frame: int) -> Tensor:
+def frame_levels(detector: Tensor, frame: int) -> Tensor:
     """Levels in dB of successive frames, [nodes, samples] -> [nodes, frames]."""
     frames = detector[:, : detector.size(1) // frame * frame].unflatten(1, (-1, frame))
     return (frames.square().mean(-1) + 1e-12).log() * (DB_PER_NEPER / 2)

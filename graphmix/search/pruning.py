@@ -21,6 +21,7 @@ from graphmix.search.audibility import Audibility
 from graphmix.search.ducking import grow_ducking
 from graphmix.search.fit import Training
 from graphmix.search.losses import LossTerms
+from graphmix.search.moves_stage import make_moves, with_processors
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Policy
 from graphmix.search.rides import Grown, grow_rides
@@ -61,6 +62,8 @@ class Search:
         for processor in grown_processors(objective.rack):  # resumed
             if processor.node_type.name in state.current.graph.params:
                 self.objective = self.objective.with_processor(processor)
+        if settings.stages:
+            self.objective = with_processors(self.objective, settings)
         self.listener: Listener = listener or Silent()
         self.save = save or (lambda state: None)
         self.policy = policy
@@ -69,7 +72,7 @@ class Search:
 
     def run(self) -> SearchState:
         """Run until the search is done."""
-        stages = {"train": self._train, "rides": self._ride, "trials": self._try}
+        stages = {"train": self._train, "rides": self._ride, "trials": self._try, "moves": partial(make_moves, self)}
         while self.state.phase != "done":
             stages[self.state.phase]()
             self.save(self.state)
@@ -86,11 +89,11 @@ class Search:
         name = f"fine-tuning {state.round}/{settings.rounds}" if state.round else "fitting the console"
         name = "fitting the rides" if fitted and not state.round else name
         self.listener.phase(name, steps, training.step - first)
-        while not training.done:
+        while not training.done and not self.is_late:
             evaluated = training.advance()
-            started = self._clock("rounds" if state.round else "console", started)
+            started = self.clock("rounds" if state.round else "console", started)
             if evaluated is not None:
-                self._note(
+                self.note(
                     "train",
                     loss=float(evaluated.total),
                     train_loss=training.last_train_loss if math.isfinite(training.last_train_loss) else None,
@@ -102,6 +105,10 @@ class Search:
             self.listener.progress(
                 training.step - first, steps, loss=training.last_train_loss, best=float(training.best_loss.total)
             )
+        if not training.done:
+            training.stop()
+            self._keep(training)
+            self._stop(name)
         self._finish_training(training)
 
     def _begin_training(self, first: int, steps: int) -> Training:
@@ -129,13 +136,13 @@ class Search:
         state.current = state.best = ScoredGraph(training.best_graph, training.best_loss)
         state.tensors, state.training, state.verdicts = {}, {}, []
         if state.round == 0:
-            if self.look_for.grows and state.ride_passes < RIDE_PASSES:
+            if self.look_for.grows and state.ride_passes < RIDE_PASSES and not self.is_late:
                 state.phase = "rides"
             else:
                 self._finish_console()
             return
         graph = state.current.graph
-        self._note(
+        self.note(
             "round",
             round=state.round,
             ratio=pruning_ratio(graph, state.counts),
@@ -143,15 +150,31 @@ class Search:
             processors=sum(count_processors(graph).values()),
             weights_left=_weights(graph),
         )
-        state.phase = "done" if state.round >= self.settings.rounds else "trials"
+        state.phase = "done" if state.round >= self.settings.rounds or self.is_late else self._before_trials
 
     def _finish_console(self) -> None:
         """The console is fitted: from here on it is pruned."""
         state = self.state
         self.begin_pruning()
         state.console = state.current
-        self._note("evaluate", loss=float(state.current.terms.total), weights_left=_weights(state.current.graph))
-        state.phase = "trials" if self.settings.rounds else "done"
+        self.note("evaluate", loss=float(state.current.terms.total), weights_left=_weights(state.current.graph))
+        state.phase = self._before_trials if self.settings.rounds and not self.is_late else "done"
+
+    @property
+    def _before_trials(self) -> str:
+        """The phase with which a pruning round begins."""
+        return "moves" if "moves" in self.settings.stages else "trials"
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the search has used up its minutes."""
+        minutes = self.settings.minutes
+        return minutes > 0 and sum(self.state.seconds.values()) >= 60 * minutes
+
+    def _stop(self, where: str) -> None:
+        """Note, once, that the search ends early."""
+        if all(record["event"] != "stopped" for record in self.state.trace):
+            self.note("stopped", where=where, minutes=self.settings.minutes)
 
     def _ride(self) -> None:
         """Insert what ducks, is shared, or moves where the song needs it, which is then fitted with all else."""
@@ -166,7 +189,7 @@ class Search:
             kept += self._grow("return", partial(add_returns, sends=wanted.sends))
         if wanted.rides:
             kept += self._grow("ride", partial(grow_rides, early=before_the_fit))
-        self._clock("rides", started)
+        self.clock("rides", started)
         state.ride_passes += 1
         if kept or before_the_fit:
             state.phase = "train"
@@ -178,7 +201,7 @@ class Search:
         state = self.state
         grown = grow(self.objective, state.current.graph, loss=state.current.loss)
         for trial in grown.trials:
-            self._note(event, **trial)
+            self.note(event, **trial)
         if grown.graph is not state.current.graph:
             self.objective = grown.objective
             counts = count_processors(grown.graph)
@@ -203,7 +226,7 @@ class Search:
         assert state.minimum is not None, "pruning begins after the console's training"
         assert state.whole_minimum is not None, "pruning begins after the console's training"
         policy = self.policy or settings.new_policy()
-        graph, audibility = state.current.graph, self._audibility
+        graph, audibility = state.current.graph, self.audibility
         trials = PruningRound(
             self.objective, graph, policy, settings, state.round, state.minimum, audibility=audibility
         )
@@ -211,25 +234,27 @@ class Search:
         started = time.perf_counter()
         trials.begin()
         trials.replay(state.verdicts)
-        while (record := trials.advance()) is not None:
-            started = self._clock("trials", started)
+        while not self.is_late and (record := trials.advance()) is not None:
+            started = self.clock("trials", started)
             record["candidates"] = [trials.graph.describe(node) for node in record["candidates"]]
-            self._note(**record)
+            self.note(**record)
             state.verdicts.append(trials.verdict)
             self.save(state)
             done = len(state.verdicts)
             self.listener.progress(done, done + policy.remaining(), loss=trials.loss, removed=len(trials.removed))
+        if self.is_late:
+            self._stop(f"pruning {state.round + 1}/{settings.rounds}")
         if not trials.uses_whole_song:
             restored = trials.restore(state.whole_minimum)
-            self._note("restored", round=state.round + 1, processors=restored)
-        self._clock("trials", started)
+            self.note("restored", round=state.round + 1, processors=restored)
+        self.clock("trials", started)
         state.minimum = trials.minimum
         state.current = ScoredGraph(without_unfed(trials.result()) if self.look_for.sends else trials.result())
         state.round += 1
         state.phase, state.verdicts = "train", []
 
     @cached_property
-    def _audibility(self) -> Audibility | None:
+    def audibility(self) -> Audibility | None:
         """Of the fitted console, if trials are judged track by track; measured once in a search."""
         limit = self.settings.audible_db
         if not limit:
@@ -238,10 +263,12 @@ class Search:
         segments = trial_segments(self.objective, self.settings.trial_segments)
         return Audibility(self.objective, self.state.console.graph, segments, limit)
 
-    def _note(self, event: str, **values: Any) -> None:
+    def note(self, event: str, **values: Any) -> None:
+        """Put a record into the trace."""
         self.state.trace.append({"event": event, "step": self.state.step, **values})
 
-    def _clock(self, phase: str, started: float) -> float:
+    def clock(self, phase: str, started: float) -> float:
+        """Count the seconds since a moment for a phase, and return the moment."""
         now = time.perf_counter()
         self.state.seconds[phase] = self.state.seconds.get(phase, 0.0) + now - started
         return now

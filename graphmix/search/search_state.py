@@ -61,6 +61,7 @@ class SearchState:
         tensors: of the running training.
         training: JSON values of the running training.
         verdicts: of the trials of the running round.
+        moves: of the running pass of moves, JSON values.
         counts: processors of each type in the full console.
         seconds: by phase.
         trace: every decision, in order.
@@ -80,11 +81,13 @@ class SearchState:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
+    moves: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trace: list[dict[str, Any]] = field(default_factory=list)
 
-    _JSON = ("phase", "round", "step", "ride_passes", "training", "verdicts", "counts", "seconds", "trace")
+    _JSON = ("phase", "round", "step", "ride_passes", "training", "verdicts", "moves", "counts", "seconds", "trace")
+    _LATER = frozenset({"ride_passes", "moves"})
     _GRAPHS = ("current", "best", "console", "baseline")
 
     @property
@@ -152,7 +155,7 @@ class SearchState:
         prefix = "training."
         return cls(
             **scored,
-            **{name: head[name] for name in cls._JSON if name in head or name != "ride_passes"},  # absent once
+            **{name: head[name] for name in cls._JSON if name in head or name not in cls._LATER},
             baseline_losses=losses.get("baselines") or {},
             minimum=losses.get("minimum"),
             whole_minimum=losses.get("whole_minimum"),
@@ -162,7 +165,8 @@ class SearchState:
 
 def grown_processors(rack: Rack) -> list[Processor]:
     """What a search may add to the processors of a console."""
-    return [p for p in (*Rack.standard(rack.sample_rate), Ride(rack.sample_rate)) if p.node_type.name not in rack]
+    full = {p.node_type.name: p for p in (*Rack.full(rack.sample_rate), Ride(rack.sample_rate))}
+    return [p for name, p in full.items() if name not in rack]
 
 
 def _types(rack: Rack, names: list[str] | None) -> tuple[NodeType, ...]:

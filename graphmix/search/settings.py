@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 EVERY_TYPE = "full"
 """As ``types``: all processors of :meth:`graphmix.processors.Rack.full` that can stand in a chain."""
-SEARCHES: Mapping[str, tuple[str, ...]] = {"prune": ()}
+SEARCHES: Mapping[str, tuple[str, ...]] = {"prune": (), "moves": ("moves",)}
 """What a search may do -> its stages beside fitting and pruning; see :class:`graphmix.search.pruning.Search`."""
 _NEW = {
     "master": "",
@@ -29,6 +29,7 @@ _NEW = {
     "objective": PAPER_OBJECTIVE,
     "search": "prune",
     "types": "",
+    "moves": 32,
     "minutes": 0.0,
 }
 """Settings that runs of earlier versions lack, and what they were there; absent where they are that."""
@@ -81,6 +82,7 @@ class SearchSettings:
         search: what is done beside pruning a fixed order, a key of :data:`SEARCHES`.
         types: processors that such a search may bring in, as a chain string, or :data:`EVERY_TYPE`; by default those of
             both chains.
+        moves: how many are tried before each pruning round, where the search makes moves.
         minutes: of the search, after which it ends with the best graph so far; 0: as long as it takes.
         sample_rate: working rate in Hz.
         seed: of every random choice.
@@ -109,6 +111,7 @@ class SearchSettings:
     objective: str = PAPER_OBJECTIVE
     search: str = "prune"
     types: str = ""
+    moves: Count = 32
     minutes: Share = 0.0
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
