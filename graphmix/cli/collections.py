@@ -57,7 +57,8 @@ def songs(
 def songbook(
     out: Annotated[Path, typer.Option(help="Output folder; an unfinished songbook in it is resumed.")],
     songs: Annotated[int, typer.Option(min=1, help="How many songs it has in the end.")] = 20,
-    mode: Annotated[str, typer.Option(help="console; gain: faders alone; record: a console and a master.")] = "console",
+    mode: Annotated[str, typer.Option(help="console; gain: faders; record: with a master; random-order.")] = "console",
+    types: Annotated[str, typer.Option(help="Processors of --mode random-order, as a chain: ecg[parametric_eq].")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
     chance: Annotated[float, typer.Option(min=0, max=1, help="How far decisions deviate from content.")] = 0.3,
     style_spread: Annotated[
@@ -100,6 +101,7 @@ def songbook(
         sample_rate=sample_rate,
         audio_format=audio_format,  # type: ignore[arg-type]
         effect_share=effect_share,
+        types=types,
     )
     given = MaterialPaths(scores, tuple(soundfont or ()), drumkits, split)
     run_songbook(out, songs, settings, workers=workers, loops=loops, roles=roles, effects=effect or [], material=given)

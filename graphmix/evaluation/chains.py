@@ -8,8 +8,8 @@ console (rides, ducking, sends and their returns, alignment, an equalizer for th
 - *Nothing.* A processor that does nothing (dry/wet near 0, a gain of 0 dB, a ratio of 1, …) is absent.
 - *Two of a kind.* Gains, equalizers and imagers that stand in a row, or with nothing but commuting processors between
   them, are one whose decibels add up. Dry/wet of these is part of their decibels.
-- *Order.* Linear processors that commute stand in the console's order. All of them do, but for the imager, which
-  commutes with equalizers and with gains that are equal on both sides.
+- *Order.* Linear processors that commute stand in the console's order, other filters behind by name. All of them do,
+  but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides.
 - *Gains of a bus* are gains of its tracks, if nothing but commuting processors lie between and each track has one.
 """
 
@@ -41,6 +41,10 @@ _FOLDED = {"gain": "gain_db", "imager": "side_db", "equalizer": "gain_db"}
 """Kinds whose dry/wet is part of their decibels, and the parameter that holds them."""
 _DIAGONAL = frozenset({"gain", "delay", "reverb", "equalizer"})
 """Linear, left and right apart."""
+_FILTERS = frozenset({
+    "equalizer", "biquad", "parametric_eq", "graphic_eq", "octave_eq", "state_variable", "pole_zero", "fir_filter",
+})  # fmt: skip
+"""Linear, the same on left and right."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,7 @@ def _folded(piece: Piece) -> Piece:
 def _commute(one: Piece, other: Piece) -> bool:
     """Whether their order makes no difference, exactly."""
     kinds = {one.kind, other.kind}
-    if kinds <= _DIAGONAL or kinds <= {"imager", "equalizer"}:
+    if kinds <= _DIAGONAL | _FILTERS or kinds <= _FILTERS | {"imager"}:
         return True
     if kinds == {"imager", "gain"}:
         gain = one if one.kind == "gain" else other
@@ -254,13 +258,14 @@ def _merged(one: Piece, other: Piece) -> Piece:
 
 
 def _ordered(chain: list[Piece]) -> list[Piece]:
-    """Neighbours that commute, in the console's order."""
+    """Neighbours that commute, in the console's order; types that it has not behind, by name."""
     rank = {kind: number for number, kind in enumerate(CONSOLE_ORDER)}
     chain = list(chain)
     for _ in chain:
         for at in range(len(chain) - 1):
             one, other = chain[at], chain[at + 1]
-            late = rank.get(one.kind, len(rank)) > rank.get(other.kind, len(rank))
+            places = [(rank.get(piece.kind, len(rank)), piece.kind) for piece in (one, other)]
+            late = places[0] > places[1]
             if late and _commute(one, other):
                 chain[at], chain[at + 1] = other, one
     return chain

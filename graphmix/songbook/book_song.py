@@ -22,6 +22,7 @@ from graphmix.songbook.loops import LoopLibrary, cut_loop
 from graphmix.songbook.material import RealMaterial
 from graphmix.songbook.mixing import LEAD_LOUDNESS_DB, Mixed, mix_session, render_whole
 from graphmix.songbook.playing import Audio, play
+from graphmix.songbook.random_order import mix_in_random_order
 from graphmix.songbook.real_song import RealTracks, make_tracks
 from graphmix.songbook.record import make_record
 from graphmix.songbook.roles import ROLES, Role, find_role
@@ -137,7 +138,7 @@ def _real_song(
             rejected.append(f"silent: {silent[0]}")
             continue
         song = _mixed_song(settings, index, genre.name, tracks, effects)
-        if settings.mode != "record":  # those are rendered whole already
+        if settings.mode in ("console", "gain"):  # the others are rendered whole already
             song = replace(song, mixed=render_whole(song.session, song.mixed))
         reason = why_rejected(song.session.stems, song.mixed.mix, settings.sample_rate)
         if reason is None:
@@ -166,9 +167,12 @@ def _mixed_song(
         effects=tuple(effects),
     )
     style = draw_style(settings.stream("artist", artist), settings.style_spread)
-    mixed = mix_session(
-        session, style, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
-    )
+    if settings.mode == "random-order":
+        mixed = mix_in_random_order(session, style, settings.random_types, settings.stream("order", index))
+    else:
+        mixed = mix_session(
+            session, style, settings.chance, settings.stream("chance", index), gain_only=settings.mode == "gain"
+        )
     if settings.mode == "record":
         families = {track: find_role(role).family for track, role in session.roles.items()}
         mixed = make_record(session, mixed, families, np.random.default_rng(settings.stream("record", index)))

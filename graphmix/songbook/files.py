@@ -194,6 +194,10 @@ def read_stored(folder: str | Path, effects: Sequence[Processor] = ()) -> Stored
     """
     folder = Path(folder)
     values = _stored(folder)
+    if values["mode"] == "random-order":
+        raise SongError(
+            f"{folder} is a song of random chains, which follow from chance alone: it cannot be mixed again."
+        )
     gear = _check_gear(folder, values, effects)
     song = load_song(folder, values["sample_rate"])
     stems = song.read(0, song.num_samples).stems

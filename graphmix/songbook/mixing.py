@@ -19,6 +19,7 @@ from graphmix.songbook.engineer import Wish, decide_bus, decide_gain, decide_tra
 from graphmix.songbook.features import Features, measure
 from graphmix.songbook.roles import Role, find_role
 from graphmix.songbook.session import Luck, MixingStyle, Session
+from graphmix.spec import NodeType
 
 MIX_LOUDNESS_DB = -18.0
 PEAK_CEILING_DB = -1.0
@@ -51,9 +52,9 @@ def mix_session(
     """
     roles = {track: find_role(role) for track, role in session.roles.items()}
     tracks = list(session.stems)
-    played = _through_gear(session)
+    played = through_gear(session)
     measured = {track: measure(played[track].numpy(), session.sample_rate) for track in tracks}
-    wishes = _wishes(measured, roles, style)
+    wishes = find_wishes(measured, roles, style)
     chains: dict[str, list[Setting]] = {}
     for number, track in enumerate(tracks):
         luck = Luck((*seed, number), chance)
@@ -99,9 +100,10 @@ def build_console(
     bus_chains: Mapping[str, Sequence[Setting]],
     sample_rate: int,
     effects: tuple[Processor, ...] = (),
+    types: tuple[NodeType, ...] | None = None,
 ) -> MixGraph:
-    """Tracks through their chains to their bus, buses through theirs to the output."""
-    graph = MixGraph(studio(sample_rate, effects).rack.types, sample_rate)
+    """Tracks through their chains to their bus, buses through theirs to the output; of a console's types by default."""
+    graph = MixGraph(studio(sample_rate, effects).rack.types if types is None else types, sample_rate)
     inputs = {track: graph.add("in", name=track) for members in subgroups.values() for track in members}
     out = graph.add("out", name="mix")
     for bus, members in subgroups.items():
@@ -116,7 +118,7 @@ def _add(graph: MixGraph, chain: Sequence[Setting]) -> list[int]:
     return [graph.add(kind, wet=wet, **values) for kind, wet, values in chain]
 
 
-def _through_gear(session: Session) -> dict[str, Tensor]:
+def through_gear(session: Session) -> dict[str, Tensor]:
     """The tracks as they reach the console, [1 or 2, samples] each.
 
     Raises:
@@ -138,7 +140,7 @@ def _through_gear(session: Session) -> dict[str, Tensor]:
     return played
 
 
-def _wishes(measured: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
+def find_wishes(measured: Mapping[str, Features], roles: Mapping[str, Role], style: MixingStyle) -> dict[str, Wish]:
     """How loud and where: tracks of one role share a loudness, the brightest has its place, others stand around."""
     crowd_db = -10 * math.log10(max(1.0, len(measured) / CROWDED_FROM))
     by_role: dict[str, list[str]] = {}

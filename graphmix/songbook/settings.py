@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from graphmix.errors import SongError
 from graphmix.settings import EXPECTED, raising
 
-Mode = Literal["console", "gain", "record"]
+Mode = Literal["console", "gain", "record", "random-order"]
 AudioFormat = Literal["flac", "wav"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -17,7 +17,7 @@ FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 MIN_SECONDS, MIN_RATE = 2.0, 16000
 STREAMS = (
     "artist", "form", "topology", "score", "playing", "condition", "chance", "effect",
-    "excerpt", "arrangement", "instruments", "drums", "recording", "record",
+    "excerpt", "arrangement", "instruments", "drums", "recording", "record", "order",
 )  # fmt: skip
 """What random numbers are for; each has a stream of its own, so that changing one leaves the others as they are."""
 
@@ -42,7 +42,8 @@ class SongbookSettings:
         seed: of everything.
         mode: ``"console"``, effects, faders and buses; ``"gain"``, nothing but gain and panning on each track;
             ``"record"``, a console and what lies between a multitrack and its master
-            (:mod:`graphmix.songbook.record`). All have the same dry tracks.
+            (:mod:`graphmix.songbook.record`); ``"random-order"``, chains of random types in random order
+            (:mod:`graphmix.songbook.random_order`). All have the same dry tracks.
         chance: 0 to 1: how far decisions deviate from those that follow from the content; 0 not at all, 1 as far as
             two engineers who agree on little. The unit is in :mod:`graphmix.songbook.engineer`.
         style_spread: 0 to 1: how far an artist's mixing style deviates from the common one.
@@ -53,6 +54,8 @@ class SongbookSettings:
         sample_rate: in Hz.
         audio_format: ``"flac"``, 24 bits; ``"wav"``, 32-bit floating point (which holds the same 24-bit samples).
         effect_share: share of the tracks that pass through a captured effect, where the songbook is given any.
+        types: of random chains, as a chain string; by default
+            :data:`graphmix.songbook.random_order.RANDOM_TYPES`. For that mode alone.
     """
 
     seed: int = 0
@@ -66,6 +69,7 @@ class SongbookSettings:
     sample_rate: int = 30000
     audio_format: AudioFormat = "flac"
     effect_share: float = 0.5
+    types: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> "SongbookSettings":
@@ -88,7 +92,23 @@ class SongbookSettings:
             raise ValueError(f"songs_per_artist is {self.songs_per_artist}; give 1 or more.")
         if self.sample_rate < MIN_RATE:
             raise ValueError(f"the songbook's sample rate is {self.sample_rate} Hz; give {MIN_RATE} or more.")
+        self._check_types()
         return self
+
+    def _check_types(self) -> None:
+        if self.mode == "random-order":
+            from graphmix.songbook.random_order import find_kinds  # here: other modes load none of it
+
+            find_kinds(self.random_types)
+        elif self.types:
+            raise ValueError(f"types {self.types!r} are for random chains: add mode 'random-order', or leave them out.")
+
+    @property
+    def random_types(self) -> str:
+        """Types of random chains."""
+        from graphmix.songbook.random_order import RANDOM_TYPES
+
+        return self.types or RANDOM_TYPES
 
     def stream(self, purpose: str, *numbers: int) -> tuple[int, ...]:
         """Seed of the random numbers for one purpose (of :data:`STREAMS`) of one song, track, …"""
@@ -100,7 +120,10 @@ class SongbookSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {**asdict(self), "seconds": list(self.seconds)}
+        values = {**asdict(self), "seconds": list(self.seconds)}
+        if not self.types:  # which older songbooks have not
+            del values["types"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "SongbookSettings":
