@@ -41,11 +41,24 @@ def predict(
     device: Device = "auto",
     force: Force = False,
     report: Report = True,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help='What is decided already: "Vocals=fader:-3", pan:L30, off; may be repeated.'),
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="A mix of another song, whose style is wanted.")] = None,
+    variants: Annotated[int, typer.Option(min=1, max=100, help="Number of mixes, by a model that knows several.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of variants.")] = 0,
+    rules: Annotated[
+        bool, typer.Option(help="Keep rules: low parts in the middle, headroom, no gate on sustained parts, mono.")
+    ] = True,
 ) -> None:
     """Mix dry tracks with a model: a graph, sound, pictures, a page to listen on."""
     from graphmix.cli.predict_command import run_predict
 
-    run_predict(stems, model, output, device, force, report=report)
+    run_predict(
+        stems, model, output, device, force, report=report,
+        rules=rules, keep=keep or (), reference=reference, variants=variants, seed=seed,
+    )  # fmt: skip
 
 
 @app.command(epilog="Example: graphmix evaluate trained/graph sum --songs book --held-out --out scores.csv")
