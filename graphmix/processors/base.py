@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from graphmix.dsp.fft import good_length, irfft, place, rfft
 from graphmix.dsp.matrix import multiply
 from graphmix.errors import GraphError
-from graphmix.processors.signals import as_signal
+from graphmix.processors.signals import as_signal, check_shapes
 from graphmix.spec import DB_PER_NEPER, NodeType
 
 State = tuple[Tensor, ...]
@@ -58,8 +58,14 @@ class Processor(nn.Module, ABC):
         self.sample_rate = int(sample_rate)
 
     def __call__(self, audio: Tensor, params: Tensor) -> Tensor:
-        """:meth:`forward` with audio in float32 or float64; see :func:`graphmix.processors.signals.as_signal`."""
-        return super().__call__(as_signal(audio, "audio"), params)
+        """:meth:`forward` with audio in float32 or float64; see :func:`graphmix.processors.signals.as_signal`.
+
+        Raises:
+            GraphError: audio or parameters of another shape.
+        """
+        audio = as_signal(audio, "audio")
+        check_shapes(self.node_type, audio, params)
+        return super().__call__(audio, params)
 
     @abstractmethod
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
@@ -254,7 +260,7 @@ class LTIProcessor(Processor):
 
     def forward(self, audio: Tensor, params: Tensor) -> Tensor:
         """Process a batch of nodes by linear convolution, cut to the segment; wet only."""
-        n_fft = good_length(audio.size(-1) + sum(self.extent))
+        n_fft = good_length(max(1, audio.size(-1)) + sum(self.extent))
         spectrum = rfft(audio, n_fft)
         if len(self.node_type.outlets) > 1:
             spectrum = spectrum[:, None]

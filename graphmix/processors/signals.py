@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from graphmix.errors import GraphError
+from graphmix.spec import NodeType
 
 PRECISIONS = (torch.float32, torch.float64)
 """In which signals are computed; half precision is too coarse for envelopes and long responses."""
@@ -46,3 +47,29 @@ def as_signal(audio: Tensor | np.ndarray, name: str, device: torch.device | None
             "divide 16-bit samples by 32768."
         )
     return audio.float()
+
+
+def check_shapes(node_type: NodeType, audio: Tensor, params: Tensor) -> None:
+    """Refuse what a processor would read beyond the end of: compiled loops do not look where an array ends.
+
+    Args:
+        node_type: of the processor.
+        audio: [nodes, 2, samples], with several inlets [nodes, inlets, 2, samples].
+        params: [nodes, width].
+
+    Raises:
+        GraphError: with the shapes.
+    """
+    name, inlets = node_type.name, len(node_type.inlets)
+    inner = (2,) if inlets <= 1 else (inlets, 2)
+    if inlets and (audio.dim() != len(inner) + 2 or tuple(audio.shape[1:-1]) != inner):
+        expected = ", ".join(map(str, inner))
+        raise GraphError(
+            f"{name}: audio has shape {list(audio.shape)}, expected [nodes, {expected}, samples]; put a mono "
+            "signal on both channels."
+        )
+    if params.dim() != 2 or params.size(1) != node_type.width or len(params) != len(audio):
+        raise GraphError(
+            f"{name}: parameters have shape {list(params.shape)}, expected {[len(audio), node_type.width]}: a row of "
+            f"{node_type.width} values for each of {len(audio)} nodes."
+        )
