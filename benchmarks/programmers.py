@@ -136,7 +136,8 @@ def draw_sizes(path: Path, means: dict[int, float], nearest_db: float) -> None:
     axes.semilogx(sizes, [means[size] for size in sizes], "o-", base=2, label="networks")
     axes.axhline(nearest_db, color="0.6", label="nearest training patch")
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set(xlabel="size of the latent vector", ylabel="log-spectral distance / dB", ylim=(0, None))
+    top = 1.1 * max(nearest_db, *means.values())
+    axes.set(xlabel="size of the latent vector", ylabel="log-spectral distance / dB", ylim=(0, top))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
