@@ -16,7 +16,7 @@ the nearest of them counts: draws of a network (the first one is its best guess)
 spectrogram, those nearest by the latent vector, random ones; draws and nearest by turns. CPU seconds a sound.
 
 *refine*: sounds of random patches that are in no folder. The best of 64 draws of the network, and of these the refined
-patch; descent alone and the whole refinement from a random patch in the same CPU seconds.
+patch; descent alone and the whole refinement from a random patch in the same CPU seconds, none of them for compiling.
 """
 
 import argparse
@@ -136,7 +136,8 @@ def draw_sizes(path: Path, means: dict[int, float], nearest_db: float) -> None:
     axes.semilogx(sizes, [means[size] for size in sizes], "o-", base=2, label="networks")
     axes.axhline(nearest_db, color="0.6", label="nearest training patch")
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set(xlabel="size of the latent vector", ylabel="log-spectral distance / dB", ylim=(0, None))
+    top = 1.1 * max(nearest_db, *means.values())
+    axes.set(xlabel="size of the latent vector", ylabel="log-spectral distance / dB", ylim=(0, top))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
@@ -278,6 +279,7 @@ def refinements(options: argparse.Namespace, console: Console) -> None:
     for name, synthesizer in SYNTHESIZERS.items():
         for number, sound in enumerate(make_sounds(synthesizer, options.sounds, options.seconds)):
             if (name, number) not in done:
+                refine(sound, synthesizer, try_patches(sound, synthesizer, random_patches(synthesizer, 1, 0)), 10)
                 rows.append(measure_refinement(name, sound, number, model, options))
                 append(options.log, rows[-1])
     names = [*SYNTHESIZERS, "all"]

@@ -41,6 +41,7 @@ import torch
 from report import make_table, read_log
 from rich.console import Console
 from step import cpu_name
+from torch import Tensor
 from torch_geometric.data import Batch
 from voice import in_turn, make_batch
 
@@ -60,6 +61,7 @@ PROFILED, SHOWN = 16, 20
 """Notes, and lines of the table, of a profile."""
 PITCHES = (43.0, 57.0, 64.0, 72.0)
 LENGTH_MS = 900.0
+PEER_ACTIONS = ("forward", "with backward")
 CANDIDATE_SEED, SOUND_SEED = 0, 1000
 Row = dict[str, Any]
 
@@ -97,6 +99,7 @@ def speed(options: argparse.Namespace, console: Console) -> None:
     timed = {
         name: lambda action=action: median(action, 1, warm=False)
         for name, action in speed_actions(renderer, batch).items()
+        if name in PEER_ACTIONS
     }
     table = make_table(f"the voice of torchsynth, {NOTES} notes, in turn", ["", "here / s", "torchsynth / s", "ratio"])
     for name, (ours, theirs) in in_turn(timed, options.torchsynth, NOTES, SECONDS, options.repeats).items():
@@ -105,19 +108,29 @@ def speed(options: argparse.Namespace, console: Console) -> None:
 
 
 def speed_actions(renderer: Renderer, batch: Any) -> dict[str, Callable[[], None]]:
-    """Rendering of a batch, and with gradients of all parameters."""
+    """Rendering of a batch, and with gradients of all parameters: from a loss, and from given gradients of the sound.
+
+    The loss is the mean square of both channels, some ten passes over them that are no part of the graph.
+    """
     silence = torch.zeros(0, 2, round(SECONDS * RATE))
 
     def forward() -> None:
         with torch.no_grad():
             renderer(batch, silence)
 
-    def backward() -> None:
+    def played() -> Tensor:
         graph = batch.clone()
         graph.params = {name: values.clone().requires_grad_() for name, values in batch.params.items()}
-        renderer(graph, silence).square().mean().backward()
+        return renderer(graph, silence)
 
-    return {"forward": forward, "with backward": backward}
+    def backward() -> None:
+        played().square().mean().backward()
+
+    def without_loss() -> None:
+        audio = played()
+        audio.backward(audio.detach())
+
+    return {"forward": forward, "with backward": backward, "with backward, no loss": without_loss}
 
 
 def profile(options: argparse.Namespace, console: Console) -> None:
