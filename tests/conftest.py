@@ -18,7 +18,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG_FILES = ("tests/test_tutorials.py",)
+LONG_FILES = ("tests/test_docs.py", "tests/mining/test_mine_collection.py", "tests/processors/test_laws.py")
 """Files that take longest, in that order: they start first, so that no worker is left alone with one at the end."""
 PLAIN_FOLDERS = ("tests/graph", "tests/songs", "tests/audio", "tests/plots")
 """Tests that render little: they come next, so that two workers do not compile the same loops at the same time."""

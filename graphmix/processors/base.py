@@ -228,6 +228,16 @@ class MatrixProcessor(Processor):
         return multiply(self.matrix(params), audio)
 
 
+class StartsBypassed:
+    """What echoes, rooms and moving delays derive from beside their own base: a search starts them bypassed.
+
+    Whatever their parameters are, they are far from the identity. Their dry/wet weight moves more slowly than others.
+    """
+
+    start_wet = 0.0
+    wet_rate = 0.3
+
+
 class LTIProcessor(Processor):
     """Linear and time-invariant with a finite impulse response, the channels apart."""
 

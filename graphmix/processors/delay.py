@@ -9,6 +9,7 @@ from graphmix.dsp.echoes import echoes
 from graphmix.dsp.energy import unit_energy
 from graphmix.dsp.fft import rfft
 from graphmix.dsp.fir import odd_taps, zero_phase_fir
+from graphmix.processors.base import StartsBypassed
 from graphmix.processors.resampled import RateBound
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
@@ -18,7 +19,7 @@ FILTER_SECONDS = 39 / 30000
 START_RADIUS = 0.01
 
 
-class MultitapDelay(RateBound):
+class MultitapDelay(StartsBypassed, RateBound):
     r"""Twenty filtered echoes on each channel, one in every 100 ms.
 
     .. math:: h_d[n] = \sum_{m=1}^M c_m[n] * \delta[n - d_m]
@@ -40,8 +41,6 @@ class MultitapDelay(RateBound):
     """
 
     gain_staged = True
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graphmix.dsp.all_pass import all_pass_chain
 from graphmix.dsp.delay_line import SHORTEST, TAIL, LineState, delay_line, rest
-from graphmix.processors.base import Processor, State
+from graphmix.processors.base import Processor, StartsBypassed, State
 from graphmix.spec import Exponential, NodeType, ParameterSpec
 
 VOICES = 3
@@ -68,7 +68,7 @@ class Modulated(Processor):
         return params
 
 
-class ModulatedDelay(Modulated):
+class ModulatedDelay(StartsBypassed, Modulated):
     r"""A delay line whose length the sine moves; chorus, flanger and vibrato are settings of it.
 
     .. math:: D_c(t) = \tau \, (1 + \delta \, m_c(t))
@@ -77,8 +77,6 @@ class ModulatedDelay(Modulated):
     is two samples or more. Wet alone; the comb of a chorus or a flanger comes of the dry/wet weight.
     """
 
-    start_wet = 0.0
-    wet_rate = 0.3
     name: ClassVar[str]
     voices: ClassVar[int] = 1
     rate_hz: ClassVar[float]
@@ -184,7 +182,7 @@ class Vibrato(ModulatedDelay):
     name, rate_hz, center = "vibrato", 5.0, (0.5, 20.0, 3.0)
 
 
-class Phaser(Modulated):
+class Phaser(StartsBypassed, Modulated):
     r"""Six all-pass filters with a moving corner, and feedback: with the dry signal three notches that move.
 
     .. math:: f_c(t) = f_0 \, 2^{\, o \, m_c(t)}
@@ -200,9 +198,6 @@ class Phaser(Modulated):
     Shape:
         audio [nodes, 2, samples] -> the same.
     """
-
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)

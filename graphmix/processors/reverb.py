@@ -7,6 +7,7 @@ from torch import Tensor
 from graphmix.dsp.energy import unit_energy
 from graphmix.dsp.fft import rfft
 from graphmix.dsp.noise import masked_noise
+from graphmix.processors.base import StartsBypassed
 from graphmix.processors.resampled import RateBound
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec
 
@@ -32,7 +33,7 @@ def reverb_fft_size(sample_rate: int) -> int:
     return 2 * round(WINDOW_SECONDS * sample_rate / 2)
 
 
-class Reverb(RateBound):
+class Reverb(StartsBypassed, RateBound):
     r"""Reverb: two seconds of stereo noise with a level and a decay for each frequency, as impulse response.
 
     .. math:: M_x[k, m] = \exp(H^0_x[k] + (m - 1) H^\Delta_x[k]), \quad x \in \{\mathrm{mid}, \mathrm{side}\}
@@ -52,8 +53,6 @@ class Reverb(RateBound):
     """
 
     gain_staged = True
-    start_wet = 0.0
-    wet_rate = 0.3
     noise_stft: Tensor
     window: Tensor
 

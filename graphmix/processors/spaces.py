@@ -20,7 +20,7 @@ from graphmix.dsp.fir import odd_taps, windowed_fir
 from graphmix.dsp.resampling import resample
 from graphmix.errors import GraphError
 from graphmix.processors.align import HALF
-from graphmix.processors.base import LTIProcessor, Processor, State
+from graphmix.processors.base import LTIProcessor, Processor, StartsBypassed, State
 from graphmix.processors.resampled import RateBound
 from graphmix.processors.stereo import spread_taps
 from graphmix.spec import DB_PER_NEPER, Exponential, Linear, NodeType, ParameterSpec
@@ -44,7 +44,7 @@ _DECAY = ParameterSpec("decay_s", 2, "s", 0.1, NETWORK_SECONDS, 1.0, Exponential
 _CROSSOVER = ParameterSpec("crossover_hz", 1, "Hz", 200.0, 12000.0, 3000.0, Exponential())
 
 
-class FeedbackDelay(Processor):
+class FeedbackDelay(StartsBypassed, Processor):
     r"""Echoes that repeat, each duller and thinner than the one before; across left and right a ping-pong.
 
     .. math::
@@ -68,9 +68,6 @@ class FeedbackDelay(Processor):
     Not for: twenty echoes with places and filters of their own; see
         :class:`graphmix.processors.delay.MultitapDelay`.
     """
-
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -120,7 +117,7 @@ class FeedbackDelay(Processor):
         return self.resume(audio, params, None, 0)[0]
 
 
-class FeedbackNetwork(RateBound):
+class FeedbackNetwork(StartsBypassed, RateBound):
     r"""Feedback delay network reverb: eight lines that feed each other, with decay times for lows and highs.
 
     See :mod:`graphmix.dsp.feedback_network`. The matrix is Hadamard's; the filter of line i, of length m seconds, is a
@@ -143,8 +140,6 @@ class FeedbackNetwork(RateBound):
     """
 
     gain_staged = True
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -205,7 +200,7 @@ class FeedbackNetwork(RateBound):
         return (self._outputs(params) @ lines).to(params.dtype)
 
 
-class VelvetReverb(RateBound):
+class VelvetReverb(StartsBypassed, RateBound):
     r"""Reverb of velvet noise: two seconds of sparse impulses of ±1, with decay times for lows and highs.
 
     .. math:: h_c[n] = v_c[n] \, e_{high} + L * \big(v_c[n] \, (e_{low} - e_{high})\big), \quad e = 10^{-3 t / T}
@@ -222,8 +217,6 @@ class VelvetReverb(RateBound):
     """
 
     gain_staged = True
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -265,7 +258,7 @@ def velvet_noise(sample_rate: int) -> np.ndarray:
     return noise
 
 
-class EarlyReflections(LTIProcessor):
+class EarlyReflections(StartsBypassed, LTIProcessor):
     r"""The first reflections of a rectangular room, by mirror images of the source (Allen and Berkley 1979).
 
     .. math:: h_c[n] = \sum_i \frac{\beta^{k_i}}{r_i} \, g_c(i) \, \delta[n - f_s (r_i - r_0) / c]
@@ -284,8 +277,6 @@ class EarlyReflections(LTIProcessor):
     """
 
     gain_staged = True
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
@@ -330,7 +321,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return np.array([place for _, place in found]), np.array([float(walls) for walls, _ in found])
 
 
-class Convolution(LTIProcessor):
+class Convolution(StartsBypassed, LTIProcessor):
     r"""Convolution with an impulse response of the user's: a room, a spring, a loudspeaker.
 
     .. math:: y_c[n] = 10^{G / 20} \sum_k h_c[k] \, u_c[n - k]
@@ -354,9 +345,6 @@ class Convolution(LTIProcessor):
     Raises:
         GraphError: taps of another shape, of zero length, silent or not finite.
     """
-
-    start_wet = 0.0
-    wet_rate = 0.3
 
     def __init__(
         self, taps: Tensor, name: str, letter: str = "", sample_rate: int = 30000, taps_rate: int = 0, source: str = ""

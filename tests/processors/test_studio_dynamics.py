@@ -14,6 +14,7 @@ from graphmix.processors import Processor, Rack
 from graphmix.processors.compressors import DETECTION, SMOOTHING, TOPOLOGY
 from graphmix.processors.gear import DYNAMICS, FILTERS
 from graphmix.render.reference_dynamics import STUDIO
+from tests.random_parameters import params as params_of
 from tests.random_parameters import random_parameters
 
 RATE = 8000
@@ -31,11 +32,6 @@ USUAL = {
     "makeup_db": 2.0,
     "auto_makeup": 0.4,
 }
-
-
-def row_of(processor: Processor, **values: float) -> Tensor:
-    own = {p.name: values.get(p.name, p.neutral) for p in processor.node_type.parameters}
-    return torch.cat([torch.full((p.size,), float(own[p.name])) for p in processor.node_type.parameters])[None].double()
 
 
 def bursts(samples: int, nodes: int = 1) -> Tensor:
@@ -63,7 +59,7 @@ def test_every_mode_is_that_of_the_reference_and_has_its_gradients() -> None:
     for processor in (COMPRESSOR, EXPANDER):
         modes = [mode for own, *mode in MODES if own is processor]
         names = ("listen", "detection", "smoothing", "topology")
-        rows = [row_of(processor, **USUAL, **dict(zip(names, mode, strict=True))) for mode in modes]
+        rows = [params_of(processor, **USUAL, **dict(zip(names, mode, strict=True))) for mode in modes]
         params, audio = torch.cat(rows), bursts(700, len(rows))
         found = processor(audio, params)
         for number, mode in enumerate(modes):
@@ -84,22 +80,22 @@ def test_every_mode_is_that_of_the_reference_and_has_its_gradients() -> None:
 @pytest.mark.parametrize("topology", [0, 1])
 def test_a_lasting_tone_is_compressed_by_its_ratio(topology: int) -> None:
     """A square wave of -10 dB over a threshold of -30 dB at 4:1; feedback acts as 2 - 1/4 : 1."""
-    params = row_of(COMPRESSOR, threshold_db=-30.0, ratio=4.0, knee_db=0.1, attack_ms=1.0, topology=topology)
+    params = params_of(COMPRESSOR, threshold_db=-30.0, ratio=4.0, knee_db=0.1, attack_ms=1.0, topology=topology)
     audio = torch.full((1, 2, 4000), 10 ** (-10 / 20), dtype=torch.float64)
     level = db(float(COMPRESSOR(audio, params)[0, 0, -1]))
     assert level == pytest.approx(-30 + 20 / (1.75 if topology else 4.0), abs=0.01)
 
 
 def test_make_up_by_itself_brings_full_scale_back() -> None:
-    params = row_of(COMPRESSOR, threshold_db=-20.0, ratio=5.0, attack_ms=1.0, auto_makeup=1.0)
+    params = params_of(COMPRESSOR, threshold_db=-20.0, ratio=5.0, attack_ms=1.0, auto_makeup=1.0)
     audio = torch.ones(1, 2, 4000, dtype=torch.float64)
     assert float(COMPRESSOR(audio, params)[0, 0, -1]) == pytest.approx(1.0, abs=1e-3)
-    half = row_of(COMPRESSOR, threshold_db=-20.0, ratio=5.0, attack_ms=1.0, auto_makeup=0.5)
+    half = params_of(COMPRESSOR, threshold_db=-20.0, ratio=5.0, attack_ms=1.0, auto_makeup=0.5)
     assert db(float(COMPRESSOR(audio, half)[0, 0, -1])) == pytest.approx(-8.0, abs=0.01)
 
 
 def test_attack_is_the_time_in_which_the_gain_moves_by_63_percent() -> None:
-    params = row_of(COMPRESSOR, threshold_db=-20.0, ratio=100.0, knee_db=0.1, attack_ms=10.0)
+    params = params_of(COMPRESSOR, threshold_db=-20.0, ratio=100.0, knee_db=0.1, attack_ms=10.0)
     gains = COMPRESSOR(torch.ones(1, 2, RATE // 4, dtype=torch.float64), params)[0, 0]
     assert db(float(gains[RATE // 100 - 1])) == pytest.approx(db(float(gains[-1])) * (1 - 1 / math.e), abs=0.01)
 
@@ -107,8 +103,8 @@ def test_attack_is_the_time_in_which_the_gain_moves_by_63_percent() -> None:
 def test_a_look_ahead_catches_what_comes() -> None:
     audio = torch.zeros(1, 2, 800, dtype=torch.float64)
     audio[..., 400:] = 1
-    seen = row_of(COMPRESSOR, threshold_db=-20.0, ratio=10.0, attack_ms=0.5, lookahead_ms=5.0)
-    late = row_of(COMPRESSOR, threshold_db=-20.0, ratio=10.0, attack_ms=0.5)
+    seen = params_of(COMPRESSOR, threshold_db=-20.0, ratio=10.0, attack_ms=0.5, lookahead_ms=5.0)
+    late = params_of(COMPRESSOR, threshold_db=-20.0, ratio=10.0, attack_ms=0.5)
     assert float(COMPRESSOR(audio, late)[0, 0, 400]) > 0.6
     assert float(COMPRESSOR(audio, seen)[0, 0, 400]) < 0.13
 
@@ -119,7 +115,7 @@ def test_a_look_ahead_catches_what_comes() -> None:
 def test_what_is_loud_on_the_left_lowers_what_it_is_linked_to(listen: str, left: int, right: int) -> None:
     audio = torch.full((1, 2, 2000), 1e-3, dtype=torch.float64)
     audio[:, 0] = 0.9
-    params = row_of(COMPRESSOR, threshold_db=-30.0, ratio=4.0, attack_ms=1.0, listen=LISTEN.index(listen))
+    params = params_of(COMPRESSOR, threshold_db=-30.0, ratio=4.0, attack_ms=1.0, listen=LISTEN.index(listen))
     gains = (COMPRESSOR(audio, params) / audio)[0, :, -1]
     assert [int(gain < 0.5) for gain in gains.tolist()] == [left, right]
 
@@ -127,13 +123,13 @@ def test_what_is_loud_on_the_left_lowers_what_it_is_linked_to(listen: str, left:
 def test_a_mono_signal_has_no_side_to_listen_to() -> None:
     audio = bursts(500)
     audio[:, 1] = audio[:, 0]
-    params = row_of(COMPRESSOR, threshold_db=-60.0, ratio=10.0, listen=LISTEN.index("side"))
+    params = params_of(COMPRESSOR, threshold_db=-60.0, ratio=10.0, listen=LISTEN.index("side"))
     torch.testing.assert_close(COMPRESSOR(audio, params), audio)
 
 
 def test_an_expander_takes_off_its_range_and_no_more() -> None:
     audio = torch.full((1, 2, 4000), 1e-3, dtype=torch.float64)
-    params = row_of(EXPANDER, threshold_db=-30.0, ratio=10.0, range_db=18.0, release_ms=5.0)
+    params = params_of(EXPANDER, threshold_db=-30.0, ratio=10.0, range_db=18.0, release_ms=5.0)
     assert db(float(EXPANDER(audio, params)[0, 0, -1])) == pytest.approx(-60 - 18, abs=0.01)
     loud = torch.full((1, 2, 100), 0.5, dtype=torch.float64)
     torch.testing.assert_close(EXPANDER(loud, params), loud)
@@ -166,7 +162,7 @@ def test_true_peaks_stay_below_the_ceiling() -> None:
     spectrum[3600:] = 0
     for signal in (1.2 * sine, 0.5 * torch.fft.irfft(spectrum)):
         audio = signal.expand(1, 2, -1)
-        params = row_of(limiter, ceiling_db=-3.0, lookahead_ms=2.0, release_ms=50.0)
+        params = params_of(limiter, ceiling_db=-3.0, lookahead_ms=2.0, release_ms=50.0)
         assert db(true_peak(limiter(audio, params))) < -3 + 0.15
         assert db(true_peak(plain(audio, params))) > -3 + 0.5
 
@@ -183,8 +179,8 @@ def test_attack_and_sustain_are_shaped_apart_and_at_any_level() -> None:
     begin, tail = slice(2000, 2040), slice(3000, 3900)  # of a hit, its first 5 ms and its end
     for level in (1.0, 0.1):
         audio = level * hits()
-        louder = shaper(audio, row_of(shaper, attack_db=12.0))
-        longer = shaper(audio, row_of(shaper, sustain_db=12.0))
+        louder = shaper(audio, params_of(shaper, attack_db=12.0))
+        longer = shaper(audio, params_of(shaper, sustain_db=12.0))
         changes = [
             db(float(changed[..., part].norm() / audio[..., part].norm()))
             for changed in (louder, longer)
@@ -199,7 +195,7 @@ def test_a_de_esser_turns_down_sibilants_alone() -> None:
     de_esser = Rack.full(44100)["de_esser"]
     time = torch.arange(22050, dtype=torch.float64) / 44100
     voice, hiss = 0.2 * torch.sin(2 * math.pi * 200 * time), 0.2 * torch.sin(2 * math.pi * 6500 * time)
-    params = row_of(de_esser, threshold_db=-40.0, ratio=10.0, range_db=12.0)
+    params = params_of(de_esser, threshold_db=-40.0, ratio=10.0, range_db=12.0)
     after = [de_esser(signal.expand(1, 2, -1), params)[0, 0, 11025:] for signal in (voice, voice + hiss)]
     change = [db(float(out.norm() / signal[11025:].norm())) for out, signal in zip(after, (voice, hiss), strict=True)]
     assert change[0] == pytest.approx(0, abs=0.05)
@@ -210,9 +206,9 @@ def test_a_de_esser_turns_down_sibilants_alone() -> None:
 def test_a_dynamic_equalizer_with_a_gain_alone_is_an_equalizer() -> None:
     """Below all thresholds a band is the bell of a state-variable filter with the same gain at its center."""
     equalizer, filter_ = RACK["dynamic_eq"], RACK["state_variable"]
-    params = row_of(equalizer, gain_db=0.0, q=2.0)
+    params = params_of(equalizer, gain_db=0.0, q=2.0)
     params[0, equalizer.node_type.columns("gain_db").start] = 6.0
     gain = 10 ** (6 / 20)
-    bell = row_of(filter_, frequency_hz=1000.0, q=2.0, low=1.0, band=gain, high=1.0)
+    bell = params_of(filter_, frequency_hz=1000.0, q=2.0, low=1.0, band=gain, high=1.0)
     audio = bursts(900)
     torch.testing.assert_close(equalizer(audio, params), filter_(audio, bell), rtol=1e-6, atol=1e-6)
