@@ -16,7 +16,7 @@ from graphmix.errors import GraphmixError
 from graphmix.io import read_json
 from graphmix.models.effects import EffectModel, load_effect
 from graphmix.progress import Listener
-from graphmix.report.charts import Axis, Chart, Series
+from graphmix.report.chart import Axis, Chart, Series
 from graphmix.report.error_map import level_maps
 from graphmix.report.page import Content, Limits, Table, Version
 from graphmix.report.sound import prepare

@@ -7,12 +7,11 @@ limiter                   the same
 delay                     its taps
 reverb                    how its energy falls in three bands
 ride                      its gain over the song
+others                    see :mod:`graphmix.report.gear_charts`
 ========================  ============================================================================
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,92 +19,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphmix.graph.engineering import REVERB_EDGES_HZ, REVERB_SECONDS, echoes, folded_db
-from graphmix.processors.base import LTIProcessor, Processor
+from graphmix.processors.base import LTIProcessor
+from graphmix.processors.compressors import StudioDynamics
+from graphmix.processors.dynamic_equalizers import DynamicEqualizer
 from graphmix.processors.dynamics import AUDIBLE_DB, Dynamics
 from graphmix.processors.limiter import Limiter
+from graphmix.processors.modulation import Modulated
+from graphmix.processors.saturation import BitCrusher, Saturation
+from graphmix.processors.transients import TransientShaper
+from graphmix.report import gear_charts
+from graphmix.report.chart import (
+    LEAST_RANGE_DB,
+    LEVELS_DB,
+    LOWEST_HZ,
+    POINTS,
+    Axis,
+    Chart,
+    Played,
+    Series,
+    over_frequency,
+    points_of,
+)
 
-Values = Mapping[str, NDArray[np.float64]]
-_LOWEST_HZ = 20.0
-_POINTS = 160
-_LEVELS_DB = np.arange(-80.0, 0.5, 1.0)
 _FRAME_SECONDS = 0.05
 _TINY = 1e-12
-_LEAST_RANGE_DB = 6.0
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis: what it shows, its ends, whether it is logarithmic."""
-
-    label: str
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Series:
-    """One curve of a chart.
-
-    Attributes:
-        name: in its legend.
-        points: x and y.
-        style: ``"line"``, ``"dashed"``, ``"stems"``, ``"area"``.
-    """
-
-    name: str
-    points: Sequence[tuple[float, float]]
-    style: str = "line"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A small picture of curves, and the same in words for those who cannot see it."""
-
-    title: str
-    x: Axis
-    y: Axis
-    series: Sequence[Series]
-    words: str
-
-
-@dataclass(frozen=True)
-class Played:
-    """A node while it plays, for what depends on the signal.
-
-    Attributes:
-        processor: of its type.
-        params: physical values, [width].
-        wet: dry/wet weight.
-        seconds: length of the song.
-        before, after: what goes in and comes out, [2, samples]; None where it is not known.
-        detector: what its level detector is given; None: what goes in.
-        start: where they begin, in seconds.
-    """
-
-    processor: Processor
-    params: Tensor
-    wet: float
-    seconds: float
-    before: Tensor | None = None
-    after: Tensor | None = None
-    detector: Tensor | None = None
-    start: float = 0.0
-    values: Values = field(default_factory=dict)
 
 
 def charts_of(node: Played) -> list[Chart]:
     """The charts of a node; none of what has no curve."""
     name = node.processor.node_type.name
+    if isinstance(node.processor, DynamicEqualizer):
+        return [*gear_charts.dynamic_equalizer(node), *_over_time(node)]
+    if isinstance(node.processor, StudioDynamics):
+        return [_static(node, gear_charts.studio_gain_db(node)), *_over_time(node)]
     if isinstance(node.processor, Dynamics):
         return [_static(node, _dynamics_gain(node)), *_over_time(node)]
     if isinstance(node.processor, Limiter):
         ceiling = float(node.values["ceiling_db"][0])
-        return [_static(node, np.minimum(0.0, ceiling - _LEVELS_DB)), *_over_time(node)]
+        return [_static(node, np.minimum(0.0, ceiling - LEVELS_DB)), *_over_time(node)]
+    if isinstance(node.processor, Saturation | BitCrusher):
+        return gear_charts.transfer(node)
+    if isinstance(node.processor, Modulated):
+        return gear_charts.modulation(node)
+    if isinstance(node.processor, TransientShaper):
+        return _over_time(node)
     draw = _BY_TYPE.get(name)
     if draw is not None and draw[0] <= node.values.keys():
         return draw[1](node)
-    if isinstance(node.processor, LTIProcessor) and name not in ("align",):
+    if isinstance(node.processor, LTIProcessor) and name not in FLAT:
         return [_response(node)]
     return []
 
@@ -117,14 +78,14 @@ def _dynamics_gain(node: Played) -> NDArray[np.float64]:
     processor = node.processor
     assert isinstance(processor, Dynamics), "the caller looked"
     params = node.params[None].double()
-    over = torch.from_numpy(_LEVELS_DB)[None] - processor.get(params, "threshold_db")
+    over = torch.from_numpy(LEVELS_DB)[None] - processor.get(params, "threshold_db")
     return processor.curve(over, params)[0].numpy()
 
 
 def _static(node: Played, gain_db: NDArray[np.float64]) -> Chart:
     """Level out over level in, and the levels that came in."""
-    out = _LEVELS_DB + folded_db(gain_db, node.wet)
-    series = [Series("as it comes in", [(-80, -80), (0, 0)], "dashed"), Series("comes out", _points(_LEVELS_DB, out))]
+    out = LEVELS_DB + folded_db(gain_db, node.wet)
+    series = [Series("as it comes in", [(-80, -80), (0, 0)], "dashed"), Series("comes out", points_of(LEVELS_DB, out))]
     incoming = node.detector if node.detector is not None else node.before
     words = ""
     if incoming is not None:
@@ -134,10 +95,10 @@ def _static(node: Played, gain_db: NDArray[np.float64]) -> Chart:
             counts, edges = np.histogram(levels, bins=np.arange(-80, 2, 2.0))
             heights = -80 + 30 * counts / counts.max()
             middle = (edges[:-1] + edges[1:]) / 2
-            series.insert(0, Series("levels that came in", _points(middle, heights), "area"))
+            series.insert(0, Series("levels that came in", points_of(middle, heights), "area"))
             low, high = np.quantile(levels, (0.1, 0.9))
             words = f" Most levels that came in lie between {low:.0f} and {high:.0f} dB."
-    loud = float(np.interp(-10.0, _LEVELS_DB, out))
+    loud = float(np.interp(-10.0, LEVELS_DB, out))
     text = f"A level of -10 dB comes out at {loud:.1f} dB.{words}"
     return Chart("Level", Axis("level in / dB", -80, 0), Axis("level out / dB", -80, 6), series, text)
 
@@ -153,7 +114,7 @@ def _over_time(node: Played) -> list[Chart]:
         return []
     gain = np.where(sounds, np.clip(after - before, -60, 24), 0.0)
     time = node.start + (np.arange(len(gain)) + 0.5) * _FRAME_SECONDS
-    low = min(-_LEAST_RANGE_DB, float(np.floor(gain.min() / 6) * 6))
+    low = min(-LEAST_RANGE_DB, float(np.floor(gain.min() / 6) * 6))
     high = max(0.0, float(np.ceil(gain.max() / 6) * 6))
     words = f"On average {gain[sounds].mean():+.1f} dB while it sounds, {gain.min():+.1f} dB at the least."
     return [
@@ -161,7 +122,7 @@ def _over_time(node: Played) -> list[Chart]:
             "Gain over time",
             Axis("time / s", float(time[0]), float(time[-1])),
             Axis("gain / dB", low, high),
-            [Series("gain", _points(time, gain))],
+            [Series("gain", points_of(time, gain))],
             words,
         )
     ]
@@ -183,9 +144,9 @@ def _equalizer(node: Played) -> list[Chart]:
     rate = node.processor.node_type.base_rate or node.processor.sample_rate
     gain = folded_db(np.asarray(node.values["gain_db"]), node.wet)
     known = np.arange(len(gain)) * (rate / max(2 * len(gain) - 1, 1))
-    at = np.geomspace(_LOWEST_HZ, rate / 2, _POINTS)
+    at = np.geomspace(LOWEST_HZ, rate / 2, POINTS)
     curve = np.interp(at, known, gain)
-    return [_over_frequency([Series("gain", _points(at, curve))], rate)]
+    return [over_frequency([Series("gain", points_of(at, curve))], rate)]
 
 
 def _response(node: Played) -> Chart:
@@ -197,25 +158,14 @@ def _response(node: Played) -> Chart:
     response = response if response.dim() == 3 else response[None]
     rate = processor.sample_rate
     known = np.linspace(0, rate / 2, response.size(-1))
-    at = np.geomspace(_LOWEST_HZ, rate / 2, _POINTS)
+    at = np.geomspace(LOWEST_HZ, rate / 2, POINTS)
     outlets = processor.node_type.outlets
     series = []
     for name, own in zip(outlets, response.amax(1), strict=True):
         gain = 20 * np.log10(np.maximum(own.numpy(), 1e-5))
         gain = folded_db(gain, node.wet) if len(outlets) == 1 else gain
-        series.append(Series(name if len(outlets) > 1 else "gain", _points(at, np.interp(at, known, gain))))
-    return _over_frequency(series, rate)
-
-
-def _over_frequency(series: list[Series], rate: int) -> Chart:
-    values = np.array([y for one in series for _, y in one.points])
-    low = max(-60.0, min(-_LEAST_RANGE_DB, float(np.floor(values.min() / 6) * 6)))
-    high = max(_LEAST_RANGE_DB, float(np.ceil(values.max() / 6) * 6))
-    top = max(series[0].points, key=lambda p: p[1])
-    least = min(series[0].points, key=lambda p: p[1])
-    words = f"Highest {top[1]:+.1f} dB at {top[0]:.0f} Hz, lowest {least[1]:+.1f} dB at {least[0]:.0f} Hz."
-    return Chart("Frequency", Axis("frequency / Hz", _LOWEST_HZ, rate / 2, log=True), Axis("gain / dB", low, high),
-                 series, words)  # fmt: skip
+        series.append(Series(name if len(outlets) > 1 else "gain", points_of(at, np.interp(at, known, gain))))
+    return over_frequency(series, rate)
 
 
 # --- time
@@ -233,7 +183,7 @@ def _delay(node: Played) -> list[Chart]:
     low = float(np.floor(level[shown].min() / 6) * 6) if shown.any() else -60.0
     words = f"{int(shown.sum())} taps, the first after {first:.0f} ms."
     top = float(delay[shown].max()) if shown.any() else 1.0
-    return [Chart("Taps", Axis("delay / ms", 0, 1.05 * top), Axis("level / dB", low, high), series, words)]
+    return [Chart("Taps", Axis("delay / ms", 0, max(1.05 * top, 1.0)), Axis("level / dB", low, high), series, words)]
 
 
 def _reverb(node: Played) -> list[Chart]:
@@ -251,7 +201,7 @@ def _reverb(node: Played) -> list[Chart]:
             continue
         power = 10 ** ((initial[:, own, None] + decay[:, own, None] * time) / 10)
         fall = 10 * np.log10(np.maximum(power.sum((0, 1)), 1e-30))
-        series.append(Series(name, _points(time, fall - fall[0])))
+        series.append(Series(name, points_of(time, fall - fall[0])))
         below = np.nonzero(fall - fall[0] <= -60)[0]
         falls.append(f"{name} -60 dB after {time[below[0]]:.2f} s" if len(below) else f"{name} not -60 dB in 2 s")
     return [
@@ -264,7 +214,7 @@ def _ride(node: Played) -> list[Chart]:
     gains = np.maximum(folded_db(np.asarray(node.values["gain_db"])[first], node.wet), -60)
     ends = [(0.0, gains[0]), *zip(times.tolist(), gains.tolist(), strict=True), (node.seconds, gains[-1])]
     points = [(round(x, 3), round(float(y), 2)) for x, y in ends]
-    low, high = min(-_LEAST_RANGE_DB, float(gains.min()) - 3), max(_LEAST_RANGE_DB, float(gains.max()) + 3)
+    low, high = min(-LEAST_RANGE_DB, float(gains.min()) - 3), max(LEAST_RANGE_DB, float(gains.max()) + 3)
     words = f"From {gains.min():+.1f} to {gains.max():+.1f} dB in {len(times)} breakpoints."
     return [
         Chart("Ride", Axis("time / s", 0, node.seconds), Axis("gain / dB", low, high), [Series("gain", points)], words)
@@ -276,9 +226,12 @@ _BY_TYPE: dict[str, tuple[set[str], Callable[[Played], list[Chart]]]] = {
     "delay": ({"delay_ms", "filter_db"}, _delay),
     "reverb": ({"initial_db", "decay_db_per_s"}, _reverb),
     "ride": ({"time_s", "gain_db"}, _ride),
+    "feedback_delay": ({"time_ms"}, gear_charts.echoes),
+    "feedback_network": ({"decay_s"}, gear_charts.decay),
+    "velvet_reverb": ({"decay_s"}, gear_charts.decay),
+    "early_reflections": ({"size_m"}, gear_charts.reflections),
+    "bass_width": ({"frequency_hz", "side_db"}, gear_charts.bass_width),
 }
 """Type name -> parameters that it must have, and what is drawn."""
-
-
-def _points(x: Any, y: Any) -> list[tuple[float, float]]:
-    return [(round(float(a), 4), round(float(b), 3)) for a, b in zip(x, y, strict=True)]
+FLAT = ("align", "haas")
+"""Linear types whose gain is the same at all frequencies."""

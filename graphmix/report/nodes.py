@@ -13,7 +13,8 @@ from graphmix.graph.tables import ProcessorRow, Reductions, describe_graph
 from graphmix.graph.topology import neighbours, reachable
 from graphmix.processors.rack import Rack
 from graphmix.render.taps import Tap
-from graphmix.report.charts import Played, charts_of
+from graphmix.report.chart import Played
+from graphmix.report.charts import charts_of
 from graphmix.report.page import NodePart, TrackPart
 from graphmix.report.signals import read_signals, tap_into
 from graphmix.report.sound import Sound, prepare
@@ -190,7 +191,9 @@ class _Describer:
         found = []
         for p in row.type.parameters:
             if p.size <= _FEW:
-                own = ", ".join(f"{value:.4g}" for value in stored[row.type.columns(p.name)])
+                entries = stored[row.type.columns(p.name)]
+                names = [p.choice_of(v).replace("_", " ") if p.choices else f"{v:.4g}" for v in entries]
+                own = ", ".join(names)
                 label = p.name.removesuffix("_" + p.unit.lower().replace("/", "_per_")).replace("_", " ")
                 found.append((label, f"{own} {p.unit}".strip()))
         return found

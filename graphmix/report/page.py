@@ -19,7 +19,7 @@ from markupsafe import Markup
 from graphmix import __version__
 from graphmix.errors import GraphmixError
 from graphmix.io import finite
-from graphmix.report.charts import Chart
+from graphmix.report.chart import Chart
 from graphmix.report.course import Course
 from graphmix.report.drawing import Drawing
 from graphmix.report.error_map import FLOOR_DB, HIGHEST_HZ, LOWEST_HZ, Maps

@@ -13,7 +13,7 @@ from graphmix.processors.rack import Rack
 from graphmix.progress import Listener
 from graphmix.render.renderer import Renderer
 from graphmix.render.taps import Tap, TapReader
-from graphmix.report.charts import Axis, Chart, Series
+from graphmix.report.chart import Axis, Chart, Series
 from graphmix.report.drawing import draw
 from graphmix.report.error_map import level_maps
 from graphmix.report.nodes import Parts, describe_nodes
