@@ -19,9 +19,10 @@ from graphmix.processors.ride import Ride
 from graphmix.sessions import ardour_xml as layout
 from graphmix.sessions.ardour_editable import plan_editable
 from graphmix.sessions.ardour_kept import add_kept, mark_of
-from graphmix.sessions.ardour_plan import Convolver, Plugin, RoutePlan, plan_routes, what_is_not_held
+from graphmix.sessions.ardour_plan import Convolver, Plugin, RoutePlan, not_held, plan_routes
 from graphmix.sessions.ardour_xml import TICKS, add, time
 from graphmix.sessions.names import safe_names
+from graphmix.sessions.printing import refuse
 from graphmix.sessions.session import Device, Role, Session
 from graphmix.spec import DB_PER_NEPER
 
@@ -101,6 +102,11 @@ def _write(
     Xml.ElementTree(root).write(folder / f"{session.name}.ardour", encoding="UTF-8", xml_declaration=True)
 
 
+def lacking(session: Session, editable: bool = False) -> list[Device]:
+    """Devices that a session cannot hold."""
+    return not_held(session)
+
+
 def check_ardour(session: Session) -> None:
     """See that an exact session can hold all of a graph.
 
@@ -112,12 +118,7 @@ def check_ardour(session: Session) -> None:
             f"the session is at {session.sample_rate} Hz, and Ardour works at {', '.join(map(str, RATES))} Hz; "
             "choose one of them as the sample rate."
         )
-    missing = what_is_not_held(session)
-    if missing:
-        raise GraphError(
-            f"an Ardour session cannot hold {', '.join(missing)}: for captured effects, plugins, synthesizers and "
-            "processors of your own there is no plugin in Ardour. Remove them, or render their tracks first."
-        )
+    refuse(lacking(session), "an Ardour session")
 
 
 @dataclass(frozen=True)

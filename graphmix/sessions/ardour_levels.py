@@ -104,7 +104,7 @@ def read_fader(levels: RouteLevels, processor: Xml.Element, notices: list[str]) 
     if processor.get("active", "1") == "0":
         return []
     if processor.get("type") == "polarity":
-        return _polarity(levels, notices)
+        return _polarity(levels)
     is_fader = processor.get("type") == "amp"
     control = processor.find("Controllable")
     line = processor.find("Automation/AutomationList")
@@ -116,14 +116,16 @@ def read_fader(levels: RouteLevels, processor: Xml.Element, notices: list[str]) 
     return [] if factor == 1 else [FoundNode("gain", "" if is_fader else "trim", {"gain_db": [decibels(factor)] * 2})]
 
 
-def _polarity(levels: RouteLevels, notices: list[str]) -> list[FoundNode]:
+def _polarity(levels: RouteLevels) -> list[FoundNode]:
+    """A node where channels are inverted; the last digit is the first channel."""
     phase = levels.element.find("Controllable[@name='phase']")
-    inverted = set((phase.get("phase-invert") or "0") if phase is not None else "0")
-    if inverted == {"1"}:
+    digits = (phase.get("phase-invert") or "0") if phase is not None else "0"
+    if set(digits) == {"1"}:
         return [FoundNode("align", "polarity", {"polarity": [-1.0]})]
-    if len(inverted) > 1:
-        notices.append(f"{levels.name}: the polarity of one channel alone is inverted, which is not read.")
-    return []
+    if "1" not in digits:
+        return []
+    left, right = (-1.0 if digit == "1" else 1.0 for digit in digits.rjust(2, "0")[:-3:-1])
+    return [FoundNode("polarity", "polarity", {"polarity": [left, right]})]
 
 
 def _ride(levels: RouteLevels, line: Xml.Element, points: Sequence[tuple[int, float]], notices: list[str]) -> FoundNode:

@@ -10,7 +10,7 @@ command-line export plays it, it comes 256 samples late (measured, Ardour 7.3).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,6 +36,8 @@ DYNAMICS = {
     "sidechain_compressor": (1, 3, 4),
 }
 """Direction, the detector's first input, and the number of inputs."""
+MATRIX_KNOBS = ("Left to left", "Right to left", "Left to right", "Right to right")
+"""Of the plugin for matrices that are neither gains nor widths; factors."""
 HELD = LINEAR | frozenset(DYNAMICS) | {"limiter", "send", "ride"}
 
 
@@ -171,9 +173,9 @@ class RoutePlan:
         return max(latency, default=0)
 
 
-def what_is_not_held(session: Session) -> list[str]:
-    """Devices that an exact session cannot hold, as messages call them."""
-    return [device.label for device in session.devices() if device.kind not in HELD or device.node_type.source]
+def not_held(session: Session, held: Collection[str] = HELD) -> list[Device]:
+    """Devices that a format cannot hold: of other kinds than it has, or from a file."""
+    return [device for device in session.devices() if device.kind not in held or device.node_type.source]
 
 
 def plan_routes(session: Session) -> RoutePlan:
@@ -308,9 +310,12 @@ class _Matrix:
         controls: tuple[tuple[str, float], ...]
         if self.kind == "gain":
             controls = (("Left", decibels(self.matrix[0, 0])), ("Right", decibels(self.matrix[1, 1])))
-        else:
+        elif self.kind == "imager":
             controls = (("Side", decibels(self.matrix[0, 0] - self.matrix[0, 1])),)
-        return LuaPlugin(f"graphmix {self.kind}", script(self.kind), controls, nodes=(self.node,))
+        else:
+            controls = tuple(zip(MATRIX_KNOBS, self.matrix.ravel().tolist(), strict=True))
+        source = script(self.kind if self.kind in ("gain", "imager") else "matrix")
+        return LuaPlugin(f"graphmix {self.kind}", source, controls, nodes=(self.node,))
 
 
 def decibels(factor: float) -> float:

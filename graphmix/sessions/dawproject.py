@@ -25,9 +25,11 @@ from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
 from graphmix.processors.ride import used_points
 from graphmix.rewrite.parametric import Fitted
-from graphmix.sessions.ardour_plan import what_is_not_held
+from graphmix.sessions.ardour_plan import HELD, not_held
 from graphmix.sessions.dawproject_equalizer import add_bands, fit_device
 from graphmix.sessions.names import safe_names
+from graphmix.sessions.printing import refuse
+from graphmix.sessions.rebuild import own_kinds
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 
 ENDING = ".dawproject"
@@ -50,18 +52,13 @@ def check_dawproject(session: Session) -> None:
     Raises:
         GraphError: several outputs, of which the format has one; a processor that comes from elsewhere.
     """
-    missing = what_is_not_held(session)
-    if missing:
-        raise GraphError(
-            f"a DAWproject cannot hold {', '.join(missing)}: captured effects, plugins, synthesizers and processors of "
-            "your own have no settings that can be read back. Remove them, or render their tracks first."
-        )
+    refuse(not_held(session, HELD | own_kinds()), "a DAWproject")
     if session.channels[-1].node is None:
         raise GraphError("a DAWproject has one master, and this graph several out nodes; connect them by a mix node.")
 
 
 def lacking(session: Session, editable: bool = False) -> list[Device]:
-    """Devices that other programs lack; equalizers are not among them in an editable project."""
+    """Devices that other programs lack, or all; equalizers are not among them in an editable project."""
     devices = [device for channel in session.channels for device in _Elements.of(session, channel).stated]
     return [device for device in devices if not (editable and device.kind == "equalizer")]
 

@@ -16,11 +16,9 @@ from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.signals import Signals
 from graphmix.rewrite.rates import at_rate
-from graphmix.sessions.ardour import check_ardour, write_ardour, write_editable
-from graphmix.sessions.dawproject import check_dawproject, lacking, write_dawproject, write_editable_dawproject
+from graphmix.sessions import ardour, dawproject, reaper
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.printing import print_lacking
-from graphmix.sessions.reaper import check_reaper, write_reaper
 from graphmix.sessions.session import Device, Session, describe_session
 
 ReadNode = Callable[[int], Tensor]
@@ -36,22 +34,27 @@ class SessionFormat:
     Args:
         check: refuses a session that it cannot hold.
         write: writes one, given the tracks, a folder and the length.
-        lacking: devices that other programs lack, given whether the session is editable.
+        lacking: devices that the format, or other programs that read it, lack, given whether the session is editable.
         editable: writes one of the program's own devices, given what comes into each node as well, and says how near
             they are; None where there is one way only.
     """
 
     check: Callable[[Session], None]
     write: Writer
-    lacking: Callable[[Session, bool], list[Device]] = lambda session, editable: []
+    lacking: Callable[[Session, bool], list[Device]]
     editable: EditableWriter | None = None
 
 
 HOW = ("exact", "editable")
 FORMATS: Mapping[str, SessionFormat] = {
-    "ardour": SessionFormat(check_ardour, write_ardour, editable=write_editable),
-    "dawproject": SessionFormat(check_dawproject, write_dawproject, lacking, write_editable_dawproject),
-    "reaper": SessionFormat(check_reaper, write_reaper),
+    "ardour": SessionFormat(ardour.check_ardour, ardour.write_ardour, ardour.lacking, ardour.write_editable),
+    "dawproject": SessionFormat(
+        dawproject.check_dawproject,
+        dawproject.write_dawproject,
+        dawproject.lacking,
+        dawproject.write_editable_dawproject,
+    ),
+    "reaper": SessionFormat(reaper.check_reaper, reaper.write_reaper, reaper.lacking),
 }
 
 
@@ -95,7 +98,7 @@ def export_session(
         num_samples: length of the session; the song's by default.
         how: ``exact``, or ``editable`` with the program's own devices where it has some.
 
-        prints: render what other programs lack of the format into the clips (:mod:`graphmix.sessions.printing`).
+        prints: render what the format or other programs lack into the clips (:mod:`graphmix.sessions.printing`).
 
     Raises:
         FileError: a folder that holds something, or cannot be written.
@@ -114,13 +117,15 @@ def export_session(
     rows = _rows(graph, song)
     length = song.num_samples if num_samples is None else num_samples
     name = safe_names([folder.resolve().name])[0]
-    FORMATS[to].check(describe_session(graph, name))
+    if not prints:
+        FORMATS[to].check(describe_session(graph, name))
     audio: Mapping[str, Tensor] = {}
     if prints:
         printed = print_lacking(graph, song, length, lambda found: FORMATS[to].lacking(found, editable is not None))
         graph, audio = printed.graph, printed.audio
         notices = (*notices, f"printed into the clips: {', '.join(printed.labels) or 'nothing'}.")
     session = describe_session(graph, name)
+    FORMATS[to].check(session)
     missing = [device.label for device in FORMATS[to].lacking(session, editable is not None)]
     if missing:
         notices = (*notices, f"left out in other programs, which lack them: {', '.join(missing)}.")

@@ -5,12 +5,13 @@ behind that stay. A return (a bus that is nothing but a second way for all that 
 a track. Devices that a format lacks on other busses stay: to print them would be to print the mix.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from graphmix.audio.song import Song
+from graphmix.errors import GraphError
 from graphmix.graph.editing import remove_nodes, without_dead_ends
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.render.signals import Signals
@@ -66,6 +67,24 @@ def print_lacking(graph: MixGraph, song: Song, num_samples: int, lacking: Callab
         labels += [device.label for device in printed]
     result = remove_nodes(result, gone) if gone else without_dead_ends(result)
     return Printed(result, audio, tuple(labels))
+
+
+def refuse(devices: Sequence[Device], what: str) -> None:
+    """Refuse a session of devices that a format cannot hold.
+
+    Args:
+        devices: those.
+        what: the format, as messages call it.
+
+    Raises:
+        GraphError: there are some.
+    """
+    if devices:
+        labels = ", ".join(device.label for device in devices)
+        raise GraphError(
+            f"{what} cannot hold {labels}: it has no device with such equations. "
+            "Print them into the clips of their tracks (--print; not on busses), or remove them."
+        )
 
 
 def _is_return(session: Session, index: int) -> bool:

@@ -25,8 +25,9 @@ from graphmix import __version__
 from graphmix.audio.files import AUDIO_EXTENSIONS, write_audio
 from graphmix.errors import GraphError
 from graphmix.processors.ride import used_points
-from graphmix.sessions.ardour_plan import what_is_not_held
+from graphmix.sessions.ardour_plan import not_held
 from graphmix.sessions.names import safe_names
+from graphmix.sessions.printing import refuse
 from graphmix.sessions.reaper_plan import Strip, StripPlan, plan_strips
 from graphmix.sessions.reaper_state import Envelope, Fader, Track, Whole
 from graphmix.sessions.reaper_text import (
@@ -40,7 +41,7 @@ from graphmix.sessions.reaper_text import (
     word,
 )
 from graphmix.sessions.session import Device, Session
-from graphmix.sessions.stretches import response_of
+from graphmix.sessions.stretches import APART, DIAGONAL, response_of
 
 ENDING = ".RPP"
 FOLDER = "Effects/graphmix"
@@ -107,7 +108,7 @@ EFFECTS: Mapping[str, Effect] = {
     "ballistic_compressor": _dynamics("attack_ms release_ms", is_gate=False),
     "ballistic_gate": _dynamics("attack_ms release_ms", is_gate=True),
     "sidechain_compressor": _dynamics("time_ms", is_gate=False, has_sidechain=True),
-    **dict.fromkeys(("equalizer", "crossover", "delay", "reverb"), _CONVOLUTION),
+    **dict.fromkeys(sorted((APART | DIAGONAL) - {"align", "gain"}), _CONVOLUTION),
 }
 
 
@@ -121,18 +122,18 @@ def effect_text(kind: str) -> str:
     return text
 
 
+def lacking(session: Session, editable: bool = False) -> list[Device]:
+    """Devices that a project cannot hold."""
+    return not_held(session, {*EFFECTS, "ride"})
+
+
 def check_reaper(session: Session) -> None:
     """See that a project can hold a session.
 
     Raises:
         GraphError: several outputs, of which REAPER has one; a processor from elsewhere, or too long a delay.
     """
-    missing = what_is_not_held(session)
-    if missing:
-        raise GraphError(
-            f"a REAPER project cannot hold {', '.join(missing)}: captured effects, plugins, synthesizers and "
-            "processors of your own are no JSFX. Remove them, or render their tracks first."
-        )
+    refuse(lacking(session), "a REAPER project")
     if session.channels[-1].node is None:
         raise GraphError(
             "a REAPER project has one master, and this graph several out nodes; connect them by a mix node."

@@ -6,19 +6,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphmix.errors import FileError
-from graphmix.processors.rack import Rack
 from graphmix.processors.ride import BREAKPOINTS, breakpoints
 from graphmix.sessions.reaper import EFFECTS
 from graphmix.sessions.reaper_project import Node
 from graphmix.sessions.reaper_state import Envelope, Fader, Track
 from graphmix.sessions.reaper_text import envelope_points, fader_of, pan_gains, plain, thinned
-from graphmix.sessions.rebuild import FoundNode
+from graphmix.sessions.rebuild import FoundNode, own_type
 from graphmix.spec import NodeType
 
 LEAST_DB, MOST_DB = -120.0, 60.0
@@ -129,7 +127,7 @@ class NodeReader:
         if not effect.is_convolution:
             return FoundNode(kind, "", values, wet)
         settings = _settings(_bytes(state))
-        node_type = None if settings is None else _node_type(kind, settings.base_rate, self.sample_rate)
+        node_type = None if settings is None else own_type(kind, settings.base_rate, self.sample_rate)
         if settings is None or node_type is None or not settings.fit(node_type):
             raise FileError(f"{block.file}: {found.name}: the state of the effect {kind} is damaged.")
         found.outlet = max(found.outlet, settings.outlet)
@@ -194,14 +192,6 @@ class NodeReader:
             )
         name, number = (state.name, state.node) if state else ("", None)
         return [FoundNode("ride", name, breakpoints(kept), number=number)]
-
-
-@cache
-def _node_type(kind: str, base_rate: int, sample_rate: int) -> NodeType:
-    """A type whose response is made at the base rate, where it has one."""
-    if not base_rate:
-        return Rack.standard(sample_rate)[kind].node_type
-    return Rack.standard(base_rate)[kind].at_rate(sample_rate).node_type
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 
@@ -77,9 +78,30 @@ def _types(nodes: Sequence[FoundNode], sample_rate: int) -> list[NodeType]:
     rack = [*Rack.standard(sample_rate).types, Align(sample_rate).node_type, Ride(sample_rate).node_type]
     types = {node_type.name: node_type for node_type in rack}
     for node in nodes:
+        if node.kind not in types and node.kind in own_kinds():
+            types[node.kind] = own_type(node.kind, 0, sample_rate)
         if node.base_rate and node.kind in types:
-            types[node.kind] = Rack.standard(node.base_rate)[node.kind].at_rate(sample_rate).node_type
+            types[node.kind] = own_type(node.kind, node.base_rate, sample_rate)
     return list(types.values())
+
+
+@cache
+def own_kinds() -> frozenset[str]:
+    """The kinds of all processors of graphmix that take audio."""
+    return frozenset(Rack.full().names)
+
+
+@cache
+def own_type(kind: str, base_rate: int, sample_rate: int) -> NodeType:
+    """A type of graphmix, its response made at the base rate where it has one.
+
+    Raises:
+        GraphError: graphmix has no such type.
+    """
+    rate = base_rate or sample_rate
+    standard = Rack.standard(rate)
+    processor = (standard if kind in standard else Rack.full(rate))[kind]
+    return (processor.at_rate(sample_rate) if base_rate else processor).node_type
 
 
 def tell_apart(inputs: Sequence[FoundNode]) -> None:

@@ -1,8 +1,8 @@
 """Linear stretches of a channel: several processors in a row as one matrix, or as one impulse response.
 
-Gain, imager, equalizer, crossover, delay, reverb and align are linear and do not change over time. A row of them is one
-response of four channels (what of left and right comes out left and right), which a convolver applies; where none of
-them has a memory it is a matrix. Everything is computed in float64.
+Gains and other matrices, equalizers, filters, crossover, delays, reverbs and align are linear and do not change over
+time. A row of them is one response of four channels (what of left and right comes out left and right), which a
+convolver applies; where none of them has a memory it is a matrix. Everything is computed in float64.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,21 @@ from scipy.signal import convolve
 
 from graphmix.errors import GraphError
 from graphmix.processors.align import HALF, interpolation
-from graphmix.processors.base import LTIProcessor, MatrixProcessor
+from graphmix.processors.base import LTIProcessor, MatrixProcessor, Processor
 from graphmix.processors.rack import Rack
 from graphmix.sessions.session import Device
 
-MATRICES = frozenset({"gain", "imager"})
-FILTERS = frozenset({"equalizer", "crossover", "delay", "reverb", "align"})
-LINEAR = MATRICES | FILTERS
+DIAGONAL = frozenset({"gain", "pan", "balance", "polarity"})
+"""Kinds of matrices that leave left on the left and right on the right."""
+MATRICES = DIAGONAL | {"imager", "rotation", "mid_side_encoder", "mid_side_decoder"}
+_EQUALIZERS = frozenset({"equalizer", "parametric_eq", "graphic_eq", "octave_eq"})
+_FILTERS = frozenset({"crossover", "biquad", "state_variable", "pole_zero", "fir_filter"})
+_SPACES = frozenset({"delay", "reverb", "align", "feedback_network", "velvet_reverb", "early_reflections", "haas"})
+APART = _EQUALIZERS | _FILTERS | _SPACES
+"""Kinds with a memory whose channels are apart."""
+CROSSED = frozenset({"bass_width", "feedback_delay"})
+"""Kinds with a memory that mix left and right: what they answer to an impulse on either side is their response."""
+LINEAR = MATRICES | APART | CROSSED
 MOST_TAPS = 1 << 20
 """What the convolver takes."""
 NEGLIGIBLE = 1e-9
@@ -99,6 +107,8 @@ def _response(device: Device, sample_rate: int) -> Response:
     if device.kind == "align":
         return _alignment(device, sample_rate)
     processor = Rack.for_types([device.node_type], sample_rate)[device.kind]
+    if device.kind in CROSSED:
+        return _measured(processor, device)
     if isinstance(processor, MatrixProcessor):
         return Response(0, processor.matrix(device.params[None])[0].numpy()[:, :, None])
     assert isinstance(processor, LTIProcessor), f"{device.label} is no linear processor"
@@ -110,6 +120,25 @@ def _response(device: Device, sample_rate: int) -> Response:
     result = np.zeros((2, 2, left_right.shape[1]))
     result[0, 0], result[1, 1] = left_right
     return Response(-processor.extent[0], result)
+
+
+def _measured(processor: Processor, device: Device) -> Response:
+    """What a linear processor answers to an impulse on the left and to one on the right.
+
+    Raises:
+        GraphError: it rings for longer than a convolver takes.
+    """
+    with torch.no_grad():
+        after, before = processor.memory(device.params[None])
+        if before + 1 + after > MOST_TAPS:
+            raise GraphError(
+                f"{device.label} rings for {after} samples, and the convolver takes {MOST_TAPS}; give it less feedback "
+                "or a shorter delay."
+            )
+        impulses = torch.zeros(2, 2, before + 1 + after, dtype=torch.float64)
+        impulses[[0, 1], [0, 1], before] = 1
+        answers = processor(impulses, device.params[None].expand(2, -1))
+    return Response(-before, answers.transpose(0, 1).numpy())
 
 
 def _alignment(device: Device, sample_rate: int) -> Response:
