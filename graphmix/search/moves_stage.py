@@ -114,9 +114,7 @@ class MovesPass:
         self.segments = trial_segments(self.objective, self.settings.trial_segments)
         self.movable = {p.node_type.name: p for p in self.objective.rack if _can_be_moved(p)}
         self.types = {p.node_type.name: p.node_type for p in self.objective.rack}
-        self.sketch = Sketch(
-            self.state.current.graph, self.state.moves.get("ids"), self.state.moves.get("next_id")
-        )
+        self.sketch = Sketch(self.state.current.graph, self.state.moves.get("ids"), self.state.moves.get("next_id"))
         self.judge = MoveJudge(self.objective, self.sketch, self.segments)
         self.exposures = self._measure_exposures()
         self.started = time.perf_counter()
@@ -343,4 +341,3 @@ class MovesPass:
 def _going_on(count: int) -> int:
     """How many of a heat's moves go on."""
     return max(1, round(count * GOES_ON)) if count else 0
-

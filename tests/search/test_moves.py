@@ -1,5 +1,6 @@
-"""Moves: each does what its name says, sounds as it would if all were rendered, and the true order and type are found."""
+"""Moves: each does what it says, sounds as if all were rendered, and the true order and type are found."""
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from graphmix.audio import load_song
+from graphmix.audio import Song, load_song
+from graphmix.cli.app import SearchName
+from graphmix.cli.mine_command import ended_early
 from graphmix.errors import SearchError
 from graphmix.graph import validate
 from graphmix.graph.consoles import mixing_console
@@ -17,6 +20,7 @@ from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.sketch import Sketch
 from graphmix.graph.strips import find_strips
 from graphmix.processors import Rack
+from graphmix.report.course import read_course
 from graphmix.search import Objective, Search, SearchSettings
 from graphmix.search.moves import Move
 from graphmix.search.moves_proposals import KINDS, Proposals, find_chains
@@ -24,7 +28,19 @@ from graphmix.search.moves_settings import converted_part, halves_of, merged_par
 from graphmix.search.moves_stage import ADDED_GAIN, LEAST_GAIN, chosen_processors
 from graphmix.search.moves_trials import MoveJudge, touched_part
 from graphmix.search.search_state import ScoredGraph, SearchState
-from tests.small_song import RATE, SUBGROUPS, TRACKS, dry_tracks, mixed, write_small_song, write_song
+from graphmix.search.settings import SEARCHES
+from tests.search.test_resume import Interrupting, assert_same
+from tests.small_song import (
+    RATE,
+    SUBGROUPS,
+    TRACKS,
+    dry_tracks,
+    mine_without_plots,
+    mixed,
+    write_small_song,
+    write_song,
+    write_tiny_song,
+)
 
 EVENLY = dict.fromkeys(TRACKS, 1 / 3)
 SETTINGS = SearchSettings(chain="ceg", rounds=1, search="moves", moves=6, sample_rate=RATE)
@@ -237,3 +253,76 @@ def test_a_wrong_type_is_replaced(tmp_path: Path) -> None:
     state = one_pass(tmp_path / "song", truth, start, replace(SETTINGS, types="[tanh]", moves=8))
     assert "tanh" in kinds_on_drums(state.current.graph)
     assert float(state.minimum or 1) < 0.8 * float(state.trace[-1]["loss_before"])
+
+
+# --- in a search from files to files
+
+
+MINE = importlib.import_module("graphmix.search.mine_song")
+SHORT = SearchSettings(
+    chain="g", steps=2, rounds=1, round_steps=1, ramp_steps=2, evaluate_every=1, learning_rate=0.03, tolerance=0.05,
+    search="moves", types="gs", moves=3, sample_rate=RATE,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Song:
+    return load_song(write_tiny_song(tmp_path_factory.mktemp("tiny") / "tiny"), RATE)
+
+
+def test_a_search_with_moves_is_resumed_wherever_it_was_in_a_pass(
+    tiny: Song, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MINE, "SAVE_EVERY_SECONDS", 0.0)
+    listener = Interrupting()
+    whole = mine_without_plots(tiny, tmp_path / "whole", SHORT, device="cpu", listener=listener)
+    assert {"moves 1/1+", "pruning 1/1+"} <= set(listener.where)
+    assert whole.metrics["moves"]["tried"] == 3
+    for place in [i + 1 for i, name in enumerate(listener.where) if name == "moves 1/1+"][::3]:
+        out = tmp_path / f"out {place}"
+        with pytest.raises(KeyboardInterrupt):
+            mine_without_plots(tiny, out, SHORT, device="cpu", listener=Interrupting(place))
+        rest = Interrupting()
+        assert_same(mine_without_plots(tiny, out, SHORT, device="cpu", listener=rest), whole)
+        assert rest.calls <= listener.calls - place + 2
+
+
+def test_a_search_ends_when_its_minutes_are_over_with_everything_written(tiny: Song, tmp_path: Path) -> None:
+    settings = replace(SHORT, steps=4000, minutes=0.02)
+    mined = mine_without_plots(tiny, tmp_path / "out", settings, device="cpu")
+    assert mined.metrics["stopped"] == {"minutes": 0.02, "where": "fitting the console"}
+    assert mined.metrics["steps"] < 4000
+    assert mined.metrics["processors_left"] == mined.metrics["processors_before"]
+    assert (tmp_path / "out" / "graph.safetensors").exists()
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+    assert "Stopped after 0.02 minutes, in fitting the console" in ended_early(mined.metrics)[0]
+    without = mine_without_plots(tiny, tmp_path / "other", replace(SHORT, rounds=0), device="cpu")
+    assert "stopped" not in without.metrics
+    assert ended_early(without.metrics) == []
+
+
+def test_names_of_searches_are_those_of_the_command_line() -> None:
+    assert [name.value for name in SearchName] == list(SEARCHES)
+    with pytest.raises(SearchError, match="there is no search 'swap'"):
+        SearchSettings(search="swap")
+
+
+def test_a_search_that_prunes_alone_has_none_of_it_in_its_run() -> None:
+    assert not {"search", "types", "moves", "minutes"} & SearchSettings().to_dict().keys()
+
+
+def test_the_course_of_a_search_goes_on_by_numbers_after_moves() -> None:
+    console = mixing_console(Rack.console("eg", RATE), SUBGROUPS, "eg")
+    trial = {"event": "trial", "step": 2, "round": 1, "candidates": ["gain 3"], "loss_before": 1.0, "loss_after": 1.0}
+    trace = [
+        {"event": "evaluate", "step": 2, "loss": 1.0},
+        {"event": "move", "step": 2, "move": "insert", "of": "imager on 2_bass.wav", "kept": True},
+        {"event": "moves", "step": 2, "kept": 1, "tried": 3},
+        {**trial, "threshold": 1.1, "kept": True},
+        {"event": "round", "step": 3, "round": 1, "loss": 0.9, "processors": 10},
+        {"event": "stopped", "step": 3, "where": "pruning 2/4", "minutes": 10.0},
+    ]
+    course = read_course(trace, console, {})
+    assert [(r.processors, r.present is None) for r in course.rounds] == [(10, False), (10, True)]
+    assert course.rounds[1].trials[0].nodes == ()
+    assert course.grown == ["insert: imager on 2_bass.wav", "ended early, after 10 minutes, in pruning 2/4"]
