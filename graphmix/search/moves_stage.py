@@ -23,6 +23,7 @@ from graphmix.chain_string import split_chain
 from graphmix.errors import SearchError
 from graphmix.graph.sketch import Part, Sketch
 from graphmix.processors.base import Processor
+from graphmix.processors.gear import ADDED
 from graphmix.processors.rack import Rack
 from graphmix.search.audibility import Audibility, RoundAudibility
 from graphmix.search.moves import Move, part_from_json, part_to_json
@@ -80,7 +81,12 @@ def chosen_processors(settings: SearchSettings, rack: Rack) -> dict[str, Process
 def _can_be_moved(processor: Processor) -> bool:
     """Whether a processor may be moved, brought in, and fitted."""
     kind = processor.node_type
-    return kind.can_be_bypassed and len(kind.inlets) == 1 and not processor.is_placed and processor.passes_gradients
+    return (
+        kind.can_be_bypassed
+        and len(kind.inlets) == 1
+        and processor.passes_gradients
+        and not isinstance(processor, ADDED)
+    )
 
 
 def with_processors(objective: Objective, settings: SearchSettings) -> Objective:

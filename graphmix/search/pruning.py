@@ -73,12 +73,16 @@ class Search:
 
     def run(self) -> SearchState:
         """Run until the search is done."""
-        stages = {"train": self._train, "rides": self._ride, "trials": self._try, "moves": partial(make_moves, self)}
         while self.state.phase != "done":
             give_back_memory()
-            stages[self.state.phase]()
+            self.stage(self.state.phase)
             self.save(self.state)
         return self.state
+
+    def stage(self, phase: str) -> None:
+        """Carry out one phase, which says in the state what comes next."""
+        stages = {"train": self._train, "rides": self._ride, "trials": self._try, "moves": partial(make_moves, self)}
+        stages[phase]()
 
     def _train(self) -> None:
         state, settings = self.state, self.settings
