@@ -102,6 +102,22 @@ def print_row(name: str, row: Mapping[str, Any]) -> None:
         print(f"{line}  {own['note'] or ('recursion' if row['recursion'] else '')}", flush=True)
 
 
+def print_markdown(found: Mapping[str, Mapping[str, Any]], unit: str) -> None:
+    """The table of docs/benchmarks.md: milliseconds of graphmix, and how many times as long each peer takes."""
+    print("| type | graphmix, ms | with backward | peer | forward | with backward | what the peer computes |")
+    print("|---|---|---|---|---|---|---|")
+    for name, row in found.items():
+        base = row["by"]["graphmix"]
+        first = f"`{name}`{', recursion' if row['recursion'] else ''}"
+        first += "".join(f" | {1e3 * base[f'{job}{unit}']:.1f}" for job, _ in JOBS)
+        for who, own in row["by"].items():
+            if who != "graphmix":
+                jobs = [f"{job}{unit}" for job, _ in JOBS]
+                times = [f"× {own[job] / base[job]:.1f}" if job in own else "–" for job in jobs]
+                print(f"| {first} | {who} | {' | '.join(times)} | {own['note']} |")
+                first = " | | "
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,6 +128,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="for all of them")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--markdown", choices=("wall", "cpu"), help="the table of the documentation, of these seconds")
     options = parser.parse_args()
     prepare_to_render(options.threads)
     facts = {"nodes": options.nodes, "samples": options.samples, "threads": options.threads, "cpu": cpu_name()}
@@ -127,6 +144,8 @@ def main() -> None:
             print_row(name, found[name])
     if options.json:
         print(json.dumps(facts | {"types": found}))
+    if options.markdown:
+        print_markdown(found, "_s" if options.markdown == "wall" else "_cpu_s")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from .work import GAIN_STAGING, LEARNING_RATE, SAMPLE_RATE, WARMUP
 class GraphmixStep:
     """graphmix: render, loss, gain-staging, backward, AdamW, projection into the ranges.
 
-    Training draws a new segment for each step, so the target's features are computed in each step.
+    Training draws a new segment for each step, so the target's features are computed in each step. The rack is that of
+    the graph's types; by default the paper's console.
     """
 
-    def __init__(self, graph: MixGraph, sources: Tensor, target: Tensor) -> None:
-        rack = Rack.console("ecnsgdr", SAMPLE_RATE)
+    def __init__(self, graph: MixGraph, sources: Tensor, target: Tensor, rack: Rack | None = None) -> None:
+        rack = rack or Rack.console("ecnsgdr", SAMPLE_RATE)
         self.raw = RawGraph(graph, rack)
         self.fixed = self.raw.snapshot()
         self.renderer, self.loss = Renderer(rack), MixLoss(SAMPLE_RATE)
