@@ -1,6 +1,6 @@
 """Tutorials run from their first cell to their last, on a small budget, and are stored without outputs.
 
-The build of the site executes them too (tests/site/test_site.py), in CI; here each is run apart from it.
+Slow, as all of them take five minutes of a processor; CI runs them after the default suite (.ci/run).
 """
 
 import os

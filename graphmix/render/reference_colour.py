@@ -27,15 +27,7 @@ from graphmix.processors.spaces import (
     VELVET_SECONDS,
     velvet_noise,
 )
-
-Array = NDArray[np.float64]
-Values = Mapping[str, Array]
-
-
-def amplitude(db: Array) -> Array:
-    """Decibels to amplitude."""
-    return np.power(10.0, db / 20)
-
+from graphmix.render.reference_signals import Array, Values, amplitude
 
 # --- saturation
 

@@ -1,18 +1,66 @@
-"""The compressors of the reference renderer that go beyond the pruning paper: plain float64, sample by sample."""
+"""Compressors and gates of the reference renderer, of the pruning paper and beyond: plain float64, sample by sample."""
 
 import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
 from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.render.reference_filters import digital
+from graphmix.render.reference_signals import Array, General, Values, amplitude
 
-Array = NDArray[np.float64]
-Values = Mapping[str, Array]
-General = Callable[[Array, Values, int], Array]
+# --- of the paper: equations 16 to 23, levels and ratios in dB
+
+
+def envelope(energy: Array, attack_ms: float, release_ms: float, sample_rate: int) -> Array:
+    """Equations 16 and 17: one time constant while the energy rises, another while it falls."""
+    attack, release = (np.exp(-1 / (ms / 1000 * sample_rate)) for ms in (attack_ms, release_ms))
+    result, state = np.empty(len(energy)), 0.0
+    for n, x in enumerate(energy.tolist()):
+        alpha = attack if x > state else release
+        state = alpha * state + (1 - alpha) * x
+        result[n] = state
+    return result
+
+
+def level_db(detector: Array, values: Values, sample_rate: int) -> Array:
+    """Level of the mid channel that a compressor or a gate goes by."""
+    attack = float(values["attack_ms" if "attack_ms" in values else "time_ms"][0])
+    release = float(values["release_ms" if "release_ms" in values else "time_ms"][0])
+    mid = (detector[0] + detector[1]) / 2
+    return np.asarray(10 * np.log10(envelope(mid**2, attack, release, sample_rate) + ENERGY_FLOOR))
+
+
+def compressed_level(level: Array, values: Values) -> Array:
+    """Output level of a compressor (equations 20 and 21); half of the knee's width is the paper's W."""
+    threshold, ratio, half = values["threshold_db"], values["ratio"], values["knee_db"] / 2
+    above = threshold + (level - threshold) / ratio
+    bent = level + (1 / ratio - 1) * (level - threshold + half) ** 2 / (4 * half)
+    return np.where(level >= threshold + half, above, np.where(level < threshold - half, level, bent))
+
+
+def gated_level(level: Array, values: Values) -> Array:
+    """Output level of a gate (equations 20 and 23)."""
+    threshold, ratio, half = values["threshold_db"], values["ratio"], values["knee_db"] / 2
+    below = threshold + ratio * (level - threshold)
+    bent = level + (1 - ratio) * (level - threshold - half) ** 2 / (4 * half)
+    return np.where(level >= threshold + half, level, np.where(level < threshold - half, below, bent))
+
+
+def compressor(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Compressor (equation 22). The last inlet is the detector's: its own input, or a sidechain."""
+    level = level_db(audio[-1], values, sample_rate)
+    return amplitude(compressed_level(level, values) - level) * audio[0]
+
+
+def noisegate(audio: Array, values: Values, sample_rate: int) -> Array:
+    """Noise gate."""
+    level = level_db(audio[-1], values, sample_rate)
+    return amplitude(gated_level(level, values) - level) * audio[0]
+
+
+# --- beyond it
 
 
 def settings(values: Values, sample_rate: int) -> dict[str, float]:

@@ -7,7 +7,9 @@ import torch
 from graphmix.graph import MixGraph
 from graphmix.processors import LTIProcessor, Rack
 from graphmix.processors.base import Processor
-from graphmix.render.reference import LINEAR, Signal, render_reference
+from graphmix.render.reference import render_reference
+from graphmix.render.reference_linear import LINEAR
+from graphmix.render.reference_signals import Signal
 from tests.random_parameters import random_parameters
 
 NAMES = tuple(name for name in Rack.full().names if name not in ("align", "ride"))

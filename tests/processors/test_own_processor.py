@@ -15,7 +15,8 @@ from graphmix.graph import MixGraph, mixing_console
 from graphmix.graph.storage import load_graph, save_graph
 from graphmix.processors import LTIProcessor, Processor, Rack
 from graphmix.render import Renderer
-from graphmix.render.reference import Array, Signal, Values, render_reference
+from graphmix.render.reference import render_reference
+from graphmix.render.reference_signals import Array, Signal, Values
 from graphmix.search import SearchSettings, fit
 from graphmix.search.parametrization import RawGraph
 from graphmix.spec import DB_PER_NEPER, Linear, NodeType, ParameterSpec

@@ -5,21 +5,16 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
+from graphmix.dsp.dynamics import ENERGY_FLOOR
 from graphmix.errors import GraphError
 from graphmix.graph import MixGraph
 from graphmix.processors import Rack
 from graphmix.processors.delay import NUM_TAPS
 from graphmix.processors.reverb import reverb_noise
-from graphmix.render.reference import (
-    ENERGY_FLOOR,
-    Signal,
-    add,
-    crossover,
-    envelope,
-    equalizer,
-    render_reference,
-    reverb_taps,
-)
+from graphmix.render.reference import render_reference
+from graphmix.render.reference_dynamics import envelope
+from graphmix.render.reference_linear import crossover, equalizer, reverb_taps
+from graphmix.render.reference_signals import Signal, add
 from graphmix.spec import NodeType, ParameterSpec
 
 RATE = 30000
