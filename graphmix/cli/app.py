@@ -104,6 +104,15 @@ class ObjectiveName(StrEnum):
     loudness = "loudness"
 
 
+class SearchName(StrEnum):
+    """What a search does beside pruning a fixed order, as :data:`graphmix.search.settings.SEARCHES`."""
+
+    prune = "prune"
+    moves = "moves"
+    relax = "relax"
+    all = "all"
+
+
 Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
 Graph = Annotated[Path, typer.Argument(help="A graph file, .safetensors or .json, or the folder of a mined song.")]
 Mix = Annotated[Path | None, typer.Option(help="Mix, in place of the one in the song's folder.")]
@@ -140,6 +149,19 @@ Report = Annotated[bool, typer.Option(help="Write report.html, a page to listen 
 ObjectiveOption = Annotated[
     ObjectiveName,
     typer.Option(help="What is minimised: the paper's audio loss, or with it how levels move, or how loud all is."),
+]
+SearchOption = Annotated[
+    SearchName,
+    typer.Option(
+        help="prune: the chain's order stays; by moves, by relaxed slots (relax), by both (all): it is sought."
+    ),
+]
+Types = Annotated[
+    str,
+    typer.Option(help=r"Processors that such a search may bring in: e\[tanh]r; full: all; by default the chain's."),
+]
+Minutes = Annotated[
+    float, typer.Option(min=0.0, help="Minutes of the search, which ends with the best graph so far; 0: no limit.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists under the name of the output.")]
 
@@ -179,6 +201,9 @@ def mine(
     policy: Annotated[PolicyName, typer.Option(help="How candidates for removal are chosen.")] = PolicyName.hybrid,
     tolerance: Annotated[float, typer.Option(min=0.0, help="Loss increase that pruning may cost.")] = 0.01,
     objective: ObjectiveOption = ObjectiveName.paper,
+    search: SearchOption = SearchName.prune,
+    types: Types = "",
+    minutes: Minutes = 0.0,
     steps: Annotated[int | None, typer.Option(min=0, help="Training steps of the full console.")] = None,
     rounds: Annotated[int | None, typer.Option(min=0, help="Pruning rounds; 0 keeps the full console.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Working rate in Hz.")] = 30000,
@@ -214,6 +239,7 @@ def mine(
 
     changes: dict[str, Any] = {**chains(chain, master), "policy": policy.value, "tolerance": tolerance}
     changes |= {"objective": objective.value, "sample_rate": sample_rate, "seed": seed}
+    changes |= {"search": search.value, "types": types, "minutes": minutes}
     separator = (model, iterations) if separate else None
     run_mine(
         song, out, preset.value, steps, rounds, device, changes, start, mix, offset, plots, effect or [],

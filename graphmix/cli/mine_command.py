@@ -105,7 +105,7 @@ def run_mine(
     for sentence in (*aligned(mined.metrics), *ridden(mined.metrics), *brought_to_rate(mined.metrics)):
         say(console, sentence)
     console.print(summary(mined.metrics))
-    for sentence in sampled(mined.metrics):
+    for sentence in (*ended_early(mined.metrics), *moved(mined.metrics), *sampled(mined.metrics)):
         say(console, sentence)
     say(console, explained(mined.metrics))
     say(console, f"graph, mix, {'pictures, ' if plots else ''}metrics: {mined.folder}/")
@@ -180,6 +180,24 @@ def brought_to_rate(metrics: dict[str, Any]) -> list[str]:
         return []
     text = f"Searched at {found['searched_at']} Hz; graph and mix are at the song's {found['sample_rate']} Hz"
     return [f"{text}{', with an equalizer more for the top octave' if found['filter_added'] else ''}."]
+
+
+def ended_early(metrics: dict[str, Any]) -> list[str]:
+    """That the search ended when its minutes were over, in a sentence."""
+    found = metrics.get("stopped")
+    if found is None:
+        return []
+    return [f"Stopped after {found['minutes']:g} minutes, in {found['where']}: this is the graph as it was by then."]
+
+
+def moved(metrics: dict[str, Any]) -> list[str]:
+    """How many moves were tried and stand, and how many relaxed chains, in a sentence each."""
+    sentences = []
+    if found := metrics.get("relaxed"):
+        sentences.append(f"{found['kept']} of {found['runs']} relaxed chains stand.")
+    if found := metrics.get("moves"):
+        sentences.append(f"{found['kept']} of {found['tried']} moves stand.")
+    return sentences
 
 
 def sampled(metrics: dict[str, Any]) -> list[str]:

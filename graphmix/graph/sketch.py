@@ -8,6 +8,7 @@ graph of a sketch, and which id each of its nodes has.
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -88,7 +89,7 @@ class Sketch:
         if not nodes or any(node not in self.parts for node in nodes):
             return False
         links = self._links()
-        return all(links.get(a) == b for a, b in zip(nodes, nodes[1:], strict=False))
+        return all(links.get(a) == b for a, b in pairwise(nodes))
 
     def replace(self, run: Sequence[int], nodes: Sequence[int]) -> None:
         """Put other nodes in the place of a run, new ones or those of the run in another order; the rest of it goes.
@@ -105,7 +106,7 @@ class Sketch:
         """
         if not self.is_run(run):
             raise GraphError(f"nodes {list(run)} do not follow each other in a chain.")
-        first, last, inner = run[0], run[-1], set(zip(run, run[1:], strict=False))
+        first, last, inner = run[0], run[-1], set(pairwise(run))
         comes = [e for e in self.edges if e.target == first and e.inlet == 0]
         leaves = [e for e in self.edges if e.source == last and e.outlet == 0]
         gone = set(run) - set(nodes)
@@ -114,7 +115,7 @@ class Sketch:
         self.edges = [e for e in kept if e.source not in gone and e.target not in gone]
         if nodes:
             self.edges += [Edge(e.source, nodes[0], e.outlet, 0) for e in comes]
-            self.edges += [Edge(a, b) for a, b in zip(nodes, nodes[1:], strict=False)]
+            self.edges += [Edge(a, b) for a, b in pairwise(nodes)]
             self.edges += [Edge(nodes[-1], e.target, 0, e.inlet) for e in leaves]
         else:
             self.edges += [Edge(a.source, b.target, a.outlet, b.inlet) for a in comes for b in leaves]
@@ -155,9 +156,9 @@ class Sketch:
         for source, edges in leaving.items():
             (edge, *more) = edges
             pair = self.parts[source].type, self.parts[edge.target].type
-            if not more and edge.inlet == 0 and arriving[edge.target] == 1 and all(t.is_processor for t in pair):
-                if len(pair[0].outlets) == 1:
-                    links[source] = edge.target
+            alone = not more and edge.inlet == 0 and arriving[edge.target] == 1 and len(pair[0].outlets) == 1
+            if alone and all(node_type.is_processor for node_type in pair):
+                links[source] = edge.target
         return links
 
     def graph(self, order: Iterable[int] | None = None) -> tuple[MixGraph, list[int]]:
@@ -180,9 +181,7 @@ class Sketch:
         numbers = {t.name: index for index, t in enumerate(types.types)}
         graph.node_type = torch.tensor([numbers[self.parts[node].type.name] for node in ids], dtype=torch.long)
         graph.wet = torch.tensor([self.parts[node].wet for node in ids])
-        edges = sorted(
-            (place[s], place[t], o, i) for s, t, o, i in self.edges if s in place and t in place
-        )
+        edges = sorted((place[s], place[t], o, i) for s, t, o, i in self.edges if s in place and t in place)
         table = torch.tensor(edges, dtype=torch.long).reshape(-1, 4)
         graph.edge_index, graph.edge_port = table[:, :2].t().contiguous(), table[:, 2:].contiguous()
         for name in graph.params:

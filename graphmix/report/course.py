@@ -1,7 +1,8 @@
 """The course of a search, read from what it left: which processors each round removed, and why.
 
 A trace names nodes by their numbers at the beginning of their round. Removing what each round removed from the fitted
-console, ``console.safetensors``, gives the graph of every round and the console's number of each node.
+console, ``console.safetensors``, gives the graph of every round and the console's number of each node. Where moves have
+changed types and places, the rounds after them are known by their numbers of processors and their losses alone.
 """
 
 import json
@@ -22,8 +23,8 @@ from graphmix.search.sends import without_unfed
 
 TRACE = "trace.jsonl"
 _NODE = re.compile(r"\S+ (\d+)")
-_GROWN = ("ride", "ducking", "return")
-"""Events of what a search adds to its console."""
+_GROWN = ("ride", "ducking", "return", "move", "relaxation")
+"""Events of what a search adds to its console, or changes in it."""
 
 
 class NoCourse(GraphmixError):
@@ -52,7 +53,8 @@ class Round:
         number: from 0.
         loss: audio loss over the song.
         processors: how many were left.
-        present: nodes of the console that were left; None where the console is not known.
+        present: nodes of the console that were left; None where the console is not known, or after moves
+            or slots.
         wet: dry/wet weights of these, in their order; empty where the trace has none.
         trials: that led to it.
         restored: processors that were put back at its end.
@@ -76,7 +78,7 @@ class Course:
         console: the graph that the rounds' numbers mean; None where it is not known.
         history: (step, loss over the song) as it was evaluated.
         training: (step, loss on a segment).
-        grown: sentences on what the search added to its console.
+        grown: sentences on what the search added to its console or moved in it, and on why it ended early.
         baselines: loss of each baseline by name.
     """
 
@@ -151,6 +153,7 @@ class _Reader:
         self.trials: list[Trial] = []
         self.restored = 0
         self.graph: MixGraph | None = None
+        self.moved = False
         if console is not None:
             self.graph = console.clone()
             self.graph.origin = torch.arange(console.node_type.numel())
@@ -164,6 +167,10 @@ class _Reader:
             self.training.append((step, round(float(record["train_loss"]), 5)))
         if event in _GROWN and record.get("kept"):
             self.grown.append(_sentence(event, record))
+        if event == "stopped":
+            self.grown.append(f"ended early, after {float(record['minutes']):g} minutes, in {record['where']}")
+        if event in ("moves", "relaxed") and int(record["kept"]):
+            self.graph, self.moved = None, True
         if event == "evaluate":
             self._add_round(0, float(record["loss"]), self._count(), record.get("weights_left"))
         elif event == "trial":
@@ -188,7 +195,8 @@ class _Reader:
             numbers = self.graph.origin[numbers].tolist()
         after = record["loss_after"]
         return Trial(
-            tuple(numbers), tuple(names), tuple(record.get("weights", ())), float(record["loss_before"]),
+            () if self.moved else tuple(numbers), tuple(names), tuple(record.get("weights", ())),
+            float(record["loss_before"]),
             None if after is None else float(after), float(record["threshold"]), bool(record["kept"]),
             bool(record.get("audible", {}).get("over")) if isinstance(record.get("audible"), dict) else False,
         )  # fmt: skip
@@ -226,7 +234,11 @@ def _own(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _sentence(event: str, record: Mapping[str, Any]) -> str:
-    """What was added, in words."""
+    """What was added or changed, in words."""
+    if event == "move":
+        return f"{record['move']}: {record['of']}"
+    if event == "relaxation":
+        return f"chosen by slots: {', '.join(record['kinds']) or 'nothing'} on {record['of']}"
     word = {"ride": "a ride", "ducking": "ducking", "return": "a shared effect"}[event]
     where = record.get("place") or record.get("track") or record.get("return") or ""
     return f"added {word}{f' on {where}' if where else ''}"

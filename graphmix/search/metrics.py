@@ -138,6 +138,7 @@ def mining_metrics(
         "console_loss": round(reported.console, 6),
         **({} if sampled is None else {"sampled": sampled.describe()}),
         **minimised,
+        **_describe_end(state),
         "tracks": song.num_tracks,
         "subgroups": len(song.subgroups),
         "processors_before": sum(state.counts.values()),
@@ -153,6 +154,20 @@ def mining_metrics(
         "versions": {"graphmix": __version__} | {name: version(name) for name in _VERSIONS},
         "notices": list(song.notices),
     }
+
+
+def _describe_end(state: SearchState) -> dict[str, Any]:
+    """What a search was at when its minutes were over, if they were; and what came of moves and slots."""
+    found: dict[str, Any] = {}
+    for record in state.trace:
+        if record["event"] == "stopped":
+            found["stopped"] = {"minutes": record["minutes"], "where": record["where"]}
+        if record["event"] == "moves":
+            before = found.setdefault("moves", {"tried": 0, "kept": 0})
+            found["moves"] = {name: before[name] + record[name] for name in before}
+        if record["event"] == "relaxed":
+            found["relaxed"] = {"runs": record["runs"], "kept": record["kept"]}
+    return found
 
 
 def _describe_objective(

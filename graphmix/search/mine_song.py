@@ -37,6 +37,7 @@ from graphmix.search.full_band import check_rates, own_rate
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import METRICS, SongSource
 from graphmix.search.mined import USUAL_START, Mined, load_finished, write_results
+from graphmix.search.moves_stage import chosen_processors
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
@@ -137,6 +138,7 @@ def mine(
         run["residual"] = True
     look_for = LookFor(align, rides, ducking, sends)
     check_sends(sends, rack)
+    chosen_processors(settings, rack)  # refuses types that cannot be brought in
     run |= look_for.unusual()
     if full_band:
         check_rates(effects, own_rate(song))

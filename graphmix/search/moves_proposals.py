@@ -211,7 +211,9 @@ class Proposals:
 
     def _merge(self, chain: Chain) -> Move | None:
         able = set(self._movable(chain))
-        pairs = [p for p in sorted(able) if p + 1 in able and self._kind(chain.nodes[p]) == self._kind(chain.nodes[p + 1])]
+        pairs = [
+            p for p in sorted(able) if p + 1 in able and self._kind(chain.nodes[p]) == self._kind(chain.nodes[p + 1])
+        ]
         if not pairs:
             return None
         place = self.random.choice(pairs)

@@ -23,6 +23,7 @@ from graphmix.chain_string import split_chain
 from graphmix.errors import SearchError
 from graphmix.graph.sketch import Part, Sketch
 from graphmix.processors.base import Processor
+from graphmix.processors.gear import ADDED
 from graphmix.processors.rack import Rack
 from graphmix.search.audibility import Audibility, RoundAudibility
 from graphmix.search.moves import Move, part_from_json, part_to_json
@@ -81,7 +82,10 @@ def _can_be_moved(processor: Processor) -> bool:
     """Whether a processor may be moved, brought in, and fitted."""
     kind = processor.node_type
     return (
-        kind.can_be_bypassed and len(kind.inlets) == 1 and not processor.is_placed and processor.passes_gradients
+        kind.can_be_bypassed
+        and len(kind.inlets) == 1
+        and processor.passes_gradients
+        and not isinstance(processor, ADDED)
     )
 
 
@@ -110,9 +114,7 @@ class MovesPass:
         self.segments = trial_segments(self.objective, self.settings.trial_segments)
         self.movable = {p.node_type.name: p for p in self.objective.rack if _can_be_moved(p)}
         self.types = {p.node_type.name: p.node_type for p in self.objective.rack}
-        self.sketch = Sketch(
-            self.state.current.graph, self.state.moves.get("ids"), self.state.moves.get("next_id")
-        )
+        self.sketch = Sketch(self.state.current.graph, self.state.moves.get("ids"), self.state.moves.get("next_id"))
         self.judge = MoveJudge(self.objective, self.sketch, self.segments)
         self.exposures = self._measure_exposures()
         self.started = time.perf_counter()
@@ -339,4 +341,3 @@ class MovesPass:
 def _going_on(count: int) -> int:
     """How many of a heat's moves go on."""
     return max(1, round(count * GOES_ON)) if count else 0
-

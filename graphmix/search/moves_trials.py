@@ -156,9 +156,7 @@ class MoveJudge:
         self, graph: MixGraph, segment: EvalSegment, sources: Tensor, responses: Responses | None = None
     ) -> Tensor:
         renderer, target = self.objective.renderer, self.objective.target(segment)
-        rendered = renderer.run(
-            renderer.plan(graph), graph, sources, responses=responses, position=segment.start
-        )
+        rendered = renderer.run(renderer.plan(graph), graph, sources, responses=responses, position=segment.start)
         prediction = rendered.mix.sum(0, keepdim=True)[..., segment.score_from : segment.score_to]
         return self.objective.loss(prediction=prediction, target=target).total
 
@@ -171,15 +169,17 @@ class MoveJudge:
             race: end as soon as the move is clearly hopeless.
         """
         before, losses = self.judge.losses, dict(self.judge.losses)
+        loss, rendered = self.loss(), 0
         total = sum(segment.weight for segment in before)
         responses: Responses = {}
-        mean = lambda own: sum(s.weight * own[s] for s in before) / total  # noqa: E731
-        for count, segment in enumerate(before, 1):
-            sources = self.sources(touched, segment)
-            losses[segment] = self.segment_loss(touched, segment, sources, responses)
-            if race and mean(losses) > hopeless_above(mean(before), max(limit, mean(before))):
+        mean = loss
+        for segment in before:
+            losses[segment] = self.segment_loss(touched, segment, self.sources(touched, segment), responses)
+            rendered += 1
+            mean = sum(s.weight * losses[s] for s in before) / total
+            if race and mean > hopeless_above(loss, max(limit, loss)):
                 break
-        return Verdict(mean(losses), count, len(before))
+        return Verdict(mean, rendered, len(before))
 
     def fit(self, touched: Touched, free: Collection[int], segment: EvalSegment, steps: int) -> dict[int, Part]:
         """Settings of some nodes after a few steps on one segment.

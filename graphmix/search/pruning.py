@@ -73,6 +73,13 @@ class Search:
 
     def run(self) -> SearchState:
         """Run until the search is done."""
+        while self.state.phase != "done":
+            self.stage(self.state.phase)
+            self.save(self.state)
+        return self.state
+
+    def stage(self, phase: str) -> None:
+        """Carry out one phase, which says in the state what comes next."""
         stages = {
             "train": self._train,
             "rides": self._ride,
@@ -80,10 +87,7 @@ class Search:
             "moves": partial(make_moves, self),
             "relax": partial(relax, self),
         }
-        while self.state.phase != "done":
-            stages[self.state.phase]()
-            self.save(self.state)
-        return self.state
+        stages[phase]()
 
     def _train(self) -> None:
         state, settings = self.state, self.settings

@@ -191,11 +191,14 @@ class PruningRound:
 
 
 def pruning_ratio(graph: MixGraph, counts: dict[str, int]) -> dict[str, float]:
-    """Removed processors over those of the full console, by type and for ``"all"``."""
+    """Removed processors over those of the full console, by type and for ``"all"``.
+
+    Below 0 where moves have brought in more than there were.
+    """
     left = {name: int(graph.params[name].size(0)) if name in graph.params else 0 for name in counts}
     ratio = {name: 1 - left[name] / count for name, count in counts.items() if count}
     total = sum(counts.values())
-    ratio["all"] = 1 - sum(left.values()) / total if total else 0.0
+    ratio["all"] = 1 - sum(count_processors(graph).values()) / total if total else 0.0
     return {name: round(value, 4) for name, value in ratio.items()}
 
 
