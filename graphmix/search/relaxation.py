@@ -11,8 +11,9 @@ candidates while the temperature falls from 1 to 0.1, so that in the end one wei
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -233,9 +234,16 @@ class Relaxation(Training):
 
     def advance(self) -> LossTerms | None:
         """One step at its temperature."""
-        self.relaxed.step = self.step
-        self.relaxed.temperature = temperature_at(self.step / max(1, self.last_step - 1))
+        self._set_step(self.step)
         return super().advance()
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state` gave; the temperature is that of the step before."""
+        super().restore(tensors, values)
+        self._set_step(max(0, self.step - 1))
+
+    def _set_step(self, step: int) -> None:
+        self.relaxed.step, self.relaxed.temperature = step, temperature_at(step / max(1, self.last_step - 1))
 
     def choices(self) -> list[int]:
         """The strongest choice of each slot: 0 is the bypass."""

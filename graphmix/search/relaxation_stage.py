@@ -214,7 +214,7 @@ def relax(search: "Search") -> None:
         state.relaxation = {"runs": [list(run) for run in runs], "done": 0, "kept": 0, "part": "slots"}
     while state.relaxation["done"] < len(state.relaxation["runs"]) and not search.is_late:
         stage.relax(*state.relaxation["runs"][state.relaxation["done"]])
-    state.tensors, state.training = {}, {}
+    state.tensors, state.training, state.best = {}, {}, state.current
     search.note("relaxed", round=state.round + 1, runs=state.relaxation["done"], kept=state.relaxation["kept"])
     state.relaxation = {"over": True}
     state.phase = search.next_stage
@@ -320,6 +320,8 @@ class _Stage:
         state = self.state
         if state.training:
             training.restore(state.tensors, state.training)
+            if training.done:  # interrupted behind the last step, before anything was made of it
+                training.stop()
         while not training.done and not self.search.is_late:
             training.advance()
             state.tensors, state.training = training.state()
