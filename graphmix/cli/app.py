@@ -109,6 +109,8 @@ class SearchName(StrEnum):
 
     prune = "prune"
     moves = "moves"
+    relax = "relax"
+    all = "all"
 
 
 Song = Annotated[Path, typer.Argument(help="A song's folder: a mix and its dry tracks. With --separate a mix.")]
@@ -149,7 +151,10 @@ ObjectiveOption = Annotated[
     typer.Option(help="What is minimised: the paper's audio loss, or with it how levels move, or how loud all is."),
 ]
 SearchOption = Annotated[
-    SearchName, typer.Option(help="prune: the chain's order stays; moves: type and place of processors are sought too.")
+    SearchName,
+    typer.Option(
+        help="prune: the chain's order stays; by moves, by relaxed slots (relax), by both (all): it is sought."
+    ),
 ]
 Types = Annotated[
     str,

@@ -191,9 +191,13 @@ def ended_early(metrics: dict[str, Any]) -> list[str]:
 
 
 def moved(metrics: dict[str, Any]) -> list[str]:
-    """How many moves were tried and stand, in a sentence."""
-    found = metrics.get("moves")
-    return [] if found is None else [f"{found['kept']} of {found['tried']} moves stand."]
+    """How many moves were tried and stand, and how many relaxed chains, in a sentence each."""
+    sentences = []
+    if found := metrics.get("relaxed"):
+        sentences.append(f"{found['kept']} of {found['runs']} relaxed chains stand.")
+    if found := metrics.get("moves"):
+        sentences.append(f"{found['kept']} of {found['tried']} moves stand.")
+    return sentences
 
 
 def sampled(metrics: dict[str, Any]) -> list[str]:

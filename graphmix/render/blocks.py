@@ -44,6 +44,12 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
     Raises:
         GraphError: the tracks do not fit the graph's inputs, the rates differ, or a ride goes on behind the song's end.
     """
+    return render_outputs(graph, song, rack, num_samples).sum(0)
+
+
+@torch.no_grad()
+def render_outputs(graph: MixGraph, song: Song, rack: Rack | None = None, num_samples: int | None = None) -> Tensor:
+    """As :func:`render_song`, but each output node for itself, [outputs, 2, samples]."""
     if song.sample_rate != graph.sample_rate:
         raise GraphError(
             f"the song is at {song.sample_rate} Hz and the graph at {graph.sample_rate} Hz; load the song at the "
@@ -56,13 +62,13 @@ def render_song(graph: MixGraph, song: Song, rack: Rack | None = None, num_sampl
     warmup, ahead = renderer.warmup, renderer.ahead
     block = _round_up(max(round(BLOCK_SECONDS * song.sample_rate), warmup), renderer.period)
     length = song.num_samples if num_samples is None else num_samples
-    mix = torch.zeros(2, length)
+    mix = torch.zeros(int(graph.nodes_of("out").numel()), 2, length)
     for begin in range(0, length, block):
         end = min(begin + block, length)
         start = max(0, begin - warmup)
         stems = song.read(start, end + ahead - start).stems[rows].to(graph.wet.device)
-        part = renderer.render_block(stems, start, next_start=max(0, end - warmup)).sum(0).cpu()
-        mix[:, begin:end] = part[:, begin - start : end - start]
+        part = renderer.render_block(stems, start, next_start=max(0, end - warmup)).cpu()
+        mix[..., begin:end] = part[..., begin - start : end - start]
     return mix
 
 

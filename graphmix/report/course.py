@@ -23,7 +23,7 @@ from graphmix.search.sends import without_unfed
 
 TRACE = "trace.jsonl"
 _NODE = re.compile(r"\S+ (\d+)")
-_GROWN = ("ride", "ducking", "return", "move")
+_GROWN = ("ride", "ducking", "return", "move", "relaxation")
 """Events of what a search adds to its console, or changes in it."""
 
 
@@ -53,7 +53,8 @@ class Round:
         number: from 0.
         loss: audio loss over the song.
         processors: how many were left.
-        present: nodes of the console that were left; None where the console is not known, or after moves.
+        present: nodes of the console that were left; None where the console is not known, or after moves
+            or slots.
         wet: dry/wet weights of these, in their order; empty where the trace has none.
         trials: that led to it.
         restored: processors that were put back at its end.
@@ -168,7 +169,7 @@ class _Reader:
             self.grown.append(_sentence(event, record))
         if event == "stopped":
             self.grown.append(f"ended early, after {float(record['minutes']):g} minutes, in {record['where']}")
-        if event == "moves" and int(record["kept"]):
+        if event in ("moves", "relaxed") and int(record["kept"]):
             self.graph, self.moved = None, True
         if event == "evaluate":
             self._add_round(0, float(record["loss"]), self._count(), record.get("weights_left"))
@@ -236,6 +237,8 @@ def _sentence(event: str, record: Mapping[str, Any]) -> str:
     """What was added or changed, in words."""
     if event == "move":
         return f"{record['move']}: {record['of']}"
+    if event == "relaxation":
+        return f"chosen by slots: {', '.join(record['kinds']) or 'nothing'} on {record['of']}"
     word = {"ride": "a ride", "ducking": "ducking", "return": "a shared effect"}[event]
     where = record.get("place") or record.get("track") or record.get("return") or ""
     return f"added {word}{f' on {where}' if where else ''}"

@@ -71,6 +71,7 @@ class Training:
         first_step: number of the first step in the whole search.
         num_steps: how many steps.
         loss: of ``graph`` over the song, if it is known.
+        raw: makes the numbers that are moved; by default all of the graph.
 
     Raises:
         SearchError: there are steps to be made, and parameters that no gradients reach.
@@ -84,12 +85,14 @@ class Training:
         first_step: int,
         num_steps: int,
         loss: LossTerms | None = None,
+        raw: Callable[[MixGraph], RawGraph] | None = None,
     ) -> None:
         if num_steps > 0:
             check_gradients(graph, objective.rack)
         self.objective, self.settings = objective, settings
         self.first_step, self.step, self.last_step = first_step, first_step, first_step + num_steps
-        self.raw = RawGraph(graph.clone().to(objective.device), objective.rack, settings.own_rates)
+        here = graph.clone().to(objective.device)
+        self.raw = RawGraph(here, objective.rack, settings.own_rates) if raw is None else raw(here)
         self.optimizer = torch.optim.AdamW(
             self.raw.parameters(),
             lr=settings.learning_rate,

@@ -157,7 +157,7 @@ def mining_metrics(
 
 
 def _describe_end(state: SearchState) -> dict[str, Any]:
-    """What a search was at when its minutes were over, if they were; and what it made of its moves, if it made some."""
+    """What a search was at when its minutes were over, if they were; and what came of moves and slots."""
     found: dict[str, Any] = {}
     for record in state.trace:
         if record["event"] == "stopped":
@@ -165,6 +165,8 @@ def _describe_end(state: SearchState) -> dict[str, Any]:
         if record["event"] == "moves":
             before = found.setdefault("moves", {"tried": 0, "kept": 0})
             found["moves"] = {name: before[name] + record[name] for name in before}
+        if record["event"] == "relaxed":
+            found["relaxed"] = {"runs": record["runs"], "kept": record["kept"]}
     return found
 
 

@@ -125,6 +125,13 @@ class Objective:
         """The same song and processors with another loss."""
         return Objective(self.song, self.rack, self.device, loss, evaluated=self._evaluated, memory=self.memory)
 
+    def with_tracks(self, song: Song) -> "Objective":
+        """The same mix, segments and targets with other tracks, e.g. some that are rendered already."""
+        other = copy.copy(self)
+        other.song, other._here, other._known_rows = song, song.to(self.device), None
+        other._row = {name: row for row, name in enumerate(song.track_names)}
+        return other
+
     def of_the_paper(self) -> "Objective":
         """The same with the paper's loss, which is L_a wherever it is reported; itself where it minimises that."""
         return self if isinstance(self.loss, MixLoss) else self.with_loss(MixLoss(self.song.sample_rate))

@@ -25,6 +25,7 @@ from graphmix.search.losses import LossTerms
 from graphmix.search.moves_stage import make_moves, with_processors
 from graphmix.search.objective import Objective
 from graphmix.search.policies import Policy
+from graphmix.search.relaxation_stage import relax
 from graphmix.search.rides import Grown, grow_rides
 from graphmix.search.rounds import PruningRound, count_processors, pruning_ratio, trial_segments
 from graphmix.search.search_state import ScoredGraph, SearchState, grown_processors
@@ -81,7 +82,13 @@ class Search:
 
     def stage(self, phase: str) -> None:
         """Carry out one phase, which says in the state what comes next."""
-        stages = {"train": self._train, "rides": self._ride, "trials": self._try, "moves": partial(make_moves, self)}
+        stages = {
+            "train": self._train,
+            "rides": self._ride,
+            "trials": self._try,
+            "moves": partial(make_moves, self),
+            "relax": partial(relax, self),
+        }
         stages[phase]()
 
     def _train(self) -> None:
@@ -156,7 +163,7 @@ class Search:
             processors=sum(count_processors(graph).values()),
             weights_left=_weights(graph),
         )
-        state.phase = "done" if state.round >= self.settings.rounds or self.is_late else self._before_trials
+        state.phase = "done" if state.round >= self.settings.rounds or self.is_late else self.next_stage
 
     def _finish_console(self) -> None:
         """The console is fitted: from here on it is pruned."""
@@ -164,12 +171,15 @@ class Search:
         self.begin_pruning()
         state.console = state.current
         self.note("evaluate", loss=float(state.current.terms.total), weights_left=_weights(state.current.graph))
-        state.phase = self._before_trials if self.settings.rounds and not self.is_late else "done"
+        state.phase = self.next_stage if self.settings.rounds and not self.is_late else "done"
 
     @property
-    def _before_trials(self) -> str:
+    def next_stage(self) -> str:
         """The phase with which a pruning round begins."""
-        return "moves" if "moves" in self.settings.stages else "trials"
+        stages, is_last = self.settings.stages, self.state.round == self.settings.rounds - 1
+        if "relax" in stages and is_last and not self.state.relaxation.get("over"):
+            return "relax"
+        return "moves" if "moves" in stages else "trials"
 
     @property
     def is_late(self) -> bool:

@@ -62,6 +62,7 @@ class SearchState:
         training: JSON values of the running training.
         verdicts: of the trials of the running round.
         moves: of the running pass of moves, JSON values.
+        relaxation: of the relaxation of chains, JSON values.
         counts: processors of each type in the full console.
         seconds: by phase.
         trace: every decision, in order.
@@ -82,12 +83,25 @@ class SearchState:
     training: dict[str, Any] = field(default_factory=dict)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     moves: dict[str, Any] = field(default_factory=dict)
+    relaxation: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     trace: list[dict[str, Any]] = field(default_factory=list)
 
-    _JSON = ("phase", "round", "step", "ride_passes", "training", "verdicts", "moves", "counts", "seconds", "trace")
-    _LATER = frozenset({"ride_passes", "moves"})
+    _JSON = (
+        "phase",
+        "round",
+        "step",
+        "ride_passes",
+        "training",
+        "verdicts",
+        "moves",
+        "relaxation",
+        "counts",
+        "seconds",
+        "trace",
+    )
+    _LATER = frozenset({"ride_passes", "moves", "relaxation"})
     _GRAPHS = ("current", "best", "console", "baseline")
 
     @property

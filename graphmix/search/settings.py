@@ -20,7 +20,12 @@ Share = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 EVERY_TYPE = "full"
 """As ``types``: all processors of :meth:`graphmix.processors.Rack.full` that can stand in a chain."""
-SEARCHES: Mapping[str, tuple[str, ...]] = {"prune": (), "moves": ("moves",)}
+SEARCHES: Mapping[str, tuple[str, ...]] = {
+    "prune": (),
+    "moves": ("moves",),
+    "relax": ("relax",),
+    "all": ("relax", "moves"),
+}
 """What a search may do -> its stages beside fitting and pruning; see :class:`graphmix.search.pruning.Search`."""
 _NEW = {
     "master": "",
