@@ -7,6 +7,7 @@ compared with the song's mix (:mod:`graphmix.search.mix_measures`, :mod:`graphmi
 :mod:`graphmix.evaluation.comparison`.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,8 @@ def score_model(
         in_training: whether the model was trained on songs of this artist.
     """
     proposal = propose(model, human.song, None if rules is None else Wishes(rules=rules))
-    rack = None if proposal.graph is None else rack_of(proposal.graph, model.rack)
+    own = model.rack if model.device.type == "cpu" else copy.deepcopy(model.rack).cpu()  # proposals are on the CPU
+    rack = None if proposal.graph is None else rack_of(proposal.graph, own)
     numbers, features, levels = _compare(proposal.mix, proposal.graph, human, rack)
     numbers["seconds"] = sum(proposal.seconds.values())
     agreement = None

@@ -122,7 +122,8 @@ def hold(graph: MixGraph, decisions: Mapping[str, Decision]) -> MixGraph:
         graph = graph.clone()
         now = graph.params["gain"][row]
         if decision.fader_db is not None or decision.place is not None:
-            others = [n for n in find_strips(graph).tracks[track] if n > node and graph.type_of(n).name == "gain"]
+            strip = find_strips(graph).tracks[track]
+            others = [other for other in strip if other != node and graph.type_of(other).name == "gain"]
             graph.wet[others] = 0.0  # one fader a track: what is decided is what it has
         power = 10 ** (now / 10)
         level = float(10 * power.mean().log10()) if decision.fader_db is None else decision.fader_db

@@ -13,7 +13,7 @@ they read nothing but the graph and the song.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -24,9 +24,10 @@ from graphmix.audio.loudness import LOWEST_LUFS, loudness
 from graphmix.audio.song import SILENT_PEAK, Song
 from graphmix.audio.subgroup_guess import guess_subgroup, words_of
 from graphmix.dsp.true_peak import REACH, true_peaks
-from graphmix.graph.editing import insert_after, insert_before, remove_nodes, with_type
+from graphmix.graph.editing import bypass_nodes, insert_after, insert_before, remove_nodes, with_type
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import follow, neighbours, reachable
+from graphmix.models.mixing.autoregressive import part_with_tracks
 from graphmix.processors.base import Processor
 from graphmix.processors.levels import LEVEL_RANGE_DB, Gain, Imager
 from graphmix.processors.limiter import TruePeakLimiter
@@ -44,9 +45,14 @@ _KICKS = ("kick", "kik", "kk", "bd", "bassdrum", "kickdrum")
 _PANS = {"gain": "gain_db", "pan": "position", "balance": "position", "rotation": "angle_deg", "haas": "later_ms"}
 _PANS |= {"auto_pan": "depth"}
 """Types that place what passes them, and the parameter that does it."""
+_EFFECTS = ("delay", "reverb", "feedback_delay", "feedback_network", "velvet_reverb", "early_reflections")
+_EFFECTS += ("chorus", "flanger", "vibrato", "phaser", "tremolo")
+"""Types whose left and right differ by themselves."""
+_MOST_MOVED_DB = 20.0
 _BLOCK_SECONDS = 0.05
 _QUIET_DB, _PAUSE_DB, _SUSTAINED = 60.0, 15.0, 0.95
 _MARGIN_DB = 0.05
+_WORTH_LU = 0.1
 _SECONDS_AT_ONCE = 20
 
 
@@ -101,13 +107,18 @@ def apply_rules(graph: MixGraph, song: Song, rack: Rack, rules: Rules) -> Ruled:
     changes: list[str] = []
     if rules.gates:
         graph = _without_gates(graph, song, changes)
-    if rules.centered:
-        graph = _with_low_parts_centered(graph, song, rack, rules.placed, changes)
+    low = _low_parts(graph, song, rules.placed) if rules.centered else []
+    graph = _centered(graph, low, changes) if low else graph
     mix = render_song(graph, song, rack_of(graph, rack))
     if rules.mono and width_db(mix) > MONO_DB and pans_nothing(graph) and is_mono(song):
         graph = _behind_sum(graph, Imager(graph.sample_rate), side_db=LEVEL_RANGE_DB[0])
         mix = render_song(graph, song, rack_of(graph, rack))
         changes.append("nothing is panned and all tracks are mono: the side channel was silenced")
+    unbalanced = graph
+    for name in low:
+        graph = _balanced(graph, song, rack, name, changes)
+    if graph is not unbalanced:
+        mix = render_song(graph, song, rack_of(graph, rack))
     graph, mix = _with_headroom(graph, mix, song, rack, rules, changes)
     return Ruled(graph, rack_of(graph, rack), mix, tuple(changes))
 
@@ -196,58 +207,94 @@ def _placements(graph: MixGraph, nodes: Iterable[int]) -> Iterator[int]:
             yield node
 
 
-def _with_low_parts_centered(
-    graph: MixGraph, song: Song, rack: Rack, placed: frozenset[str], changes: list[str]
-) -> MixGraph:
+def _low_parts(graph: MixGraph, song: Song, placed: frozenset[str]) -> list[str]:
+    """Kicks and basses that sound and whose place is not decided."""
     sounding = {name for name, levels in _block_levels(song).items() if levels.numel()}
-    low = [name for name in graph.input_names if is_low_part(name) and name in sounding and name not in placed]
-    if not low:
-        return graph
+    return [name for name in graph.input_names if is_low_part(name) and name in sounding and name not in placed]
+
+
+def _centered(graph: MixGraph, low: list[str], changes: list[str]) -> MixGraph:
+    """The graph without what places some tracks off the middle."""
     inputs = dict(zip(graph.input_names, graph.nodes_of("in").tolist(), strict=True))
     _, after = neighbours(graph.node_type.numel(), graph.edges())
     wrong = set(_placements(graph, reachable(after, [inputs[name] for name in low])))
-    if wrong:
-        graph = graph.clone()
-        rows = graph.rows().tolist()
-        for node in wrong:
-            kind = graph.type_of(node)
-            columns = kind.columns(_PANS[kind.name])
-            values = graph.params[kind.name][rows[node], columns]
-            values.copy_(values.mean() if kind.name == "gain" else torch.zeros_like(values))
-        changes.append(f"{len(wrong)} processors that placed {', '.join(low)} off the middle were centered")
-    for name in low:
-        graph = _balanced(graph, song, rack, name, changes)
+    if not wrong:
+        return graph
+    graph = graph.clone()
+    rows = graph.rows().tolist()
+    for node in wrong:
+        kind = graph.type_of(node)
+        values = graph.params[kind.name][rows[node], kind.columns(_PANS[kind.name])]
+        values.copy_(values.mean() if kind.name == "gain" else torch.zeros_like(values))
+    changes.append(f"{len(wrong)} processors that placed {', '.join(low)} off the middle were centered")
     return graph
 
 
 def _balanced(graph: MixGraph, song: Song, rack: Rack, name: str, changes: list[str]) -> MixGraph:
-    """Make up for what is left of a track's imbalance by its own fader."""
-    from graphmix.models.mixing.autoregressive import part_with_tracks
+    """Bring a track to the middle: by its fader; else as a mono track, without the effects that move it."""
+    alone = song.alone(name)
 
-    alone, first = song.alone(name), 0.0
-    for turn in range(4):
-        part = part_with_tracks(graph, [name])
-        off = balance_db(render_song(part, alone, rack_of(part, rack), song.num_samples))
-        first = off if turn == 0 else first
-        if abs(off) <= BALANCE_DB / 2:
+    def off_middle(candidate: MixGraph) -> float:
+        part = part_with_tracks(candidate, [name])
+        return balance_db(render_song(part, alone, rack_of(part, rack), song.num_samples))
+
+    first = off_middle(graph)
+    if abs(first) <= BALANCE_DB:
+        return graph
+    found, off = _by_fader(graph, name, first, off_middle)
+    if abs(off) > BALANCE_DB:
+        start = int(graph.nodes_of("in")[graph.input_names.index(name)])
+        found = _inserted(graph, start, Imager(graph.sample_rate), side_db=LEVEL_RANGE_DB[0])
+        found, off = _by_fader(found, name, off_middle(found), off_middle)
+    effects = _effects_behind(found, name) if abs(off) > BALANCE_DB else []
+    for node in effects:
+        found = bypass_nodes(found, [node])
+        found, off = _by_fader(found, name, off_middle(found), off_middle)
+        if abs(off) <= BALANCE_DB:
             break
-        graph, node, row = own_fader(graph, name)
-        if abs(off) > 20:  # as good as one channel alone: both get its sum first
-            graph = _inserted(graph, graph.names.index(name), Imager(graph.sample_rate), side_db=LEVEL_RANGE_DB[0])
-            continue
-        graph = graph.clone()
-        graph.params["gain"][row] += torch.tensor([-off / 2, off / 2])
-        graph.wet[node] = 1.0
-    if abs(first) > BALANCE_DB:
-        changes.append(f"{name} was {abs(first):.1f} dB off the middle and was brought there")
-    return graph
+    changes.append(f"{name} was {abs(first):.1f} dB off the middle and was brought there")
+    return found
+
+
+def _by_fader(
+    graph: MixGraph, name: str, off: float, off_middle: Callable[[MixGraph], float]
+) -> tuple[MixGraph, float]:
+    """The difference of a track's two gains that brings it to the middle, by secants, and what is left in dB."""
+    if abs(off) <= BALANCE_DB:
+        return graph, off
+    graph, _, row = own_fader(graph, name)
+    last, moved, best, least = (0.0, off), -off, graph, off
+    for _ in range(5):
+        moved = max(-_MOST_MOVED_DB, min(_MOST_MOVED_DB, moved))
+        candidate = graph.clone()
+        candidate.params["gain"][row] += torch.tensor([moved / 2, -moved / 2])
+        left = off_middle(candidate)
+        if abs(left) < abs(least):
+            best, least = candidate, left
+        slope = (left - last[1]) / (moved - last[0]) if moved != last[0] else 0.0
+        if abs(least) <= BALANCE_DB / 2 or abs(slope) < 0.02:
+            break
+        last, moved = (moved, left), moved - left / slope
+    return best, least
+
+
+def _effects_behind(graph: MixGraph, name: str) -> list[int]:
+    """Effects that a track passes whose left and right differ, the nearest first."""
+    _, after = neighbours(graph.node_type.numel(), graph.edges())
+    start = int(graph.nodes_of("in")[graph.input_names.index(name)])
+    order, reached = [start], {start}
+    for node in order:
+        for other in after[node]:
+            if other not in reached:
+                reached.add(other)
+                order.append(other)
+    return [node for node in order if graph.type_of(node).name in _EFFECTS and float(graph.wet[node]) > 0]
 
 
 def own_fader(graph: MixGraph, track: str) -> tuple[MixGraph, int, int]:
     """The first gain node that a track alone goes through, made where there is none: graph, node, row of parameters."""
-    _, after = neighbours(graph.node_type.numel(), graph.edges())
-    start = dict(zip(graph.input_names, graph.nodes_of("in").tolist(), strict=True))[track]
-    before, _ = neighbours(graph.node_type.numel(), graph.edges())
+    before, after = neighbours(graph.node_type.numel(), graph.edges())
+    start = int(graph.nodes_of("in")[graph.input_names.index(track)])
     for node in follow(after, start):
         if not graph.type_of(node).is_processor or len(before[node]) > 1:
             break
@@ -335,14 +382,17 @@ def _limited(
     graph: MixGraph, song: Song, rack: Rack, gain: float, ceiling: float, low: float, changes: list[str]
 ) -> tuple[MixGraph, Tensor]:
     """A fader and a limiter; the fader rises until the limited sum is loud enough."""
+    reached = -math.inf
     for _ in range(8):
         gain += _MARGIN_DB
         made = _behind_sum(graph, Gain(graph.sample_rate), gain_db=gain)
         made = _behind_sum(made, TruePeakLimiter(graph.sample_rate), ceiling_db=ceiling - _MARGIN_DB)
         mix = render_song(made, song, rack_of(made, rack))
-        missing = low - loudness(mix, song.sample_rate)
-        if missing <= 0:
+        before, reached = reached, loudness(mix, song.sample_rate)
+        if reached >= low or reached < before + _WORTH_LU:
             break
-        gain += missing
+        gain += low - reached
+    if reached < low:
+        changes.append(f"headroom: peaks alone are left, and they cannot be louder than {reached:.1f} LUFS")
     changes.append(f"headroom: {gain:+.1f} dB and a true-peak limiter behind the sum, whose peaks stood out too far")
     return made, mix

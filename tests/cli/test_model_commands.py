@@ -146,3 +146,15 @@ def test_mine_takes_a_model_as_its_start(
     outcome = program(*command, "nearest")
     assert outcome.status == 2
     assert outcome.err == "graphmix: there is no start 'nearest'; give levels, estimator, or estimator:MODEL.\n"
+
+
+def test_predict_keeps_what_is_decided_and_refuses_what_it_does_not_know(trained: Path, tmp_path: Path) -> None:
+    song = write_tiny_song(tmp_path / "song")
+    run_predict(song, str(trained), tmp_path / "out", report=False, keep=["2_bass=fader:-3"])
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["kept"] == {"2_bass.wav": {"fader_db": -3.0}}
+    with pytest.raises(GraphmixError, match="'drums' is none of the tracks; the tracks are: 2_bass.wav"):
+        run_predict(song, str(trained), tmp_path / "other", report=False, keep=["drums=off"])
+    with pytest.raises(GraphmixError, match="has one proposal for a song"):
+        run_predict(song, str(trained), tmp_path / "other", report=False, variants=2)
+    assert not (tmp_path / "other").exists()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphmix.audio import Song, load_song, loudness
+from graphmix.audio import Song, load_song
+from graphmix.audio.loudness import loudness
 from graphmix.errors import GraphError
 from graphmix.evaluation.evaluate import evaluate, songs_to_evaluate
 from graphmix.evaluation.human_mix import MINED, HumanMix, MinedFolder
@@ -46,9 +47,8 @@ def test_the_level_of_the_master_cancels_and_a_muted_track_has_the_least(song: S
 
 
 def test_what_was_mined_is_evaluated_beside_the_models(song: Song, tmp_path: Path) -> None:
-    save_graph(hidden_graph(False), tmp_path / "mined" / "graph.safetensors") if (
-        tmp_path / "mined"
-    ).mkdir() is None else None
+    (tmp_path / "mined").mkdir()
+    save_graph(hidden_graph(False), tmp_path / "mined" / "graph.safetensors")
     metrics = {"song": song.name, "source": {"mix": str(song.mix.path) if song.mix else "", "tracks": {}}}
     (tmp_path / "mined" / "metrics.json").write_text(json.dumps(metrics))
     mined = MinedFolder(tmp_path / "mined")

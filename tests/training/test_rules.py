@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from graphmix.audio import Song, load_song, loudness, write_audio
+from graphmix.audio import Song, load_song, write_audio
+from graphmix.audio.loudness import loudness
 from graphmix.graph import mixing_console
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.processors.rack import Rack
@@ -17,7 +18,6 @@ from graphmix.training.rule_checks import broken_rules
 from graphmix.training.rules import (
     Rules,
     apply_rules,
-    balance_db,
     is_low_part,
     peak_db,
     sustained_tracks,
@@ -38,11 +38,11 @@ def tracks() -> dict[str, Tensor]:
     return {"1_kick.wav": kick.expand(2, -1), "2_bass.wav": bass.expand(2, -1), "3_keys.wav": noise}
 
 
-def write(folder: Path, audio: dict[str, Tensor]) -> Song:
+def write(folder: Path, audio: dict[str, Tensor], mix: Tensor | None = None) -> Song:
     (folder / "dry").mkdir(parents=True)
     for name, track in audio.items():
         write_audio(folder / "dry" / name, track, RATE)
-    write_audio(folder / "mix.wav", sum(audio.values()), RATE)  # type: ignore[arg-type]
+    write_audio(folder / "mix.wav", torch.stack(list(audio.values())).sum(0) if mix is None else mix, RATE)
     (folder / "song.json").write_text(json.dumps({"name": "ruled", "mix": "mix.wav", "stems": "dry"}))
     return load_song(folder, RATE)
 
@@ -138,10 +138,15 @@ def test_loudness_and_true_peaks_come_into_their_ranges(song: Song, gain: float)
     assert not broken_rules(ruled.graph, song, ruled.rack, Rules())
 
 
+def with_clicks(noise: float) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    audio = noise * torch.randn(2, round(SECONDS * RATE), generator=generator)
+    audio[:, ::9000] += 1.0
+    return audio
+
+
 def test_peaks_that_stand_out_too_far_are_limited(tmp_path: Path) -> None:
-    clicks = torch.zeros(2, round(SECONDS * RATE))
-    clicks[:, ::9000] = 1.0
-    song = write(tmp_path / "song", {"snare.wav": clicks})
+    song = write(tmp_path / "song", {"snare.wav": with_clicks(0.01)})
     graph, rack = console(song, "g")
     ruled = apply_rules(graph, song, rack, Rules(lufs=(-28.0, -10.0)))
     assert ruled.graph.nodes_of("true_peak_limiter").numel() == 1
@@ -149,15 +154,24 @@ def test_peaks_that_stand_out_too_far_are_limited(tmp_path: Path) -> None:
     assert peak_db(ruled.mix) <= -1.0
 
 
-def test_silence_is_left_alone(tmp_path: Path) -> None:
-    song = write(tmp_path / "song", {"kick.wav": torch.zeros(2, RATE)})
+def test_clicks_alone_keep_their_headroom_and_it_is_said_that_they_are_soft(tmp_path: Path) -> None:
+    song = write(tmp_path / "song", {"snare.wav": with_clicks(0.0)})
     graph, rack = console(song, "g")
     ruled = apply_rules(graph, song, rack, Rules())
+    assert peak_db(ruled.mix) <= -1.0
+    assert "cannot be louder than" in " ".join(ruled.changes)
+    assert [b.rule for b in broken_rules(ruled.graph, song, ruled.rack, Rules())] == ["loudness"]
+
+
+def test_a_silent_mix_is_left_alone(song: Song) -> None:
+    graph, rack = console(song, "g")
+    graph.params["gain"][:] = -120.0
+    ruled = apply_rules(graph, song, rack, Rules(centered=False))
     assert not ruled.changes
-    assert not broken_rules(ruled.graph, song, ruled.rack, Rules())
+    assert ruled.graph is graph
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**31), buses=st.integers(1, 3), is_mono=st.booleans(), dropped=st.floats(0, 0.9))
 def test_random_proposals_keep_all_rules(
     song: Song, mono: Song, seed: int, buses: int, is_mono: bool, dropped: float
@@ -178,4 +192,3 @@ def test_random_proposals_keep_all_rules(
     graph = remove_nodes(graph, out)
     ruled = apply_rules(graph, own, rack, Rules())
     assert broken_rules(ruled.graph, own, ruled.rack, Rules()) == []
-    assert balance_db(ruled.mix) == balance_db(ruled.mix)  # finite
