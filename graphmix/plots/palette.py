@@ -4,8 +4,8 @@ The seven processors of the pruning paper have the hues of Okabe and Ito's colou
 lightened so that a black letter can be read on every one; their variants are shades of the same hue, distinguished
 by their letters. The types without letters have a range of hues for each family (filters yellow, dynamics blue,
 saturation red, modulation green, rooms violet, stereo pink), in which they lie as far apart as they can in CIELAB, from
-each other and from all above. Inputs, mixes and outputs are grey. A type that graphmix does not know gets a colour computed
-from its name, so that it is the same in every plot and every run.
+each other and from all above. Inputs, mixes and outputs are grey. A type that graphmix does not know gets a colour
+computed from its name, so that it is the same in every plot and every run.
 """
 
 import colorsys
