@@ -44,7 +44,7 @@ TRIALS = 70
 ATTACK_SHARES, RELEASE_SHARES = (0.1, 0.4, 1.0), (0.7, 2.0, 6.0)
 """Of the one time constant: where the search for attack and release starts."""
 BURST_SECONDS = (0.005, 0.02, 0.08, 0.3)
-BURST_DB = (6.0, 12.0, 20.0)
+BURST_DB = (6.0, 15.0)
 """Over the threshold; between bursts the signal lies as far below it, so that gates close as well."""
 PAUSE_SECONDS = 0.2
 BURST_HZ = (110.0, 997.0)
@@ -70,7 +70,7 @@ def level_weights(audio: Array, sample_rate: int) -> Array:
 
 
 def bursts(threshold_db: float, sample_rate: int) -> Array:
-    """Bursts of two sines, 5 to 300 ms long and 6 to 20 dB above a threshold, on both channels, [2, samples].
+    """Bursts of two sines, 5 to 300 ms long and 6 and 15 dB above a threshold, on both channels, [2, samples].
 
     Levels are of energy, and at most 0 dB.
     """

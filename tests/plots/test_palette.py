@@ -1,6 +1,7 @@
 import re
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from graphmix.errors import GraphmixError
@@ -34,6 +35,22 @@ def test_letters_can_be_read_on_their_colour(letter: str) -> None:
     color = color_of(letter)
     assert re.fullmatch("#[0-9a-f]{6}", color)
     assert contrast(color, ink_on(color)) > 4.5
+
+
+def lab(color: str) -> np.ndarray:
+    """CIELAB under D65."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ linear / (0.9505, 1.0, 1.089))  # no colour here is dark enough for the linear part
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_types_without_letters_can_be_told_apart_by_their_colour() -> None:
+    places = {name: lab(color) for name, color in COLORS.items()}
+    for first, second in combinations(places, 2):
+        if len(first) > 1 or len(second) > 1:
+            assert np.linalg.norm(places[first] - places[second]) > 15, (first, second)
 
 
 def test_luminance_is_that_of_wcag() -> None:
