@@ -281,7 +281,7 @@ def export(
         bool, typer.Option("--check", help="Render the session with Ardour and compare that with graphmix's render.")
     ] = False,
     prints: Annotated[
-        bool, typer.Option("--print", help="Render what other programs lack of a DAWproject into its clips.")
+        bool, typer.Option("--print", help="Render what the format or other programs lack into the clips.")
     ] = False,
 ) -> None:
     """Write a graph and its tracks as a session of a digital audio workstation."""

@@ -33,7 +33,7 @@ def run_export(
         sample_rate: of the session; by default that of the tracks' files.
         how: exact or editable.
         check: render the session with Ardour, and say how far that is from graphmix's render.
-        prints: render what other programs lack of the format into the clips.
+        prints: render what the format or other programs lack into the clips.
 
     Raises:
         GraphmixError: bad input, a folder that holds something, or a processor that the format cannot hold.
