@@ -253,6 +253,7 @@ def test_a_wrong_order_is_put_right(tmp_path: Path) -> None:
     assert state.moves == {}
 
 
+@pytest.mark.slow  # oversampled saturation, forward and backward, for each step of each move
 @pytest.mark.usefixtures("_short_heats")
 def test_a_wrong_type_is_replaced(tmp_path: Path) -> None:
     rack = Rack.full(RATE)
