@@ -247,7 +247,7 @@ def _masks(raw: RawGraph, touched: Touched, free: Collection[int]) -> list[tuple
     graph = touched.graph
     nodes = torch.zeros(graph.node_type.numel(), dtype=torch.bool)
     nodes[touched.nodes(free)] = True
-    masks = [(raw.weights, nodes[raw.prunable.cpu()].to(raw.weights.device))]
+    masks: list[tuple[Tensor, Tensor]] = [(raw.weights, nodes[raw.prunable.cpu()].to(raw.weights.device))]
     for name, parameter in raw.params.items():
         own = nodes[graph.nodes_of(name)][:, None].expand_as(parameter)
         masks.append((parameter, own.to(parameter.device)))
