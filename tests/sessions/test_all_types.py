@@ -81,7 +81,7 @@ def test_each_type_is_held_or_named(to):
 
 @pytest.mark.parametrize("to", ["ardour", "reaper"])
 def test_what_a_format_lacks_is_printed_into_the_track(tmp_path, to):
-    audio = stems(1, RATE, 0, seconds=0.5)
+    audio = stems(1, RATE, 0, seconds=0.6)
     graph = chain("tanh", "gain")
     done = export_session(graph, song_of(tmp_path / "stems", ["a"], audio, RATE), tmp_path / "x", to, prints=True)
     back = import_session(tmp_path / "x", tmp_path / "back")
@@ -100,7 +100,7 @@ def test_what_is_on_a_bus_cannot_be_printed_and_is_named(tmp_path):
     for name in "ab":
         graph.connect(graph.add("in", name=f"{name}.wav"), bus)
     graph.chain(bus, tanh, graph.add("out"))
-    song = song_of(tmp_path / "stems", ["a", "b"], stems(2, RATE, 0, seconds=0.3), RATE)
+    song = song_of(tmp_path / "stems", ["a", "b"], stems(2, RATE, 0, seconds=0.6), RATE)
     with pytest.raises(GraphError, match=r"cannot hold tanh \d+"):
         export_session(graph, song, tmp_path / "x", "ardour", prints=True)
 
@@ -115,7 +115,7 @@ def test_what_is_on_a_bus_cannot_be_printed_and_is_named(tmp_path):
 )
 def test_they_come_back_as_they_were(tmp_path, to, kinds):
     graph = chain(*kinds, wet=0.8)
-    song = song_of(tmp_path / "stems", ["a"], stems(1, RATE, 0, seconds=0.3), RATE)
+    song = song_of(tmp_path / "stems", ["a"], stems(1, RATE, 0, seconds=0.6), RATE)
     export_session(graph, song, tmp_path / "x", to)
     back = import_session(tmp_path / "x", tmp_path / "back").graph
     assert sorted(map(name_of(back), range(back.num_nodes))) == sorted(map(name_of(graph), range(graph.num_nodes)))
