@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from graphmix.graph.wording import (
+    WITH_GAIN,
     Settings,
+    band_words,
     decibels,
     hertz,
     level_of,
@@ -27,27 +29,21 @@ from graphmix.graph.wording import (
 Values = Mapping[str, np.ndarray]
 Summary = Callable[[Values, int, float], Settings]
 SHAPES = ("low pass", "high pass", "band pass", "notch", "all pass", "bell", "low shelf", "high shelf")
-"""By the numbers of :data:`graphmix.dsp.biquad_design.SHAPES`."""
-WITH_GAIN = ("bell", "low shelf", "high shelf")
 DYNAMIC_SHAPES = ("bell", "low shelf", "high shelf")
 LISTEN = ("left and right linked", "left and right apart", "mid", "side")
 FIRST_OCTAVES = {3: -17, 1: -5}
 """Steps of the lowest band below 1 kHz, by bands per octave."""
 IDLE_DB = 0.05
 MONO_DB = -60.0
+PURE: dict[tuple[float, ...], str] = {
+    (1, 0, 0): "low pass", (0, 1, 0): "band pass", (0, 0, 1): "high pass", (1, 0, 1): "notch",
+}  # fmt: skip
+"""By the amounts of a state-variable filter."""
 MOST_LISTED = 3
 
 
 def _one(values: Values, name: str) -> float:
     return float(values[name][0])
-
-
-def band_words(shape: str, hz: float, gain_db: float, q: float, order: int = 2) -> str:
-    """``bell +3.0 dB at 400 Hz, Q 1.2``."""
-    gain = f" {decibels(gain_db)} dB" if shape in WITH_GAIN else ""
-    slope = f", {6 * order} dB an octave" if shape in ("low pass", "high pass") else ""
-    quality = "" if shape in ("low pass", "high pass") and abs(q - math.sqrt(0.5)) < 0.01 else f", Q {short(q)}"
-    return f"{shape}{gain} at {hertz(hz)}{slope}{quality}"
 
 
 def _band_numbers(shape: str, hz: float, gain_db: float, q: float) -> dict[str, Any]:
@@ -94,7 +90,12 @@ def _state_variable(values: Values, sample_rate: int, wet: float) -> Settings:
     names = ("frequency_hz", "q", "low", "band", "high")
     hz, q, low, band, high = (_one(values, name) for name in names)
     amounts = f"low {short(low)}, band {short(band)}, high {short(high)}"
-    pure = {(1, 0, 0): "low pass", (0, 1, 0): "band pass", (0, 0, 1): "high pass", (1, 0, 1): "notch"}
+    pure: dict[tuple[float, ...], str] = {
+        (1, 0, 0): "low pass",
+        (0, 1, 0): "band pass",
+        (0, 0, 1): "high pass",
+        (1, 0, 1): "notch",
+    }
     kind = pure.get((low, band, high), amounts)
     numbers = {name: rounded(_one(values, name)) for name in names}
     return Settings(f"{kind} at {hertz(hz)}, Q {short(q)}", numbers)

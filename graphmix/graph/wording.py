@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+WITH_GAIN = ("bell", "low shelf", "high shelf")
+"""Shapes of bands that have a gain."""
 CENTRE_PERCENT = 1.0
 """A pan within so much of the middle is the centre."""
 
@@ -75,3 +77,11 @@ def wet_db(wet: float) -> float | None:
     if wet >= 1:
         return None
     return 20 * math.log10(max(wet, 1e-5) / (1 - wet))
+
+
+def band_words(shape: str, hz: float, gain_db: float, q: float, order: int = 2) -> str:
+    """``bell +3.0 dB at 400 Hz, Q 1.2``."""
+    gain = f" {decibels(gain_db)} dB" if shape in WITH_GAIN else ""
+    slope = f", {6 * order} dB an octave" if shape in ("low pass", "high pass") else ""
+    quality = "" if shape in ("low pass", "high pass") and abs(q - math.sqrt(0.5)) < 0.01 else f", Q {short(q)}"
+    return f"{shape}{gain} at {hertz(hz)}{slope}{quality}"
