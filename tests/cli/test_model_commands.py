@@ -153,7 +153,7 @@ def test_predict_keeps_what_is_decided_and_refuses_what_it_does_not_know(trained
     run_predict(song, str(trained), tmp_path / "out", report=False, keep=["2_bass=fader:-3"])
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["kept"] == {"2_bass.wav": {"fader_db": -3.0}}
-    with pytest.raises(GraphmixError, match="'drums' is none of the tracks; the tracks are: 2_bass.wav"):
+    with pytest.raises(GraphmixError, match=r"'drums' is none of the tracks; the tracks are: 2_bass\.wav"):
         run_predict(song, str(trained), tmp_path / "other", report=False, keep=["drums=off"])
     with pytest.raises(GraphmixError, match="has one proposal for a song"):
         run_predict(song, str(trained), tmp_path / "other", report=False, variants=2)
