@@ -129,7 +129,7 @@ class Song:
         if name not in self.track_names:
             raise SongError(f"song {self.name!r} has no track {name!r}; it has: {', '.join(self.track_names[:6])}.")
         row = self.track_names.index(name)
-        buses = {bus: (name,) for bus, members in self.subgroups.items() if name in members}
+        buses: dict[str, tuple[str, ...]] = {bus: (name,) for bus, members in self.subgroups.items() if name in members}
         decoded = self._decoded[row : row + 1] if isinstance(self._decoded, Tensor) else None
         return replace(self, tracks=self.tracks[row : row + 1], subgroups=buses, mix=None, _decoded=decoded)
 

@@ -45,8 +45,8 @@ _KICKS = ("kick", "kik", "kk", "bd", "bassdrum", "kickdrum")
 _PANS = {"gain": "gain_db", "pan": "position", "balance": "position", "rotation": "angle_deg", "haas": "later_ms"}
 _PANS |= {"auto_pan": "depth"}
 """Types that place what passes them, and the parameter that does it."""
-_EFFECTS = ("delay", "reverb", "feedback_delay", "feedback_network", "velvet_reverb", "early_reflections")
-_EFFECTS += ("chorus", "flanger", "vibrato", "phaser", "tremolo")
+_SPACES = ("delay", "reverb", "feedback_delay", "feedback_network", "velvet_reverb", "early_reflections")
+_EFFECTS = (*_SPACES, "chorus", "flanger", "vibrato", "phaser", "tremolo")
 """Types whose left and right differ by themselves."""
 _MOST_MOVED_DB = 20.0
 _BLOCK_SECONDS = 0.05
@@ -318,7 +318,7 @@ def _wholly_wet(graph: MixGraph, node: int) -> MixGraph:
 
 def _inserted(graph: MixGraph, node: int, processor: Processor, **parameters: float) -> MixGraph:
     """The graph with a processor behind a node, for all that the node fed."""
-    return insert_after(with_type(graph, processor.node_type), node, processor.node_type.name, **parameters)
+    return insert_after(with_type(graph, processor.node_type), node, processor.node_type.name, "", **parameters)
 
 
 # --- behind the sum
