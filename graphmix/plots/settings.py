@@ -24,7 +24,7 @@ from graphmix.plots.palette import color_of, ink_on
 from graphmix.plots.panels import DPI, FAINT, GRID, INK
 from graphmix.processors.base import LTIProcessor
 from graphmix.processors.filters import Equalizer
-from graphmix.processors.gear import FILTERS
+from graphmix.processors.gear import FILTERS, Kinds
 
 _WIDTH, _LINE, _MARGIN, _BOX = 8.6, 0.17, 0.15, 0.15
 _TEXT_LEFT, _CURVE_LEFT, _CURVE_WIDTH, _CURVE_HEIGHT = 0.42, 6.0, 2.4, 0.6
@@ -99,7 +99,8 @@ def _has_curve(row: ProcessorRow) -> bool:
 @lru_cache(maxsize=4)
 def _filters(sample_rate: int) -> dict[str, LTIProcessor]:
     """Filters whose curve is drawn, by name: they have one outlet, and are the same on both channels."""
-    found = (kind(sample_rate) for kind in (Equalizer, *FILTERS))
+    kinds: Kinds = (Equalizer, *FILTERS)
+    found = (kind(sample_rate) for kind in kinds)
     return {p.node_type.name: p for p in found if isinstance(p, LTIProcessor)}
 
 

@@ -191,7 +191,7 @@ class Clipper(Saturation):
 class _Polynomial(Saturation):
     """A polynomial of ``t = tanh(d x)``, added to the signal."""
 
-    loop: ClassVar[Callable[[Tensor, Tensor, bool], Tensor]]
+    loop: ClassVar[staticmethod[[Tensor, Tensor, bool], Tensor]]
 
     @abstractmethod
     def basis(self, t: Tensor) -> list[Tensor]:
@@ -208,7 +208,7 @@ class _Polynomial(Saturation):
     def compiled(self, x: Tensor, params: Tensor, whole: bool) -> Tensor:
         """See :mod:`graphmix.dsp.shaping`."""
         drive, amounts = (self.get(params, name).to(x.dtype) for name in ("drive_db", "amount"))
-        return type(self).loop(x, torch.cat([(drive / DB_PER_NEPER).exp(), amounts], dim=1), whole)
+        return self.loop(x, torch.cat([(drive / DB_PER_NEPER).exp(), amounts], dim=1), whole)
 
 
 _AMOUNT = ParameterSpec("amount", ORDERS - 1, "", -1.0, 1.0, 0.0)

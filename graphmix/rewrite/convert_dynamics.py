@@ -170,7 +170,7 @@ def to_attack_release(given: Given) -> Replacement:
             _clip(math.exp(min(v, 20.0)), spec.low, spec.high) for v, spec in zip(x, (ATTACK, RELEASE), strict=True)
         )
         mean = _clip(min(MEAN_MS, *times), 0.1, MEAN_MS)
-        choices = {"detection": "rms", "smoothing": "gain_db", "mean_ms": mean}
+        choices: dict[str, Value] = {"detection": "rms", "smoothing": "gain_db", "mean_ms": mean}
         return {**curve, **choices, "attack_ms": attack, "release_ms": release}
 
     starts = [
@@ -196,11 +196,11 @@ def to_one_time(given: Given) -> Replacement:
     upward = isinstance(own, StudioCompressor | Compressor)
     target: Processor = Compressor(given.sample_rate) if upward else NoiseGate(given.sample_rate)
     curve: dict[str, Value] = {name: given.value(name) for name in ("threshold_db", "ratio", "knee_db")}
-    makeup, shift, words = 0.0, False, []
+    makeup, shift, words = 0.0, False, list[str]()
     if isinstance(own, StudioDynamics):
         makeup = float(own.makeup_db(given.params)[0])
         level = own.choice(given.params, "smoothing")[0, 0] == 2
-        shift = not level and own.choice(given.params, "detection")[0, 0] == 0
+        shift = not level and bool(own.choice(given.params, "detection")[0, 0] == 0)
         if makeup and given.wet < 1:
             raise NotConverted(f"has {makeup:+.1f} dB of make-up gain in its wet part alone")
         if own.feedback(given.params)[0]:

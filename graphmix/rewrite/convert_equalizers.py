@@ -178,7 +178,7 @@ def to_zero_phase(given: Given) -> Replacement:
     processor, rate = given.processor, given.sample_rate
     assert isinstance(processor, RecursiveFilter)
     equalizer = Equalizer(rate)
-    own = np.arange(equalizer.node_type.width) * (rate / equalizer.taps)
+    own = np.arange(equalizer.node_type.width, dtype=np.float64) * (rate / equalizer.taps)
     wanted = np.clip(magnitude_db(processor, given.params, given.wet, own), *EQUALIZER_RANGE_DB)
     values = wanted.copy()
     for _ in range(ROUNDS):

@@ -30,7 +30,7 @@ from scipy.signal import butter, sosfiltfilt
 from graphmix.processors.base import LTIProcessor
 from graphmix.processors.reverb import REVERB_SECONDS, Reverb
 from graphmix.processors.spaces import LINES_MS, NETWORK_SECONDS, FeedbackNetwork
-from graphmix.rewrite.conversion import Array, Given, NewNode, Replacement, passing_weights
+from graphmix.rewrite.conversion import Array, Given, NewNode, Replacement, Value, passing_weights
 from graphmix.rewrite.convert_dynamics import row_of
 from graphmix.rewrite.convert_equalizers import bands_node, count_of, parametric_limits, passing_power
 from graphmix.rewrite.parametric import Band, Limits, fit_bands, fitted_grid, response
@@ -186,7 +186,7 @@ def to_network(given: Given) -> Replacement:
     times = noise_decay_times(processor, given.params, hz)
     loud = passing_weights(hz, np.maximum(energy.sum(1), _TINY))
     decays, corner = fit_decays(network, hz, times, loud)
-    values = {"decay_s": decays, "crossover_hz": corner}
+    values: dict[str, Value] = {"decay_s": decays, "crossover_hz": corner}
     values["level_db"] = _levels(network, taps_of(network, row_of(network, values)), wanted)
     taps = taps_of(network, row_of(network, values))
     node = NewNode("feedback_network", values, given.wet)
