@@ -10,7 +10,6 @@ sample by sample; such a type has a name of its own, ``aliased_…``, since it s
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
