@@ -190,7 +190,9 @@ class Clipper(Saturation):
 class _Polynomial(Saturation):
     """A polynomial of ``t = tanh(d x)``, added to the signal."""
 
-    loop: ClassVar[staticmethod[[Tensor, Tensor, bool], Tensor]]
+    @abstractmethod
+    def loop(self, x: Tensor, values: Tensor, whole: bool) -> Tensor:
+        """The compiled curve; values are drive and amounts, see :mod:`graphmix.dsp.shaping`."""
 
     @abstractmethod
     def basis(self, t: Tensor) -> list[Tensor]:
@@ -229,8 +231,11 @@ class Power(_Polynomial):
     """
 
     name = "power"
-    loop = staticmethod(add_powers)
     specs = (_READY, _AMOUNT)
+
+    def loop(self, x: Tensor, values: Tensor, whole: bool) -> Tensor:
+        """See :func:`graphmix.dsp.shaping.add_powers`."""
+        return add_powers(x, values, whole)
 
     def basis(self, t: Tensor) -> list[Tensor]:
         """Powers."""
@@ -257,9 +262,12 @@ class Chebyshev(_Polynomial):
     """
 
     name = "chebyshev"
-    loop = staticmethod(add_harmonics)
     points = 4
     specs = (_READY, _AMOUNT)
+
+    def loop(self, x: Tensor, values: Tensor, whole: bool) -> Tensor:
+        """See :func:`graphmix.dsp.shaping.add_harmonics`."""
+        return add_harmonics(x, values, whole)
 
     def basis(self, t: Tensor) -> list[Tensor]:
         """By the recursion ``T[k] = 2 t T[k - 1] - T[k - 2]``; those of even order are ±1 at zero."""
