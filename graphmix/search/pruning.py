@@ -80,7 +80,7 @@ class Search:
 
     def stage(self, phase: str) -> None:
         """Carry out one phase, which says in the state what comes next."""
-        stages = {
+        stages: dict[str, Callable[[], None]] = {
             "train": self._train,
             "rides": self._ride,
             "trials": self._try,
