@@ -8,8 +8,8 @@ console (rides, ducking, sends and their returns, alignment, an equalizer for th
 - *Nothing.* A processor that does nothing (dry/wet near 0, a gain of 0 dB, a ratio of 1, …) is absent.
 - *Two of a kind.* Gains, equalizers and imagers that stand in a row, or with nothing but commuting processors between
   them, are one whose decibels add up. Dry/wet of these is part of their decibels.
-- *Order.* Linear processors that commute stand in the console's order, other filters behind by name. All of them do,
-  but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides.
+- *Order.* Linear processors that commute stand in the console's order, other filters beside the equalizer. All of them
+  do, but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides.
 - *Gains of a bus* are gains of its tracks, if nothing but commuting processors lie between and each track has one.
 """
 
@@ -258,8 +258,8 @@ def _merged(one: Piece, other: Piece) -> Piece:
 
 
 def _ordered(chain: list[Piece]) -> list[Piece]:
-    """Neighbours that commute, in the console's order; types that it has not behind, by name."""
-    rank = {kind: number for number, kind in enumerate(CONSOLE_ORDER)}
+    """Neighbours that commute, in the console's order: other filters beside the equalizer, other types behind."""
+    rank = dict.fromkeys(_FILTERS, 0) | {kind: number for number, kind in enumerate(CONSOLE_ORDER)}
     chain = list(chain)
     for _ in chain:
         for at in range(len(chain) - 1):

@@ -90,7 +90,8 @@ def numbered(sketch: Sketch, slots: list[Slot]) -> tuple[MixGraph, list[Slot]]:
 
 
 def test_weights_sum_to_one_and_grow_one_hot_as_the_temperature_falls(gains: Rack) -> None:
-    raw = RelaxedGraph(*(lambda graph, slots: (graph, gains, True, slots))(*numbered(*slotted(gains))))
+    graph, slots = numbered(*slotted(gains))
+    raw = RelaxedGraph(graph, gains, True, slots)
     assert [temperature_at(x) for x in (0.0, 1.0)] == [1.0, pytest.approx(0.1)]
     before = raw.shares().detach()
     torch.testing.assert_close(before.sum(1), torch.ones(2))
