@@ -7,7 +7,9 @@ from random import Random
 import pytest
 import torch
 
+from graphmix.audio import load_song
 from graphmix.graph import MixGraph
+from graphmix.graph.consoles import mixing_console
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.sketch import Part, Sketch
 from graphmix.graph.strips import find_strips
@@ -138,9 +140,21 @@ def test_what_is_not_free_does_not_move(gains: Rack) -> None:
 # --- on a song
 
 
+@pytest.fixture(scope="module")
+def objective(tiny_folder: Path) -> Objective:
+    return Objective(load_song(tiny_folder, SETTINGS.sample_rate), Rack.console("gs", SETTINGS.sample_rate))
+
+
+@pytest.fixture
+def console(objective: Objective) -> MixGraph:
+    graph = mixing_console(objective.rack, objective.song.subgroups, "gs")
+    graph.params["gain"] += torch.linspace(-3, 3, graph.params["gain"].numel()).view_as(graph.params["gain"])
+    return graph
+
+
 def test_the_part_alone_sounds_as_the_whole(objective: Objective, console: MixGraph) -> None:
     sketch = Sketch(console)
-    chosen = find_places(console, {"equalizer", "gain"})
+    chosen = find_places(console, {"gain", "imager"})
     for place in (next(iter(chosen.values())), next(p for name, p in chosen.items() if name.startswith("bus"))):
         part = alone(sketch, place.nodes, objective)
         assert part.graph.node_type.numel() < console.node_type.numel()
@@ -149,7 +163,7 @@ def test_the_part_alone_sounds_as_the_whole(objective: Objective, console: MixGr
 
 
 def test_a_chain_gives_way_to_slots_that_begin_with_it(objective: Objective, console: MixGraph) -> None:
-    movable = {"equalizer", "gain"}
+    movable = {"gain", "imager"}
     place = next(iter(find_places(console, movable).values()))
     known = Rack.standard(objective.rack.sample_rate)
     processors = {name: known[name] for name in ("compressor", "gain")}
@@ -167,7 +181,7 @@ def test_a_chain_gives_way_to_slots_that_begin_with_it(objective: Objective, con
 
 def a_search(objective: Objective, state: SearchState, stop_after: int = 0) -> Search:
     """One that relaxes, and is interrupted at a save."""
-    settings = replace(SETTINGS, search="relax", steps=0, rounds=1, round_steps=4, trial_segments=0)
+    settings = replace(SETTINGS, search="relax", steps=0, rounds=1, round_steps=2, trial_segments=0)
     saved: list[str] = []
 
     def save(state: SearchState) -> None:
@@ -179,15 +193,16 @@ def a_search(objective: Objective, state: SearchState, stop_after: int = 0) -> S
 
 
 def begun(objective: Objective, console: MixGraph) -> SearchState:
-    """A console as it is, before its last round, with nothing on its buses."""
-    on_buses = [node for nodes in find_strips(console).buses.values() for node in nodes]
-    graph = remove_nodes(console, on_buses)
+    """A console before its last round, with one processor on each track and bus."""
+    (first, *_), *others = (*find_strips(console).tracks.values(), *find_strips(console).buses.values())
+    graph = remove_nodes(console, [first, *(node for nodes in others for node in nodes[1:])])
     fitted = ScoredGraph(graph, objective.evaluate(graph))
     state = SearchState(fitted, "relax", console=fitted)
     a_search(objective, state).begin_pruning()
     return state
 
 
+@pytest.mark.slow  # some forty steps on segments of 3.8 s
 def test_a_search_that_is_killed_in_a_chain_ends_in_the_same_graph(
     objective: Objective, console: MixGraph, tmp_path: Path
 ) -> None:
@@ -195,18 +210,17 @@ def test_a_search_that_is_killed_in_a_chain_ends_in_the_same_graph(
     begun(objective, console).save(path, {})
     whole = begun(objective, console)
     relax(a_search(objective, whole))
-    for saves in (3, 4):  # in the midst of the slots, then behind the last step of the fit
+    for saves in (1, 3):  # in the midst of the slots, then behind the last step of the fit
         state, _ = SearchState.load(path, objective.rack)
         with pytest.raises(KeyboardInterrupt):
             relax(a_search(objective, state, saves))
         state.save(path, {})
-    assert state.training["step"] == 2
+    assert state.training["step"] == 1
     relax(a_search(objective, state := SearchState.load(path, objective.rack)[0]))
     assert state.phase == whole.phase == "trials"
     records = [[record for record in s.trace if record["event"] == "relaxation"] for s in (state, whole)]
     assert records[0] == records[1]
-    assert [record["of"] for record in records[0]].count("bus rhythm") == 1
-    assert len(records[0]) == 4
+    assert len(records[0]) == len(find_places(whole.current.graph, {"gain", "imager"})) >= 2
     one, other = state.current.graph, whole.current.graph
     assert one.edges() == other.edges()
     for name, values in other.params.items():
