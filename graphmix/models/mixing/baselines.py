@@ -100,8 +100,25 @@ class SumBaseline(Estimator):
         ]
 
 
+class _FromLoudness(Estimator):
+    """Sees nothing of a track but its loudness."""
+
+    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
+        """Powers of the windows that loudness is measured in, [active, windows]."""
+        return [Embeddings(_window_powers(song)) for song in songs]
+
+    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The windows of all blocks, which are gated together."""
+        return torch.cat(list(parts))
+
+    def gains_to(self, mix_lufs: float, song: EmbeddedSong) -> Tensor:
+        """Gains in dB that give all active tracks the same loudness, and their sum a given one, [active]."""
+        wanted = mix_lufs - 10 * math.log10(max(1, song.num_tracks))
+        return (wanted - gated_loudness(song.tracks).float().cpu()).clamp(*GAIN_RANGE_DB)
+
+
 @register
-class LoudnessSum(Estimator):
+class LoudnessSum(_FromLoudness):
     r"""Each track at the same integrated loudness (ITU-R BS.1770-4), and the sum at that of the training mixes.
 
     .. math:: g_i = L_{mix} - 10 \log_{10} n - L_i
@@ -126,56 +143,38 @@ class LoudnessSum(Estimator):
         if audible:
             self.mix_lufs.fill_(sum(audible) / len(audible))
 
-    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
-        """Powers of the windows that loudness is measured in, [active, windows]."""
-        return [Embeddings(_window_powers(song)) for song in songs]
-
-    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """The windows of all blocks, which are gated together."""
-        return torch.cat(list(parts))
-
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One gain for each track."""
         graphs = []
         for song in songs:
-            level = gated_loudness(song.tracks).float().cpu()
-            wanted = float(self.mix_lufs) - 10 * math.log10(max(1, song.num_tracks))
+            gain = self.gains_to(float(self.mix_lufs), song)
             graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
-            graph.params["gain"] = (wanted - level).clamp(*GAIN_RANGE_DB)[:, None].expand(-1, 2).contiguous()
+            graph.params["gain"] = gain[:, None].expand(-1, 2).contiguous()
             graphs.append(with_silent(graph, song.silent).to(self.device))
         return graphs
 
 
 @register
-class RandomMix(Estimator):
+class RandomMix(_FromLoudness):
     r"""Each track at equal loudness, its fader moved and its place set at random: what no decision at all sounds like.
 
-    .. math:: g_{l} = L + \sqrt2 \cos\theta, \quad g_{r} = L + \sqrt2 \sin\theta \;\text{(in dB)}, \quad
+    .. math:: g_l = G + 20 \log_{10}(\sqrt2 \cos\theta), \quad g_r = G + 20 \log_{10}(\sqrt2 \sin\theta), \quad
         \theta \sim U(0, \pi / 2)
 
-    L is the gain of :class:`LoudnessSum` and a draw from ±``fader_db``. A hash of the samples seeds a track's draws.
+    G in dB is the gain of :class:`LoudnessSum` and a draw from ±``fader_db``. A hash of the samples seeds a track's
+    draws.
     """
 
     config_type: ClassVar[type[ModelConfig]] = RandomConfig
     needs_training: ClassVar[bool] = False
     config: RandomConfig
 
-    def embeddings_of(self, songs: Sequence[CanonicalSong]) -> list[Embeddings]:
-        """Powers of the windows that loudness is measured in, [active, windows]."""
-        return [Embeddings(_window_powers(song)) for song in songs]
-
-    def pool(self, parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """The windows of all blocks, which are gated together."""
-        return torch.cat(list(parts))
-
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One gain for each track."""
         graphs = []
         for song in songs:
-            level = gated_loudness(song.tracks).float().cpu()
-            wanted = self.config.mix_lufs - 10 * math.log10(max(1, song.num_tracks))
             draws = torch.tensor([self._draws(digest) for digest in song.digests]).reshape(-1, 2)
-            gain = (wanted - level).clamp(*GAIN_RANGE_DB) + (2 * draws[:, 0] - 1) * self.config.fader_db
+            gain = self.gains_to(self.config.mix_lufs, song) + (2 * draws[:, 0] - 1) * self.config.fader_db
             angle = draws[:, 1] * (math.pi / 2)
             sides = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
             graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
