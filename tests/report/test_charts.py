@@ -99,7 +99,15 @@ WITHOUT_CURVE = {
     "align", "haas",
 }  # fmt: skip
 """Levels, places and times, which the settings say in a few words."""
-MOVED = {"threshold_db": -30.0, "ratio": 3.0, "drive_db": 12.0, "depth": 0.5, "feedback": 0.4, "wet": 0.5}
+MOVED = {
+    "delay_ms": 5.0,
+    "threshold_db": -30.0,
+    "ratio": 3.0,
+    "drive_db": 12.0,
+    "depth": 0.5,
+    "feedback": 0.4,
+    "wet": 0.5,
+}
 
 
 @pytest.mark.parametrize("processor", [*Rack.full(RATE)], ids=lambda p: p.node_type.name)
