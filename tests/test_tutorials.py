@@ -1,6 +1,6 @@
 """Tutorials run from their first cell to their last, on a small budget, and are stored without outputs.
 
-Slow, as all of them take five minutes of a processor; CI runs them after the default suite (.ci/run).
+Slow, as all of them take five minutes of a processor; CI runs them as it builds the site (tests/site).
 """
 
 import os
