@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from graphmix.cli.app import Effect, Force, Graph, app
 from graphmix.cli.compiling import announcing_compilation
 from graphmix.cli.terminal import new_console, say, say_notices
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from graphmix.audio.song import Song
     from graphmix.graph.mixgraph import MixGraph
     from graphmix.processors.rack import Rack
@@ -106,9 +105,8 @@ def _signals(graph: "MixGraph", song: "Song", rack: "Rack") -> Callable[[int], A
     return lambda node: signals.into(node).double().numpy()
 
 
-def as_table(converted: "Converted", graph: "MixGraph") -> "Table":
+def as_table(converted: "Converted", graph: "MixGraph") -> Table:
     """What became of each node, for the terminal."""
-    from rich.table import Table
     from rich.text import Text
 
     from graphmix.graph.strips import place_names

@@ -1,16 +1,12 @@
 r"""Curves of saturation as compiled loops, with gradients: one pass over memory forward and one backward.
 
-A curve adds a residue to its argument. What each computes, with :math:`t = \tanh(d x)` where there is a drive d:
+A curve adds a residue to its argument, with :math:`t = \tanh(d x)` where there is a drive d:
 
-====================  ==============================================================  ====================
-curve                 residue                                                         constants of a node
-====================  ==============================================================  ====================
-:func:`bend`          :math:`t / (d (1 + \beta t)) - x`                               d, beta
-:func:`clip`          :math:`r \tanh(o / r) - o,\ o = \max(0, x - k)`; below zero     k and r above zero,
-                      mirrored, with constants of its own                             then below
-:func:`add_powers`    :math:`\frac1d \sum_{k=2}^{K} a_k t^k`                          d, a from order 2 on
-:func:`add_harmonics` :math:`\frac1d \sum_{k=2}^{K} a_k (T_k(t) - T_k(0))`            d, a from order 2 on
-====================  ==============================================================  ====================
+* :func:`bend`: :math:`t / (d (1 + \beta t)) - x`; constants of a node are d and beta.
+* :func:`clip`: :math:`r \tanh(o / r) - o` with :math:`o = \max(0, x - k)`, and mirrored below zero; k and r above zero,
+  then those below.
+* :func:`add_powers`: :math:`\frac1d \sum_{k=2}^{K} a_k t^k`; d, a from order 2 on.
+* :func:`add_harmonics`: :math:`\frac1d \sum_{k=2}^{K} a_k (T_k(t) - T_k(0))`; d, a from order 2 on.
 
 In float32 the hyperbolic tangent is written out so that it is computed in vectors, to a few units in the last place of
 its result, however small; in float64 it is the library's. Sums of gradients are float64 beyond a block of samples.

@@ -17,7 +17,7 @@ from graphmix.sessions.export import FORMATS
 from graphmix.sessions.session import describe_session
 from graphmix.sessions.stretches import LINEAR, response_of
 from tests.random_parameters import random_parameters
-from tests.sessions.headless_ardour import error_db, needs_ardour, render
+from tests.sessions.headless_ardour import error_db, first_error_db, needs_ardour
 from tests.sessions.random_sessions import stems
 from tests.sessions.test_ardour import song_of
 
@@ -130,7 +130,8 @@ def test_ardour_plays_all_linear_types(tmp_path, part):
     kinds = [kind for kind in ONE_WAY if kind not in ("reverb", "velvet_reverb", "feedback_network")][part::3]
     graph = chain(*kinds, wet=0.7, seed=part)
     audio = stems(1, RATE, part)
+    audio[..., : RATE // 2] = 0  # the reference ends at the first sample what is earlier by then, a DAW does not
     export_session(graph, song_of(tmp_path / "stems", ["a"], audio, RATE), tmp_path / "session")
     longer = np.pad(audio.double().numpy(), ((0, 0), (0, 0), (0, RATE // 2)))
     expected = render_reference(graph, longer).sum(0)[:, : audio.shape[2]]
-    assert error_db(render(tmp_path / "session"), expected) < -110
+    assert first_error_db(tmp_path / "session", expected, -110) < -110
