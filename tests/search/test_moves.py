@@ -254,12 +254,11 @@ def test_a_wrong_order_is_put_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # oversampled saturation, forward and backward, for each step of each move
-@pytest.mark.usefixtures("_short_heats")
 def test_a_wrong_type_is_replaced(tmp_path: Path) -> None:
     rack = Rack.full(RATE)
     truth = one_track(rack, [("tanh", {"drive_db": 24.0}), ("gain", {"gain_db": [6.0, 6.0]})])
     start = one_track(rack, [("equalizer", {}), ("gain", {"gain_db": [6.0, 6.0]})])
-    state = one_pass(tmp_path / "song", truth, start, replace(SETTINGS, types="[tanh]", moves=4, seed=4))
+    state = one_pass(tmp_path / "song", truth, start, replace(SETTINGS, types="[tanh]", moves=8, seed=4))
     assert "tanh" in kinds_on_drums(state.current.graph)
     assert float(state.minimum or 1) < 0.8 * float(state.trace[-1]["loss_before"])
 
