@@ -11,6 +11,8 @@ from graphmix.processors.base import Processor
 
 Array = NDArray[np.float64]
 Value = float | str | Sequence[float | str]
+FLAT_SHARE = 0.1
+"""Of the weights that all frequencies share alike: what does not sound in one song may in another."""
 
 
 class NotConverted(Exception):
@@ -95,10 +97,6 @@ def passing_weights(grid_hz: Array, power: Array | None) -> Array:
         return flat
     amplitude = np.sqrt(power)
     return np.asarray((1 - FLAT_SHARE) * amplitude / amplitude.mean() + FLAT_SHARE * flat)
-
-
-FLAT_SHARE = 0.1
-"""Of the weights that all frequencies share alike: what does not sound in one song may in another."""
 
 
 def weighted_rms(difference: Array, weights: Array) -> float:

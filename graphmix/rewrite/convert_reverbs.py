@@ -21,6 +21,7 @@ are sparser at first: where a reverb is short, that is most of the error.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from graphmix.processors.spaces import LINES_MS, NETWORK_SECONDS, FeedbackNetwor
 from graphmix.rewrite.conversion import Array, Given, NewNode, Replacement, Value, passing_weights
 from graphmix.rewrite.convert_dynamics import row_of
 from graphmix.rewrite.convert_equalizers import bands_node, count_of, parametric_limits, passing_power
-from graphmix.rewrite.parametric import Band, Limits, fit_bands, fitted_grid, response
+from graphmix.rewrite.parametric import Band, fit_bands, fitted_grid, response
 
 OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 DECAY_FRAME_SECONDS = 0.02
@@ -219,7 +220,7 @@ def _colour(taps: Array, wanted: Array, rate: int, signal: Array | None) -> tupl
     curve = target - 10 * np.log10(third_octave_power(taps, grid, rate))
     power = passing_power(grid, signal, target, rate)
     weights = passing_weights(grid, 10 ** (target / 10) * grid if power is None else power)
-    limits = Limits(**{**vars(parametric_limits(rate)), "overall_db": LEVEL_RANGE_DB})
+    limits = replace(parametric_limits(rate), overall_db=LEVEL_RANGE_DB)
     fitted = fit_bands(grid, curve, rate, limits, COLOUR_TOLERANCE_DB, weights)
     return fitted.bands, fitted.gain_db
 

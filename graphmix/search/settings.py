@@ -1,11 +1,11 @@
 """Settings of a search, and the two presets."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
 
 from graphmix.errors import SearchError
@@ -125,26 +125,14 @@ class SearchSettings:
     sample_rate: Positive = 30000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
-    @field_validator("policy")
+    @field_validator("policy", "objective", "search")
     @classmethod
-    def _known(cls, policy: str) -> str:
-        if policy not in POLICIES:
-            raise ValueError(f"there is no policy {policy!r}; choose one of: {', '.join(POLICIES)}.")
-        return policy
-
-    @field_validator("objective")
-    @classmethod
-    def _known_objective(cls, objective: str) -> str:
-        if objective not in OBJECTIVES:
-            raise ValueError(f"there is no objective {objective!r}; choose one of: {', '.join(OBJECTIVES)}.")
-        return objective
-
-    @field_validator("search")
-    @classmethod
-    def _known_search(cls, search: str) -> str:
-        if search not in SEARCHES:
-            raise ValueError(f"there is no search {search!r}; choose one of: {', '.join(SEARCHES)}.")
-        return search
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        names: dict[str, Iterable[str]] = {"policy": POLICIES, "objective": OBJECTIVES, "search": SEARCHES}
+        known = names[str(info.field_name)]
+        if value not in known:
+            raise ValueError(f"there is no {info.field_name} {value!r}; choose one of: {', '.join(known)}.")
+        return value
 
     @property
     def stages(self) -> tuple[str, ...]:
