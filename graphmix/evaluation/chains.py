@@ -9,11 +9,12 @@ console (rides, ducking, sends and their returns, alignment, an equalizer for th
 - *Two of a kind.* Gains, equalizers and imagers that stand in a row, or with nothing but commuting processors between
   them, are one whose decibels add up. Dry/wet of these is part of their decibels.
 - *Order.* Linear processors that commute stand in the console's order, other filters beside the equalizer. All of them
-  do, but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides.
+  do, but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides. A gain
+  also stands behind modulation, which moves each side apart; and one that is equal on both sides behind dynamics and
+  saturation, whose threshold or drive takes it up: :math:`\tanh(d g x) / d = g \tanh(d' x) / d'` with :math:`d' = d g`.
 - *Gains of a bus* are gains of its tracks, if nothing but commuting processors lie between and each track has one.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,7 @@ from graphmix.errors import GraphError
 from graphmix.graph.editing import remove_nodes
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.topology import Neighbours, follow, neighbours
+from graphmix.rewrite.commuting import FILTERS, commute
 from graphmix.rewrite.rates import TOP_OCTAVE
 from graphmix.search.sends import without_unfed
 from graphmix.spec import DB_PER_NEPER
@@ -39,12 +41,6 @@ ADDED = ("ride", "sidechain_compressor", "send", "align")
 CONSOLE_ORDER = ("equalizer", "compressor", "noisegate", "imager", "gain", "delay", "reverb")
 _FOLDED = {"gain": "gain_db", "imager": "side_db", "equalizer": "gain_db"}
 """Kinds whose dry/wet is part of their decibels, and the parameter that holds them."""
-_DIAGONAL = frozenset({"gain", "delay", "reverb", "equalizer"})
-"""Linear, left and right apart."""
-_FILTERS = frozenset({
-    "equalizer", "biquad", "parametric_eq", "graphic_eq", "octave_eq", "state_variable", "pole_zero", "fir_filter",
-})  # fmt: skip
-"""Linear, the same on left and right."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,15 @@ class Chains:
     def kinds(self, place: str) -> tuple[str, ...]:
         """Types of a chain; empty where there is no such place."""
         return tuple(piece.kind for piece in self.by_place.get(place, ()))
+
+    def heard_kinds(self, place: str) -> tuple[str, ...]:
+        """The same with every filter as an equalizer, and filters that stand in a row as one.
+
+        A zero-phase equalizer and a parametric one of the same curve differ in phase alone, which no magnitude
+        spectrogram shows; two of them can be one.
+        """
+        kinds = ["equalizer" if kind in FILTERS else kind for kind in self.kinds(place)]
+        return tuple(kind for k, kind in enumerate(kinds) if not (k and kind == kinds[k - 1] == "equalizer"))
 
 
 def take_apart(graph: MixGraph, like: MixGraph | None = None) -> Chains:
@@ -217,15 +222,7 @@ def _folded(piece: Piece) -> Piece:
 
 
 def _commute(one: Piece, other: Piece) -> bool:
-    """Whether their order makes no difference, exactly."""
-    kinds = {one.kind, other.kind}
-    if kinds <= _DIAGONAL | _FILTERS or kinds <= _FILTERS | {"imager"}:
-        return True
-    if kinds == {"imager", "gain"}:
-        gain = one if one.kind == "gain" else other
-        left, right = gain.values["gain_db"].tolist()
-        return math.isclose(left, right, abs_tol=1e-3)
-    return False
+    return commute((one.kind, one.values), (other.kind, other.values))
 
 
 def _with_two_merged(chain: list[Piece]) -> list[Piece] | None:
@@ -259,7 +256,7 @@ def _merged(one: Piece, other: Piece) -> Piece:
 
 def _ordered(chain: list[Piece]) -> list[Piece]:
     """Neighbours that commute, in the console's order: other filters beside the equalizer, other types behind."""
-    rank = dict.fromkeys(_FILTERS, 0) | {kind: number for number, kind in enumerate(CONSOLE_ORDER)}
+    rank = dict.fromkeys(FILTERS, 0) | {kind: number for number, kind in enumerate(CONSOLE_ORDER)}
     chain = list(chain)
     for _ in chain:
         for at in range(len(chain) - 1):

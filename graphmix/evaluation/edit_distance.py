@@ -17,8 +17,12 @@ EDIT_SECONDS = 1.0
 """Time limit for the distance of one pair of chains; after it the best one found so far is taken."""
 
 
-def edit_distance(true: Chains, found: Chains, seconds: float = EDIT_SECONDS) -> tuple[float, bool]:
+def edit_distance(
+    true: Chains, found: Chains, seconds: float = EDIT_SECONDS, *, heard: bool = False
+) -> tuple[float, bool]:
     """Graph edit distance of two consoles taken apart -> distance, whether it is exact.
+
+    With ``heard``, filters of all types are one type: see :meth:`graphmix.evaluation.chains.Chains.heard_kinds`.
 
     Places are held fast and no processor is taken from one chain to another, so that the distances of chains add up. A
     chain that leads elsewhere costs two edges more, and a bus that one of them lacks a node and an edge; then the sum
@@ -26,7 +30,8 @@ def edit_distance(true: Chains, found: Chains, seconds: float = EDIT_SECONDS) ->
     """
     total, exact = 0.0, true.skeleton == found.skeleton
     for place in {*true.by_place, *found.by_place}:
-        distance, sure = chain_distance(true.kinds(place), found.kinds(place), seconds)
+        pair = [c.heard_kinds(place) if heard else c.kinds(place) for c in (true, found)]
+        distance, sure = chain_distance(pair[0], pair[1], seconds)
         total, exact = total + distance, exact and sure
     places = {place for place, _ in true.skeleton}, {place for place, _ in found.skeleton}
     total += 2 * len(places[0] ^ places[1])

@@ -37,7 +37,6 @@ from graphmix.search.full_band import check_rates, own_rate
 from graphmix.search.initialization import Start, find_baselines, start_graph
 from graphmix.search.metrics import METRICS, SongSource
 from graphmix.search.mined import USUAL_START, Mined, load_finished, write_results
-from graphmix.search.moves_stage import chosen_processors
 from graphmix.search.objective import Objective
 from graphmix.search.pruning import Search
 from graphmix.search.residual import Unexplained, find_unexplained, with_residual
@@ -45,6 +44,7 @@ from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
 from graphmix.search.settings import LookFor, SearchSettings, complete
 from graphmix.search.whole_song import score_whole
+from graphmix.search.wide import widen
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -118,13 +118,13 @@ def mine(
     """
     settings, memory = settings or SearchSettings(), memory or usual_memory()
     chosen = choose_device(device)
-    rack = console_rack(settings, effects)
+    chain, rack = widen(settings, console_rack(settings, effects))
     if not isinstance(song, Song):
         song = load_song(song, settings.sample_rate, preload_bytes=memory.song, store_in=existing_folder(out))
     loss = settings.new_loss(song.sample_rate)
     make_objective = partial(Objective, device=chosen, loss=loss, evaluated=settings.evaluated_segments, memory=memory)
     objective = make_objective(song, rack)
-    console = console_for(song, rack, settings)
+    console = console_for(song, rack, settings, chain)
     if settings.steps or (settings.rounds and settings.round_steps):
         check_gradients(console, rack)
     folder = Path(out)
@@ -138,7 +138,6 @@ def mine(
         run["residual"] = True
     look_for = LookFor(align, rides, ducking, sends)
     check_sends(sends, rack)
-    chosen_processors(settings, rack)  # refuses types that cannot be brought in
     run |= look_for.unusual()
     if full_band:
         check_rates(effects, own_rate(song))
@@ -156,7 +155,7 @@ def mine(
         if prepared.song is not song:
             song = prepared.song
             objective = make_objective(song, rack)
-            console = console_for(song, rack, settings)
+            console = console_for(song, rack, settings, chain)
         state = _resume(output, rack)
         if state is None:
             listener.phase("finding levels", None)
@@ -202,17 +201,17 @@ def _prepare(song: Song, output: RunFolder, listener: Listener, *, align: bool, 
     return _Prepared(with_residual(song, unexplained, output.path), alignment, unexplained)
 
 
-def console_for(song: Song, rack: Rack, settings: SearchSettings) -> MixGraph:
-    """The full console of a search.
+def console_for(song: Song, rack: Rack, settings: SearchSettings, chain: str | None = None) -> MixGraph:
+    """The full console of a search, whose chains are those of the settings or wider.
 
     A song with one subgroup has the subgroup's chain behind the sum; of the master chain it gets what that lacks.
     """
-    master = settings.master
+    master, chain = settings.master, settings.chain if chain is None else chain
     if sum(bool(members) for members in song.subgroups.values()) == 1:
         names = {t.letter: t.name for t in rack.types}
-        own = {names.get(kind, kind) for kind in split_chain(settings.chain)}
+        own = {names.get(kind, kind) for kind in split_chain(chain)}
         master = join_chain(kind for kind in split_chain(master) if names.get(kind, kind) not in own)
-    return mixing_console(rack, song.subgroups, settings.chain, master)
+    return mixing_console(rack, song.subgroups, chain, master)
 
 
 def console_rack(settings: SearchSettings, effects: Sequence[Processor] = ()) -> Rack:

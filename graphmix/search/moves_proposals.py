@@ -11,6 +11,7 @@ from random import Random
 
 from graphmix.graph.sketch import Part, Sketch
 from graphmix.processors.base import Processor
+from graphmix.rewrite.commuting import Kind, commute
 from graphmix.search.moves import (
     Move,
     Splice,
@@ -110,6 +111,11 @@ def _where(sketch: Sketch, head: int | None, tracks: frozenset[str]) -> str:
     return next(iter(tracks)) if len(tracks) == 1 else "the sum"
 
 
+def _described(part: Part) -> Kind:
+    """Type and values of a node."""
+    return part.type.name, {p.name: part.values[part.type.columns(p.name)] for p in part.type.parameters}
+
+
 class Proposals:
     """Draws moves on one graph.
 
@@ -159,8 +165,13 @@ class Proposals:
 
     def _swap(self, chain: Chain) -> Move | None:
         able = set(self._movable(chain))
-        pairs = [p for p in able if p + 1 in able and self._kind(chain.nodes[p]) != self._kind(chain.nodes[p + 1])]
+        pairs = [p for p in able if p + 1 in able and self._matters(chain.nodes[p], chain.nodes[p + 1])]
         return swap(self.sketch, chain.nodes, self.random.choice(sorted(pairs)), chain.where) if pairs else None
+
+    def _matters(self, one: int, other: int) -> bool:
+        """Whether the order of two processors does: they are of different types, and do not commute."""
+        first, second = _described(self.sketch.parts[one]), _described(self.sketch.parts[other])
+        return first[0] != second[0] and not commute(first, second)
 
     def _shift(self, chain: Chain) -> Move | None:
         able, size = self._movable(chain), len(chain.nodes)

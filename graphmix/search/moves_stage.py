@@ -5,7 +5,7 @@ and the better half goes on (successive halving). What is left is judged on all 
 first. With L before and L' after, and n processors more, a move stands if
 
 =======  ==========================================================================================
-n > 0    L' < (1 - 0.004 n) L
+n > 0    L' < L - n max(0.004 L, the tolerance): what is worth less, the next removals would take away
 n = 0    L' < (1 - 0.001) L, so that moves cannot go round in circles
 n < 0    L' < the smallest loss so far + the tolerance, and no track changes audibly, as in removals
 =======  ==========================================================================================
@@ -50,6 +50,17 @@ IMPOSSIBLE = -1e9
 """Gain of a move that cannot be made, or changes nothing."""
 LEAST_GAIN = 0.001
 """Share of the loss by which a move has to lower it that leaves the number of processors as it is."""
+
+
+def least_gain(added: int, loss: float, tolerance: float) -> float:
+    """By how much a change has to lower the loss that adds so many processors, or none.
+
+    Args:
+        added: how many.
+        loss: before.
+        tolerance: of removals.
+    """
+    return added * max(ADDED_GAIN * loss, tolerance) if added else LEAST_GAIN * loss
 
 
 def chosen_processors(settings: SearchSettings, rack: Rack) -> dict[str, Processor]:
@@ -280,8 +291,8 @@ class MovesPass:
 
     def _promise(self, entry: Mapping[str, Any]) -> float:
         """By how much a move is expected to lower the loss beyond what it has to."""
-        added = int(entry["move"]["added"])
-        return float(entry["gain"]) - (ADDED_GAIN * added or LEAST_GAIN) * float(self.state.moves["loss"])
+        loss = float(self.state.moves["loss"])
+        return float(entry["gain"]) - (loss - self._limit(int(entry["move"]["added"]), loss))
 
     # --- judging
 
@@ -289,12 +300,12 @@ class MovesPass:
         entries = self.state.moves["entries"]
         return [i for i in self._ranked() if self._promise(entries[i]) > 0][:FINALISTS]
 
-    def _limit(self, added: int) -> float:
-        """The loss that a move must stay below."""
+    def _limit(self, added: int, loss: float) -> float:
+        """The loss that a move must stay below, where it was ``loss`` before."""
         assert self.state.minimum is not None, "pruning begins after the console's training"
         if added < 0:
             return self.state.minimum + self.settings.tolerance
-        return (1 - (ADDED_GAIN * added or LEAST_GAIN)) * self.judge.loss()
+        return loss - least_gain(added, loss, self.settings.tolerance)
 
     def _judge(self, entry: dict[str, Any]) -> None:
         """Judge one move on all trial segments, and make it for good if it stands."""
@@ -304,7 +315,7 @@ class MovesPass:
         if made is None:
             return
         after, _, touched = made
-        before, limit = self.judge.loss(), self._limit(move.added)
+        before, limit = self.judge.loss(), self._limit(move.added, self.judge.loss())
         verdict = self.judge.judge_move(touched, limit, race=self.settings.race)
         kept = verdict.is_whole and verdict.loss < limit
         over = self._changed_tracks(after) if kept and move.added < 0 else ()

@@ -31,7 +31,7 @@ from graphmix.render.blocks import render_outputs
 from graphmix.search.fit import Training
 from graphmix.search.initialization import with_fitted_thresholds
 from graphmix.search.moves_settings import start_part
-from graphmix.search.moves_stage import ADDED_GAIN, LEAST_GAIN, chosen_processors
+from graphmix.search.moves_stage import chosen_processors, least_gain
 from graphmix.search.objective import Objective
 from graphmix.search.relaxation import FreeGraph, Relaxation, Slot, add_slots, harden
 from graphmix.search.rounds import count_processors, trial_segments
@@ -338,7 +338,7 @@ class _Stage:
         assert state.whole_minimum is not None, "pruning begins after the console's training"
         limit = state.whole_minimum + self.settings.tolerance
         if added >= 0:
-            limit = (1 - (ADDED_GAIN * added or LEAST_GAIN)) * float(old.total)
+            limit = float(old.total) - least_gain(added, float(old.total), self.settings.tolerance)
         kept = float(loss.total) < limit
         progress = state.relaxation
         self.search.note(

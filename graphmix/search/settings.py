@@ -22,9 +22,9 @@ EVERY_TYPE = "full"
 """As ``types``: all processors of :meth:`graphmix.processors.Rack.full` that can stand in a chain."""
 SEARCHES: Mapping[str, tuple[str, ...]] = {
     "prune": (),
-    "moves": ("moves",),
+    "moves": ("wide", "moves"),
     "relax": ("relax",),
-    "all": ("relax", "moves"),
+    "all": ("wide", "relax", "moves"),
 }
 """What a search may do -> its stages beside fitting and pruning; see :class:`graphmix.search.pruning.Search`."""
 _NEW = {

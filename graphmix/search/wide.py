@@ -1,0 +1,65 @@
+"""A wide console: where a search over types knows which may be there, its chains begin with all of them.
+
+What stands in a chain from the beginning is fitted together with all else, and pruning decides among types by what each
+does for the loss. A type that comes later by a move has a few steps, beside settings that were fitted without it: it
+has to be better at once than what had taken its part. So the console of such a search has each chain with the types of
+:attr:`~graphmix.search.settings.SearchSettings.types` that it lacks:
+
+- filters behind the chain's last filter;
+- echoes and rooms behind its fader, or at its end;
+- all others, which are dynamics, saturation, modulation and width, before the fader, in the order of ``types``.
+
+Moves then change the order. With more than :data:`MOST_TYPES`, or with all there are, a step would cost too much, and
+the console is the usual one.
+"""
+
+from graphmix.chain_string import join_chain, split_chain
+from graphmix.processors.gear import FILTERS, SPACES
+from graphmix.processors.rack import Rack
+from graphmix.search.moves_stage import chosen_processors
+from graphmix.search.settings import EVERY_TYPE, SearchSettings
+
+MOST_TYPES = 16
+"""Types of a chain."""
+
+
+def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
+    """The chain of a search's tracks and buses, and a rack that has all of its types.
+
+    Args:
+        settings: of the search.
+        rack: of its chains.
+
+    Raises:
+        SearchError: a type that cannot be brought in.
+    """
+    chosen = chosen_processors(settings, rack)
+    if "wide" not in settings.stages or settings.types in ("", EVERY_TYPE):
+        return settings.chain, rack
+    names = {t.letter: t.name for t in rack.types if t.letter}
+    chain = [names.get(kind, kind) for kind in split_chain(settings.chain)]
+    missing = [name for name in chosen if name not in chain]
+    if not missing or len(chain) + len(missing) > MOST_TYPES:
+        return settings.chain, rack
+    for name in missing:
+        if name not in rack:
+            rack = rack.with_processor(chosen[name])
+    letters = {name: letter for letter, name in names.items()}
+    return join_chain(letters.get(name, name) for name in _joined(chain, missing)), rack
+
+
+def _joined(chain: list[str], more: list[str]) -> list[str]:
+    """A chain with more types, each where one of its family usually stands."""
+    filters, spaces = ({kind().node_type.name for kind in family} for family in (FILTERS, SPACES))
+    fader = chain.index("gain") if "gain" in chain else len(chain)
+    behind = max((k for k, name in enumerate(chain) if name in filters | {"equalizer"}), default=-1) + 1
+    inserted = [
+        (behind, [name for name in more if name in filters]),
+        (fader, [name for name in more if name not in filters | spaces]),
+        (min(fader + 1, len(chain)), [name for name in more if name in spaces]),
+    ]
+    joined: list[str] = []
+    for place in range(len(chain) + 1):
+        joined += [name for at, names in inserted if at == place for name in names]
+        joined += chain[place : place + 1]
+    return joined

@@ -1,0 +1,68 @@
+"""Wide consoles: every type is there from the beginning, and stays where the mix has it."""
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from graphmix.audio import Song
+from graphmix.chain_string import split_chain
+from graphmix.graph.consoles import mixing_console
+from graphmix.graph.mixgraph import MixGraph
+from graphmix.processors import Rack
+from graphmix.search import SearchSettings
+from graphmix.search.moves_stage import ADDED_GAIN, LEAST_GAIN, least_gain
+from graphmix.search.wide import MOST_TYPES, widen
+from tests.small_song import RATE, SUBGROUPS, mine_without_plots, write_tiny_song
+
+MINE = importlib.import_module("graphmix.search.mine_song")
+SETTINGS = SearchSettings(chain="ecgr", search="moves", types="eg[tanh][parametric_eq][feedback_delay]", sample_rate=RATE)
+
+
+def test_types_that_the_chain_lacks_stand_where_their_family_does() -> None:
+    rack = Rack.console("ecgr", RATE)
+    chain, wider = widen(SETTINGS, rack)
+    assert chain == "e[parametric_eq]c[tanh]g[feedback_delay]r"
+    assert set(wider.names) == {*rack.names, "tanh", "parametric_eq", "feedback_delay"}
+    assert mixing_console(wider, SUBGROUPS, chain).params["tanh"].size(0) == 5  # three tracks, two buses
+
+
+def test_without_filters_and_faders_the_ends_of_the_chain_are_their_places() -> None:
+    chain, _ = widen(replace(SETTINGS, chain="c"), Rack.console("c", RATE))
+    assert split_chain(chain) == ["parametric_eq", "c", "equalizer", "gain", "tanh", "feedback_delay"]
+
+
+@pytest.mark.parametrize("changed", [{"search": "prune"}, {"search": "relax"}, {"types": ""}, {"types": "full"}])
+def test_other_searches_have_the_usual_console(changed: dict[str, str]) -> None:
+    rack = Rack.console("ecgr", RATE)
+    assert widen(replace(SETTINGS, **changed), rack) == ("ecgr", rack)
+
+
+def test_a_chain_does_not_become_too_long() -> None:
+    rack = Rack.console("ecgr", RATE)
+    many = [name for name in Rack.full(RATE).names if name not in ("send", "ride", "align", "crossover")]
+    able = [name for name in many if name != "sidechain_compressor"][: MOST_TYPES + 4]
+    settings = replace(SETTINGS, types="".join(f"[{name}]" for name in able))
+    assert widen(settings, rack) == ("ecgr", rack)
+
+
+@pytest.mark.parametrize(("loss", "tolerance"), [(1.0, 0.01), (0.1, 0.01), (4.0, 0.01), (1.0, 0.0)])
+def test_what_is_added_must_be_worth_more_than_a_removal_may_cost(loss: float, tolerance: float) -> None:
+    assert least_gain(2, loss, tolerance) == 2 * max(tolerance, ADDED_GAIN * loss)
+    assert least_gain(0, loss, tolerance) == LEAST_GAIN * loss
+
+
+def test_a_search_with_types_begins_with_all_of_them(tmp_path: Path) -> None:
+    song: Song = MINE.load_song(write_tiny_song(tmp_path / "tiny"), RATE)
+    short = replace(
+        SETTINGS, chain="g", types="g[tanh]", steps=1, rounds=1, round_steps=1, ramp_steps=2, evaluate_every=1,
+        tolerance=0.0, moves=0,
+    )  # fmt: skip
+    mined = mine_without_plots(song, tmp_path / "out", short, device="cpu")
+    console: MixGraph = MINE.load_finished(tmp_path / "out").graph
+    before = mined.metrics["processors_before"]
+    pruned = mine_without_plots(song, tmp_path / "other", replace(short, search="prune"), device="cpu")
+    assert before == 2 * pruned.metrics["processors_before"]
+    assert torch.isfinite(console.wet).all()
