@@ -10,8 +10,9 @@ same console, with the same steps and rounds of the preset ``draft`` (or --steps
 With --log a line of JSON is appended for every song and search, and what the log holds already is not done again; a
 song that was interrupted is resumed in its folder below --mined, and its seconds are then unknown. For each search the
 table gives the graph edit distance to the true graph (mean, and over that of ``prune`` on the same songs with a 95 %
-bootstrap interval over songs), the same per node and edge of the true graph, the audio loss L_a, the pruning ratio, and
-the seconds of CPU that a song took.
+bootstrap interval over songs), the same where filters of all types are one type (an equalizer and a parametric one of
+the same curve cannot be told apart by their sound), F1 by type, the audio loss L_a, how many processors are left for
+each true one, and the seconds of CPU that a song took, also over those of ``prune``.
 """
 
 import argparse
@@ -38,6 +39,8 @@ from graphmix.songbook import SongbookSettings, write_songbook
 
 CHAIN = "ecnsgdr"
 Row = dict[str, Any]
+RATIOS = {"edit_distance": "of_prune", "heard_distance": "heard_of_prune", "cpu_seconds": "time"}
+"""What is compared with ``prune``, and what the ratio is called."""
 
 
 def measure_song(folder: Path, out: Path, settings: SearchSettings) -> Row:
@@ -52,12 +55,14 @@ def measure_song(folder: Path, out: Path, settings: SearchSettings) -> Row:
         "song": folder.name,
         "search": settings.search,
         "edit_distance": recovery.edit_distance,
+        "heard_distance": recovery.heard_distance,
         "relative": recovery.relative_edit_distance,
         "is_exact": recovery.edit_is_exact,
         "f1": score.f1,
         "audio_loss": mined.metrics["audio_loss"],
         "pruning_ratio": mined.metrics["pruning_ratio"]["all"],
-        "processors": mined.metrics["processors_left"],
+        "processors": score.found,
+        "true_processors": score.true,
         "cpu_seconds": seconds if is_new else None,
     }
 
@@ -80,28 +85,48 @@ def summarize(lines: Sequence[Row]) -> dict[str, Row]:
     base, result = by_search.get("prune", {}), {}
     for search, own in by_search.items():
         rows = list(own.values())
-        means = {key: fmean(row[key] for row in rows) for key in ("edit_distance", "relative", "f1", "audio_loss")}
-        means["pruning_ratio"] = fmean(row["pruning_ratio"] for row in rows)
+        keys = ("edit_distance", "heard_distance", "relative", "f1", "audio_loss", "processors", "true_processors")
+        means = {key: fmean(row[key] for row in rows) for key in keys}
         timed = [row["cpu_seconds"] for row in rows if row["cpu_seconds"] is not None]
         result[search] = {"songs": len(rows), **means, "cpu_seconds": fmean(timed) if timed else None}
-        shared = sorted({*own} & {*base})
-        if shared:
-            pairs = [[source[song]["edit_distance"] for song in shared] for source in (own, base)]
-            result[search]["of_prune"] = ratio_of_means(*pairs)
+        for key, ratio in (
+            ("edit_distance", "of_prune"),
+            ("heard_distance", "heard_of_prune"),
+            ("cpu_seconds", "time"),
+        ):
+            shared = sorted(s for s in {*own} & {*base} if own[s][key] is not None and base[s][key] is not None)
+            if shared:
+                pairs = [[source[song][key] for song in shared] for source in (own, base)]
+                result[search][ratio] = ratio_of_means(*pairs)
     return result
 
 
+def share(values: Row, key: str) -> str:
+    """A ratio with its interval."""
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*values[key]) if key in values else "–"
+
+
 def print_summary(result: dict[str, Row]) -> None:
-    header = ["search", "songs", "edit distance", "of prune's", "per node, edge", "F1", "L_a", "ρ", "CPU s"]
-    table = make_table("random orders and types", header)
+    header = [
+        "search",
+        "songs",
+        "edit distance",
+        "of prune's",
+        "filters alike",
+        "of prune's",
+        "F1",
+        "L_a",
+        "processors",
+    ]
+    table = make_table("random orders and types", [*header, "CPU s", "of prune's"])
     for search, r in result.items():
-        share = "{:.2f} [{:.2f}, {:.2f}]".format(*r["of_prune"]) if "of_prune" in r else "–"
         seconds = "–" if r["cpu_seconds"] is None else f"{r['cpu_seconds']:.0f}"
         table.add_row(
-            search, str(r["songs"]), f"{r['edit_distance']:.2f}", share, f"{r['relative']:.3f}", f"{r['f1']:.2f}",
-            f"{r['audio_loss']:.4f}", f"{r['pruning_ratio']:.2f}", seconds,
+            search, str(r["songs"]), f"{r['edit_distance']:.2f}", share(r, "of_prune"), f"{r['heard_distance']:.2f}",
+            share(r, "heard_of_prune"), f"{r['f1']:.2f}", f"{r['audio_loss']:.4f}",
+            f"{r['processors']:.1f} of {r['true_processors']:.1f}", seconds, share(r, "time"),
         )  # fmt: skip
-    Console(width=120).print(table)
+    Console(width=160).print(table)
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -112,7 +137,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     )  # fmt: skip
     folders = write_songbook(options.book, options.songs, book, workers=options.workers)
     base = replace(DRAFT, chain=options.chain, master="", sample_rate=options.rate, seed=options.seed)
-    base = base.scaled(options.steps, options.rounds)
+    base = replace(base.scaled(options.steps, options.rounds), moves=options.moves)
     lines = read_log(options.log)
     have = {(line["song"], line["search"]) for line in lines}
     for folder in folders:
@@ -143,6 +168,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="for the generation")
     parser.add_argument("--steps", type=int, help="of the console, instead of the preset draft's")
     parser.add_argument("--rounds", type=int, help="of pruning, instead of the preset draft's")
+    parser.add_argument("--moves", type=int, default=DRAFT.moves, help="before each round, of searches that make some")
     parser.add_argument("--searches", nargs="+", default=list(SEARCHES), choices=list(SEARCHES))
     parser.add_argument("--log", type=Path, help="append a line of JSON for each song and search; resumed from")
     parser.add_argument("--read", type=Path, help="only summarize such a log")

@@ -8,10 +8,8 @@ console (rides, ducking, sends and their returns, alignment, an equalizer for th
 - *Nothing.* A processor that does nothing (dry/wet near 0, a gain of 0 dB, a ratio of 1, …) is absent.
 - *Two of a kind.* Gains, equalizers and imagers that stand in a row, or with nothing but commuting processors between
   them, are one whose decibels add up. Dry/wet of these is part of their decibels.
-- *Order.* Linear processors that commute stand in the console's order, other filters beside the equalizer. All of them
-  do, but for the imager, which commutes with equalizers, other filters and gains that are equal on both sides. A gain
-  also stands behind modulation, which moves each side apart; and one that is equal on both sides behind dynamics and
-  saturation, whose threshold or drive takes it up: :math:`\tanh(d g x) / d = g \tanh(d' x) / d'` with :math:`d' = d g`.
+- *Order.* Processors that commute (:mod:`graphmix.rewrite.commuting`) stand in the console's order, other filters
+  beside the equalizer, other types behind.
 - *Gains of a bus* are gains of its tracks, if nothing but commuting processors lie between and each track has one.
 """
 

@@ -179,7 +179,8 @@ class Search:
         stages, is_last = self.settings.stages, self.state.round == self.settings.rounds - 1
         if "relax" in stages and is_last and not self.state.relaxation.get("over"):
             return "relax"
-        return "moves" if "moves" in stages else "trials"
+        waits = self.settings.is_wide and self.state.round == 0 and not is_last
+        return "moves" if "moves" in stages and not waits else "trials"
 
     @property
     def is_late(self) -> bool:

@@ -139,6 +139,11 @@ class SearchSettings:
         """Stages of the search beside fitting and pruning."""
         return SEARCHES[self.search]
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the console begins with the types that may be brought in; see :mod:`graphmix.search.wide`."""
+        return "wide" in self.stages and self.types not in ("", EVERY_TYPE)
+
     def new_loss(self, sample_rate: int | None = None) -> AudioLoss:
         """What is minimised, for a sample rate in Hz; for that of the search by default."""
         return OBJECTIVES[self.objective](sample_rate or self.sample_rate)

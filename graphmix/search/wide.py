@@ -9,7 +9,7 @@ has to be better at once than what had taken its part. So the console of such a 
 - echoes and rooms behind its fader, or at its end;
 - all others, which are dynamics, saturation, modulation and width, before the fader, in the order of ``types``.
 
-Moves then change the order. With more than :data:`MOST_TYPES`, or with all there are, a step would cost too much, and
+Moves then change the order, from the second round on: the first has enough to choose from. With more than :data:`MOST_TYPES`, or with all there are, a step would cost too much, and
 the console is the usual one.
 """
 
@@ -17,7 +17,7 @@ from graphmix.chain_string import join_chain, split_chain
 from graphmix.processors.gear import FILTERS, SPACES
 from graphmix.processors.rack import Rack
 from graphmix.search.moves_stage import chosen_processors
-from graphmix.search.settings import EVERY_TYPE, SearchSettings
+from graphmix.search.settings import SearchSettings
 
 MOST_TYPES = 16
 """Types of a chain."""
@@ -34,7 +34,7 @@ def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
         SearchError: a type that cannot be brought in.
     """
     chosen = chosen_processors(settings, rack)
-    if "wide" not in settings.stages or settings.types in ("", EVERY_TYPE):
+    if not settings.is_wide:
         return settings.chain, rack
     names = {t.letter: t.name for t in rack.types if t.letter}
     chain = [names.get(kind, kind) for kind in split_chain(settings.chain)]
