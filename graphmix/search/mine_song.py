@@ -44,7 +44,7 @@ from graphmix.search.search_state import ScoredGraph, SearchState
 from graphmix.search.sends import check_sends
 from graphmix.search.settings import LookFor, SearchSettings, complete
 from graphmix.search.whole_song import score_whole
-from graphmix.search.wide import widen
+from graphmix.search.wide import wide_settings, widen
 
 SAVE_EVERY_SECONDS = 15.0
 """Time between checkpoints: a crash loses at most this much work, and one step or trial."""
@@ -163,7 +163,8 @@ def mine(
             state.phase = "rides" if look_for.grows else "train"
         saver = _Saver(folder / "checkpoint.safetensors", run)
         saver(state)
-        search = Search(objective, settings, state, listener, saver, look_for=look_for)
+        searched = settings if chain == settings.chain else wide_settings(settings)
+        search = Search(objective, searched, state, listener, saver, look_for=look_for)
         search.run()
         saver.write(state)
         give_back_memory()

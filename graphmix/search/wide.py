@@ -9,9 +9,12 @@ has to be better at once than what had taken its part. So the console of such a 
 - echoes and rooms behind its fader, or at its end;
 - all others, which are dynamics, saturation, modulation and width, before the fader, in the order of ``types``.
 
-Moves then change the order, from the second round on: the first has enough to choose from. With more than :data:`MOST_TYPES`, or with all there are, a step would cost too much, and
-the console is the usual one.
+Its steps cost more, so that half of them are made after the rounds instead, on what is left (:func:`wide_settings`).
+Moves then change the order, from the second round on: the first has enough to choose from. With more than
+:data:`MOST_TYPES`, or with all there are, a step would cost too much, and the console is the usual one.
 """
+
+from dataclasses import replace
 
 from graphmix.chain_string import join_chain, split_chain
 from graphmix.processors.gear import FILTERS, SPACES
@@ -46,6 +49,27 @@ def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
             rack = rack.with_processor(chosen[name])
     letters = {name: letter for letter, name in names.items()}
     return join_chain(letters.get(name, name) for name in _joined(chain, missing)), rack
+
+
+def wide_settings(settings: SearchSettings) -> SearchSettings:
+    """Settings of the search on a wide console.
+
+    Half of the console's steps are made after the rounds, and a hybrid policy gives way to ``leave-one-out``: of many
+    types that can do nearly the same, those that matter least go first, whatever their dry/wet weights.
+
+    Example:
+        >>> wide = wide_settings(SearchSettings(steps=200, rounds=4, round_steps=50))
+        >>> wide.steps, wide.round_steps, wide.policy
+        (100, 75, 'leave-one-out')
+    """
+    policy = "leave-one-out" if settings.policy == "hybrid" else settings.policy
+    later = settings.steps // 2 // settings.rounds if settings.rounds else 0
+    return replace(
+        settings,
+        steps=settings.steps - later * settings.rounds,
+        round_steps=settings.round_steps + later,
+        policy=policy,
+    )
 
 
 def _joined(chain: list[str], more: list[str]) -> list[str]:

@@ -51,6 +51,20 @@ def test_the_canonical_form_is_canonical(chain: list[Piece]) -> None:
     assert len(once) <= len(chain)
 
 
+def test_filters_of_all_types_are_heard_as_one() -> None:
+    rack = Rack.full(RATE)
+    graph = mixing_console(rack, {"band": ["bass", "voice"]}, "[parametric_eq]g[tanh]e")
+    graph.params["gain"][:] = torch.tensor([3.0, -3.0])
+    graph.params["equalizer"][:, 0] = 9.0
+    apart = take_apart(graph)
+    assert apart.kinds("track bass") == ("parametric_eq", "gain", "tanh", "equalizer")
+    assert apart.heard_kinds("track bass") == ("equalizer", "gain", "tanh", "equalizer")
+    graph.params["gain"][:] = 3.0  # the drive takes it up: order and type of the filters remain
+    assert take_apart(graph).heard_kinds("track bass") == ("equalizer", "tanh", "equalizer", "gain")
+    row = take_apart(mixing_console(rack, {"band": ["bass", "voice"]}, "[parametric_eq][tanh][biquad][parametric_eq]"))
+    assert row.heard_kinds("track bass") == ("equalizer", "tanh", "equalizer")
+
+
 def test_the_chain_behind_the_sum_is_a_place_and_what_a_search_adds_is_left_out() -> None:
     rack = Rack.standard(RATE)
     buses = {"drums": ["kick", "snare"], "band": ["bass"]}

@@ -1,6 +1,7 @@
 """Wide consoles: every type is there from the beginning, and stays where the mix has it."""
 
 import importlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from graphmix.audio import Song
 from graphmix.chain_string import split_chain
 from graphmix.graph.consoles import mixing_console
 from graphmix.processors import Rack
-from graphmix.search import SearchSettings
+from graphmix.search import SearchSettings, moves_stage
 from graphmix.search.moves_stage import ADDED_GAIN, LEAST_GAIN, least_gain
 from graphmix.search.wide import MOST_TYPES, widen
 from tests.small_song import RATE, SUBGROUPS, mine_without_plots, write_tiny_song
@@ -54,13 +55,18 @@ def test_what_is_added_must_be_worth_more_than_a_removal_may_cost(loss: float, t
     assert least_gain(0, loss, tolerance) == LEAST_GAIN * loss
 
 
-def test_a_search_with_types_begins_with_all_of_them(tmp_path: Path) -> None:
+def test_a_search_with_types_begins_with_all_of_them_and_makes_moves_from_the_second_round_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves_stage, "HEATS", (1,))
     song: Song = MINE.load_song(write_tiny_song(tmp_path / "tiny"), RATE)
     short = replace(
-        SETTINGS, chain="g", types="g[tanh]", steps=1, rounds=1, round_steps=1, ramp_steps=2, evaluate_every=1,
-        tolerance=0.0, moves=0,
+        SETTINGS, chain="g", types="g[tanh]", steps=1, rounds=2, round_steps=1, ramp_steps=2, evaluate_every=1,
+        tolerance=0.0, moves=1,
     )  # fmt: skip
     mined = mine_without_plots(song, tmp_path / "out", short, device="cpu")
     before = mined.metrics["processors_before"]
     pruned = mine_without_plots(song, tmp_path / "other", replace(short, search="prune"), device="cpu")
+    trace = [json.loads(line) for line in (tmp_path / "out" / "trace.jsonl").read_text().splitlines()]
+    assert [record["round"] for record in trace if record["event"] == "moves"] == [2]
     assert before == 2 * pruned.metrics["processors_before"]
