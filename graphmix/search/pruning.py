@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -69,7 +69,6 @@ class Search:
         self.listener: Listener = listener or Silent()
         self.save = save or (lambda state: None)
         self.policy = policy
-        self._audibility: tuple[ScoredGraph, Audibility] | None = None
         if not state.counts:
             state.counts = count_processors(state.current.graph)
 
@@ -271,24 +270,15 @@ class Search:
         state.round += 1
         state.phase, state.verdicts = "train", []
 
-    @property
+    @cached_property
     def audibility(self) -> Audibility | None:
-        """Of the graph from which audible changes count, if trials are judged track by track; measured when needed.
-
-        That is the fitted console. A search that may change types leaves it where a later graph is better: what its
-        tracks sound like is no truth to keep to then.
-        """
-        limit, state = self.settings.audible_db, self.state
+        """Of the fitted console, if trials are judged track by track; measured once in a search."""
+        limit = self.settings.audible_db
         if not limit:
             return None
-        assert state.console is not None, "pruning begins after the console's training"
-        reference, latest = state.console, state.best
-        if self.settings.stages and latest is not None and latest.loss is not None:
-            reference = min(reference, latest, key=lambda scored: float(scored.terms.total))
-        if self._audibility is None or self._audibility[0] is not reference:
-            segments = trial_segments(self.objective, self.settings.trial_segments)
-            self._audibility = reference, Audibility(self.objective, reference.graph, segments, limit)
-        return self._audibility[1]
+        assert self.state.console is not None, "pruning begins after the console's training"
+        segments = trial_segments(self.objective, self.settings.trial_segments)
+        return Audibility(self.objective, self.state.console.graph, segments, limit)
 
     def note(self, event: str, **values: Any) -> None:
         """Put a record into the trace."""

@@ -55,12 +55,13 @@ def wide_settings(settings: SearchSettings) -> SearchSettings:
     """Settings of the search on a wide console.
 
     Half of the console's steps are made after the rounds, and a hybrid policy gives way to ``leave-one-out``: of many
-    types that can do nearly the same, those that matter least go first, whatever their dry/wet weights.
+    types that can do nearly the same, those that matter least go first, whatever their dry/wet weights. Only the loss
+    decides: what tracks sound like after so few steps is nothing that removals have to keep to.
 
     Example:
         >>> wide = wide_settings(SearchSettings(steps=200, rounds=4, round_steps=50))
-        >>> wide.steps, wide.round_steps, wide.policy
-        (100, 75, 'leave-one-out')
+        >>> wide.steps, wide.round_steps, wide.policy, wide.audible_db
+        (100, 75, 'leave-one-out', 0.0)
     """
     policy = "leave-one-out" if settings.policy == "hybrid" else settings.policy
     later = settings.steps // 2 // settings.rounds if settings.rounds else 0
@@ -69,6 +70,7 @@ def wide_settings(settings: SearchSettings) -> SearchSettings:
         steps=settings.steps - later * settings.rounds,
         round_steps=settings.round_steps + later,
         policy=policy,
+        audible_db=0.0,
     )
 
 
