@@ -109,6 +109,7 @@ class SearchName(StrEnum):
 
     prune = "prune"
     moves = "moves"
+    wide = "wide"
     relax = "relax"
     all = "all"
 
@@ -153,7 +154,8 @@ ObjectiveOption = Annotated[
 SearchOption = Annotated[
     SearchName,
     typer.Option(
-        help="prune: the chain's order stays; by moves, by relaxed slots (relax), by both (all): it is sought."
+        help="prune: the chain's order stays; by moves, by relaxed slots (relax), by both (all), by moves from a "
+        "console of all --types (wide): it is sought."
     ),
 ]
 Types = Annotated[

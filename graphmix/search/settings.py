@@ -22,11 +22,13 @@ EVERY_TYPE = "full"
 """As ``types``: all processors of :meth:`graphmix.processors.Rack.full` that can stand in a chain."""
 SEARCHES: Mapping[str, tuple[str, ...]] = {
     "prune": (),
-    "moves": ("wide", "moves"),
+    "moves": ("moves",),
+    "wide": ("wide", "moves"),
     "relax": ("relax",),
-    "all": ("wide", "relax", "moves"),
+    "all": ("relax", "moves"),
 }
-"""What a search may do -> its stages beside fitting and pruning; see :class:`graphmix.search.pruning.Search`."""
+"""What a search may do -> what it does beside fitting and pruning: stages of :class:`graphmix.search.pruning.Search`,
+and a console of all types (:mod:`graphmix.search.wide`)."""
 _NEW = {
     "master": "",
     "audible_db": 0.0,
@@ -142,7 +144,7 @@ class SearchSettings:
     @property
     def is_wide(self) -> bool:
         """Whether the console begins with the types that may be brought in; see :mod:`graphmix.search.wide`."""
-        return "wide" in self.stages and self.types not in ("", EVERY_TYPE)
+        return "wide" in self.stages
 
     def new_loss(self, sample_rate: int | None = None) -> AudioLoss:
         """What is minimised, for a sample rate in Hz; for that of the search by default."""

@@ -1,4 +1,4 @@
-"""A wide console: where a search over types knows which may be there, its chains begin with all of them.
+"""A wide console: the chains of a search begin with all types that may be there, ``--search wide``.
 
 What stands in a chain from the beginning is fitted together with all else, and pruning decides among types by what each
 does for the loss. A type that comes later by a move has a few steps, beside settings that were fitted without it: it
@@ -10,17 +10,17 @@ has to be better at once than what had taken its part. So the console of such a 
 - all others, which are dynamics, saturation, modulation and width, before the fader, in the order of ``types``.
 
 Its steps cost more, so that half of them are made after the rounds instead, on what is left (:func:`wide_settings`).
-Moves then change the order, from the second round on: the first has enough to choose from. With more than
-:data:`MOST_TYPES`, or with all there are, a step would cost too much, and the console is the usual one.
+Moves then change the order, from the second round on: the first has enough to choose from.
 """
 
 from dataclasses import replace
 
 from graphmix.chain_string import join_chain, split_chain
+from graphmix.errors import SearchError
 from graphmix.processors.gear import FILTERS, SPACES
 from graphmix.processors.rack import Rack
 from graphmix.search.moves_stage import chosen_processors
-from graphmix.search.settings import SearchSettings
+from graphmix.search.settings import EVERY_TYPE, SearchSettings
 
 MOST_TYPES = 16
 """Types of a chain."""
@@ -34,15 +34,21 @@ def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
         rack: of its chains.
 
     Raises:
-        SearchError: a type that cannot be brought in.
+        SearchError: a type that cannot be brought in; of a wide search no types, or too many.
     """
     chosen = chosen_processors(settings, rack)
     if not settings.is_wide:
         return settings.chain, rack
+    if settings.types in ("", EVERY_TYPE):
+        raise SearchError(f"a wide console has all types that are named, and types are {settings.types!r}: name some.")
     names = {t.letter: t.name for t in rack.types if t.letter}
     chain = [names.get(kind, kind) for kind in split_chain(settings.chain)]
     missing = [name for name in chosen if name not in chain]
-    if not missing or len(chain) + len(missing) > MOST_TYPES:
+    if len(chain) + len(missing) > MOST_TYPES:
+        raise SearchError(
+            f"a wide console with {len(chain) + len(missing)} types in a chain: {MOST_TYPES} at the most."
+        )
+    if not missing:
         return settings.chain, rack
     for name in missing:
         if name not in rack:

@@ -18,7 +18,7 @@ from tests.small_song import RATE, SUBGROUPS, mine_without_plots, write_tiny_son
 
 MINE = importlib.import_module("graphmix.search.mine_song")
 SETTINGS = SearchSettings(
-    chain="ecgr", search="moves", types="eg[tanh][parametric_eq][feedback_delay]", sample_rate=RATE
+    chain="ecgr", search="wide", types="eg[tanh][parametric_eq][feedback_delay]", sample_rate=RATE
 )
 
 
@@ -35,7 +35,9 @@ def test_without_filters_and_faders_the_ends_of_the_chain_are_their_places() -> 
     assert split_chain(chain) == ["parametric_eq", "c", "equalizer", "gain", "tanh", "feedback_delay"]
 
 
-@pytest.mark.parametrize("changed", [{"search": "prune"}, {"search": "relax"}, {"types": ""}, {"types": "full"}])
+@pytest.mark.parametrize(
+    "changed", [{"search": "prune"}, {"search": "moves"}, {"search": "relax"}, {"types": ""}, {"types": "full"}]
+)
 def test_other_searches_have_the_usual_console(changed: dict[str, str]) -> None:
     rack = Rack.console("ecgr", RATE)
     assert widen(replace(SETTINGS, **changed), rack) == ("ecgr", rack)
