@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from graphmix.chain_string import join_chain, split_chain
 from graphmix.errors import SearchError
+from graphmix.errors import SearchError
 from graphmix.processors.gear import FILTERS, SPACES
 from graphmix.processors.rack import Rack
 from graphmix.search.moves_stage import chosen_processors
@@ -44,10 +45,9 @@ def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
     names = {t.letter: t.name for t in rack.types if t.letter}
     chain = [names.get(kind, kind) for kind in split_chain(settings.chain)]
     missing = [name for name in chosen if name not in chain]
-    if len(chain) + len(missing) > MOST_TYPES:
-        raise SearchError(
-            f"a wide console with {len(chain) + len(missing)} types in a chain: {MOST_TYPES} at the most."
-        )
+    count = len(chain) + len(missing)
+    if count > MOST_TYPES:
+        raise SearchError(f"a wide console with {count} types in a chain: {MOST_TYPES} at the most.")
     if not missing:
         return settings.chain, rack
     for name in missing:
