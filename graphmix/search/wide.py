@@ -17,7 +17,6 @@ from dataclasses import replace
 
 from graphmix.chain_string import join_chain, split_chain
 from graphmix.errors import SearchError
-from graphmix.errors import SearchError
 from graphmix.processors.gear import FILTERS, SPACES
 from graphmix.processors.rack import Rack
 from graphmix.search.moves_stage import chosen_processors

@@ -9,17 +9,22 @@ import pytest
 
 from graphmix.audio import Song
 from graphmix.chain_string import split_chain
+from graphmix.errors import SearchError
 from graphmix.graph.consoles import mixing_console
 from graphmix.processors import Rack
 from graphmix.search import SearchSettings, moves_stage
 from graphmix.search.moves_stage import ADDED_GAIN, LEAST_GAIN, least_gain
-from graphmix.search.wide import MOST_TYPES, widen
+from graphmix.search.wide import widen
 from tests.small_song import RATE, SUBGROUPS, mine_without_plots, write_tiny_song
 
 MINE = importlib.import_module("graphmix.search.mine_song")
 SETTINGS = SearchSettings(
     chain="ecgr", search="wide", types="eg[tanh][parametric_eq][feedback_delay]", sample_rate=RATE
 )
+MANY = (
+    "tanh", "clipper", "power", "chebyshev", "tape", "chorus", "flanger", "vibrato", "phaser", "tremolo", "auto_pan",
+    "parametric_eq", "velvet_reverb",
+)  # fmt: skip
 
 
 def test_types_that_the_chain_lacks_stand_where_their_family_does() -> None:
@@ -35,20 +40,19 @@ def test_without_filters_and_faders_the_ends_of_the_chain_are_their_places() -> 
     assert split_chain(chain) == ["parametric_eq", "c", "equalizer", "gain", "tanh", "feedback_delay"]
 
 
+@pytest.mark.parametrize("search", ["prune", "moves", "relax", "all"])
+def test_other_searches_have_the_usual_console(search: str) -> None:
+    rack = Rack.console("ecgr", RATE)
+    assert widen(replace(SETTINGS, search=search), rack) == ("ecgr", rack)
+
+
 @pytest.mark.parametrize(
-    "changed", [{"search": "prune"}, {"search": "moves"}, {"search": "relax"}, {"types": ""}, {"types": "full"}]
+    ("types", "message"),
+    [("", "name some"), ("full", "name some"), ("".join(f"[{name}]" for name in MANY), "16 at the most")],
 )
-def test_other_searches_have_the_usual_console(changed: dict[str, str]) -> None:
-    rack = Rack.console("ecgr", RATE)
-    assert widen(replace(SETTINGS, **changed), rack) == ("ecgr", rack)
-
-
-def test_a_chain_does_not_become_too_long() -> None:
-    rack = Rack.console("ecgr", RATE)
-    many = [name for name in Rack.full(RATE).names if name not in ("send", "ride", "align", "crossover")]
-    able = [name for name in many if name != "sidechain_compressor"][: MOST_TYPES + 4]
-    settings = replace(SETTINGS, types="".join(f"[{name}]" for name in able))
-    assert widen(settings, rack) == ("ecgr", rack)
+def test_a_wide_console_needs_types_and_not_too_many(types: str, message: str) -> None:
+    with pytest.raises(SearchError, match=message):
+        widen(replace(SETTINGS, types=types), Rack.console("ecgr", RATE))
 
 
 @pytest.mark.parametrize(("loss", "tolerance"), [(1.0, 0.01), (0.1, 0.01), (4.0, 0.01), (1.0, 0.0)])
