@@ -179,7 +179,7 @@ class Search:
         stages, is_last = self.settings.stages, self.state.round == self.settings.rounds - 1
         if "relax" in stages and is_last and not self.state.relaxation.get("over"):
             return "relax"
-        waits = self.settings.is_wide and self.state.round == 0 and not is_last
+        waits = self.settings.is_wide and not is_last
         return "moves" if "moves" in stages and not waits else "trials"
 
     @property

@@ -61,18 +61,18 @@ def test_what_is_added_must_be_worth_more_than_a_removal_may_cost(loss: float, t
     assert least_gain(0, loss, tolerance) == LEAST_GAIN * loss
 
 
-def test_a_search_with_types_begins_with_all_of_them_and_makes_moves_from_the_second_round_on(
+def test_a_wide_search_begins_with_all_types_and_makes_moves_before_the_last_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moves_stage, "HEATS", (1,))
     song: Song = MINE.load_song(write_tiny_song(tmp_path / "tiny"), RATE)
     short = replace(
-        SETTINGS, chain="g", types="g[tanh]", steps=1, rounds=2, round_steps=1, ramp_steps=2, evaluate_every=1,
+        SETTINGS, chain="g", types="g[tanh]", steps=1, rounds=3, round_steps=1, ramp_steps=2, evaluate_every=1,
         tolerance=0.0, moves=1,
     )  # fmt: skip
     mined = mine_without_plots(song, tmp_path / "out", short, device="cpu")
     before = mined.metrics["processors_before"]
     pruned = mine_without_plots(song, tmp_path / "other", replace(short, search="prune"), device="cpu")
     trace = [json.loads(line) for line in (tmp_path / "out" / "trace.jsonl").read_text().splitlines()]
-    assert [record["round"] for record in trace if record["event"] == "moves"] == [2]
+    assert [record["round"] for record in trace if record["event"] == "moves"] == [3]
     assert before == 2 * pruned.metrics["processors_before"]
