@@ -10,9 +10,9 @@ same console, with the same steps and rounds of the preset ``draft`` (or --steps
 With --log a line of JSON is appended for every song and search, and what the log holds already is not done again; a
 song that was interrupted is resumed in its folder below --mined, and its seconds are then unknown. For each search the
 table gives the graph edit distance to the true graph (mean, and over that of ``prune`` on the same songs with a 95 %
-bootstrap interval over songs), the same where filters of all types are one type (an equalizer and a parametric one of
-the same curve cannot be told apart by their sound), F1 by type, the audio loss L_a, how many processors are left for
-each true one, and the seconds of CPU that a song took, also over those of ``prune``.
+bootstrap interval over songs), the same without what sound cannot tell apart (an equalizer and a parametric one of the
+same curve; a gain before or behind a threshold that takes it up), F1 by type, the audio loss L_a, how many processors
+are left for each true one, and the seconds of CPU that a song took, also over those of ``prune``.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def print_summary(result: dict[str, Row]) -> None:
         "songs",
         "edit distance",
         "of prune's",
-        "filters alike",
+        "as heard",
         "of prune's",
         "F1",
         "L_a",

@@ -77,13 +77,21 @@ class Chains:
         return tuple(piece.kind for piece in self.by_place.get(place, ()))
 
     def heard_kinds(self, place: str) -> tuple[str, ...]:
-        """The same with every filter as an equalizer, and filters that stand in a row as one.
+        """The same without what sound cannot tell apart: filters are of one type, and gains as far behind as they go.
 
         A zero-phase equalizer and a parametric one of the same curve differ in phase alone, which no magnitude
-        spectrogram shows; two of them can be one.
+        spectrogram shows, and two filters in a row can be one. A gain that is equal on both sides may stand before or
+        behind a compressor or a saturation, whose threshold or drive takes it up.
         """
-        kinds = ["equalizer" if kind in FILTERS else kind for kind in self.kinds(place)]
-        return tuple(kind for k, kind in enumerate(kinds) if not (k and kind == kinds[k - 1] == "equalizer"))
+        chain = list(self.by_place.get(place, ()))
+        for start in reversed(range(len(chain))):
+            at = start
+            while chain[at].kind == "gain" and at + 1 < len(chain) and _commute(chain[at], chain[at + 1], levels=True):
+                chain[at : at + 2] = chain[at + 1], chain[at]
+                at += 1
+        kinds = ["equalizer" if piece.kind in FILTERS else piece.kind for piece in chain]
+        once = ("equalizer", "gain")
+        return tuple(kind for k, kind in enumerate(kinds) if not (k and kind == kinds[k - 1] and kind in once))
 
 
 def take_apart(graph: MixGraph, like: MixGraph | None = None) -> Chains:
@@ -219,8 +227,8 @@ def _folded(piece: Piece) -> Piece:
     return replace(piece, values={**piece.values, name: amplitude.clamp(min=1e-6).log() * DB_PER_NEPER}, folded=True)
 
 
-def _commute(one: Piece, other: Piece) -> bool:
-    return commute((one.kind, one.values), (other.kind, other.values))
+def _commute(one: Piece, other: Piece, *, levels: bool = False) -> bool:
+    return commute((one.kind, one.values), (other.kind, other.values), levels=levels)
 
 
 def _with_two_merged(chain: list[Piece]) -> list[Piece] | None:

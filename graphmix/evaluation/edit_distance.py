@@ -22,7 +22,8 @@ def edit_distance(
 ) -> tuple[float, bool]:
     """Graph edit distance of two consoles taken apart -> distance, whether it is exact.
 
-    With ``heard``, filters of all types are one type: see :meth:`graphmix.evaluation.chains.Chains.heard_kinds`.
+    With ``heard``, chains are without what sound cannot tell apart:
+    :meth:`graphmix.evaluation.chains.Chains.heard_kinds`.
 
     Places are held fast and no processor is taken from one chain to another, so that the distances of chains add up. A
     chain that leads elsewhere costs two edges more, and a bus that one of them lacks a node and an edge; then the sum

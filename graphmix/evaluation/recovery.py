@@ -97,7 +97,7 @@ class Recovery:
         errors: (type, parameter with unit) -> absolute errors of matched processors.
         edit_distance: sum of graph edit distances.
         edit_is_exact: whether it is the least, rather than an upper bound.
-        heard_distance: the same sum where filters of all types count as one type.
+        heard_distance: the same sum without what sound cannot tell apart.
         true_size: nodes and edges of the true graphs in canonical form, for a relative distance.
         graphs: how many pairs these are.
     """

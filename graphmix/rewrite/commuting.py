@@ -9,7 +9,7 @@ a gain equal on both sides             an imager, and what depends on levels: th
                                        gain up, :math:`\tanh(d g x) / d = g \tanh(d' x) / d'` with :math:`d' = d g`
 =====================================  =========================================================================
 
-All are exact, the last with other settings.
+All are exact, the last with other settings (of a transient shaper with the same).
 """
 
 import math
@@ -41,12 +41,13 @@ Kind = tuple[str, Mapping[str, Tensor]]
 """Name of a type, and its physical values by parameter."""
 
 
-def commute(one: Kind, other: Kind) -> bool:
+def commute(one: Kind, other: Kind, *, levels: bool = False) -> bool:
     """Whether the order of two processors makes no difference.
 
     Args:
         one: type and values; a gain's in ``gain_db``, left and right, a feedback delay's in ``cross``.
         other: the same.
+        levels: also where a threshold or a drive has to take up a gain.
     """
     kinds, values = {one[0], other[0]}, dict((one, other))
     if kinds <= DIAGONAL | FILTERS or kinds <= FILTERS | {"imager"}:
@@ -59,5 +60,6 @@ def commute(one: Kind, other: Kind) -> bool:
     if kinds & MODULATED:
         return True
     left, right = values["gain"]["gain_db"].tolist()
-    largest = NEARLY_EQUAL_DB if kinds & LEVELLED else EQUAL_DB
-    return bool(kinds & (LEVELLED | {"imager"})) and math.isclose(left, right, abs_tol=largest)
+    if levels and kinds & LEVELLED:
+        return math.isclose(left, right, abs_tol=NEARLY_EQUAL_DB)
+    return bool(kinds & {"imager", "transient_shaper"}) and math.isclose(left, right, abs_tol=EQUAL_DB)

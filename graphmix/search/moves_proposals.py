@@ -171,7 +171,7 @@ class Proposals:
     def _matters(self, one: int, other: int) -> bool:
         """Whether the order of two processors does: they are of different types, and do not commute."""
         first, second = _described(self.sketch.parts[one]), _described(self.sketch.parts[other])
-        return first[0] != second[0] and not commute(first, second)
+        return first[0] != second[0] and not commute(first, second, levels=True)
 
     def _shift(self, chain: Chain) -> Move | None:
         able, size = self._movable(chain), len(chain.nodes)

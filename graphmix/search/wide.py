@@ -69,7 +69,7 @@ def wide_settings(settings: SearchSettings) -> SearchSettings:
         (100, 50, 'leave-one-out', 0.0)
     """
     policy = "leave-one-out" if settings.policy == "hybrid" else settings.policy
-    return replace(settings, steps=settings.steps - settings.steps // 2, policy=policy, audible_db=0.0)
+    return replace(settings, policy=policy, audible_db=0.0)
 
 
 def _joined(chain: list[str], more: list[str]) -> list[str]:

@@ -104,7 +104,8 @@ def test_a_threshold_takes_up_a_gain_that_is_even(kind: str, name: str) -> None:
     first = RACK[kind](RACK["gain"](audio, gain), before)
     last = RACK["gain"](RACK[kind](audio, after), gain)
     torch.testing.assert_close(first, last, rtol=1e-4, atol=1e-5)
-    assert commute(described("gain", gain), described(kind, before))
+    assert commute(described("gain", gain), described(kind, before), levels=True)
+    assert not commute(described("gain", gain), described(kind, before))
 
 
 def test_a_drive_takes_up_a_gain_that_is_even() -> None:
