@@ -9,8 +9,8 @@ has to be better at once than what had taken its part. So the console of such a 
 - echoes and rooms behind its fader, or at its end;
 - all others, which are dynamics, saturation, modulation and width, before the fader, in the order of ``types``.
 
-One pass of moves, before the last round, then changes the order: until then there is enough to choose from. A step costs
-more than on the usual console, by what its types cost: saturation and modulation are dear.
+One pass of moves, before the last round, then changes the order: until then there is enough to choose from. A step
+costs more than on the usual console, by what its types cost: saturation and modulation are dear.
 """
 
 from dataclasses import replace
@@ -59,9 +59,9 @@ def widen(settings: SearchSettings, rack: Rack) -> tuple[str, Rack]:
 def wide_settings(settings: SearchSettings) -> SearchSettings:
     """Settings of the search on a wide console.
 
-    A hybrid policy gives way to ``leave-one-out``: of many types that can do nearly the same, those that matter least go
-    first, whatever their dry/wet weights. Only the loss decides: what tracks sound like on a console that is far from
-    the mix is nothing that removals have to keep to.
+    A hybrid policy gives way to ``leave-one-out``: of many types that can do nearly the same, those that matter least
+    go first, whatever their dry/wet weights. Only the loss decides: what tracks sound like on a console that is far
+    from the mix is nothing that removals have to keep to.
 
     Example:
         >>> wide = wide_settings(SearchSettings(audible_db=1.0))
