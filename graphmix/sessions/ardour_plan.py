@@ -26,6 +26,10 @@ MOST_FADER = 1.99
 """Ardour's faders end at 2 (+6 dB)."""
 CONVOLVER_LATENCY = 64
 """Samples by which Ardour's convolver is late."""
+LATENCY_STEP = 16
+"""All latencies are multiples of it. Before an export Ardour cuts its blocks where routes start, which is at their
+latencies. With AVX-512, Ardour 7.3's routine that adds one buffer to another adds up to 7 samples too many if a block is
+no multiple of 8 (it counts on in steps of 4 or 8), and what lies behind a buffer is in the mix."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
@@ -77,8 +81,8 @@ class Convolver:
 
     @property
     def lead(self) -> int:
-        """Samples that ring before the input."""
-        return max(0, -self.response.start)
+        """Samples that ring before the input, and zeros before them."""
+        return whole_steps(max(0, -self.response.start))
 
     @property
     def latency(self) -> int:
@@ -171,6 +175,11 @@ class RoutePlan:
             before = [latency[c.source] for c in self.connections if c.target == index]
             latency[index] = max(before, default=0) + route.latency
         return max(latency, default=0)
+
+
+def whole_steps(samples: int) -> int:
+    """The least latency of at least so many samples."""
+    return -(-samples // LATENCY_STEP) * LATENCY_STEP
 
 
 def not_held(session: Session, held: Collection[str] = HELD) -> list[Device]:
@@ -349,8 +358,9 @@ def lua_plugin(device: Device, sample_rate: int) -> LuaPlugin:
             ("Release", device.value("release_ms")),
             ("Wet", device.wet),
         )
-        latency = math.ceil(ahead_ms * sample_rate / 1000)
-        return LuaPlugin(name, script("limiter"), controls, latency=latency, nodes=nodes)
+        latency = whole_steps(math.ceil(ahead_ms * sample_rate / 1000))
+        source = script("limiter").replace("@step@", str(LATENCY_STEP))
+        return LuaPlugin(name, source, controls, latency=latency, nodes=nodes)
     direction, detector, inputs = DYNAMICS[device.kind]
     has_times = "ballistic" in device.kind
     attack, release = ("attack_ms", "release_ms") if has_times else ("time_ms", "time_ms")
