@@ -11,7 +11,7 @@ command-line export plays it, it comes 256 samples late (measured, Ardour 7.3).
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
@@ -26,10 +26,11 @@ MOST_FADER = 1.99
 """Ardour's faders end at 2 (+6 dB)."""
 CONVOLVER_LATENCY = 64
 """Samples by which Ardour's convolver is late."""
-LATENCY_STEP = 16
-"""All latencies are multiples of it. Before an export Ardour cuts its blocks where routes start, which is at their
-latencies. With AVX-512, Ardour 7.3's routine that adds one buffer to another adds up to 7 samples too many if a block is
-no multiple of 8 (it counts on in steps of 4 or 8), and what lies behind a buffer is in the mix."""
+MASTER_LATENCY = 1
+"""Samples by which the master is late, for which Ardour compensates. Ardour 7.3's export puts the mix through a ring of
+two blocks per channel, and with AVX-512 its routine that adds one buffer to another adds up to 7 samples too many where
+both begin at addresses that are multiples of 16 bytes and not equally far from one of 64: at the ring's end, memory behind
+it gets into the mix. One sample more, and the second channel's place in the ring is no such address."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
@@ -81,8 +82,8 @@ class Convolver:
 
     @property
     def lead(self) -> int:
-        """Samples that ring before the input, and zeros before them."""
-        return whole_steps(max(0, -self.response.start))
+        """Samples that ring before the input."""
+        return max(0, -self.response.start)
 
     @property
     def latency(self) -> int:
@@ -177,11 +178,6 @@ class RoutePlan:
         return max(latency, default=0)
 
 
-def whole_steps(samples: int) -> int:
-    """The least latency of at least so many samples."""
-    return -(-samples // LATENCY_STEP) * LATENCY_STEP
-
-
 def not_held(session: Session, held: Collection[str] = HELD) -> list[Device]:
     """Devices that a format cannot hold: of other kinds than it has, or from a file."""
     return [device for device in session.devices() if device.kind not in held or device.node_type.source]
@@ -206,7 +202,7 @@ def plan_routes(session: Session) -> RoutePlan:
             connections += [Connection(source, len(routes), inlet) for source, inlet in sources]
             routes.append(_route(channel, number, devices, session.sample_rate))
         last_of.append(len(routes) - 1)
-    return with_equal_latencies(RoutePlan(tuple(routes), tuple(connections)))
+    return with_late_master(with_equal_latencies(RoutePlan(tuple(routes), tuple(connections))))
 
 
 def _parts(channel: Channel) -> Iterable[list[Device]]:
@@ -270,14 +266,24 @@ def with_equal_latencies(plan: RoutePlan) -> RoutePlan:
             if missing and key not in delays:
                 delays[key] = len(routes)
                 connections.append(Connection(new[c.source], len(routes)))
-                delay = LuaPlugin("graphmix latency", script("delay"), (("Samples", missing),), latency=missing)
-                routes.append(Route(f"{plan.routes[c.source].name} + {missing} samples", Role.bus, (delay,)))
+                routes.append(Route(f"{plan.routes[c.source].name} + {missing} samples", Role.bus, (delay(missing),)))
         for c in into:
             source = delays.get((c.source, beyond[c.source] - ahead[index]), new[c.source])
             connections.append(Connection(source, len(routes), c.inlet))
         new.append(len(routes))
         routes.append(route)
     return RoutePlan(tuple(routes), tuple(connections))
+
+
+def delay(samples: int) -> LuaPlugin:
+    """A delay that is its latency."""
+    return LuaPlugin("graphmix latency", script("delay"), (("Samples", samples),), latency=samples)
+
+
+def with_late_master(plan: RoutePlan) -> RoutePlan:
+    """The plan with the master late by :data:`MASTER_LATENCY`."""
+    late = [replace(r, plugins=(*r.plugins, delay(MASTER_LATENCY))) if r.role is Role.master else r for r in plan.routes]
+    return RoutePlan(tuple(late), plan.connections)
 
 
 def _linear(stretch: list[Device], is_end: bool, sample_rate: int) -> tuple[float, list[Plugin]]:
@@ -358,9 +364,8 @@ def lua_plugin(device: Device, sample_rate: int) -> LuaPlugin:
             ("Release", device.value("release_ms")),
             ("Wet", device.wet),
         )
-        latency = whole_steps(math.ceil(ahead_ms * sample_rate / 1000))
-        source = script("limiter").replace("@step@", str(LATENCY_STEP))
-        return LuaPlugin(name, source, controls, latency=latency, nodes=nodes)
+        latency = math.ceil(ahead_ms * sample_rate / 1000)
+        return LuaPlugin(name, script("limiter"), controls, latency=latency, nodes=nodes)
     direction, detector, inputs = DYNAMICS[device.kind]
     has_times = "ballistic" in device.kind
     attack, release = ("attack_ms", "release_ms") if has_times else ("time_ms", "time_ms")

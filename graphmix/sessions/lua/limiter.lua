@@ -1,6 +1,6 @@
 ardour {
   ["type"] = "dsp", name = "graphmix limiter", category = "Dynamics", license = "Apache-2.0", author = "graphmix",
-  description = [[The processor "limiter" of graphmix. Its latency is the look-ahead, rounded up to @step@ samples, which the
+  description = [[The processor "limiter" of graphmix. Its latency is the look-ahead, rounded up to samples, which the
 session states as the latency of this plugin: change the look-ahead and the latency together.]]
 }
 
@@ -15,17 +15,15 @@ function dsp_params ()
   }
 end
 
-local STEP = @step@
 local rate = 48000
-local reach, late, size -- look-ahead in whole samples; latency; length of the rings
+local reach, size -- look-ahead in whole samples; length of the rings
 local time -- number of the sample that comes in
-local left, right -- rings of the signal: sample time - reach is limited in its place, sample time - late goes out
+local left, right -- rings of the signal, since sample time - reach goes out
 local queue_time, queue_over, head, tail -- falling peaks of the window, the largest one first
 local reduction, last, sum -- ring of s, the newest s, and the sum of the newest ones but the oldest
 
 local function reset (samples)
-  reach, late = samples, math.ceil (samples / STEP) * STEP
-  size = late + 2
+  reach, size = samples, samples + 2
   time, head, tail, last, sum = 0, 1, 0, 0.0, 0.0
   left, right, reduction, queue_time, queue_over = {}, {}, {}, {}, {}
   for i = 0, size - 1 do left[i], right[i], reduction[i] = 0.0, 0.0, 0.0 end
@@ -69,9 +67,8 @@ function dsp_run (ins, outs, n)
     sum = sum - reduction[old]
     if sum < 1e-12 then sum = 0.0 end
     local gain = wet * math.exp (-mean) + 1 - wet
-    left[old], right[old] = gain * left[old], gain * right[old]
-    local out = (time - late) % size
-    yl[i], yr[i] = left[out], right[out]
+    yl[i] = gain * left[old]
+    yr[i] = gain * right[old]
     time = time + 1
   end
 end
