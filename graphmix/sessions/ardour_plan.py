@@ -28,9 +28,9 @@ CONVOLVER_LATENCY = 64
 """Samples by which Ardour's convolver is late."""
 MASTER_LATENCY = 1
 """Samples by which the master is late, for which Ardour compensates. Ardour 7.3's export puts the mix through a ring of
-two blocks per channel. With AVX-512 its routine that adds one buffer to another adds up to 7 samples too many where both
-begin at multiples of 16 bytes, but not equally far from one of 64, as the heap has it: at the ring's end, memory behind
-it gets into the mix. One sample more, and the second channel's place in the ring is no such multiple."""
+two blocks per channel. With AVX-512 its routine that adds one buffer to another adds up to 7 samples too many where
+both begin at multiples of 16 bytes, but not equally far from one of 64, as the heap has it: at the ring's end, memory
+behind it gets into the mix. One sample more, and the second channel's place in the ring is no such multiple."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
