@@ -39,7 +39,7 @@ from graphmix.songbook import SongbookSettings, write_songbook
 
 CHAIN = "ecnsgdr"
 Row = dict[str, Any]
-RATIOS = {"edit_distance": "of_prune", "heard_distance": "heard_of_prune", "cpu_seconds": "time"}
+RATIOS = {"edit_distance": "of_prune", "audible_distance": "audible_of_prune", "cpu_seconds": "time"}
 """What is compared with ``prune``, and what the ratio is called."""
 
 
@@ -55,7 +55,7 @@ def measure_song(folder: Path, out: Path, settings: SearchSettings) -> Row:
         "song": folder.name,
         "search": settings.search,
         "edit_distance": recovery.edit_distance,
-        "heard_distance": recovery.heard_distance,
+        "audible_distance": recovery.audible_distance,
         "relative": recovery.relative_edit_distance,
         "is_exact": recovery.edit_is_exact,
         "f1": score.f1,
@@ -85,13 +85,13 @@ def summarize(lines: Sequence[Row]) -> dict[str, Row]:
     base, result = by_search.get("prune", {}), {}
     for search, own in by_search.items():
         rows = list(own.values())
-        keys = ("edit_distance", "heard_distance", "relative", "f1", "audio_loss", "processors", "true_processors")
+        keys = ("edit_distance", "audible_distance", "relative", "f1", "audio_loss", "processors", "true_processors")
         means = {key: fmean(row[key] for row in rows) for key in keys}
         timed = [row["cpu_seconds"] for row in rows if row["cpu_seconds"] is not None]
         result[search] = {"songs": len(rows), **means, "cpu_seconds": fmean(timed) if timed else None}
         for key, ratio in (
             ("edit_distance", "of_prune"),
-            ("heard_distance", "heard_of_prune"),
+            ("audible_distance", "audible_of_prune"),
             ("cpu_seconds", "time"),
         ):
             shared = sorted(s for s in {*own} & {*base} if own[s][key] is not None and base[s][key] is not None)
@@ -122,8 +122,8 @@ def print_summary(result: dict[str, Row]) -> None:
     for search, r in result.items():
         seconds = "–" if r["cpu_seconds"] is None else f"{r['cpu_seconds']:.0f}"
         table.add_row(
-            search, str(r["songs"]), f"{r['edit_distance']:.2f}", share(r, "of_prune"), f"{r['heard_distance']:.2f}",
-            share(r, "heard_of_prune"), f"{r['f1']:.2f}", f"{r['audio_loss']:.4f}",
+            search, str(r["songs"]), f"{r['edit_distance']:.2f}", share(r, "of_prune"), f"{r['audible_distance']:.2f}",
+            share(r, "audible_of_prune"), f"{r['f1']:.2f}", f"{r['audio_loss']:.4f}",
             f"{r['processors']:.1f} of {r['true_processors']:.1f}", seconds, share(r, "time"),
         )  # fmt: skip
     Console(width=160).print(table)

@@ -76,7 +76,7 @@ class Chains:
         """Types of a chain; empty where there is no such place."""
         return tuple(piece.kind for piece in self.by_place.get(place, ()))
 
-    def heard_kinds(self, place: str) -> tuple[str, ...]:
+    def audible_kinds(self, place: str) -> tuple[str, ...]:
         """The same without what sound cannot tell apart: filters are of one type, and gains as far behind as they go.
 
         A zero-phase equalizer and a parametric one of the same curve differ in phase alone, which no magnitude

@@ -18,12 +18,12 @@ EDIT_SECONDS = 1.0
 
 
 def edit_distance(
-    true: Chains, found: Chains, seconds: float = EDIT_SECONDS, *, heard: bool = False
+    true: Chains, found: Chains, seconds: float = EDIT_SECONDS, *, audible: bool = False
 ) -> tuple[float, bool]:
     """Graph edit distance of two consoles taken apart -> distance, whether it is exact.
 
-    With ``heard``, chains are without what sound cannot tell apart:
-    :meth:`graphmix.evaluation.chains.Chains.heard_kinds`.
+    With ``audible``, chains are without what sound cannot tell apart:
+    :meth:`graphmix.evaluation.chains.Chains.audible_kinds`.
 
     Places are held fast and no processor is taken from one chain to another, so that the distances of chains add up. A
     chain that leads elsewhere costs two edges more, and a bus that one of them lacks a node and an edge; then the sum
@@ -31,7 +31,7 @@ def edit_distance(
     """
     total, exact = 0.0, true.skeleton == found.skeleton
     for place in {*true.by_place, *found.by_place}:
-        pair = [c.heard_kinds(place) if heard else c.kinds(place) for c in (true, found)]
+        pair = [c.audible_kinds(place) if audible else c.kinds(place) for c in (true, found)]
         distance, sure = chain_distance(pair[0], pair[1], seconds)
         total, exact = total + distance, exact and sure
     places = {place for place, _ in true.skeleton}, {place for place, _ in found.skeleton}

@@ -97,7 +97,7 @@ class Recovery:
         errors: (type, parameter with unit) -> absolute errors of matched processors.
         edit_distance: sum of graph edit distances.
         edit_is_exact: whether it is the least, rather than an upper bound.
-        heard_distance: the same sum without what sound cannot tell apart.
+        audible_distance: the same sum without what sound cannot tell apart.
         true_size: nodes and edges of the true graphs in canonical form, for a relative distance.
         graphs: how many pairs these are.
     """
@@ -108,7 +108,7 @@ class Recovery:
     edit_is_exact: bool = True
     true_size: int = 0
     graphs: int = 1
-    heard_distance: float = 0.0
+    audible_distance: float = 0.0
 
     @property
     def all_types(self) -> TypeScore:
@@ -160,7 +160,7 @@ def compare(true: MixGraph, found: MixGraph, *, edit_seconds: float = EDIT_SECON
         errors={key: tuple(values) for key, values in errors.items()},
         edit_distance=distance,
         edit_is_exact=exact,
-        heard_distance=edit_distance(wanted, got, edit_seconds, heard=True)[0],
+        audible_distance=edit_distance(wanted, got, edit_seconds, audible=True)[0],
         true_size=_size(wanted),
     )
 
@@ -169,15 +169,15 @@ def combine(recoveries: Iterable[Recovery]) -> Recovery:
     """The recovery of several songs together: counts and distances add up, errors are pooled."""
     by_type: dict[str, TypeScore] = {}
     errors: dict[tuple[str, str], tuple[float, ...]] = {}
-    distance, exact, size, graphs, heard = 0.0, True, 0, 0, 0.0
+    distance, exact, size, graphs, audible = 0.0, True, 0, 0, 0.0
     for one in recoveries:
         for kind, score in one.by_type.items():
             by_type[kind] = by_type.get(kind, TypeScore()) + score
         for key, values in one.errors.items():
             errors[key] = (*errors.get(key, ()), *values)
         distance, size, graphs = distance + one.edit_distance, size + one.true_size, graphs + one.graphs
-        exact, heard = exact and one.edit_is_exact, heard + one.heard_distance
-    return Recovery(by_type, errors, distance, exact, size, graphs, heard)
+        exact, audible = exact and one.edit_is_exact, audible + one.audible_distance
+    return Recovery(by_type, errors, distance, exact, size, graphs, audible)
 
 
 def audio_loss(graph: MixGraph, song: Song) -> float:

@@ -58,12 +58,12 @@ def test_what_sound_cannot_tell_apart_is_heard_as_one() -> None:
     graph.params["equalizer"][:, 0] = 9.0
     apart = take_apart(graph)
     assert apart.kinds("track bass") == ("parametric_eq", "gain", "tanh", "equalizer")
-    assert apart.heard_kinds("track bass") == ("equalizer", "gain", "tanh", "equalizer")
+    assert apart.audible_kinds("track bass") == ("equalizer", "gain", "tanh", "equalizer")
     graph.params["gain"][:] = 3.0  # the drive takes it up
     assert take_apart(graph).kinds("track bass") == ("parametric_eq", "gain", "tanh", "equalizer")
-    assert take_apart(graph).heard_kinds("track bass") == ("equalizer", "tanh", "equalizer", "gain")
+    assert take_apart(graph).audible_kinds("track bass") == ("equalizer", "tanh", "equalizer", "gain")
     row = take_apart(mixing_console(rack, {"band": ["bass", "voice"]}, "[parametric_eq][tanh][biquad][parametric_eq]"))
-    assert row.heard_kinds("track bass") == ("equalizer", "tanh", "equalizer")
+    assert row.audible_kinds("track bass") == ("equalizer", "tanh", "equalizer")
 
 
 def test_the_chain_behind_the_sum_is_a_place_and_what_a_search_adds_is_left_out() -> None:
