@@ -2,8 +2,8 @@
 
     python benchmarks/ardour_faults.py --renders 5
 
-Needs Ardour and g++ on x86-64 with AVX-512. Prints RMS of the difference to the float64 reference in dB re its RMS, nan for an export that
-hangs.
+Needs Ardour and g++ on x86-64 with AVX-512. Prints RMS of the difference to the float64 reference in dB re its RMS,
+nan for an export that hangs.
 """
 
 import argparse
