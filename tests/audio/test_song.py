@@ -452,7 +452,11 @@ def test_a_file_that_vanishes_after_loading_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "num_tracks", "num_buses"),
-    [("reggae_try", 9, 7), ("mauiwowi", 15, 6), ("final_step", 17, 7), ("krem_kaakkuja", 16, 14)],
+    [
+        ("reggae_try", 9, 7),
+        ("krem_kaakkuja", 16, 14),
+        *(pytest.param(*song, marks=pytest.mark.slow) for song in (("mauiwowi", 15, 6), ("final_step", 17, 7))),
+    ],
 )
 def test_real_songs_load_and_stream_alike(shared_audio, name, num_tracks, num_buses):
     song = load_song(shared_audio / name)
