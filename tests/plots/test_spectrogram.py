@@ -79,9 +79,9 @@ def test_differences_below_the_floor_count_as_none() -> None:
 
 
 def test_five_minutes_are_drawn_in_seconds(tmp_path: Path) -> None:
-    audio = torch.randn(2, 300 * 44100) * 0.1
+    audio = torch.randn(2, 300 * RATE) * 0.1
     start = time.perf_counter()
-    path = save(plot_match(audio, {"match": audio * 0.9}, 44100), tmp_path / "match.png")
+    path = save(plot_match(audio, {"match": audio * 0.9}, RATE), tmp_path / "match.png")
     assert time.perf_counter() - start < 60
     assert path.stat().st_size > 10_000
 

@@ -114,7 +114,7 @@ def test_training_leaves_the_random_numbers_of_its_caller_alone(songbook: Path, 
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("model", [DMC, GRAPH], ids=["dmc", "graph"])
+@pytest.mark.parametrize("model", [pytest.param(DMC, marks=pytest.mark.slow), GRAPH], ids=["dmc", "graph"])
 def test_a_training_that_was_interrupted_ends_in_the_same_numbers(
     songbook: Path, tmp_path: Path, model: dict[str, Any]
 ) -> None:
