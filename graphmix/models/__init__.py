@@ -27,6 +27,7 @@ from graphmix.models.mixing.graph_estimator import GraphEstimator, GraphEstimato
 from graphmix.models.mixing.nearest_song import NearestSong, NearestSongConfig
 from graphmix.models.mixing.neural import NeuralEstimator
 from graphmix.models.mixing.outputs import Outputs
+from graphmix.models.mixing.static_mix import StaticMix, StaticMixConfig
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.subgroups import BusLinks, buses_from, link_loss
 from graphmix.models.mixing.waveunet import MixWaveUNet
@@ -63,6 +64,8 @@ __all__ = [
     "RandomMix",
     "RawBasis",
     "ResidualEncoder",
+    "StaticMix",
+    "StaticMixConfig",
     "StatisticsEncoder",
     "Stems",
     "SumBaseline",

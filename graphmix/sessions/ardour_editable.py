@@ -37,6 +37,7 @@ from graphmix.sessions.ardour_plan import (
     lua_plugin,
     script,
     with_equal_latencies,
+    with_late_master,
 )
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 from graphmix.sessions.stretches import LINEAR, MATRICES, response_of
@@ -98,7 +99,7 @@ def plan_editable(session: Session, signal_into: ReadSignal) -> tuple[RoutePlan,
             behind = channel.devices if number + 1 == len(parts) else devices
             routes.append(replace(route, end=end_of(channel, behind)))
         last_of.append(len(routes) - 1)
-    return with_equal_latencies(RoutePlan(tuple(routes), tuple(connections))), builder.found
+    return with_late_master(with_equal_latencies(RoutePlan(tuple(routes), tuple(connections)))), builder.found
 
 
 def _parts(channel: Channel) -> list[list[Device]]:

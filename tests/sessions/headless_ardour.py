@@ -22,17 +22,3 @@ def error_db(rendered: np.ndarray, expected: np.ndarray) -> float:
     assert rendered.shape == expected.shape
     got, wanted = shifted_by_latency(rendered, expected)
     return float(10 * np.log10(np.mean((got - wanted) ** 2) / np.mean(expected**2)))
-
-
-def first_error_db(folder: Path, expected: np.ndarray, bar_db: float, renders: int = 3) -> float:
-    """The error of the first of up to so many renders that is below a bar, or of the last one; prints those above it.
-
-    Of some 120 renders four were far off (-38 to +652 dB), and right when the same session was rendered again.
-    """
-    error = float("inf")
-    for number in range(renders):
-        error = error_db(render(folder), expected)
-        if error < bar_db:
-            break
-        print(f"render {number + 1} of {folder}: {error:.1f} dB")
-    return error

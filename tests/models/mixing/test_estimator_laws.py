@@ -20,6 +20,7 @@ from graphmix.models.mixing.estimator import Estimator, build_estimator
 from graphmix.models.mixing.graph_estimator import GraphEstimatorConfig
 from graphmix.models.mixing.nearest_song import NearestSongConfig
 from graphmix.models.mixing.neural import NeuralEstimator
+from graphmix.models.mixing.static_mix import StaticMixConfig
 from graphmix.models.mixing.stems import Stems
 from graphmix.search.losses import mix_loss
 from tests.models.small_stems import (
@@ -38,6 +39,7 @@ from tests.small_song import same_graph
 CONFIGS: dict[str, ModelConfig] = {
     "sum": SumConfig(),
     "loudness_sum": LoudnessSumConfig(),
+    "static_mix": StaticMixConfig(),
     "mean_parameters": MeanParametersConfig(chain="eg"),
     "nearest_song": NearestSongConfig(chain="eg", mels=16),
     "dmc": DMCConfig(chain="gs", hidden=8, **TINY),
@@ -58,7 +60,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "gain staging, graph": GraphEstimatorConfig(chain="cg", gnn="gps", gain_staging=True, **TINY_GRAPH),
 }
 NEURAL = [name for name, config in CONFIGS.items() if config.name in ("dmc", "graph")]
-LARGE = ["sum", "loudness_sum", "mean_parameters", "nearest_song", "dmc", "gine", "links"]
+LARGE = ["sum", "loudness_sum", "static_mix", "mean_parameters", "nearest_song", "dmc", "gine", "links"]
 
 
 def make_estimator(name: str) -> Estimator:
