@@ -15,13 +15,14 @@ from functools import cache
 from io import StringIO
 from pathlib import Path
 from pkgutil import resolve_name
+from shutil import copytree
 from typing import Any
 
 import pytest
 
 from graphmix.processors import LTIProcessor, MatrixProcessor, Processor, Rack
 from graphmix.search import PRESETS, SearchSettings
-from graphmix.songbook.demo import DEMO_SETTINGS
+from graphmix.songbook.demo import DEMO_SETTINGS, write_demo_song
 from graphmix.spec import Exponential, Linear, ParameterSpec
 from graphmix.synthesizers import SYNTHESIZERS
 
@@ -170,13 +171,23 @@ def test_the_quickstart_states_the_budget_of_the_demo() -> None:
 # --- blocks
 
 
+@pytest.fixture(scope="module")
+def demo_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Written once: several pages begin with it."""
+    return write_demo_song(tmp_path_factory.mktemp("demo") / "song")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_runnable_blocks_execute_and_print_what_the_page_shows(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": page.stem}
-    for number, found in enumerate(RUNNABLE.finditer(page.read_text(encoding="utf-8")), start=1):
+    text = page.read_text(encoding="utf-8")
+    if any("write_demo_song" in found[1] for found in RUNNABLE.finditer(text)):
+        demo = request.getfixturevalue("demo_song")
+        monkeypatch.setattr("graphmix.songbook.demo.write_demo_song", lambda folder: Path(copytree(demo, folder)))
+    for number, found in enumerate(RUNNABLE.finditer(text), start=1):
         printed = StringIO()
         with redirect_stdout(printed):
             exec(compile(found[1], f"{relative(page)}, runnable block {number}", "exec"), namespace)

@@ -90,6 +90,8 @@ def test_importing_graphmix_loads_no_plots_audio_library_or_cluster() -> None:
 import sys
 import graphmix, graphmix.graph, graphmix.processors, graphmix.render
 print([name for name in {HEAVY} if name in sys.modules])
+import graphmix.plots
+assert "matplotlib.pyplot" not in sys.modules
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)

@@ -37,11 +37,11 @@ def run_check(
     Raises:
         GraphmixError: it cannot be used.
     """
+    if not path.exists():
+        raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")
     from graphmix.audio.song import load_song
     from graphmix.audio.song_places import is_mined
 
-    if not path.exists():
-        raise GraphmixError(f"{path} does not exist; give a song's folder or a graph file.")
     console = new_console()
     if path.is_dir() and not is_mined(path):
         song = load_song(path, sample_rate, mix=mix, offset=offset)

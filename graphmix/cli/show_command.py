@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from graphmix.cli.files import find_graph
 from graphmix.cli.terminal import new_console, say
-from graphmix.graph.mixgraph import MixGraph
 from graphmix.io import to_json
 
 if TYPE_CHECKING:
+    from graphmix.graph.mixgraph import MixGraph
     from graphmix.graph.tables import Reductions
 
 
@@ -39,7 +39,7 @@ def run_show(graph_path: Path, *, as_json: bool = False) -> None:
     console.print(as_table(graph, reductions))
 
 
-def _reductions_of(path: Path, graph: MixGraph) -> "Reductions":
+def _reductions_of(path: Path, graph: "MixGraph") -> "Reductions":
     """What compressors and gates take off, as mining measured it beside the graph; nothing where it did not."""
     from graphmix.errors import SearchError
     from graphmix.search.metrics import METRICS, read_metrics
@@ -53,7 +53,7 @@ def _reductions_of(path: Path, graph: MixGraph) -> "Reductions":
         return {}  # another program's, or damaged; the graph is shown all the same
 
 
-def headline(graph: MixGraph) -> list[str]:
+def headline(graph: "MixGraph") -> list[str]:
     """What a graph consists of and where it comes from, in one or two lines."""
     counts = {t.name: int(graph.nodes_of(t.name).numel()) for t in graph.types.types}
     used = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -62,12 +62,12 @@ def headline(graph: MixGraph) -> list[str]:
     return [*lines, provenance_line(graph)] if graph.provenance else lines
 
 
-def captured_lines(graph: MixGraph) -> list[str]:
+def captured_lines(graph: "MixGraph") -> list[str]:
     """Which files its captured effects are from, with their digests."""
     return [f"{t.letter} {t.name}: captured effect, {t.source}" for t in graph.types.types if t.source]
 
 
-def provenance_line(graph: MixGraph) -> str:
+def provenance_line(graph: "MixGraph") -> str:
     """Where a graph comes from, without nested values."""
     known = {key: value for key, value in graph.provenance.items() if not isinstance(value, (dict, list))}
     return ", ".join(f"{key} {value}" for key, value in known.items())

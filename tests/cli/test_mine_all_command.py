@@ -12,16 +12,9 @@ from graphmix.cli.stats_command import run_stats
 from graphmix.mining.driver import Standing
 from graphmix.mining.song_task import Outcome, Status
 from graphmix.mining.worker import Progress
-from tests.driver_processes import write_collection, write_tiny
+from tests.driver_processes import HERE, write_collection, write_tiny
 
-OPTIONS: dict[str, Any] = {
-    "steps": 2,
-    "rounds": 1,
-    "workers": 0,
-    "device": "cpu",
-    "plots": False,
-    "changes": {"chain": "g"},
-}
+OPTIONS: dict[str, Any] = {"steps": 2, "rounds": 1, "changes": {"chain": "g"}, **HERE}
 
 
 def test_songs_are_told_one_by_one_and_counted_and_a_failure_is_the_exit_status(tmp_path: Path, capsys: Any) -> None:

@@ -1,5 +1,6 @@
 """Segments of stems and mix: the right samples of the right files, whatever the batch and the workers."""
 
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from graphmix.datasets.transforms import PermuteTracks
 from graphmix.errors import SongError
 from graphmix.processors.rack import Rack
 from graphmix.render.renderer import Renderer
+from tests.datasets.building import build_and_tell
 from tests.mining.mined_folders import RATE, SAMPLES, ramp, small_graph, write_audio_of, write_collection, write_mined
 
 LENGTH = 500
@@ -78,17 +80,46 @@ def test_random_starts_depend_on_seed_and_epoch_alone(graphs: MinedGraphs, kind:
     assert all(0 <= start <= SAMPLES - LENGTH for epoch in first for start in epoch)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(MinedGraphs, marks=pytest.mark.slow), MinedGraphsOnDisk])
-def test_spawned_workers_give_the_same_batches(graphs: MinedGraphs, kind: Any) -> None:
+def fork_server() -> Any:
+    """Processes that are forked from one without threads, unlike this one, and without what is in its memory."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["graphmix.datasets.loader"])
+    return context
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        (MinedGraphsOnDisk, "forkserver"),
+        *(pytest.param(kind, "spawn", marks=pytest.mark.slow) for kind in (MinedGraphs, MinedGraphsOnDisk)),
+    ],
+)
+def test_started_workers_give_the_same_batches(graphs: MinedGraphs, kind: Any, method: str) -> None:
+    fork_server()
     here, there = (
         list(SegmentLoader(kind(graphs.root), LENGTH, 3, num_workers=count, multiprocessing_context=context))
-        for count, context in ((0, None), (1, "spawn"))
+        for count, context in ((0, None), (1, method))
     )
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.stems, other.stems)
         assert torch.equal(one.mix, other.mix)
         assert one.audio == other.audio
         assert one.names == other.names
+
+
+def test_processes_that_build_the_same_dataset_at_once_agree(tmp_path: Path) -> None:
+    root, context = write_collection(tmp_path, songs=6, with_audio=False), fork_server()
+    answers = context.Queue()
+    processes = [context.Process(target=build_and_tell, args=(root, answers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = {answers.get(timeout=180) for _ in processes}
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert {count for count, _ in found} == {6}
+    assert len(found) == 1
+    assert len(list((root / "processed").glob("graphs-*"))) == 1
 
 
 def test_an_epoch_can_be_chosen_and_shuffled(graphs: MinedGraphs) -> None:

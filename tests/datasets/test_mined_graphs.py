@@ -1,7 +1,6 @@
 """Datasets of mined graphs: what is stored comes back, in batches and workers too; stale files are built again."""
 
 import json
-import multiprocessing
 import os
 import pickle
 import warnings
@@ -416,27 +415,6 @@ def test_processed_files_elsewhere(kind: Any, root: Path, tmp_path: Path) -> Non
     assert len(kind(root, processed=tmp_path / "elsewhere")) == 6
     assert not (root / "processed").exists()
     assert (tmp_path / "elsewhere/dataset.json").exists()
-
-
-def _build_and_tell(root: Path, answers: Any) -> None:
-    graphs = MinedGraphs(root)
-    answers.put((len(list(graphs)), graphs.index.sources))
-
-
-def test_processes_that_build_the_same_dataset_at_once_agree(root: Path) -> None:
-    context = multiprocessing.get_context("forkserver")  # forked from a process without threads, unlike this one
-    context.set_forkserver_preload(["graphmix.datasets.mined_graphs"])
-    answers = context.Queue()
-    processes = [context.Process(target=_build_and_tell, args=(root, answers)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    found = {answers.get(timeout=180) for _ in processes}
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert {count for count, _ in found} == {6}
-    assert len(found) == 1
-    assert len(list((root / "processed").glob("graphs-*"))) == 1
 
 
 # --- bad input

@@ -91,7 +91,7 @@ def test_every_song_has_its_folder_and_its_row(songs, whole):
 
 
 def test_the_graph_is_that_of_mine_and_knows_its_song(songs, whole, tmp_path):
-    alone = mine(load_song(songs / "song 1"), tmp_path / "out", TINY, device="cpu")
+    alone = mine(load_song(songs / "song 1"), tmp_path / "out", TINY, device="cpu", plots=False, **CONSOLE_ALONE)
     graph = load_graph(whole / "song 1" / "graph.safetensors")
     assert same_graph(graph, alone.graph)
     assert graph.provenance["song_id"] == "song 1"
@@ -185,7 +185,8 @@ def test_a_damaged_run_file_is_named(songs, tmp_path):
 
 
 def test_a_folder_that_is_held_is_busy_and_free_afterwards(songs, tmp_path):
-    task = SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, "cpu", plots=False)
+    look_for = LookFor(**CONSOLE_ALONE)
+    task = SongTask(open_collection(songs)["song 0"], tmp_path / "out", TINY, "cpu", plots=False, look_for=look_for)
     with alone_in(tmp_path / "out"):
         assert is_locked(tmp_path / "out")
         assert do_task(task).status is Status.BUSY

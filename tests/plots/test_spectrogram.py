@@ -79,19 +79,29 @@ def test_differences_below_the_floor_count_as_none() -> None:
 
 
 def test_five_minutes_are_drawn_in_seconds(tmp_path: Path) -> None:
-    audio = torch.randn(2, 300 * 44100) * 0.1
+    audio = torch.randn(2, 300 * RATE) * 0.1
     start = time.perf_counter()
-    path = save(plot_match(audio, {"match": audio * 0.9}, 44100), tmp_path / "match.png")
+    path = save(plot_match(audio, {"match": audio * 0.9}, RATE), tmp_path / "match.png")
     assert time.perf_counter() - start < 60
     assert path.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("samples", [1, pytest.param(100, marks=pytest.mark.slow), 5000])
-def test_short_silent_and_numpy_audio_is_drawn(samples: int, tmp_path: Path, recwarn) -> None:
-    silence, noise = np.zeros((2, samples)), np.random.default_rng(0).normal(size=(2, samples))
+LEVELS = ((0, 0), (0, 1), (1, 0))
+"""Of target and match."""
+
+
+@pytest.mark.parametrize(
+    ("samples", "levels"),
+    [(1, LEVELS[1:2]), (5000, LEVELS), *(pytest.param(few, LEVELS, marks=pytest.mark.slow) for few in (1, 100))],
+    ids=["1", "5000", "1, all levels", "100"],
+)
+def test_short_silent_and_numpy_audio_is_drawn(
+    samples: int, levels: tuple[tuple[int, int], ...], tmp_path: Path, recwarn
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(2, samples))
     label = "a $label$ that is so long that it needs more than one line 夜 🎸"
-    for target, match in ((silence, silence), (silence, noise), (noise, silence)):
-        save(plot_match(target, {label: match}, RATE), tmp_path / "match.png")
+    for target, match in levels:
+        save(plot_match(target * noise, {label: match * noise}, RATE), tmp_path / "match.png")
     assert not recwarn.list
 
 

@@ -259,7 +259,7 @@ def test_a_response_is_the_transform_of_the_impulse_response_laid_around_time_ze
 # --- delay and reverb
 
 
-@pytest.mark.parametrize("wanted_ms", [20.0, 50.0, 85.0])
+@pytest.mark.parametrize("wanted_ms", [20.0, pytest.param(50.0, marks=pytest.mark.slow), 85.0])
 def test_gradient_descent_moves_a_delay_to_where_it_belongs(wanted_ms: float) -> None:
     """The squared difference of two responses says nothing of where an echo should go; the surrogate does."""
     delay = MultitapDelay(SMALL_RATE)

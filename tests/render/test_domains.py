@@ -110,11 +110,15 @@ CUT = [
 
 
 @pytest.mark.parametrize("graph", CUT, ids=range(len(CUT)))
-@pytest.mark.parametrize("samples", [1, pytest.param(700, marks=pytest.mark.slow), SAMPLES])
+@pytest.mark.parametrize("samples", [*(pytest.param(few, marks=pytest.mark.slow) for few in (1, 700)), SAMPLES])
 def test_signals_that_are_cut_sound_as_the_reference(graph: MixGraph, samples: int) -> None:
     """Equalizers, which look ahead, after mixes after reverbs, several in a row."""
     assert num_cuts(schedule(graph, RACK))
     assert error_of(graph, samples) < 1e-5
+
+
+def test_a_signal_of_one_sample_is_cut_as_well() -> None:
+    assert error_of(CUT[-1], 1) < 1e-5
 
 
 @few

@@ -37,10 +37,14 @@ MOST_LAUNCHES = 3000
 UNKNOWN = LossTerms(*torch.full((4,), torch.inf, dtype=torch.float64))
 
 
+def fuse(patch: pytest.MonkeyPatch) -> None:
+    """AdamW in one kernel exists where the device pretends to be."""
+    patch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda *args: None)
+
+
 @pytest.fixture(autouse=True)
 def _fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AdamW in one kernel exists where the device pretends to be."""
-    monkeypatch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda *args: None)
+    fuse(monkeypatch)
 
 
 @pytest.fixture
@@ -95,6 +99,16 @@ def a_training(song: Song, rack: Rack, console: MixGraph, where: torch.device | 
     return Training(Objective(song, rack, where), console, settings, 0, 50, UNKNOWN)
 
 
+@pytest.fixture(scope="module")
+def begun(song: Song, rack: Rack, console: MixGraph) -> Training:
+    """A training there, after its first step."""
+    with pytest.MonkeyPatch.context() as patch, PretendDevice():
+        fuse(patch)
+        training = a_training(song, rack, console, DEVICE)
+        training.advance()
+    return training
+
+
 def test_training_steps_never_wait_and_do_as_on_the_cpu(song, rack, console, device):
     here, there = (a_training(song, rack, console, where) for where in ("cpu", DEVICE))
     for step in range(3):
@@ -108,27 +122,25 @@ def test_training_steps_never_wait_and_do_as_on_the_cpu(song, rack, console, dev
     assert sum(device.launches.values()) < MOST_LAUNCHES
 
 
-def test_a_look_at_the_loss_waits_and_a_checkpoint_does_not(song, rack, console, device):
-    training = a_training(song, rack, console, DEVICE)
-    training.advance()
-    device.waits.clear()
-    training.state()
+def test_a_look_at_the_loss_waits_and_a_checkpoint_does_not(begun, device):
+    begun.state()
     assert not device.waits
-    training.step = LOOK_EVERY - 1
-    training.advance()
+    step, begun.step = begun.step, LOOK_EVERY - 1
+    begun.advance()
     assert 0 < len(device.waits) <= 2
+    begun.step = step
 
 
-def test_a_step_without_a_number_is_left_out_without_waiting(song, rack, console, device):
-    training = a_training(song, rack, console, DEVICE)
-    training.advance()
-    before = {name: on_host(value).clone() for name, value in training.raw.tensors().items()}
-    training.raw.weights.register_hook(lambda gradient: gradient * float("nan"))
+def test_a_step_without_a_number_is_left_out_without_waiting(begun, device):
+    assert begun.skipped == 0
+    before = {name: on_host(value).clone() for name, value in begun.raw.tensors().items()}
+    hook = begun.raw.weights.register_hook(lambda gradient: gradient * float("nan"))
     device.waits.clear()
-    training.advance()
+    begun.advance()
+    hook.remove()
     assert not device.waits
-    assert training.skipped == 1
-    assert all(torch.equal(on_host(value), before[name]) for name, value in training.raw.tensors().items())
+    assert begun.skipped == 1
+    assert all(torch.equal(on_host(value), before[name]) for name, value in begun.raw.tensors().items())
 
 
 def test_an_evaluation_waits_as_often_for_many_segments_as_for_one(song, rack, console, device):

@@ -72,7 +72,12 @@ def test_chance_elsewhere_does_not_disturb_a_fit(console, objective):
 
 
 @pytest.mark.parametrize(
-    ("cut", "changes"), [(1, {}), (3, {"final_rate": 0.1}), (2, {"own_rates": True, "momentum": 0.8, "sparsity": 1.0})]
+    ("cut", "changes"),
+    [
+        (1, {}),
+        pytest.param(3, {"final_rate": 0.1}, marks=pytest.mark.slow),
+        (2, {"own_rates": True, "momentum": 0.8, "sparsity": 1.0, "final_rate": 0.1}),
+    ],
 )
 def test_a_training_cut_anywhere_ends_in_the_same_bits(console, objective, cut, changes):
     whole = run(a_training(objective, console, **changes))

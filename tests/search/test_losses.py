@@ -354,7 +354,7 @@ def test_loss_is_continuous_where_a_segment_falls_silent(loss: MixLoss) -> None:
     level = level_of(loss, [sounding])
     values = [
         float(loss(prediction=sounding, target=share * sounding, song_level=level).total)
-        for share in torch.logspace(-1, -3, 200).tolist()
+        for share in torch.logspace(-1, -3, 70).tolist()
     ]
     ratios = [after / before for before, after in pairwise(values)]
     assert max(ratios) < 1.5

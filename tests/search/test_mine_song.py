@@ -25,7 +25,18 @@ from graphmix.render.blocks import render_song
 from graphmix.search import Mined, Objective, find_baselines, mine, sdr, si_sdr, start_graph
 from graphmix.search.mine_song import choose_device
 from graphmix.search.rounds import count_processors
-from tests.small_song import RATE, SETTINGS, dry_tracks, hidden_graph, mixed, same_graph, write_song, write_tiny_song
+from tests.small_song import (
+    CONSOLE_ALONE,
+    RATE,
+    SETTINGS,
+    dry_tracks,
+    hidden_graph,
+    mine_without_plots,
+    mixed,
+    same_graph,
+    write_song,
+    write_tiny_song,
+)
 
 FILES = {
     "console.safetensors",
@@ -150,7 +161,7 @@ def test_the_importance_that_is_drawn_is_what_each_processor_is_worth_to_the_con
 
     monkeypatch.setattr(plots, "plot_importance", plot)
     settings = replace(SETTINGS, chain="g", steps=0, rounds=0)
-    mine(song_folder, tmp_path / "out", settings, device="cpu")
+    mine(song_folder, tmp_path / "out", settings, device="cpu", **CONSOLE_ALONE)
     objective = Objective(load_song(song_folder, RATE), Rack.console("g", RATE))
     console = mixing_console(objective.rack, objective.song.subgroups, "g")
     graph = start_graph(console, objective, find_baselines(objective, with_gains=True), settings.seed)
@@ -318,7 +329,7 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_be_re
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", full)
             try:
-                result = mine(song, out, settings, device="cpu", plots=False)
+                result = mine_without_plots(song, out, settings, device="cpu")
                 break
             except GraphmixError as error:
                 errors.append(str(error))
@@ -326,7 +337,8 @@ def test_a_disk_that_fills_up_at_any_write_gives_one_error_and_the_run_can_be_re
         assert not (out / "metrics.json").exists()
     assert len(errors) > 4
     assert all("No space left on device" in error and "\n" not in error for error in errors)
-    assert same_graph(result.graph, mine(song, tmp_path / "undisturbed", settings, device="cpu", plots=False).graph)
+    undisturbed = mine_without_plots(song, tmp_path / "undisturbed", settings, device="cpu")
+    assert same_graph(result.graph, undisturbed.graph)
     assert set(files_in(out)) == {name for name in FILES if "plots" not in name}
 
 
@@ -343,7 +355,8 @@ def test_a_song_whose_mix_is_the_plain_sum_ends_at_no_loss(tmp_path, chain):
     folder = a_plain_sum(tmp_path / "song", dry_tracks())
     # steps as large as these lead away from the answer, which is where the search starts
     settings = replace(SETTINGS, chain=chain, learning_rate=0.5, tolerance=0.2, rounds=1)
-    mined = mine(folder, tmp_path / "out", settings, device="cpu", plots=False)
+    alone = CONSOLE_ALONE if chain == "e" else {}
+    mined = mine(folder, tmp_path / "out", settings, device="cpu", plots=False, **alone)
     assert mined.metrics["baselines"]["plain sum"] < 1e-5
     assert mined.metrics["audio_loss"] <= min(mined.metrics["baselines"].values())
     assert mined.metrics["is_baseline"]
@@ -355,7 +368,7 @@ def test_gains_and_panning_are_found_to_60_db(tmp_path):
     tracks = dry_tracks()
     folder = write_song(tmp_path / "song", tracks, mixed(hidden_graph(equalized=False), tracks))
     settings = replace(SETTINGS, chain="g", learning_rate=0.01)
-    mined = mine(folder, tmp_path / "out", settings, device="cpu", plots=False)
+    mined = mine_without_plots(folder, tmp_path / "out", settings, device="cpu")
     assert mined.metrics["sdr_db"] > 60
 
 
@@ -388,7 +401,7 @@ def test_any_name_of_a_song_is_only_a_name(tmp_path, name):
 
 def test_another_objective_is_minimised_and_l_a_is_still_reported(tiny_folder, tmp_path):
     settings = replace(SETTINGS, objective="loudness", rounds=1)
-    mined = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
+    mined = mine_without_plots(tiny_folder, tmp_path / "out", settings, device="cpu")
     found = mined.metrics["objective"]
     assert (found["name"], set(found["parts"])) == ("loudness", {"paper", "loudness"})
     paper_loss, loudness = found["parts"]["paper"], found["parts"]["loudness"]
@@ -400,10 +413,10 @@ def test_another_objective_is_minimised_and_l_a_is_still_reported(tiny_folder, t
     assert float(paper.evaluate(mined.graph).total) == pytest.approx(paper_loss, rel=1e-3, abs=1e-5)
     plain = {b.name: float(b.loss.total) for b in find_baselines(Objective(song, Rack.console("eg", RATE)), True)}
     assert mined.metrics["baselines"] == pytest.approx(plain, abs=1e-5)
-    again = mine(tiny_folder, tmp_path / "out", settings, device="cpu")
+    again = mine_without_plots(tiny_folder, tmp_path / "out", settings, device="cpu")
     assert again.already_done
     with pytest.raises(SearchError, match=r"mined with objective = loudness, not paper\. Choose another --out"):
-        mine(tiny_folder, tmp_path / "out", replace(settings, objective="paper"), device="cpu")
+        mine_without_plots(tiny_folder, tmp_path / "out", replace(settings, objective="paper"), device="cpu")
 
 
 def test_runs_of_versions_without_objectives_are_the_papers(mined, song):

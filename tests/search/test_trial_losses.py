@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -44,10 +45,14 @@ def graph(objective: Objective) -> MixGraph:
     return console
 
 
+@pytest.fixture(scope="module")
+def bytes_of_a_cache(objective: Objective, graph: MixGraph) -> int:
+    return next(iter(Judge(objective, graph, objective.segments[:1]).caches.values())).num_bytes
+
+
 @pytest.fixture(params=["all caches", "one cache", "no cache"])
-def kept_bytes(request: pytest.FixtureRequest, objective: Objective, graph: MixGraph) -> int:
-    one = next(iter(Judge(objective, graph, objective.segments[:1]).caches.values())).num_bytes
-    return {"all caches": EVERYTHING, "one cache": one, "no cache": NOTHING}[request.param]
+def kept_bytes(request: pytest.FixtureRequest, bytes_of_a_cache: int) -> int:
+    return {"all caches": EVERYTHING, "one cache": bytes_of_a_cache, "no cache": NOTHING}[request.param]
 
 
 @pytest.fixture
@@ -57,6 +62,17 @@ def judge(objective: Objective, graph: MixGraph, kept_bytes: int) -> Judge:
 
 def whole(objective: Objective, graph: MixGraph) -> float:
     return float(objective.evaluate(graph).total)
+
+
+@pytest.fixture(scope="module")
+def without(objective: Objective, graph: MixGraph) -> Callable[..., float]:
+    """The loss of a whole evaluation without some nodes; computed once, whatever the judge keeps."""
+
+    @cache
+    def loss(*nodes: int, edit: Callable[..., MixGraph] = remove_nodes) -> float:
+        return whole(objective, edit(graph, list(nodes)))
+
+    return loss
 
 
 def close(loss: float) -> Any:
@@ -76,7 +92,7 @@ def test_the_loss_before_any_trial_is_that_of_an_evaluation(judge, objective, gr
     assert judge.loss() == whole(objective, graph)
 
 
-def test_trials_are_judged_as_by_whole_evaluations_also_after_removals(judge, objective, graph):
+def test_trials_are_judged_as_by_whole_evaluations_also_after_removals(judge, graph, without):
     rng, nodes, gone = random.Random(3), prunable_nodes(graph), list[int]()
     for step in range(4):
         left = [node for node in nodes if node not in gone]
@@ -84,20 +100,20 @@ def test_trials_are_judged_as_by_whole_evaluations_also_after_removals(judge, ob
         verdict = judge.judge(tried)
         assert verdict.is_whole
         edit = bypass_nodes if step % 2 else remove_nodes
-        assert verdict.loss == close(whole(objective, edit(graph, [*gone, *tried])))
+        assert verdict.loss == close(without(*gone, *tried, edit=edit))
         if step:
             chosen = tried if step < 3 else left[:1]  # also what was not judged last
             judge.remove(chosen)
             gone += chosen
-    assert judge.loss() == close(whole(objective, remove_nodes(graph, gone)))
+    assert judge.loss() == close(without(*gone))
     assert judge.trials.removed == set(gone)
 
 
-def test_leave_one_out_losses_are_those_of_evaluations_one_by_one(judge, objective, graph):
+def test_leave_one_out_losses_are_those_of_evaluations_one_by_one(judge, graph, without):
     nodes, gone = prunable_nodes(graph), list[int]()
     for some in (nodes[::2], nodes[9:12]):
-        before = whole(objective, remove_nodes(graph, gone))
-        one_by_one = [whole(objective, remove_nodes(graph, [*gone, node])) - before for node in some]
+        before = without(*gone)
+        one_by_one = [without(*gone, node) - before for node in some]
         increases = judge.leave_one_out(some)
         assert increases.dtype == torch.float64
         assert increases.tolist() == pytest.approx(one_by_one, abs=1e-4 * before)
@@ -151,7 +167,7 @@ def test_hopeless_is_never_below_the_limit(loss):
 def test_no_race_is_won_that_would_be_lost_in_the_end(objective, graph):
     judge = Judge(objective, graph, objective.segments)
     fewer = 0
-    for node in prunable_nodes(graph)[::2]:
+    for node in prunable_nodes(graph)[::3]:
         full = judge.judge([node])
         for limit in limits(judge.loss()):
             raced = judge.judge([node], limit)

@@ -100,7 +100,7 @@ def test_a_training_changes_the_weights_and_lowers_the_loss(songbook: Path, tmp_
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(songbook: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(tiny_config(songbook, DMC, training={"seed": seed, "watch": "total"}), tmp_path / name)
+        train(tiny_config(songbook, DMC, training={"steps": 2, "seed": seed, "watch": "total"}), tmp_path / name)
     one, same, other = (weights(tmp_path / name) for name in "abc")
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
@@ -114,7 +114,7 @@ def test_training_leaves_the_random_numbers_of_its_caller_alone(songbook: Path, 
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("model", [DMC, GRAPH], ids=["dmc", "graph"])
+@pytest.mark.parametrize("model", [pytest.param(DMC, marks=pytest.mark.slow), GRAPH], ids=["dmc", "graph"])
 def test_a_training_that_was_interrupted_ends_in_the_same_numbers(
     songbook: Path, tmp_path: Path, model: dict[str, Any]
 ) -> None:
