@@ -8,6 +8,7 @@ song, which are computed once for each balance.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import median
 
 import torch
@@ -66,12 +67,8 @@ class Stretch:
 
 def stretches(songs: Iterable[Stems], sample_rate: int) -> Iterator[Stretch]:
     """Of the first :data:`MOST_SONGS` songs that have a mix which sounds in its middle, at a sample rate in Hz."""
-    count = 0
-    for stems in songs:
-        found = _stretch_of(stems, sample_rate) if stems.mix is not None and count < MOST_SONGS else None
-        if found is not None:
-            count += 1
-            yield found
+    found = (_stretch_of(stems, sample_rate) for stems in songs if stems.mix is not None)
+    return islice(filter(None, found), MOST_SONGS)
 
 
 def _stretch_of(stems: Stems, rate: int) -> Stretch | None:
