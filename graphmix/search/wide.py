@@ -2,8 +2,8 @@
 
 What stands in a chain from the beginning is fitted together with all else, and pruning decides among types by what each
 does for the loss. A type that comes later by a move has a few steps, beside settings that were fitted without it: it
-has to be better at once than what had taken its part. So the console of such a search has each chain with the types of
-:attr:`~graphmix.search.settings.SearchSettings.types` that it lacks:
+has to be better at once than what had taken its part. So the console of such a search has each chain with those of
+``types`` that it lacks:
 
 - filters behind the chain's last filter;
 - echoes and rooms behind its fader, or at its end;
