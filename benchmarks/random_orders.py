@@ -112,7 +112,7 @@ def print_summary(result: dict[str, Row]) -> None:
         "songs",
         "edit distance",
         "of prune's",
-        "as heard",
+        "audible",
         "of prune's",
         "F1",
         "L_a",

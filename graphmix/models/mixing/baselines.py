@@ -30,6 +30,7 @@ from graphmix.models.mixing.estimator import Embeddings, Estimator, register
 from graphmix.models.mixing.stems import Stems
 from graphmix.models.mixing.wiring import (
     KEEP_FROM,
+    console_of_faders,
     console_places,
     flat_console,
     full_console,
@@ -147,10 +148,9 @@ class LoudnessSum(_FromLoudness):
         """One gain for each track."""
         graphs = []
         for song in songs:
-            gain = self.gains_to(float(self.mix_lufs), song)
-            graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
-            graph.params["gain"] = gain[:, None].expand(-1, 2).contiguous()
-            graphs.append(with_silent(graph, song.silent).to(self.device))
+            gains = self.gains_to(float(self.mix_lufs), song)[:, None].expand(-1, 2).contiguous()
+            graph = console_of_faders(self.rack.types, song.names, song.silent, gains, self.sample_rate)
+            graphs.append(graph.to(self.device))
         return graphs
 
 
@@ -177,9 +177,9 @@ class RandomMix(_FromLoudness):
             gain = self.gains_to(self.config.mix_lufs, song) + (2 * draws[:, 0] - 1) * self.config.fader_db
             angle = draws[:, 1] * (math.pi / 2)
             sides = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
-            graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
-            graph.params["gain"] = gain[:, None] + 20 * sides.clamp(min=1e-3).log10()
-            graphs.append(with_silent(graph, song.silent).to(self.device))
+            gains = gain[:, None] + 20 * sides.clamp(min=1e-3).log10()
+            graph = console_of_faders(self.rack.types, song.names, song.silent, gains, self.sample_rate)
+            graphs.append(graph.to(self.device))
         return graphs
 
     def _draws(self, digest: bytes) -> list[float]:

@@ -28,7 +28,7 @@ from graphmix.models.mixing.baselines import GAIN_RANGE_DB
 from graphmix.models.mixing.canonical import CanonicalSong, EmbeddedSong
 from graphmix.models.mixing.estimator import Embeddings, Estimator, register
 from graphmix.models.mixing.stems import Stems
-from graphmix.models.mixing.wiring import flat_console, with_silent
+from graphmix.models.mixing.wiring import console_of_faders
 from graphmix.processors.rack import Rack
 
 FURTHEST_DB = 12.0
@@ -111,12 +111,11 @@ class StaticMix(Estimator):
     @torch.no_grad()
     def graphs_of(self, songs: Sequence[EmbeddedSong], *, soft: bool) -> list[MixGraph]:
         """One gain for each track."""
-        graphs = []
+        balance, graphs = Balance(*self.balance.tolist()), []
         for song in songs:
-            graph = flat_console(self.rack.types, song.names, "g", self.sample_rate)
-            balance = Balance(*self.balance.tolist())
-            graph.params["gain"] = static_gains_db(measures_of(song.tracks.cpu()), balance).float()
-            graphs.append(with_silent(graph, song.silent).to(self.device))
+            gains = static_gains_db(measures_of(song.tracks.cpu()), balance).float()
+            graph = console_of_faders(self.rack.types, song.names, song.silent, gains, self.sample_rate)
+            graphs.append(graph.to(self.device))
         return graphs
 
     @torch.no_grad()

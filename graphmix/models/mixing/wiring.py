@@ -70,6 +70,23 @@ def with_silent(graph: MixGraph, silent: Sequence[str]) -> MixGraph:
     return graph
 
 
+def console_of_faders(
+    types: Iterable[NodeType], tracks: Sequence[str], silent: Sequence[str], gain_db: Tensor, sample_rate: int
+) -> MixGraph:
+    """One gain for each track, the sum, and a bare edge from each silent track; on the CPU.
+
+    Args:
+        types: of the graph.
+        tracks: names of the active ones.
+        silent: names of the others.
+        gain_db: left and right in dB, [tracks, 2].
+        sample_rate: in Hz.
+    """
+    graph = flat_console(types, tracks, "g", sample_rate)
+    graph.params["gain"] = gain_db
+    return with_silent(graph, silent)
+
+
 def set_console(
     console: MixGraph,
     silent: Sequence[str],
