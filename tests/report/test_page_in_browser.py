@@ -255,6 +255,14 @@ def test_the_spectrogram_follows_the_cursor(page: Any) -> None:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     seconds = page.evaluate("Graphmix.page.player.song.seconds")
     assert page.evaluate("Graphmix.page.player.position()") == pytest.approx(seconds / 2, abs=0.05)
+    page.mouse.move(0, 0)
+    assert page.inner_text("#readout").startswith("Error of the mined mix against the target: on average")
+    assert f"At 0:{seconds / 2:04.1f} " in page.inner_text("#readout"), "without a pointer it is the cursor that is read"
+    page.keyboard.press("Home")
+    at_cursor = float(page.inner_text("#readout").split("At 0:00.0 ")[1].split(" dB")[0])
+    columns, levels = page.evaluate("[Graphmix.page.data.maps.columns, Graphmix.page.player.timeline.levels.map((l) => [...l])]")
+    first, own = (np.array(level).reshape(-1, columns)[:, 0] * 80 / 255 for level in levels[:2])
+    assert at_cursor == pytest.approx(np.abs(own - first).mean(), abs=0.06)
 
 
 def test_it_prints(page: Any) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -140,6 +141,8 @@ def test_levels_of_another_program_are_as_it_plays_them(tmp_path):
         (PROJECT.replace('value="-20"', 'value="loud"'), "a number is expected"),
         (PROJECT.replace('destination="c3"', 'destination="c9"', 1), "there is no such channel"),
         ('<!DOCTYPE x [<!ENTITY a "b">]>' + PROJECT.split("?>")[1], "XML entities or a document type"),
+        ('<!DOCTYPE x SYSTEM "file:///etc/hosts">' + PROJECT.split("?>")[1], "XML entities or a document type"),
+        (re.sub(r'(<Clip [^>]*)time="[^"]*"', r'\1time="30000"', PROJECT), "a track has [0-9]+ samples; at most 268"),
         ("<Song/>", "holds <Song>"),
         ("<Project", "is no XML"),
         (PROJECT.replace("<Audio", "<Video").replace("</Audio", "</Video"), "no audio clip"),
@@ -161,6 +164,30 @@ def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("graphmix.sessions.clips.MOST_AUDIO", 1000)
     with pytest.raises(FileError, match="unpacks to"):
         import_session(a_project(tmp_path / "x.dawproject"), tmp_path / "song")
+
+
+def test_audio_that_decodes_to_hours_is_refused_before_it_is_read(tmp_path):
+    flac = io.BytesIO()
+    with soundfile.SoundFile(flac, "w", RATE, 1, format="FLAC") as file:
+        for _ in range(120):
+            file.write(np.zeros(60 * RATE, dtype="int16"))
+    assert len(flac.getvalue()) < 2 << 20
+    text = PROJECT.replace("audio/vox.wav", "audio/hours.flac")
+    path = a_project(tmp_path / "x.dawproject", text)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("audio/hours.flac", flac.getvalue())
+    with pytest.raises(FileError, match=r"'audio/hours.flac' has [0-9]+ samples; at most"):
+        import_session(path, tmp_path / "song")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.dawproject"]
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "audio/../../evil.txt", "/evil.txt"])
+def test_an_archive_that_climbs_out_of_its_folder_is_refused(tmp_path, name):
+    path = a_project(tmp_path / "x.dawproject")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(FileError, match="leads out of the project; nothing was read"):
+        import_session(path, tmp_path / "song")
 
 
 def test_settings_that_are_damaged_are_an_error(tmp_path):
