@@ -5,6 +5,7 @@ fonts of this machine that are known to cover other scripts and symbols. Whether
 :func:`can_draw` returns.
 """
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +29,14 @@ FALLBACKS = (
 )  # fmt: skip
 """Names of fonts, in the order in which they are preferred."""
 _WEIGHTS = ("normal", "bold")
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Whether a message is another than that a fallback has no bold face: its normal one is drawn, as it should be."""
+    return "Failed to find font weight" not in record.getMessage()
+
+
+logging.getLogger("matplotlib.font_manager").addFilter(_matters)
 
 
 def families() -> tuple[str, ...]:

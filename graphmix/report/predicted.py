@@ -75,6 +75,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
         tracks=[] if parts is None else parts.tracks,
         graph=part,
         maps=level_maps([v.sound for v in versions]) if len(versions) > 1 else None,
+        has_target=audio[0][0] != _MIX,
         losses=losses,
         notices=notices,
     )

@@ -45,7 +45,7 @@ window.Graphmix = window.Graphmix || {};
       this.cursor = document.getElementById("cursor");
       this.area = document.getElementById("loop-area");
       this.readout = document.getElementById("readout");
-      this.mode = "error";
+      this.mode = data.maps && !data.maps.target ? "level" : "error";
       this.version = 0;
       this.position = 0;
       this.pointed = false;
@@ -188,15 +188,21 @@ window.Graphmix = window.Graphmix || {};
       const own = names[this.version];
       const scale = document.getElementById("scale");
       scale.className = error ? "scale error" : "scale level";
-      scale.dataset.low = error ? `${ERROR_DB} dB too soft` : `${this.data.maps.floor} dB`;
-      scale.dataset.high = error ? `${ERROR_DB} dB too loud` : "0 dB";
+      scale.dataset.low = error ? `${ERROR_DB} dB ${this._side(-1)}` : `${G.signed(this.data.maps.floor)} dB`;
+      scale.dataset.high = error ? `${ERROR_DB} dB ${this._side(1)}` : "0 dB";
       const mean = this.data.maps.error[this.version];
       const words = error
-        ? `Error of the ${own} against the ${names[0]}: on average ${mean.toFixed(1)} dB.`
+        ? `${this.data.maps.target ? "Error" : "Difference"} of the ${own} against the ${names[0]}: on average ${mean.toFixed(1)} dB.`
         : `Level of the ${own} over time and frequency.`;
       this.map.setAttribute("aria-label", words);
       this.words = words;
       this._readPosition();
+    }
+
+    /* What a difference from the first version is called, which need not be an error. */
+    _side(difference) {
+      const [soft, loud] = this.data.maps.target ? ["too soft", "too loud"] : ["softer", "louder"];
+      return difference < 0 ? soft : loud;
     }
 
     _hertz(hz) {
@@ -211,7 +217,7 @@ window.Graphmix = window.Graphmix || {};
     /* The whole song, and the moment at the cursor: how large the error is there, and where it is largest. */
     _readPosition() {
       if (!this.readout || this.pointed) return;
-      if (this.version === 0) {
+      if (this.version === 0 || this.mode === "level") {
         this._say(this.words || "");
         return;
       }
@@ -223,10 +229,9 @@ window.Graphmix = window.Graphmix || {};
       });
       const mean = errors.reduce((sum, error) => sum + Math.abs(error), 0) / bands;
       const most = errors.reduce((best, error, band) => (Math.abs(error) > Math.abs(errors[best]) ? band : best), 0);
-      const side = errors[most] < 0 ? "too soft" : "too loud";
       const where = this._hertz(low * (high / low) ** ((most + 0.5) / bands));
-      const worst = mean < 0.05 ? "" : `, most at ${where}: ${Math.abs(errors[most]).toFixed(0)} dB ${side}`;
-      this._say(`${this.words} At ${clock(this.start + this.position)} ${mean.toFixed(1)} dB${worst}.`);
+      const worst = mean < 0.05 ? "" : `, most at ${where}, ${Math.abs(errors[most]).toFixed(0)} dB ${this._side(errors[most])}`;
+      this._say(`${this.words} At ${clock(this.start + this.position)} it is ${mean.toFixed(1)} dB${worst}.`);
     }
 
     _say(text) {
@@ -254,7 +259,7 @@ window.Graphmix = window.Graphmix || {};
       const index = band * columns + column;
       const where = `${clock(this.start + at)}, ${this._hertz(hz)}`;
       const error = this._level(this.version, index) - this._level(0, index);
-      const own = `${this._level(this.version, index).toFixed(0)} dB`;
+      const own = `${G.signed(this._level(this.version, index).toFixed(0))} dB`;
       const against = this.version ? `, ${error >= 0 ? "+" : "−"}${Math.abs(error).toFixed(1)} dB against the ${this.data.versions[0].name}` : "";
       this._say(`${where}: ${own}${against}`);
     }
