@@ -67,7 +67,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
     return Content(
         title=str(metrics["song"]),
         kind="predicted",
-        lead=f"The model {_name(metrics)} mixed {metrics['tracks']} dry tracks.",
+        lead=f"The model “{_name(metrics)}” mixed {metrics['tracks']} dry tracks.",
         facts=_facts(metrics, seconds, rate),
         versions=versions,
         song_seconds=seconds,
