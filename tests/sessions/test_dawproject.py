@@ -14,6 +14,7 @@ import torch
 
 pytest.importorskip("defusedxml", reason="sessions are read with defusedxml")
 
+from graphmix import MixGraph, Rack
 from graphmix.audio import load_stems
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.storage import load_graph
@@ -152,6 +153,35 @@ def test_bad_projects_are_one_clear_error_and_nothing_is_written(tmp_path, text,
     with pytest.raises(FileError, match=message):
         import_session(a_project(tmp_path / "x.dawproject", text), tmp_path / "song")
     assert [path.name for path in tmp_path.iterdir()] == ["x.dawproject"]
+
+
+def test_a_gain_that_is_not_all_wet_is_the_volume_and_comes_back(tmp_path):
+    graph = MixGraph(Rack.console("g", RATE).types, RATE)
+    track, gain, out = (
+        graph.add("in", name="vox.wav"),
+        graph.add("gain", wet=0.9, gain_db=[-40.0, -6.0]),
+        graph.add("out"),
+    )
+    graph.chain(track, gain, out)
+    song = song_of(tmp_path / "stems", ["vox"], stems(1, RATE, 0, seconds=0.7), RATE)
+    done = export_session(graph, song, tmp_path / "session", "dawproject")
+    assert done.notices == (), "nothing is left out"
+    path = tmp_path / "session" / "session.dawproject"
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("project.xml").decode()
+    right = 0.9 * 10 ** (-6 / 20) + 0.1
+    volume = re.search(r'<Volume value="([^"]+)"[^>]*wet', text)
+    assert float(volume[1]) == pytest.approx(right, rel=1e-6)
+    back = import_session(path, tmp_path / "back").graph
+    assert back.parameter(1, "gain_db").tolist() == pytest.approx([-40.0, -6.0], abs=1e-4)
+    assert float(back.wet[1]) == pytest.approx(0.9)
+    moved = text.replace(volume[1], "0.05")
+    with zipfile.ZipFile(tmp_path / "moved.dawproject", "w") as archive, zipfile.ZipFile(path) as before:
+        for name in before.namelist():
+            archive.writestr(name, moved if name == "project.xml" else before.read(name))
+    back = import_session(tmp_path / "moved.dawproject", tmp_path / "moved").graph
+    assert float(back.wet[1]) == 1, "lower than what is dry of it"
+    assert back.parameter(1, "gain_db")[1].item() == pytest.approx(20 * np.log10(0.05), abs=1e-4)
 
 
 def test_a_loop_of_channels_is_an_error(tmp_path):
