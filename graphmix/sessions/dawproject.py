@@ -81,7 +81,7 @@ def write_editable_dawproject(
     fits = {device.node: fit_device(device, session.sample_rate) for device in equalizers}
     write_dawproject(session, read_track, folder, num_samples, fits)
     return [
-        f"{device.label}: built-in equalizer of {len(fits[device.node].bands)} bands, "
+        f"{device.label}: built-in equalizer, bands: {len(fits[device.node].bands)}, "
         f"{fits[device.node].error_db:.2f} dB"
         for device in equalizers
     ]

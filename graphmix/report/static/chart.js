@@ -3,7 +3,7 @@
 window.Graphmix = window.Graphmix || {};
 (function (G) {
   const SPACE = "http://www.w3.org/2000/svg";
-  const EDGE = { left: 42, right: 10, top: 8, bottom: 34 };
+  const EDGE = { left: 54, right: 10, top: 8, bottom: 34 };
 
   G.element = function (name, attributes, parent) {
     const made = document.createElementNS(SPACE, name);
