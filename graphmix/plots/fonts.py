@@ -31,12 +31,12 @@ FALLBACKS = (
 _WEIGHTS = ("normal", "bold")
 
 
-def _matters(record: logging.LogRecord) -> bool:
-    """Whether a message is another than that a fallback has no bold face: its normal one is drawn, as it should be."""
-    return "Failed to find font weight" not in record.getMessage()
+def _is_no_lack_of_bold(record: logging.LogRecord) -> bool:
+    """Fallbacks have often one weight, and bold text in it is what is wanted; matplotlib warns of each such font."""
+    return not record.getMessage().startswith("findfont: Failed to find font weight")
 
 
-logging.getLogger("matplotlib.font_manager").addFilter(_matters)
+logging.getLogger("matplotlib.font_manager").addFilter(_is_no_lack_of_bold)
 
 
 def families() -> tuple[str, ...]:
