@@ -113,7 +113,7 @@ def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, gain: flo
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _row(
+def follow(
     gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, velocity: float, scale: float,
     dry: np.ndarray, state: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
@@ -254,7 +254,7 @@ def _forward(
     """``levels`` [rows, segments + 1], ``times`` [rows, segments]; the last segment is the release."""
     for row in numba.prange(out.shape[0]):
         velocity, scale = amounts[row, 0], amounts[row, 1]
-        _row(gate[row], levels[row], times[row], curve, velocity, scale, dry[row], state[row], out[row])
+        follow(gate[row], levels[row], times[row], curve, velocity, scale, dry[row], state[row], out[row])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
