@@ -68,6 +68,7 @@ def _add_waves(c: np.ndarray, time: float, place: np.ndarray, total: np.ndarray)
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def oscillate(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
+    """One row, from a sample on."""
     totals, places = np.empty(_CHUNK, out.dtype), np.empty(_CHUNK, out.dtype)
     amplitude, slope = out.dtype.type(c[_AMPLITUDE]), 1 / c[_FADE]
     for n in range(0, out.size, _CHUNK):

@@ -130,6 +130,7 @@ def prepare(
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
 def add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, out: np.ndarray) -> None:
+    """What leaves, from the states before each sample and after the last one."""
     direct, band, low = c[_DIRECT], 0.5 * c[_BAND], 0.5 * c[_LOW]
     for i in range(x.size):
         out[i] = direct * x[i] + band * (s1[i] + s1[i + 1]) + low * (s2[i] + s2[i + 1])

@@ -117,6 +117,7 @@ def follow(
     gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, velocity: float, scale: float,
     dry: np.ndarray, state: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
+    """One row, from the state on, which is moved on."""
     last = times.size - 1
     status, opened, closed, height, start = int(state[0]), -int(state[1]), -int(state[2]), state[3], state[4]
     n = 0

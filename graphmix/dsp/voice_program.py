@@ -30,14 +30,14 @@ CONSTANT, HOLD, SUM, PRODUCT, NOISE, ENVELOPE, LFO, OSCILLATOR, FILTER, OPERATOR
 
 * a value; a height, and from which sample to which it lasts; none (the sum of two inlets);
 * p and q of ``x * (p + q * c)`` with the inlets x and c; the gain of the noise that is added to an inlet;
-* as :data:`graphmix.dsp.low_frequency.SETTINGS`; that of an oscillator or of an operator, and the rate; that of a filter
-  and its center; an operator has an envelope behind it;
+* as ``SETTINGS`` of :mod:`graphmix.dsp.low_frequency`; those of an oscillator or of an operator, and the rate; those of
+  a filter and its center; an operator has an envelope behind it;
 * envelopes: how many segments, curvature, amounts of the velocity and of itself, levels, times;
 * which row of the result an output is.
 """
 INLETS, COLUMNS, SETTINGS, STATES = 5, 7, 24, 9
 """Of an instruction: most inlets, all numbers, most settings, most numbers that it remembers."""
-BLOCK = 2048
+BLOCK = 4096
 """Samples; a whole number of those that all loops take at a time, so that these begin at the same ones as elsewhere."""
 _OUTLET = 1 + INLETS
 _LFO, _FILTER = len(LFO_SETTINGS), len(FILTER_SETTINGS)

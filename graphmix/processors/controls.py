@@ -160,6 +160,8 @@ class LFO(Generator):
     Corners are as sharp as the sample rate allows: it moves other things and is not there to be listened to.
     """
 
+    codes = (voice_program.LFO,)
+
     SHAPES = ("sine", "triangle", "saw", "square")
 
     def __init__(self, sample_rate: int = 30000) -> None:
@@ -185,8 +187,6 @@ class LFO(Generator):
         return as_signal(oscillation(dry, own, inlets.samples, int(state[0]), inlets.counts(len(params))), stereo), (
             state[0] + inlets.samples,
         )
-
-    codes = (voice_program.LFO,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """As the compiled oscillation's."""
@@ -232,6 +232,8 @@ class Amplifier(Voice):
         audio [nodes, 2 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, control.
     """
 
+    codes = (voice_program.PRODUCT,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         offset = ParameterSpec("offset", 1, "", 0.0, 1.0, 1.0)
@@ -241,8 +243,6 @@ class Amplifier(Voice):
         """Multiply."""
         gain = amplitude(self, params, wet)
         return _multiply(inlets, self._without_control(params, wet), gain, len(params)), state
-
-    codes = (voice_program.PRODUCT,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """The gain without a control signal, and that of one."""
@@ -274,6 +274,8 @@ class RingModulator(Voice):
         audio [nodes, 2 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, modulator.
     """
 
+    codes = (voice_program.PRODUCT,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.node_type = NodeType("ring_modulator", "R", (), inlets=("in", "modulator"))
@@ -281,8 +283,6 @@ class RingModulator(Voice):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
         return _multiply(inlets, 1 - wet[:, None], wet[:, None], len(params)), state
-
-    codes = (voice_program.PRODUCT,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """What is left without a modulator, and how much of the product there is."""
@@ -320,6 +320,8 @@ class ResonantFilter(Voice):
         audio [nodes, 3 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, pitch, modulation.
     """
 
+    codes = (voice_program.FILTER,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         highest = HIGHEST * sample_rate
@@ -348,8 +350,6 @@ class ResonantFilter(Voice):
         begin = state[0][:, : signal.size(1)]
         out, behind = moving_filter(signal, pitch, modulation, own, C4, begin, inlets.counts(nodes))
         return [out], (behind,)
-
-    codes = (voice_program.FILTER,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """As the compiled filter's, and where tracking leaves the cutoff alone."""

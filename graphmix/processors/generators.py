@@ -104,6 +104,8 @@ class Note(Generator):
     The times have no gradients: a gate opens at a sample.
     """
 
+    codes = voice_program.CONSTANT, voice_program.HOLD
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         parameters = (
@@ -113,8 +115,6 @@ class Note(Generator):
             ParameterSpec("velocity", 1, "", 0.01, 1.0, 0.8, Linear(1.0)),
         )
         self.node_type = NodeType("note", "Q", parameters, inlets=(), outlets=("pitch", "gate"))
-
-    codes = voice_program.CONSTANT, voice_program.HOLD
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """Pitch; height, beginning and end of the gate."""
@@ -169,6 +169,8 @@ class Oscillator(Generator):
         (of pitch, by vibrato_semitones), shape (of width and position), phase (in periods).
     """
 
+    codes = (voice_program.OSCILLATOR,)
+
     SHAPES = ("sine", "saw", "pulse", "triangle", "table")
     FRAMES = 8
     SETTINGS = (
@@ -211,8 +213,6 @@ class Oscillator(Generator):
         out, behind = oscillator.oscillator(bank, self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind,)
 
-    codes = (voice_program.OSCILLATOR,)
-
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """As the compiled oscillator's, and the rate."""
         own = self._settings(params, wet).double()
@@ -246,6 +246,8 @@ class Noise(Generator):
         audio [nodes, 2, samples] -> the same; the noise is added to both channels.
     """
 
+    codes = (voice_program.NOISE,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.node_type = NodeType("noise", "H", (LEVEL,))
@@ -265,8 +267,6 @@ class Noise(Generator):
             return [mix_rows([wave[None, None]], [gain[:, 0]], [(np.zeros_like(every), every)], len(params))], behind
         gain = gain[:, None]
         return [gain * wave if dry is None else torch.addcmul(dry, gain, wave)], behind
-
-    codes = (voice_program.NOISE,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """The gain."""
@@ -322,6 +322,8 @@ class Operator(Generator):
         pitch, gate.
     """
 
+    codes = (voice_program.OPERATOR,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         parameters = (
@@ -358,8 +360,6 @@ class Operator(Generator):
             counts = np.minimum(counts, [end_of_sound(row) for row in level.detach().cpu().numpy()])
         out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)
-
-    codes = (voice_program.OPERATOR,)
 
     def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
         """As the compiled operator's, the rate, and the envelope."""

@@ -136,7 +136,7 @@ def _run(program: Program, plan: Plan, rack: Rack, graph: MixGraph, samples: int
 
 
 def _build(plan: Plan, rack: Rack, threads: int) -> Program | None:
-    """The instructions of a plan, so that each thread gets some of the notes; None if it has to be rendered by stages."""
+    """The instructions of a plan, so that each thread gets some of the notes; None if stages have to do it."""
     processors = [rack.get(stage.kind) for stage in plan.stages]
     own = [p for p in processors if isinstance(p, Voice)]
     if len(find_voices(plan, rack)) < len(plan.stages) or not all(p.codes for p in own):
