@@ -23,7 +23,7 @@ from graphmix.processors.generators import Noise, Oscillator
 from graphmix.processors.rack import Rack
 from graphmix.processors.voice import Voice
 from graphmix.render.schedule import Plan
-from graphmix.render.spans import Counts, find_needed, is_worth_it
+from graphmix.render.spans import Counts, find_needed
 from graphmix.render.voices import find_components, find_voices
 
 MOST_SLOTS = 64
@@ -93,9 +93,9 @@ def render_program(plan: Plan, rack: Rack, graph: MixGraph, like: Tensor) -> Ten
         graph: parameters and weights.
         like: any tensor of all samples, of the signals' precision and device.
     """
-    samples = like.size(-1)
-    short = like.dtype == graph.wet.dtype == torch.float32 and all(t.dtype == like.dtype for t in graph.params.values())
-    if not short or not is_worth_it(plan, samples):
+    if torch.is_grad_enabled() or like.device.type != "cpu":
+        return None
+    if like.dtype != torch.float32 or any(t.dtype != like.dtype for t in (graph.wet, *graph.params.values())):
         return None
     threads = numba.get_num_threads()
     if threads not in plan.programs:
@@ -103,7 +103,7 @@ def render_program(plan: Plan, rack: Rack, graph: MixGraph, like: Tensor) -> Ten
     program = plan.programs[threads]
     if not isinstance(program, Program):
         return None
-    return _run(program, plan, rack, graph, samples)
+    return _run(program, plan, rack, graph, like.size(-1))
 
 
 def _run(program: Program, plan: Plan, rack: Rack, graph: MixGraph, samples: int) -> Tensor:

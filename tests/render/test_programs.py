@@ -11,7 +11,7 @@ from graphmix.dsp.threads import at_most
 from graphmix.dsp.voice_program import BLOCK
 from graphmix.graph import MixGraph
 from graphmix.processors import Rack
-from graphmix.render import Renderer, programs, spans
+from graphmix.render import Renderer, programs
 from graphmix.synthesizers import SYNTHESIZERS
 from graphmix.synthesizers.candidates import random_patches
 
@@ -19,8 +19,7 @@ RATE, SAMPLES = 8000, 2 * BLOCK + 77
 
 
 @pytest.fixture(autouse=True)
-def few_samples_and_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(spans, "LEAST_SAMPLES", 0)
+def two_threads() -> Iterator[None]:
     with at_most(2):
         yield
 
