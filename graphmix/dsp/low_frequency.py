@@ -67,7 +67,8 @@ def _add_waves(c: np.ndarray, time: float, place: np.ndarray, total: np.ndarray)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _row(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
+def oscillate(dry: np.ndarray, c: np.ndarray, begin: float, out: np.ndarray) -> None:
+    """One row, from a sample on."""
     totals, places = np.empty(_CHUNK, out.dtype), np.empty(_CHUNK, out.dtype)
     amplitude, slope = out.dtype.type(c[_AMPLITUDE]), 1 / c[_FADE]
     for n in range(0, out.size, _CHUNK):
@@ -158,7 +159,7 @@ def _row_back(grad: np.ndarray, c: np.ndarray, begin: float, to: np.ndarray) -> 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _forward(dry: np.ndarray, c: np.ndarray, begin: float, needed: np.ndarray, out: np.ndarray) -> None:
     for row in numba.prange(out.shape[0]):
-        _row(dry[row], c[row], begin, out[row, : needed[row]])
+        oscillate(dry[row], c[row], begin, out[row, : needed[row]])
         leave_silent(out[row], needed[row])
 
 

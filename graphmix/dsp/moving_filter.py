@@ -116,7 +116,7 @@ def _is_constant(x: np.ndarray) -> bool:
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _prepare(
+def prepare(
     x: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, c: np.ndarray, center: float, n: int,
     coefficients: np.ndarray, work: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
@@ -129,7 +129,8 @@ def _prepare(
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, out: np.ndarray) -> None:
+def add_outputs(x: np.ndarray, c: np.ndarray, s1: np.ndarray, s2: np.ndarray, out: np.ndarray) -> None:
+    """What leaves, from the states before each sample and after the last one."""
     direct, band, low = c[_DIRECT], 0.5 * c[_BAND], 0.5 * c[_LOW]
     for i in range(x.size):
         out[i] = direct * x[i] + band * (s1[i] + s1[i + 1]) + low * (s2[i] + s2[i + 1])
@@ -148,7 +149,7 @@ def _play(
             count = min(CHUNK, samples - n)
             for k in range(nodes):
                 own = work[k * ROOM : (k + 1) * ROOM]
-                _prepare(x[k, channel, n : n + count], pitch[k], modulation[k], c[k], center, n, coefficients, own)
+                prepare(x[k, channel, n : n + count], pitch[k], modulation[k], c[k], center, n, coefficients, own)
                 if kept.size > 0:
                     kept[k, channel, n // CHUNK] = state[k, channel]
                 set_states(own, state[k, channel])
@@ -156,7 +157,7 @@ def _play(
             for k in range(nodes):
                 s1, s2 = states_of(work[k * ROOM : (k + 1) * ROOM], count)
                 state[k, channel, 0], state[k, channel, 1] = s1[count], s2[count]
-                _add_outputs(x[k, channel, n : n + count], c[k], s1, s2, out[k, channel, n : n + count])
+                add_outputs(x[k, channel, n : n + count], c[k], s1, s2, out[k, channel, n : n + count])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)
@@ -275,7 +276,7 @@ def _play_back(
             for k in range(nodes):
                 own = work[k * ROOM : (k + 1) * ROOM]
                 signal = x[k, channel, n : n + count]
-                _prepare(signal, pitch[k], modulation[k], c[k], center, n, coefficients[k], own)
+                prepare(signal, pitch[k], modulation[k], c[k], center, n, coefficients[k], own)
                 set_states(own, kept[k, channel, part])
             recur(work, nodes, count)
             for k in range(nodes):

@@ -173,6 +173,22 @@ def _pass(dry: np.ndarray, begin: int, out: np.ndarray) -> None:
         out[i] = dry[0 if dry.size == 1 else i]
 
 
+@numba.njit(cache=True, error_model="numpy")
+def play_row(
+    dry: np.ndarray, modulation: np.ndarray, pitch: np.ndarray, level: np.ndarray, c: np.ndarray, rate: float,
+    state: np.ndarray, kept: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    """As many samples as ``out`` has; ``kept`` [chunks, 4] are the states before each chunk, if it is not empty."""
+    steps, phases, waves = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
+    for n in range(0, out.size, _CHUNK):
+        count = min(_CHUNK, out.size - n)
+        wave = waves[:count]
+        if kept.shape[0] > 0:
+            kept[n // _CHUNK] = state
+        _find_waves(pitch, modulation, c, rate, n, state, steps[:count], phases[:count], wave)
+        _add(dry, wave, level, c[_AMPLITUDE], n, out[n : n + count])
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def _play(
     dry: np.ndarray, modulation: np.ndarray, pitch: np.ndarray, level: np.ndarray, c: np.ndarray, rate: float,
@@ -180,16 +196,11 @@ def _play(
 ) -> None:  # fmt: skip
     """So many samples of all rows; ``kept`` [rows, chunks, 4] are the states before each chunk."""
     for row in numba.prange(out.shape[0]):
-        steps, phases, waves = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
-        own, envelope, result, sounds = dry[row], level[row], out[row], needed[row]
-        for n in range(0, sounds, _CHUNK):
-            count = min(_CHUNK, sounds - n)
-            wave = waves[:count]
-            if kept.shape[1] > 0:
-                kept[row, n // _CHUNK] = state[row]
-            _find_waves(pitch[row], modulation[row], c[row], rate, n, state[row], steps[:count], phases[:count], wave)
-            _add(own, wave, envelope, c[row, 0], n, result[n : n + count])
-        _pass(own, sounds, result)
+        sounds = needed[row]
+        play_row(
+            dry[row], modulation[row], pitch[row], level[row], c[row], rate, state[row], kept[row], out[row, :sounds]
+        )  # fmt: skip
+        _pass(dry[row], sounds, out[row])
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=SUMS)

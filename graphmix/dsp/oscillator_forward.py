@@ -232,7 +232,7 @@ def start_phases(phase: np.ndarray, start: float, moved: np.ndarray, n: int) -> 
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _play_row(
+def play_row(
     dry: np.ndarray, pitch: np.ndarray, modulation: np.ndarray, shape: np.ndarray, moved: np.ndarray, c: np.ndarray,
     tables: np.ndarray, frames: np.ndarray, limits: np.ndarray, rate: float, state: np.ndarray, begins: np.ndarray,
     out: np.ndarray,
@@ -288,7 +288,7 @@ def play(
     The states are moved on, and ``begins`` [rows, chunks] are the phases at which chunks begin.
     """
     for row in numba.prange(out.shape[0]):
-        _play_row(
+        play_row(
             dry[row], pitch[row], modulation[row], shape[row], moved[row], c[row], tables, frames, limits, rate,
             state[row], begins[row], out[row, : needed[row]],
         )  # fmt: skip

@@ -113,10 +113,11 @@ def _open(t: int, levels: np.ndarray, times: np.ndarray, curve: float, gain: flo
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _row(
+def follow(
     gate: np.ndarray, levels: np.ndarray, times: np.ndarray, curve: float, velocity: float, scale: float,
     dry: np.ndarray, state: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
+    """One row, from the state on, which is moved on."""
     last = times.size - 1
     status, opened, closed, height, start = int(state[0]), -int(state[1]), -int(state[2]), state[3], state[4]
     n = 0
@@ -254,7 +255,7 @@ def _forward(
     """``levels`` [rows, segments + 1], ``times`` [rows, segments]; the last segment is the release."""
     for row in numba.prange(out.shape[0]):
         velocity, scale = amounts[row, 0], amounts[row, 1]
-        _row(gate[row], levels[row], times[row], curve, velocity, scale, dry[row], state[row], out[row])
+        follow(gate[row], levels[row], times[row], curve, velocity, scale, dry[row], state[row], out[row])
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

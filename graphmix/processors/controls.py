@@ -5,12 +5,14 @@ they move says by how much. Envelopes and oscillators are added to their first i
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphmix.dsp import voice_program
 from graphmix.dsp.low_frequency import oscillation
 from graphmix.dsp.moving_filter import HIGHEST, moving_filter
 from graphmix.dsp.products import modulate
@@ -24,6 +26,7 @@ from graphmix.processors.generators import (
     add_dry,
     amplitude,
     as_signal,
+    envelope_settings,
     released,
 )
 from graphmix.processors.voice import Counts, Inlets, Voice
@@ -37,19 +40,39 @@ def _time(name: str, neutral: float) -> ParameterSpec:
     return ParameterSpec(name, 1, "ms", *TIME_RANGE_MS, neutral, Exponential())
 
 
-def _add_envelope(
-    processor: Generator, inlets: Inlets, levels: Tensor, times_ms: Tensor, amounts: Sequence[Tensor], state: State
-) -> tuple[Sequence[Tensor], State]:
-    """An envelope of the second inlet's gate, added to the first inlet; amounts of velocity and of itself."""
-    nodes = len(levels)
-    dry, stereo = add_dry(inlets, nodes)
-    times, opened = times_ms * (processor.sample_rate / 1000), inlets.mono(1, nodes)
-    own = torch.cat(list(amounts), dim=1)
-    out, behind = added_envelope(opened, levels, times, CURVE, own, dry, inlets.samples, state[0])
-    return as_signal(out, stereo), (behind,)
+class SegmentGenerator(Generator):
+    """An envelope of segments that follows the gate of its second inlet, added to its first inlet."""
+
+    codes = (voice_program.ENVELOPE,)
+
+    @abstractmethod
+    def segments(self, params: Tensor, wet: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Levels, times in samples, and amounts of velocity and of itself, [nodes, any] each.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+        """
+
+    def rest(self, nodes: int) -> State:
+        """Where in its segments it is."""
+        return (torch.zeros(nodes, STATE, dtype=torch.float64),)
+
+    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
+        """Add the envelope to the first inlet."""
+        nodes = len(params)
+        dry, stereo = add_dry(inlets, nodes)
+        levels, times, amounts = self.segments(params, wet)
+        opened = inlets.mono(1, nodes)
+        out, behind = added_envelope(opened, levels, times, CURVE, amounts, dry, inlets.samples, state[0])
+        return as_signal(out, stereo), (behind,)
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """Segments and amounts."""
+        return [envelope_settings(*self.segments(params, wet))]
 
 
-class Envelope(Generator):
+class Envelope(SegmentGenerator):
     r"""Attack, decay, sustain, release: exponential segments that follow a gate.
 
     See :mod:`graphmix.dsp.segments`. The gate's height scales it by ``velocity``.
@@ -76,18 +99,14 @@ class Envelope(Generator):
         )
         self.node_type = NodeType("envelope", "E", parameters, inlets=("in", "gate"))
 
-    def rest(self, nodes: int) -> State:
-        """Where in its segments it is."""
-        return (torch.zeros(nodes, STATE, dtype=torch.float64),)
-
-    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
-        """Add the envelope to the first inlet."""
+    def segments(self, params: Tensor, wet: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """To 1, to the sustain level, to 0."""
         sustain = self.get(params, "sustain")
         zeros = torch.zeros_like(sustain)
         levels = torch.cat([zeros, zeros + 1, sustain, zeros], dim=1)
         times = torch.cat([self.get(params, name) for name in ("attack_ms", "decay_ms", "release_ms")], dim=1)
-        amounts = self.get(params, "velocity"), self.get(params, "depth") * wet[:, None]
-        return _add_envelope(self, inlets, levels, times, amounts, state)
+        amounts = torch.cat([self.get(params, "velocity"), self.get(params, "depth") * wet[:, None]], dim=1)
+        return levels, times * (self.sample_rate / 1000), amounts
 
     def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
         """Behind the gate by its release."""
@@ -95,7 +114,7 @@ class Envelope(Generator):
         return [released(release, torch.zeros_like(release), inlets[1], inlets[0], samples)]
 
 
-class SegmentEnvelope(Generator):
+class SegmentEnvelope(SegmentGenerator):
     r"""An envelope of four segments with free levels, three of them while the key is down.
 
     Params:
@@ -116,14 +135,11 @@ class SegmentEnvelope(Generator):
         )
         self.node_type = NodeType("segment_envelope", "G", parameters, inlets=("in", "gate"))
 
-    def rest(self, nodes: int) -> State:
-        """Where in its segments it is."""
-        return (torch.zeros(nodes, STATE, dtype=torch.float64),)
-
-    def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
-        """Add the envelope to the first inlet."""
-        amounts = params.new_ones(len(params), 1), self.get(params, "depth") * wet[:, None]
-        return _add_envelope(self, inlets, self.get(params, "levels"), self.get(params, "times_ms"), amounts, state)
+    def segments(self, params: Tensor, wet: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Its own."""
+        amounts = torch.cat([params.new_ones(len(params), 1), self.get(params, "depth") * wet[:, None]], dim=1)
+        times = self.get(params, "times_ms") * (self.sample_rate / 1000)
+        return self.get(params, "levels"), times, amounts
 
     def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
         """Behind the gate by its release, if its last level is 0."""
@@ -143,6 +159,8 @@ class LFO(Generator):
 
     Corners are as sharp as the sample rate allows: it moves other things and is not there to be listened to.
     """
+
+    codes = (voice_program.LFO,)
 
     SHAPES = ("sine", "triangle", "saw", "square")
 
@@ -165,6 +183,13 @@ class LFO(Generator):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Add the oscillation."""
         dry, stereo = add_dry(inlets, len(params))
+        (own,) = self.program_settings(params, wet)
+        return as_signal(oscillation(dry, own, inlets.samples, int(state[0]), inlets.counts(len(params))), stereo), (
+            state[0] + inlets.samples,
+        )
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """As the compiled oscillation's."""
         settings = (
             self.get(params, "depth") * wet[:, None],
             *(self.get(params, name) for name in self.SHAPES),
@@ -172,10 +197,7 @@ class LFO(Generator):
             self.get(params, "phase"),
             self.get(params, "fade_ms").double() * (self.sample_rate / 1000),
         )
-        own = torch.cat([t.double() for t in settings], dim=1)
-        return as_signal(oscillation(dry, own, inlets.samples, int(state[0]), inlets.counts(len(params))), stereo), (
-            state[0] + inlets.samples,
-        )
+        return [torch.cat([t.double() for t in settings], dim=1)]
 
 
 def _until_zero(dry: Tensor, gated: Counts, held: Counts) -> Counts:
@@ -210,6 +232,8 @@ class Amplifier(Voice):
         audio [nodes, 2 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, control.
     """
 
+    codes = (voice_program.PRODUCT,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         offset = ParameterSpec("offset", 1, "", 0.0, 1.0, 1.0)
@@ -219,6 +243,10 @@ class Amplifier(Voice):
         """Multiply."""
         gain = amplitude(self, params, wet)
         return _multiply(inlets, self._without_control(params, wet), gain, len(params)), state
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """The gain without a control signal, and that of one."""
+        return [torch.cat([self._without_control(params, wet), amplitude(self, params, wet)], dim=1)]
 
     def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
         """The gain without a control signal."""
@@ -246,6 +274,8 @@ class RingModulator(Voice):
         audio [nodes, 2 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, modulator.
     """
 
+    codes = (voice_program.PRODUCT,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.node_type = NodeType("ring_modulator", "R", (), inlets=("in", "modulator"))
@@ -253,6 +283,10 @@ class RingModulator(Voice):
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
         """Multiply."""
         return _multiply(inlets, 1 - wet[:, None], wet[:, None], len(params)), state
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """What is left without a modulator, and how much of the product there is."""
+        return [torch.stack([1 - wet, wet], dim=1)]
 
     def factor(self, params: Tensor, wet: Tensor) -> Tensor | None:
         """What is left without a modulator."""
@@ -286,6 +320,8 @@ class ResonantFilter(Voice):
         audio [nodes, 3 inlets, 2, samples] -> [nodes, 2, samples]; inlets: the signal, pitch, modulation.
     """
 
+    codes = (voice_program.FILTER,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         highest = HIGHEST * sample_rate
@@ -310,6 +346,18 @@ class ResonantFilter(Voice):
         if signal is None:
             return [inlets.like.new_zeros(nodes, 1, 1)], state
         signal = signal.expand(-1, -1, inlets.samples)
+        own, (pitch, modulation) = self._settings(params, wet), (inlets.mono(i, nodes).to(signal) for i in (1, 2))
+        begin = state[0][:, : signal.size(1)]
+        out, behind = moving_filter(signal, pitch, modulation, own, C4, begin, inlets.counts(nodes))
+        return [out], (behind,)
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """As the compiled filter's, and where tracking leaves the cutoff alone."""
+        own = self._settings(params, wet)
+        return [torch.cat([own, own.new_full((len(own), 1), C4)], dim=1)]
+
+    def _settings(self, params: Tensor, wet: Tensor) -> Tensor:
+        """As the compiled filter's, [nodes, settings]."""
         low, band, high = (wet[:, None] * self.get(params, name) for name in ("low", "band", "high"))
         damping = 1 / self.get(params, "resonance")
         settings = (
@@ -321,8 +369,4 @@ class ResonantFilter(Voice):
             damping * (band - high),
             low - high,
         )
-        own = torch.cat([t.double() for t in settings], dim=1)
-        pitch, modulation = (inlets.mono(i, nodes).to(signal) for i in (1, 2))
-        begin = state[0][:, : signal.size(1)]
-        out, behind = moving_filter(signal, pitch, modulation, own, C4, begin, inlets.counts(nodes))
-        return [out], (behind,)
+        return torch.cat([t.double() for t in settings], dim=1)

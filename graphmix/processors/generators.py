@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphmix.dsp import oscillator, wavetable
+from graphmix.dsp import oscillator, voice_program, wavetable
 from graphmix.dsp.operators import added_operator
 from graphmix.dsp.products import gate
 from graphmix.dsp.rows import end_of_sound, mix_rows
@@ -70,6 +70,12 @@ def amplitude(processor: Voice, params: Tensor, wet: Tensor) -> Tensor:
     return (processor.get(params, "level_db") / DB_PER_NEPER).exp() * wet[:, None]
 
 
+def envelope_settings(levels: Tensor, times: Tensor, amounts: Tensor) -> Tensor:
+    """As those of compiled programs, float64; arguments as of :func:`graphmix.dsp.segments.added_envelope`."""
+    head = levels.new_tensor([times.size(1), CURVE]).expand(len(levels), 2)
+    return torch.cat([t.double() for t in (head, amounts, levels, times)], dim=1)
+
+
 def released(release: Tensor, last: Tensor, gate: Counts, dry: Counts, samples: int) -> Counts:
     """Where envelopes end that are added to a signal.
 
@@ -98,6 +104,8 @@ class Note(Generator):
     The times have no gradients: a gate opens at a sample.
     """
 
+    codes = voice_program.CONSTANT, voice_program.HOLD
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         parameters = (
@@ -107,6 +115,12 @@ class Note(Generator):
             ParameterSpec("velocity", 1, "", 0.01, 1.0, 0.8, Linear(1.0)),
         )
         self.node_type = NodeType("note", "Q", parameters, inlets=(), outlets=("pitch", "gate"))
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """Pitch; height, beginning and end of the gate."""
+        pitch, _, _, velocity = params.split(1, dim=1)
+        begin, end = (moment.double() for moment in self._moments(params))
+        return pitch - A4_NOTE, torch.stack([velocity[:, 0].double(), begin, end], dim=1)
 
     def rest(self, nodes: int) -> State:
         """The number of samples before."""
@@ -155,6 +169,8 @@ class Oscillator(Generator):
         (of pitch, by vibrato_semitones), shape (of width and position), phase (in periods).
     """
 
+    codes = (voice_program.OSCILLATOR,)
+
     SHAPES = ("sine", "saw", "pulse", "triangle", "table")
     FRAMES = 8
     SETTINGS = (
@@ -181,7 +197,7 @@ class Oscillator(Generator):
         inlets = ("in", "pitch", "modulation", "shape", "phase")
         self.node_type = NodeType("oscillator", "O", parameters, inlets=inlets)
         frames = [_frame(i / (self.FRAMES - 1)) for i in range(self.FRAMES)]
-        self._bank = oscillator.make_bank(wavetable.sine(), wavetable.saw(), wavetable.triangle(), frames)
+        self.bank = oscillator.make_bank(wavetable.sine(), wavetable.saw(), wavetable.triangle(), frames)
 
     def rest(self, nodes: int) -> State:
         """Phases, and whether they have begun."""
@@ -191,13 +207,22 @@ class Oscillator(Generator):
         """Add the waveforms to the first inlet."""
         nodes = len(params)
         dry, stereo = add_dry(inlets, nodes)
-        settings = [amplitude(self, params, wet), *(self.get(params, name) for name in self.SETTINGS)]
-        settings[-3] = settings[-3] / 100  # cents
-        own = torch.cat(settings, dim=1).to(torch.promote_types(params.dtype, inlets.like.dtype))
+        own = self._settings(params, wet).to(torch.promote_types(params.dtype, inlets.like.dtype))
         signals = [t.to(own.dtype) for t in (dry, *(inlets.mono(i, nodes) for i in range(1, 5)))]
-        bank, counts = self._bank, inlets.counts(nodes)
+        bank, counts = self.bank, inlets.counts(nodes)
         out, behind = oscillator.oscillator(bank, self.rate, inlets.samples, own, signals, state[0], counts)
         return as_signal(out.to(inlets.like.dtype), stereo), (behind,)
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """As the compiled oscillator's, and the rate."""
+        own = self._settings(params, wet).double()
+        return [torch.cat([own, own.new_full((len(own), 1), self.rate)], dim=1)]
+
+    def _settings(self, params: Tensor, wet: Tensor) -> Tensor:
+        """As the compiled oscillator's, [nodes, settings]."""
+        settings = [amplitude(self, params, wet), *(self.get(params, name) for name in self.SETTINGS)]
+        settings[-3] = settings[-3] / 100  # cents
+        return torch.cat(settings, dim=1)
 
 
 @cache
@@ -221,6 +246,8 @@ class Noise(Generator):
         audio [nodes, 2, samples] -> the same; the noise is added to both channels.
     """
 
+    codes = (voice_program.NOISE,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         self.node_type = NodeType("noise", "H", (LEVEL,))
@@ -240,6 +267,14 @@ class Noise(Generator):
             return [mix_rows([wave[None, None]], [gain[:, 0]], [(np.zeros_like(every), every)], len(params))], behind
         gain = gain[:, None]
         return [gain * wave if dry is None else torch.addcmul(dry, gain, wave)], behind
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """The gain."""
+        return [amplitude(self, params, wet)]
+
+    def wave(self, samples: int) -> Tensor:
+        """The noise from its beginning, float32 [samples]."""
+        return _draw(samples, self.rest(1))[0]
 
 
 def _draw(samples: int, state: State) -> tuple[Tensor, State]:
@@ -287,6 +322,8 @@ class Operator(Generator):
         pitch, gate.
     """
 
+    codes = (voice_program.OPERATOR,)
+
     def __init__(self, sample_rate: int = 30000) -> None:
         super().__init__(sample_rate)
         parameters = (
@@ -316,6 +353,23 @@ class Operator(Generator):
         amounts, nothing = params.new_ones(nodes, 2), opened.new_zeros(nodes, 1)
         levels = self.get(params, "levels")
         level, envelope = added_envelope(opened, levels, times, CURVE, amounts, nothing, inlets.samples, state[1])
+        own = self._settings(params, wet).to(dtype)
+        signals = dry.to(dtype), modulation, pitch, level
+        counts = inlets.counts(nodes)
+        if inlets.needed is not None and not torch.is_grad_enabled():  # nothing is added behind its envelope's end
+            counts = np.minimum(counts, [end_of_sound(row) for row in level.detach().cpu().numpy()])
+        out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0], counts)
+        return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """As the compiled operator's, the rate, and the envelope."""
+        own, levels = self._settings(params, wet).double(), self.get(params, "levels")
+        times = self.get(params, "times_ms") * (self.sample_rate / 1000)
+        envelope = envelope_settings(levels, times, params.new_ones(len(params), 2))
+        return [torch.cat([own, own.new_full((len(own), 1), self.rate), envelope], dim=1)]
+
+    def _settings(self, params: Tensor, wet: Tensor) -> Tensor:
+        """As the compiled operator's, [nodes, settings]."""
         by_hz = self.get(params, "by_hz") > self.get(params, "by_ratio")
         settings = (
             amplitude(self, params, wet),
@@ -325,15 +379,9 @@ class Operator(Generator):
             by_hz.to(params.dtype),
             self.get(params, "feedback"),
             self.get(params, "phase"),
-            params.new_full((nodes, 1), MODULATION_PERIODS),
+            params.new_full((len(params), 1), MODULATION_PERIODS),
         )
-        own = torch.cat(settings, dim=1).to(dtype)
-        signals = dry.to(dtype), modulation, pitch, level
-        counts = inlets.counts(nodes)
-        if inlets.needed is not None and not torch.is_grad_enabled():  # nothing is added behind its envelope's end
-            counts = np.minimum(counts, [end_of_sound(row) for row in level.detach().cpu().numpy()])
-        out, behind = added_operator(self.rate, inlets.samples, own, signals, state[0], counts)
-        return as_signal(out.to(inlets.like.dtype), stereo), (behind, envelope)
+        return torch.cat(settings, dim=1)
 
     def ends(self, params: Tensor, wet: Tensor, inlets: Sequence[Counts], samples: int) -> list[Counts]:
         """Behind the gate by its release, if its last level is 0."""

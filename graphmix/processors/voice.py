@@ -10,13 +10,14 @@ A voice also says in which state it is behind its last sample, from which the ne
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from graphmix.errors import GraphError
 from graphmix.processors.base import Processor, State
 
 Counts = NDArray[np.int64]
@@ -58,6 +59,9 @@ class Inlets(NamedTuple):
 
 class Voice(Processor):
     """A processor that gets its inlets one by one and knows its state."""
+
+    codes: ClassVar[Sequence[int]] = ()
+    """What compiled programs run for each outlet, see :mod:`graphmix.dsp.voice_program`; nothing if they cannot."""
 
     @abstractmethod
     def play(self, inlets: Inlets, params: Tensor, wet: Tensor, state: State) -> tuple[Sequence[Tensor], State]:
@@ -103,6 +107,15 @@ class Voice(Processor):
             needed: of what leaves.
         """
         return [needed] * len(self.node_type.inlets)
+
+    def program_settings(self, params: Tensor, wet: Tensor) -> Sequence[Tensor]:
+        """Settings of :attr:`codes`, [nodes, settings] each.
+
+        Args:
+            params: physical values, [nodes, width].
+            wet: dry/wet weights, [nodes].
+        """
+        raise GraphError(f"{self.node_type.name!r} has codes of compiled programs and no settings for them.")
 
     def rest(self, nodes: int) -> State:
         """The state before the first sample; nothing by default."""

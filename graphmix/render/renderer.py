@@ -25,6 +25,7 @@ from graphmix.processors.signals import as_signal
 from graphmix.render.domain_conversion import Arrival, convert
 from graphmix.render.domains import CHANNELS
 from graphmix.render.places import Position, check_position, placed
+from graphmix.render.programs import render_program
 from graphmix.render.schedule import Plan, Stage, schedule
 from graphmix.render.sequence import SequenceMethod
 from graphmix.render.spans import find_needed, is_worth_it
@@ -175,6 +176,8 @@ class Renderer(MessagePassing):
         energies: list[Tensor] = []
         mixes: list[tuple[Tensor, Tensor | Leaves]] = []
         one_by_one = self.voices and observe is None
+        if one_by_one and (compiled := render_program(plan, self.rack, graph, sources)) is not None:
+            return Rendered(compiled, *(sources.new_zeros(0, 2).unbind(1)))
         parts = split(plan, self.rack, sources.size(-1)) if one_by_one else (plan,)
         for part in parts:
             voices = find_voices(part, self.rack) if one_by_one else frozenset[int]()

@@ -163,6 +163,11 @@ class Plan:
         return {}
 
     @cached_property
+    def programs(self) -> dict[int, object]:
+        """Compiled programs by the number of threads; see :mod:`graphmix.render.programs`."""
+        return {}
+
+    @cached_property
     def reads(self) -> tuple[np.ndarray, ...]:
         """How many edges read each row that leaves each stage, [nodes * outlets]."""
         counts = [np.zeros(len(stage.nodes) * stage.outlets, int) for stage in self.stages]

@@ -182,8 +182,8 @@ def split(plan: Plan, rack: Rack, samples: int) -> tuple[Plan, ...]:
     return plan.parts[each]
 
 
-def _split(plan: Plan, each: int) -> tuple[Plan, ...]:
-    """Parts of so many components."""
+def find_components(plan: Plan) -> NDArray[np.int64]:
+    """For each node the number of the part of the graph that is connected with it."""
     size = 1 + max(int(stage.nodes.max()) for stage in plan.stages)
     ends = [
         (plan.stages[c.source].nodes[c.rows // plan.stages[c.source].outlets], stage.nodes[c.targets // stage.inlets])
@@ -192,7 +192,13 @@ def _split(plan: Plan, each: int) -> tuple[Plan, ...]:
     ]
     rows, columns = (torch.cat(side).cpu().numpy() if ends else np.zeros(0, int) for side in zip(*ends, strict=True))
     adjacency = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    count, label = connected_components(adjacency, directed=False)
+    return connected_components(adjacency, directed=False)[1].astype(np.int64)
+
+
+def _split(plan: Plan, each: int) -> tuple[Plan, ...]:
+    """Parts of so many components."""
+    label = find_components(plan)
+    count = int(label.max()) + 1
     if count <= each:
         return (plan,)
     nodes = [stage.nodes.cpu().numpy() for stage in plan.stages]
