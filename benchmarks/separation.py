@@ -224,10 +224,12 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
     model = load_separator(given.model)[0]
     rate, random = round(model.sample_rate), torch.Generator().manual_seed(given.seed)
     settings = replace(DRAFT, chain=given.chain, master="").scaled(given.steps, given.rounds)
-    losses: dict[str, list[float]] = {"true": [], "separated": []}
-    errors: dict[str, list[torch.Tensor]] = {"true": [], "separated": []}
-    print("| song | source | change of level, panning / dB | true stems: errors | separated: errors |")
-    print("|---|---|---|---|---|")
+    kinds = ("separated",) if given.only_separated else ("true", "separated")
+    losses: dict[str, list[float]] = {kind: [] for kind in kinds}
+    errors: dict[str, list[torch.Tensor]] = {kind: [] for kind in kinds}
+    columns = [f"{kind} stems: errors" for kind in kinds]
+    print("| " + " | ".join(["song", "source", "change of level, panning / dB", *columns]) + " |")
+    print("|---" * (3 + len(kinds)) + "|")
     for song in find_source_songs([folder])[: given.songs]:
         stems = load_stems_of(song, model.sources, rate)[..., : round(given.seconds * rate)]
         audible = is_audible(stems)
@@ -238,8 +240,13 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as text:
             work = Path(text)
             write_true_stems(work / "true", names, stems, rate)
-            separate(work / "true" / "mix.wav", work / "separated", model, iterations=given.iterations, device="cpu")
             write_audio(work / "changed.wav", (stems * 10 ** (gains[..., None] / 20)).sum(0), rate)
+            other = None if given.one_mix else work / "changed.wav"
+            made = separate(
+                work / "true" / "mix.wav", work / "separated", model, iterations=given.iterations, other=other,
+                device="cpu",
+            )  # fmt: skip
+            print(*made.about["notices"])
             for kind in losses:
                 tracks = load_song(work / kind, settings.sample_rate, mix=work / "changed.wav")
                 mined = mine(tracks, work / f"mined-{kind}", settings, device="cpu", plots=False)
@@ -249,7 +256,7 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
         for row, name in enumerate(names):
             cells = [f"{a:+.1f}, {b:+.1f}" for a, b in (change[row], *(errors[kind][-1][row] for kind in losses))]
             print(f"| {song.id} | {name} | " + " | ".join(cells) + " |")
-        print(f"| {song.id} | L_a | | {losses['true'][-1]:.3f} | {losses['separated'][-1]:.3f} |", flush=True)
+        print(f"| {song.id} | L_a | | " + " | ".join(f"{losses[kind][-1]:.3f}" for kind in kinds) + " |", flush=True)
     for kind, values in losses.items():
         level, panning = torch.cat(errors[kind]).abs().mean(0).tolist()
         print(f"{kind}: L_a {statistics.mean(values):.3f}, errors of level {level:.2f} dB and panning {panning:.2f} dB")
@@ -284,6 +291,8 @@ def main() -> None:
     mined.add_argument("--chain", default="g")
     mined.add_argument("--iterations", type=int, default=0)
     mined.add_argument("--seed", type=int, default=0)
+    mined.add_argument("--only-separated", action="store_true", help="leave out mining with the true stems")
+    mined.add_argument("--one-mix", action="store_true", help="separate without the mix that is the target")
     given = parser.parse_args()
     if given.command == "step":
         time_steps(given.hidden, given.layers, given.batch, given.seconds, given.repeats)
