@@ -5,6 +5,7 @@ fonts of this machine that are known to cover other scripts and symbols. Whether
 :func:`can_draw` returns.
 """
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +29,14 @@ FALLBACKS = (
 )  # fmt: skip
 """Names of fonts, in the order in which they are preferred."""
 _WEIGHTS = ("normal", "bold")
+
+
+def _is_no_lack_of_bold(record: logging.LogRecord) -> bool:
+    """Fallbacks have often one weight, and bold text in it is what is wanted; matplotlib warns of each such font."""
+    return not record.getMessage().startswith("findfont: Failed to find font weight")
+
+
+logging.getLogger("matplotlib.font_manager").addFilter(_is_no_lack_of_bold)
 
 
 def families() -> tuple[str, ...]:

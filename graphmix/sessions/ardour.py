@@ -15,7 +15,6 @@ from torch import Tensor
 
 from graphmix.audio.files import write_audio
 from graphmix.errors import GraphError
-from graphmix.processors.ride import Ride
 from graphmix.sessions import ardour_xml as layout
 from graphmix.sessions.ardour_editable import plan_editable
 from graphmix.sessions.ardour_kept import add_kept, mark_of
@@ -24,7 +23,6 @@ from graphmix.sessions.ardour_xml import TICKS, add, time
 from graphmix.sessions.names import safe_names
 from graphmix.sessions.printing import refuse
 from graphmix.sessions.session import Device, Role, Session
-from graphmix.spec import DB_PER_NEPER
 
 RATES = (44100, 48000, 88200, 96000)
 """Sample rates of sessions, in Hz."""
@@ -81,14 +79,10 @@ def _write(
     audio.mkdir(parents=True)
     files: list[AudioFile | None] = []
     for name, route in zip(names, plan.routes, strict=True):
-        signal = None
-        if route.track is not None:
-            signal = read_track(route.track)
-        elif route.ride is not None:
-            signal = _gain_of(route.ride, session.sample_rate, num_samples)
-        if signal is None:
+        if route.track is None:
             files.append(None)
             continue
+        signal = read_track(route.track)
         file = AudioFile(f"{name.removesuffix('.wav')} {len(files)}.wav", signal.shape[1])
         write_audio(audio / file.name, signal, session.sample_rate)
         files.append(file)
@@ -127,14 +121,6 @@ class AudioFile:
 
     name: str
     num_samples: int
-
-
-def _gain_of(ride: Device, sample_rate: int, num_samples: int) -> Tensor:
-    """The factors of a ride with its dry/wet over the song, [2, samples]."""
-    processor = Ride(sample_rate)
-    decibels = processor.curve(ride.params[None], num_samples)
-    factors = ride.wet * (decibels / DB_PER_NEPER).exp() + 1 - ride.wet
-    return factors.expand(2, -1).float()
 
 
 def _session(

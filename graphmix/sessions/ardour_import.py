@@ -22,7 +22,7 @@ from xml.etree import ElementTree as Xml
 
 from graphmix.errors import FileError
 from graphmix.graph.mixgraph import MixGraph
-from graphmix.sessions.ardour_levels import RouteLevels, pan_nodes, read_fader
+from graphmix.sessions.ardour_levels import RouteLevels, pan_nodes, read_fader, ride_of_plugin
 from graphmix.sessions.ardour_plugins import plugin_nodes
 from graphmix.sessions.ardour_regions import Clock
 from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
@@ -191,7 +191,7 @@ class _Reader:
             if kind in ("trim", "amp", "polarity"):
                 nodes += read_fader(levels, processor, self.notices)
             elif kind in PLUGINS:
-                found = self.known.get(str(processor.get("id")))
+                found = self.known.get(str(processor.get("id"))) or ride_of_plugin(levels, processor, self.notices)
                 nodes += found or plugin_nodes(processor, route.name, self.document.sample_rate, self.notices)
             elif kind == "intsend" and processor.get("role") == "Aux" and processor.get("active", "1") == "1":
                 route.sends.append((processor, nodes[-1]))

@@ -18,9 +18,9 @@ from xml.etree import ElementTree as Xml
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.mixgraph import MixGraph
 from graphmix.graph.storage import load_graph, save_graph
-from graphmix.sessions.ardour_plan import Convolver, Plugin, Route
+from graphmix.sessions.ardour_plan import Convolver, LuaPlugin, Plugin, Route
 
-VERSION = 1
+VERSION = 2
 MOST_BYTES = 1 << 28
 """Of a graph, unpacked: far beyond any."""
 NAME = "graph.safetensors"
@@ -36,19 +36,22 @@ def mark_of(route: Route, plugins: list[tuple[str, Plugin]]) -> dict[str, Any]:
     return {
         "name": route.name,
         "track": route.track,
-        "ride": None if route.ride is None else route.ride.node,
         "fader": route.level,
         "fader_node": route.fader_node,
         "end": route.end,
         "pan": route.pan,
         "automation": [list(point) for point in route.automation],
         "automated": route.automated,
-        "plugins": {number: {"nodes": plugin.nodes, "controls": _controls(plugin)} for number, plugin in plugins},
+        "plugins": {number: _plugin(plugin) for number, plugin in plugins},
     }
 
 
-def _controls(plugin: Plugin) -> dict[str, float]:
-    return {} if isinstance(plugin, Convolver) else dict(plugin.controls)
+def _plugin(plugin: Plugin) -> dict[str, Any]:
+    return {
+        "nodes": plugin.nodes,
+        "controls": {} if isinstance(plugin, Convolver) else dict(plugin.controls),
+        "automation": [list(point) for point in plugin.automation] if isinstance(plugin, LuaPlugin) else [],
+    }
 
 
 def add_kept(root: Xml.Element, graph: MixGraph, marks: Mapping[str, Any], how: str) -> None:

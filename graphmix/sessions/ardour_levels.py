@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 
 from graphmix.errors import FileError
 from graphmix.processors.ride import BREAKPOINTS, breakpoints
+from graphmix.sessions.ardour_plugins import controls_of
 from graphmix.sessions.ardour_regions import Clock, events_of
 from graphmix.sessions.ardour_xml import BALANCE
 from graphmix.sessions.rebuild import FoundNode
@@ -28,6 +29,9 @@ HONEST_DB = 0.1
 """Largest error of a simplified automation that is not mentioned."""
 STEPS = 8
 """Points between two of an automation that is drawn on the fader's scale."""
+OFF = ("Off", "Write")
+"""States of an automation that does not play."""
+RIDE_PLUGIN = "graphmix ride"
 Array = NDArray[np.float64]
 
 
@@ -80,7 +84,7 @@ class RouteLevels:
         """Left and right gain of a send in dB."""
         fader = next((c for c in self.element.iter("Controllable") if c.get("name") == "gaincontrol"), None)
         factor = 1.0 if fader is None else self.number(fader, "value", 1.0)
-        if any(line.get("state", "Off") not in ("Off", "Write") for line in self.element.iter("AutomationList")):
+        if any(line.get("state", "Off") not in OFF for line in self.element.iter("AutomationList")):
             notices.append(f"{self.name}: the automation of this send is not read.")
         matrix = pan_matrix(self, self.element, 2)
         if matrix is None:
@@ -108,7 +112,7 @@ def read_fader(levels: RouteLevels, processor: Xml.Element, notices: list[str]) 
     is_fader = processor.get("type") == "amp"
     control = processor.find("Controllable")
     line = processor.find("Automation/AutomationList")
-    if line is not None and line.get("state", "Off") not in ("Off", "Write") and is_fader:
+    if line is not None and line.get("state", "Off") not in OFF and is_fader:
         points = events_of(line, levels.clock)
         if points:
             return [_ride(levels, line, points, notices)]
@@ -130,7 +134,6 @@ def _polarity(levels: RouteLevels) -> list[FoundNode]:
 
 def _ride(levels: RouteLevels, line: Xml.Element, points: Sequence[tuple[int, float]], notices: list[str]) -> FoundNode:
     """A ride through an automation of the fader."""
-    rate = levels.clock.sample_rate
     dense: list[tuple[float, float]] = []
     on_scale = line.get("interpolation-style", "Exponential") != "Linear"
     for (start, first), (stop, last) in pairwise(points):
@@ -142,10 +145,31 @@ def _ride(levels: RouteLevels, line: Xml.Element, points: Sequence[tuple[int, fl
                 factor = (1 - share) * first + share * last
             dense.append((start + share * (stop - start), decibels(factor)))
     dense.append((points[-1][0], decibels(points[-1][1])))
-    found, error = simplified([((place - levels.begin) / rate, gain) for place, gain in dense])
+    return _through(levels, dense, notices, len(points))
+
+
+def ride_of_plugin(levels: RouteLevels, processor: Xml.Element, notices: list[str]) -> list[FoundNode]:
+    """The node of graphmix's plugin for rides, whose gain in dB is automated; none for another, or without points."""
+    if processor.get("type") != "luaproc" or processor.get("name") != RIDE_PLUGIN:
+        return []
+    line = processor.find("Automation/AutomationList[@automation-id='parameter-0']")
+    points = [] if line is None or line.get("state", "Off") in OFF else events_of(line, levels.clock)
+    if not points:
+        return []
+    node = _through(levels, points, notices, len(points))
+    node.wet = 0.0 if processor.get("active", "1") == "0" else controls_of(processor).get("Wet", 1.0)
+    return [node]
+
+
+def _through(
+    levels: RouteLevels, places: Sequence[tuple[float, float]], notices: list[str], num_points: int
+) -> FoundNode:
+    """A ride through samples of the timeline and dB."""
+    rate = levels.clock.sample_rate
+    found, error = simplified([((place - levels.begin) / rate, gain) for place, gain in places])
     if error > HONEST_DB:
         notices.append(
-            f"{levels.name}: its automation has {len(points)} points and a ride {BREAKPOINTS}; it differs by up to "
+            f"{levels.name}: its automation has {num_points} points and a ride {BREAKPOINTS}; it differs by up to "
             f"{error:.1f} dB."
         )
     return FoundNode("ride", "", breakpoints(found))

@@ -89,8 +89,6 @@ class Moves:
                 kept = mark["plugins"].get(str(processor.get("id")))
                 if kept is not None:
                     self._plugin(processor, kept, levels.name)
-            if mark["ride"] is not None:
-                continue
             self._levels(mark, levels)
             if levels.value("mute") or route.get("active", "1") == "0":
                 silent.append(mark)
@@ -155,24 +153,33 @@ class Moves:
         self.graph.wet[node] = 1.0
 
     def _automation(self, mark: Marks, fader: Xml.Element, levels: RouteLevels) -> None:
-        """A ride whose points were moved."""
-        points = events_of(fader.find("Automation/AutomationList[@automation-id='gain']"), self.clock)
+        """A ride whose points at the fader were moved."""
+        now = self._moved_points(fader, "gain", mark["automation"], levels.name)
+        if now:
+            level = decibels(mark["fader"])
+            self._ride(mark["automated"], [(seconds, decibels(factor) - level) for seconds, factor in now])
+            self.graph.wet[mark["automated"]] = 1.0
+
+    def _moved_points(
+        self, holder: Xml.Element, control: str, kept: Sequence[Sequence[float]], route: str
+    ) -> list[tuple[float, float]]:
+        """Points of an automation in seconds of the song; none where they are those that were written, or are gone."""
+        points = events_of(holder.find(f"Automation/AutomationList[@automation-id='{control}']"), self.clock)
         rate = self.clock.sample_rate
-        now = [((place - self.begin) / rate, factor) for place, factor in points]
-        before = [(float(seconds), float(factor)) for seconds, factor in mark["automation"]]
-        same = len(now) == len(before) and all(
-            abs(t - s) < 2 / rate and not _moved(f, g) for (t, f), (s, g) in zip(now, before, strict=True)
-        )
-        if same:
-            return
+        now = [((place - self.begin) / rate, value) for place, value in points]
+        if len(now) == len(kept) and all(
+            abs(t - s) < 2 / rate and not _moved(f, g) for (t, f), (s, g) in zip(now, kept, strict=True)
+        ):
+            return []
         if not now:
-            self.notices.append(f"{levels.name}: the automation is gone; its ride stays.")
-            return
-        level = decibels(mark["fader"])
-        found, _ = simplified([(seconds, decibels(factor) - level) for seconds, factor in now])
+            self.notices.append(f"{route}: the automation is gone; its ride stays.")
+        return now
+
+    def _ride(self, node: int, points: Sequence[tuple[float, float]]) -> None:
+        """New breakpoints, in seconds and dB."""
+        found, _ = simplified(points)
         for name, values in breakpoints(found).items():
-            self._set(mark["automated"], name, values)
-        self.graph.wet[mark["automated"]] = 1.0
+            self._set(node, name, values)
 
     def _silence(self, mark: Marks) -> None:
         """Nothing leaves a muted route."""
@@ -192,6 +199,10 @@ class Moves:
         off = processor.get("active", "1") == "0" or new.get("enable", 1.0) <= 0
         if not nodes:
             return
+        if kept["automation"]:
+            points = self._moved_points(processor, "parameter-0", kept["automation"], route)
+            if points:
+                self._ride(nodes[0], points)
         kind = self.graph.type_of(nodes[0]).name
         if {"Left", "Right"} <= set(old):
             sides = [0.0 if off else new.get(side, old[side]) for side in ("Left", "Right")]

@@ -4,13 +4,14 @@ The *exact* form: a stretch of linear processors with a memory is one impulse re
 send, dynamics and limiter are plugins written in Lua whose source lies in the session. Where a channel ends with a
 gain, its louder side is the fader (up to +6 dB) and the rest is a plugin.
 
-A ride is a plugin that multiplies by a signal, and that signal is a track of its own: Ardour's automation is no exact
-means. It is read through a 25 Hz lowpass, its times are stretched over each block by up to a sample, and as the
-command-line export plays it, it comes 256 samples late (measured, Ardour 7.3).
+A ride is a plugin whose gain is automated. The fader's own automation is no exact means: Ardour reads it through a
+25 Hz lowpass, stretches its times over each block by up to a sample, and as the command-line export plays it, it comes
+256 samples late (measured, Ardour 7.3). What automates a plugin is none of this: blocks are cut at its points, and the
+plugin is given the value at each block's first sample.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -19,6 +20,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmix.sessions.ardour_ride import automation_of
 from graphmix.sessions.session import Channel, Connection, Device, Role, Session
 from graphmix.sessions.stretches import LINEAR, MATRICES, Response, matrix_of, response_of
 
@@ -31,6 +33,10 @@ MASTER_LATENCY = 1
 two blocks per channel. With AVX-512 its routine that adds one buffer to another adds up to 7 samples too many where
 both begin at multiples of 16 bytes, but not equally far from one of 64, as the heap has it: at the ring's end, memory
 behind it gets into the mix. One sample more, and the second channel's place in the ring is no such multiple."""
+RIDE_LATENCY = 2048
+"""Samples by which a ride is late: the longest block through which its plugin knows the line of its automation, as it
+does when the next one begins. The plugin behind it states them, since Ardour reads what automates a plugin at the time
+of what leaves it."""
 LEAST_DB = -200.0
 """Stands for nothing in a plugin that takes dB."""
 DYNAMICS = {
@@ -57,6 +63,7 @@ class LuaPlugin:
         inputs: number of audio inputs.
         latency: in samples.
         nodes: of the graph, for which it stands.
+        automation: of its first parameter, seconds of the song and value.
     """
 
     name: str
@@ -65,6 +72,7 @@ class LuaPlugin:
     inputs: int = 2
     latency: int = 0
     nodes: tuple[int, ...] = ()
+    automation: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +137,12 @@ class Route:
     """A track or a bus of Ardour.
 
     Args:
-        name: of its channel, with the number of the part where that has several.
+        name: of its channel.
         role: what it is.
         plugins: in the order of the signal; the fader comes behind them.
         level: of the fader, a factor.
         inputs: number of audio inputs.
         track: input node of the graph whose track plays in it.
-        ride: whose gain plays in it.
         pan: of a balance, 0 left, 0.5 both, 1 right; None where left stays left and right stays right.
         automation: of the fader, seconds of the song and factor; it stands for the level.
         automated: the ride that it is.
@@ -149,7 +156,6 @@ class Route:
     level: float = 1.0
     inputs: int = 2
     track: int | None = None
-    ride: Device | None = None
     pan: float | None = None
     automation: tuple[tuple[float, float], ...] = ()
     automated: int | None = None
@@ -189,35 +195,13 @@ def plan_routes(session: Session) -> RoutePlan:
     Raises:
         GraphError: an impulse response that is longer than the convolver takes.
     """
-    routes: list[Route] = []
-    connections: list[Connection] = []
-    last_of: list[int] = []
-    for index, channel in enumerate(session.channels):
-        for number, devices in enumerate(_parts(channel)):
-            sources = [(last_of[c.source], c.inlet) for c in session.into(index)]
-            if number:
-                (ride,) = devices[:1]
-                sources = [(len(routes) - 1, 0), (len(routes), 1)]
-                routes.append(Route(f"{ride.label} gain", Role.track, (), ride=ride))
-            connections += [Connection(source, len(routes), inlet) for source, inlet in sources]
-            routes.append(_route(channel, number, devices, session.sample_rate))
-        last_of.append(len(routes) - 1)
-    return with_late_master(with_equal_latencies(RoutePlan(tuple(routes), tuple(connections))))
+    routes = tuple(_route(channel, session.sample_rate) for channel in session.channels)
+    return with_late_master(with_equal_latencies(RoutePlan(routes, session.connections)))
 
 
-def _parts(channel: Channel) -> Iterable[list[Device]]:
-    """The devices of a channel, cut before each ride."""
-    part: list[Device] = []
-    for device in channel.devices:
-        if device.kind == "ride":
-            yield part
-            part = []
-        part.append(device)
-    yield part
-
-
-def _route(channel: Channel, number: int, devices: list[Device], sample_rate: int) -> Route:
-    """One part of a channel."""
+def _route(channel: Channel, sample_rate: int) -> Route:
+    """The route of a channel."""
+    devices = channel.devices
     plugins: list[Plugin] = []
     level = 1.0
     for is_linear, group in groupby(devices, key=lambda device: device.kind in LINEAR):
@@ -226,12 +210,12 @@ def _route(channel: Channel, number: int, devices: list[Device], sample_rate: in
             level, linear = _linear(stretch, stretch[-1] is devices[-1], sample_rate)
             plugins += linear
         else:
-            plugins += [lua_plugin(device, sample_rate) for device in stretch]
+            for device in stretch:
+                plugins.append(lua_plugin(device, sample_rate))
+                if device.kind == "ride":
+                    plugins.append(delay(0, latency=RIDE_LATENCY))
     last = devices[-1] if devices else None
     end, fader_node = end_of(channel, devices), last.node if last and last.kind == "gain" else None
-    if number:
-        name = f"{channel.name} behind {devices[0].label}"
-        return Route(name, Role.bus, tuple(plugins), level, inputs=4, end=end, fader_node=fader_node)
     track, inputs = channel.node if channel.role is Role.track else None, 2 * channel.inlets
     return Route(channel.name, channel.role, tuple(plugins), level, inputs, track, end=end, fader_node=fader_node)
 
@@ -275,9 +259,10 @@ def with_equal_latencies(plan: RoutePlan) -> RoutePlan:
     return RoutePlan(tuple(routes), tuple(connections))
 
 
-def delay(samples: int) -> LuaPlugin:
-    """A delay that is its latency."""
-    return LuaPlugin("graphmix latency", script("delay"), (("Samples", samples),), latency=samples)
+def delay(samples: int, latency: int | None = None) -> LuaPlugin:
+    """A delay that is its latency, unless that is another."""
+    latency = samples if latency is None else latency
+    return LuaPlugin("graphmix latency", script("delay"), (("Samples", samples),), latency=latency)
 
 
 def with_late_master(plan: RoutePlan) -> RoutePlan:
@@ -355,7 +340,10 @@ def lua_plugin(device: Device, sample_rate: int) -> LuaPlugin:
     name, nodes = f"graphmix {device.kind}", (device.node,)
     controls: tuple[tuple[str, float], ...]
     if device.kind == "ride":
-        return LuaPlugin(name, script("ride"), (), inputs=4, nodes=nodes)
+        points = automation_of(device, sample_rate)
+        controls = (("Gain", points[0][1]), ("Wet", device.wet))
+        source = script("ride").replace("@latency@", str(RIDE_LATENCY))
+        return LuaPlugin(name, source, controls, nodes=nodes, automation=points)
     if device.kind == "send":
         gains = [decibels(device.wet * 10 ** (gain / 20)) for gain in device.values("gain_db")]
         controls = tuple(zip(("Left", "Right"), gains, strict=True))

@@ -72,7 +72,6 @@ def read_ardour(path: Path) -> ArdourSession:
                     audio[graph.names[mark["track"]]] = reader(playlist)
             return ArdourSession(graph, audio, tuple(moves.notices))
         known = _known(graph, marks)
-        _without_ride_tracks(document, marks)
     found = read_mixer(document, known)
     notices = found.notices
     if changed:
@@ -122,12 +121,3 @@ def _known(graph: MixGraph, marks: Marks) -> dict[str, list[FoundNode]]:
                 wet = float(graph.wet[node])
                 known[number].append(FoundNode(kind.name, graph.names[node], values, wet, base_rate=kind.base_rate))
     return {number: nodes for number, nodes in known.items() if nodes}
-
-
-def _without_ride_tracks(document: Document, marks: Marks) -> None:
-    """Take the tracks out that play the gain of a ride: they are no audio."""
-    routes = document.root.find("Routes")
-    for route in list(routes if routes is not None else []):
-        mark = marks["routes"].get(str(route.get("id")))
-        if mark is not None and mark["ride"] is not None and routes is not None:
-            routes.remove(route)

@@ -137,7 +137,7 @@ def add_route(routes: Xml.Element, ids: Ids, strip: Strip) -> tuple[str, list[tu
                 add(port, "Connection", other=other)
     if is_track:
         _processor(element, ids, f"player:{strip.name}", "diskreader")
-    plugins = [(_add_plugin(element, ids, plugin), plugin) for plugin in route.plugins]
+    plugins = [(_add_plugin(element, ids, plugin, strip.begin), plugin) for plugin in route.plugins]
     _add_fader(element, ids, strip)
     _processor(element, ids, f"meter-{strip.name}", "meter")
     main = _processor(element, ids, strip.name, "main-outs")
@@ -158,17 +158,25 @@ def _processor(parent: Xml.Element, ids: Ids, name: str, kind: str, latency: int
 def _add_fader(parent: Xml.Element, ids: Ids, strip: Strip) -> None:
     fader = _processor(parent, ids, "Amp", "amp")
     if strip.route.automation:
-        line = add(
-            add(fader, "Automation"), "AutomationList", automation_id="gain", id=ids(),
-            interpolation_style="Exponential", time_domain="AudioTime", state="Play",
-        )  # fmt: skip
-        events = (f"a{strip.begin + round(seconds * TICKS)} {factor:.9g}" for seconds, factor in strip.route.automation)
-        add(line, "events").text = "\n".join(events)
+        _add_automation(fader, ids, ("gain", "Exponential"), strip.begin, strip.route.automation)
     add(fader, "Controllable", name="gaincontrol", id=ids(), flags="GainLike", value=strip.route.level)
 
 
-def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
-    """A plugin in its route; returns its number."""
+def _add_automation(
+    parent: Xml.Element, ids: Ids, what: tuple[str, str], begin: int, points: Iterable[tuple[float, float]]
+) -> None:
+    """Automation of a control: its name and the scale on which lines are straight, seconds of the song and values."""
+    name, scale = what
+    line = add(
+        add(parent, "Automation"), "AutomationList", automation_id=name, id=ids(), interpolation_style=scale,
+        time_domain="AudioTime", state="Play",
+    )  # fmt: skip
+    events = (f"a{begin + round(seconds * TICKS)} {value:.9g}" for seconds, value in points)
+    add(line, "events").text = "\n".join(events)
+
+
+def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin, begin: int) -> str:
+    """A plugin in its route, where the song begins at a time in ticks; returns its number."""
     is_lua = not isinstance(plugin, BuiltIn)
     element = _processor(parent, ids, plugin.name, "luaproc" if is_lua else "lv2", plugin.latency if is_lua else 0)
     if isinstance(plugin, Convolver):
@@ -189,6 +197,8 @@ def _add_plugin(parent: Xml.Element, ids: Ids, plugin: Plugin) -> str:
     add(element, "ThruMap")
     if isinstance(plugin, LuaPlugin):
         _add_script(element, ids, plugin)
+        if plugin.automation:
+            _add_automation(element, ids, ("parameter-0", "Linear"), begin, plugin.automation)
     else:
         _add_lv2(element, plugin)
     return str(element.get("id"))

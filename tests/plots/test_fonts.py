@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 from graphmix.plots import plot_match, save
-from graphmix.plots.fonts import can_draw, families
+from graphmix.plots.fonts import apply_fonts, can_draw, families
 from graphmix.plots.labels import readable
 from tests.plots.test_spectrogram import RATE, sine
 
@@ -65,6 +66,15 @@ def test_an_installed_fallback_font_draws_what_the_default_cannot(
         save(figure, tmp_path / f"match.{extension}")
     figure.savefig(tmp_path / "by matplotlib.png")
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_bold_text_in_a_font_of_one_weight_is_no_warning(east_asian_font: str, tmp_path: Path, caplog) -> None:
+    """Droid Sans Fallback of many Linux systems has one weight."""
+    figure = Figure()
+    figure.text(0.5, 0.5, NIGHT, fontweight="bold")
+    apply_fonts(figure)
+    figure.savefig(tmp_path / "bold.png")
+    assert [record.getMessage() for record in caplog.records if "weight" in record.getMessage()] == []
 
 
 def test_families_are_installed_and_begin_with_the_default() -> None:
