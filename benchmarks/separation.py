@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from graphmix.audio.song import Song
 
 RATE, N_FFT, HOP, BANDWIDTH = 44100, 4096, 1024, 16000.0
-NETWORKS = ("separator", "separator-chimera", "separator-unet")
+NETWORKS = ("separator-lstm", "separator-chimera", "separator")
 
 
 def make_theirs(hidden: int, layers: int) -> nn.Module:

@@ -60,12 +60,17 @@ def run_export(
     say(
         console,
         f"{output}: {to} session, {length / song.sample_rate:.1f} s at {song.sample_rate} Hz, "
-        f"{counts['track']} tracks, {counts['bus']} busses, {devices} processors",
+        f"{_counted(counts['track'], 'track', 'tracks')}, {_counted(counts['bus'], 'bus', 'busses')}, "
+        f"{_counted(devices, 'processor', 'processors')}",
     )
     for sentence in exported.approximations:
         say(console, f"  {sentence}")
     if check:
         say(console, _checked(exported, song))
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _check_can_check(to: str) -> None:

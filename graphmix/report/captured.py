@@ -98,7 +98,7 @@ def _facts(metrics: dict[str, Any], rate: int) -> list[tuple[str, str]]:
         ("grade", str(metrics["grade"])),
         ("device against itself", f"{max(selves):.5f}" if selves else "not measured"),
         ("controls", ", ".join(metrics.get("controls", [])) or "none"),
-        ("training", f"{metrics['steps']} steps, {metrics['seconds']:.0f} s"),
+        ("training", f"{metrics['steps']} {'step' if metrics['steps'] == 1 else 'steps'}, {metrics['seconds']:.0f} s"),
         ("sample rate", f"{rate / 1000:g} kHz"),
         ("plugin file", "effect.nam" if metrics.get("nam") == "effect.nam" else "none"),
     ]

@@ -150,6 +150,7 @@ class Content:
         course: of the search.
         console: picture of the console that the course goes through.
         maps: spectrograms of the versions.
+        has_target: whether the first version is what the others should be, so that what differs is their error.
         losses: of the versions.
         charts: of the whole, such as a device's curves.
         tables: others.
@@ -169,6 +170,7 @@ class Content:
     console: Drawing | None = None
     console_names: Sequence[str] = ()
     maps: Maps | None = None
+    has_target: bool = True
     losses: Losses | None = None
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
@@ -288,7 +290,7 @@ def _data(content: Content) -> dict[str, Any]:
         "nodes": [] if content.graph is None else [_node(node) for node in content.graph.nodes],
         "wires": [] if content.graph is None else [[w.source, w.target] for w in content.graph.drawing.wires],
         "course": None if content.course is None else _course(content.course, content.console_names),
-        "maps": _maps(content.maps),
+        "maps": _maps(content.maps, content.has_target),
         "losses": None if content.losses is None else asdict(content.losses),
         "charts": [asdict(chart) for chart in content.charts],
     }
@@ -323,7 +325,7 @@ def _node(node: NodePart) -> dict[str, Any]:
     return {key: value for key, value in asdict(node).items() if key != "values"}
 
 
-def _maps(maps: Maps | None) -> dict[str, Any] | None:
+def _maps(maps: Maps | None, has_target: bool) -> dict[str, Any] | None:
     if maps is None:
         return None
     return {
@@ -334,6 +336,7 @@ def _maps(maps: Maps | None) -> dict[str, Any] | None:
         "floor": FLOOR_DB,
         "levels": [base64.b64encode(level).decode() for level in maps.levels],
         "error": list(maps.mean_error_db),
+        "target": has_target,
     }
 
 

@@ -67,7 +67,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
     return Content(
         title=str(metrics["song"]),
         kind="predicted",
-        lead=f"The model {_name(metrics)} mixed {metrics['tracks']} dry tracks.",
+        lead=f"The model “{_name(metrics)}” mixed {metrics['tracks']} dry tracks.",
         facts=_facts(metrics, seconds, rate),
         versions=versions,
         song_seconds=seconds,
@@ -75,6 +75,7 @@ def describe_predicted(folder: Path, limits: Limits, listener: Listener, *, song
         tracks=[] if parts is None else parts.tracks,
         graph=part,
         maps=level_maps([v.sound for v in versions]) if len(versions) > 1 else None,
+        has_target=audio[0][0] != _MIX,
         losses=losses,
         notices=notices,
     )

@@ -46,6 +46,7 @@ def describe_separated(folder: Path, limits: Limits, listener: Listener) -> Cont
         versions=versions,
         song_seconds=seconds,
         maps=level_maps([v.sound for v in versions]),
+        has_target=False,
         tables=[Table("Stems", ("stem", "share of the mix's energy"), rows)],
         notices=[str(notice) for notice in about.get("notices", [])],
     )

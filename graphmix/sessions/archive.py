@@ -24,13 +24,16 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """A ZIP file.
 
     Raises:
-        FileError: there is none, or it is damaged.
+        FileError: there is none, it is damaged, or the name of a file in it leads out of it.
     """
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise FileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from None
     with archive:
+        for name in archive.namelist():
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise _leads_out(archive, name)
         yield archive
 
 
@@ -42,7 +45,7 @@ def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise FileError(f"{archive.filename}: the file {name!r} leads out of the project; nothing was read.")
+        raise _leads_out(archive, name)
     try:
         info = archive.getinfo(name)
     except KeyError:
@@ -50,6 +53,10 @@ def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
     if info.file_size > most:
         raise FileError(f"{archive.filename}: {name!r} unpacks to {info.file_size} bytes; at most {most} are read.")
     return info
+
+
+def _leads_out(archive: zipfile.ZipFile, name: str) -> FileError:
+    return FileError(f"{archive.filename}: the file {name!r} leads out of the project; nothing was read.")
 
 
 def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
@@ -83,7 +90,7 @@ def parse_xml(content: bytes, name: str) -> Xml.Element:
         raise FileError("sessions are read with defusedxml: pip install 'graphmix[sessions]'.") from None
     refused: tuple[Any, ...] = (DefusedXmlException,)
     try:
-        root: Xml.Element = Safe.fromstring(content)
+        root: Xml.Element = Safe.fromstring(content, forbid_dtd=True)
     except refused:
         raise FileError(f"{name} has XML entities or a document type, which are not read.") from None
     except (Xml.ParseError, ValueError, LookupError, RecursionError) as error:

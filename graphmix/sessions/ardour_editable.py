@@ -175,7 +175,7 @@ class _Builder:
         fitted = fit_curve(frequency, curve, self.sample_rate, limits, tolerance, audio)
         units = ardour_equalizer.units_of(fitted, self.sample_rate)
         nodes = tuple(device.node for device in devices)
-        bands = f"{len(units)} ACE EQ of {len(fitted.bands)} bands"
+        bands = f"{len(units)} ACE EQ of {len(fitted.bands)} {'band' if len(fitted.bands) == 1 else 'bands'}"
         self.found.append(Approximation(" + ".join(device.label for device in devices), bands, fitted.error_db))
         return [BuiltIn("ACE EQ", ardour_equalizer.URI, tuple(unit.items()), sinks=1, nodes=nodes) for unit in units]
 

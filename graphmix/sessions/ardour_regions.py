@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from graphmix.dsp.resampling import resample
 from graphmix.errors import FileError
 from graphmix.sessions.ardour_xml import TICKS
-from graphmix.sessions.clips import MOST_SECONDS
+from graphmix.sessions.clips import MOST_SECONDS, check_length
 
 QUARTER_TICKS = 1920
-MOST_SAMPLES = 1 << 28
-"""Of a track: 93 minutes at 48 kHz."""
 _TIME = re.compile(r"([ab]?)(-?\d+)")
 Array = NDArray[np.float64]
 
@@ -82,8 +80,7 @@ def read_playlist(
     regions.sort(key=lambda region: _number(region, "layering-index", clock.file, "0"))
     laid = [_Laid.read(region, folder, sources, clock) for region in regions]
     stop = max((one.position + one.audio.shape[1] for one in laid), default=begin + 1)
-    if stop - begin > MOST_SAMPLES:
-        raise FileError(f"{clock.file}: a track goes on to sample {stop}; at most {MOST_SAMPLES} are read.")
+    check_length(stop - begin, f"{clock.file}: a track")
     result = np.zeros((2, max(1, stop - begin)))
     for one in laid:
         first, last = max(one.position, begin), min(one.position + one.audio.shape[1], stop)
@@ -113,6 +110,7 @@ class _Laid:
         start = clock.samples(region.get("start", "a0"), "the start of a region")
         if length <= 0 or start < 0:
             raise FileError(f"{clock.file}: region {name!r} has length {length} and start {start}.")
+        check_length(length, f"{clock.file}: region {name!r}")
         channels = []
         for channel in range(max(1, int(_number(region, "channels", clock.file, "1")))):
             source = sources.get(region.get(f"source-{channel}", ""))

@@ -14,6 +14,22 @@ from graphmix.errors import FileError
 from graphmix.sessions.archive import MOST_AUDIO, read_member
 
 MOST_SECONDS = 36000.0
+MOST_SAMPLES = 1 << 28
+"""Of a track: 93 minutes at 48 kHz."""
+
+
+def check_length(samples: int, what: str) -> None:
+    """Refuse what would fill the memory.
+
+    Args:
+        samples: of a track or a file, at the rate of the session.
+        what: the file of the session, and what is so long.
+
+    Raises:
+        FileError: more than are read.
+    """
+    if samples > MOST_SAMPLES:
+        raise FileError(f"{what} has {samples} samples; at most {MOST_SAMPLES} are read of a track.")
 
 
 def tempo_of(root: Xml.Element) -> float:
@@ -43,7 +59,9 @@ def read_clips(archive: ZipFile, lanes: Xml.Element, unit: str, tempo: float, sa
         own = clips.get("timeUnit") or lanes.get("timeUnit") or unit
         parts += [_clip(archive, clip, own, tempo, sample_rate) for clip in clips.findall("Clip")]
     laid = [part for part in parts if part is not None]
-    result = np.zeros((2, max((start + audio.shape[1] for start, audio in laid), default=1)))
+    length = max((start + audio.shape[1] for start, audio in laid), default=1)
+    check_length(length, f"{archive.filename}: a track")
+    result = np.zeros((2, length))
     for start, audio in laid:
         result[:, start : start + audio.shape[1]] += audio
     return result
@@ -92,6 +110,8 @@ def _read(archive: ZipFile, path: str, sample_rate: int) -> NDArray[np.float64]:
     """A file of the archive as stereo at the rate."""
     content = read_member(archive, path, MOST_AUDIO)
     try:
+        info = soundfile.info(io.BytesIO(content))
+        check_length(round(info.frames * sample_rate / info.samplerate), f"{archive.filename}: {path!r}")
         samples, rate = soundfile.read(io.BytesIO(content), always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise FileError(f"{archive.filename}: {path!r} is no audio that can be read ({error}).") from None

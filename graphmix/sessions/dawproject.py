@@ -11,6 +11,7 @@ format's documentation asks for, ``100 (1 - 1/R)``; times are in seconds.
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -43,6 +44,8 @@ NATIVE = {
     "ballistic_gate": "NoiseGate",
     "limiter": "Limiter",
 }
+LEAST_WET = 0.5
+"""Dry/wet weight of a gain from which on it is a volume; one of less could hardly be found again in it."""
 ROLES = {Role.track: "regular", Role.bus: "submix", Role.master: "master"}
 
 
@@ -78,7 +81,7 @@ def write_editable_dawproject(
     fits = {device.node: fit_device(device, session.sample_rate) for device in equalizers}
     write_dawproject(session, read_track, folder, num_samples, fits)
     return [
-        f"{device.label}: built-in equalizer of {len(fits[device.node].bands)} bands, "
+        f"{device.label}: built-in equalizer, bands: {len(fits[device.node].bands)}, "
         f"{fits[device.node].error_db:.2f} dB"
         for device in equalizers
     ]
@@ -129,7 +132,7 @@ class _Elements:
         for device in channel.devices:
             if device.kind == "send" and device.wet == 1 and len(into) == 1 and into[0].inlet == 1:
                 self.send = device
-        gains = [(p, d) for p, d in enumerate(channel.devices) if d.kind == "gain" and d.wet == 1]
+        gains = [(p, d) for p, d in enumerate(channel.devices) if d.kind == "gain" and d.wet >= LEAST_WET]
         rides = [(p, d) for p, d in enumerate(channel.devices) if d.kind == "ride" and d.wet == 1]
         self.volume = gains[-1] if gains else None
         self.ride = rides[-1] if rides else None
@@ -201,7 +204,8 @@ class _Document:
         volume = _real(element, "Volume", level, "linear", id=f"volume{index}")
         if parts.volume:
             place, gain = parts.volume
-            volume.set("comment", f"node {gain.node} at {place}")
+            weight = "" if gain.wet == 1 else f" wet {gain.wet!r}"
+            volume.set("comment", f"node {gain.node} at {place}{weight}")
             volume.set("name", gain.name)
 
     def _add_send(self, sends: Xml.Element, connection: Connection) -> None:
@@ -260,7 +264,7 @@ class _Document:
             Xml.SubElement(audio, "File", path=self.files[channel.name])
         if parts.ride:
             place, ride = parts.ride
-            level = max(parts.volume[1].values("gain_db")) if parts.volume else 0.0
+            level = 20 * math.log10(max(_factors(parts.volume[1]))) if parts.volume else 0.0
             points = Xml.SubElement(own, "Points", id=f"points{index}", unit="decibel", name=ride.name)
             points.set("comment", f"node {ride.node} at {place}")
             Xml.SubElement(points, "Target", parameter=f"volume{index}")
@@ -288,7 +292,8 @@ def _native(device: Device) -> dict[str, tuple[float, str]]:
 
 
 def _factors(device: Device) -> tuple[float, float]:
-    left, right = (10 ** (gain / 20) for gain in device.values("gain_db"))
+    """Left and right factor of a gain or a send, its dry/wet in them."""
+    left, right = (device.wet * 10 ** (gain / 20) + 1 - device.wet for gain in device.values("gain_db"))
     return left, right
 
 

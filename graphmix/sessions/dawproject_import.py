@@ -23,7 +23,7 @@ from graphmix.sessions.rebuild import FoundNode, Link, rebuild, tell_apart
 
 HARD_KNEE_DB = 0.1
 LEAST_DB, MOST_DB = -120.0, 60.0
-_NODE = re.compile(r"node (\d+)(?: at (\d+))?")
+_NODE = re.compile(r"node (\d+)(?: at (\d+)(?: wet (0\.\d+))?)?")
 
 
 @dataclass(eq=False)
@@ -225,9 +225,9 @@ class _Reader:
         points = [p for p in self.root.iter("Points") if _target(p) == volume.get("id", "-")]
         if number is not None:
             level_db = max(gains["gain_db"])
-            result.append(
-                (last if place is None else place, FoundNode("gain", volume.get("name") or "", gains, number=number))
-            )
+            values, wet = _without_dry(gains["gain_db"], volume)
+            gain = FoundNode("gain", volume.get("name") or "", {"gain_db": values}, wet, number)
+            result.append((last if place is None else place, gain))
         elif not self.is_own:
             if points:
                 top = max(gains["gain_db"])
@@ -320,6 +320,16 @@ def _place(element: Xml.Element) -> tuple[int | None, int | None]:
     if match is None:
         return None, None
     return int(match[1]), None if match[2] is None else int(match[2])
+
+
+def _without_dry(gains_db: list[float], volume: Xml.Element) -> tuple[list[float], float]:
+    """Gains of a node of ours and its dry/wet weight, which are together the volume; all wet where they cannot be."""
+    match = _NODE.fullmatch(volume.get("comment") or "")
+    wet = 1.0 if match is None or match[3] is None else float(match[3])
+    factors = [(10 ** (gain / 20) - (1 - wet)) / wet for gain in gains_db] if 0 < wet < 1 else []
+    if not factors or min(factors) <= 0:
+        return gains_db, 1.0
+    return [_decibels(factor) for factor in factors], wet
 
 
 def _own_name(element: Xml.Element, default: str) -> str:

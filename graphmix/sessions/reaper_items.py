@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from graphmix.audio.files import AUDIO_EXTENSIONS, AudioInfo, read_audio, read_info
 from graphmix.errors import FileError
+from graphmix.sessions.clips import MOST_SECONDS, check_length
 from graphmix.sessions.reaper_project import Node
 
-MOST_SECONDS = 36000.0
 FADES = {0: (1, False), 1: (2, True), 2: (2, False), 3: (4, True), 4: (4, False)}
 """Shapes of fades: the exponent of a ramp, and whether it is upside down; other shapes begin and end slowly."""
 REVERSED = (2, 3)
@@ -115,6 +115,8 @@ def read_items(track: Node, folder: Path, sample_rate: int) -> Stereo:
         SongError: a file that is no audio.
     """
     takes = [take for take in map(Take, track.blocks("ITEM")) if take.is_playing]
+    ends = [sum(_samples(take, key, 0, sample_rate) for key in ("POSITION", "LENGTH")) for take in takes]
+    check_length(max(ends, default=1), f"{track.file}: the track {''.join(track.line('NAME')[:1])!r}")
     parts = [(_samples(take, "POSITION", 0, sample_rate), _clip(take, folder, sample_rate)) for take in takes]
     result = np.zeros((2, max((start + audio.shape[1] for start, audio in parts), default=1)))
     for start, audio in parts:
@@ -166,6 +168,7 @@ def _source(take: Take, folder: Path, sample_rate: int) -> Stereo:
         if section.number("LENGTH") > 0:
             end = min(end, begin + round(section.number("LENGTH") * sample_rate))
         is_backwards = round(section.number("MODE")) in REVERSED
+    check_length(end - begin, f"{take.item.file}: {take.file!r}")
     audio = read_audio(info, begin, end - begin, sample_rate).double().numpy()
     if is_backwards:
         audio = audio[:, ::-1]

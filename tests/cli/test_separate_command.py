@@ -35,7 +35,9 @@ def test_a_separated_mix_is_a_song_that_check_takes(program: Program, model: Pat
     again = program("separate", mix, "-o", tmp_path / "stems", "--model", model, "--iterations", 0)
     assert "is finished already" in again.out
     stems = json.loads((tmp_path / "stems" / "separation.json").read_text())["stems"]
-    check_page(tmp_path / "stems" / "report.html", "mix", *stems)
+    page = tmp_path / "stems" / "report.html"
+    assert check_page(page, "mix", *stems)["maps"]["target"] is False
+    assert ">Difference</button>" in page.read_text("utf-8"), "a stem need not be the mix"
     checked = program("check", tmp_path / "stems", "--sample-rate", RATE)
     assert checked.status == 0, checked.err
     assert "take: 3 tracks" in checked.out

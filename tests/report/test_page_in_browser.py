@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from graphmix.audio import read_audio
+from graphmix.report.error_map import level_maps
+from graphmix.report.page import Content, Version, build
 from graphmix.report.sound import RATE, prepare
 
 pytestmark = pytest.mark.browser
@@ -255,6 +258,35 @@ def test_the_spectrogram_follows_the_cursor(page: Any) -> None:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     seconds = page.evaluate("Graphmix.page.player.song.seconds")
     assert page.evaluate("Graphmix.page.player.position()") == pytest.approx(seconds / 2, abs=0.05)
+    page.mouse.move(0, 0)
+    assert page.inner_text("#readout").startswith("Error of the mined mix against the target: on average")
+    assert f"At 0:{seconds / 2:04.1f} " in page.inner_text("#readout"), (
+        "without a pointer it is the cursor that is read"
+    )
+    page.keyboard.press("Home")
+    at_cursor = float(page.inner_text("#readout").split("At 0:00.0 it is ")[1].split(" dB")[0])
+    columns, levels = page.evaluate(
+        "[Graphmix.page.data.maps.columns, Graphmix.page.player.timeline.levels.map((l) => [...l])]"
+    )
+    first, own = (np.array(level).reshape(-1, columns)[:, 0] * 80 / 255 for level in levels[:2])
+    assert at_cursor == pytest.approx(np.abs(own - first).mean(), abs=0.06)
+
+
+def test_without_a_target_there_are_levels_and_differences(browser: Any, tmp_path: Path) -> None:
+    time = np.arange(RATE) / RATE
+    tones = [torch.from_numpy(np.tile(a * np.sin(2 * np.pi * 440 * time), (2, 1))).float() for a in (0.5, 0.1)]
+    versions = [Version(name, prepare(tone, RATE)) for name, tone in zip(("mix", "stem"), tones, strict=True)]
+    maps = level_maps([version.sound for version in versions])
+    path = tmp_path / "page.html"
+    path.write_text(build(Content("a", "b", "c", [], versions, 1.0, maps=maps, has_target=False)), encoding="utf-8")
+    page = (visit := Visit(browser, path)).page
+    page.keyboard.press("2")
+    assert page.inner_text("#readout").startswith("Level of the stem")
+    page.click("[data-map='error']")
+    assert page.inner_text("#readout").startswith("Difference of the stem against the mix")
+    assert "14 dB softer" in page.inner_text("#readout")
+    assert visit.said == []
+    visit.context.close()
 
 
 def test_it_prints(page: Any) -> None:

@@ -399,6 +399,7 @@ BAD = [
     (session().replace('id="60"', 'id="61"'), "no audio track with regions"),
     (session(regions=region("x", 0, 2 * 10**9, 10, "5")), "at most 36000 s are read"),
     (session(regions=region("x", 0, 1000, 10**8, "5")), "which has 4000"),
+    (session(regions=region("x", 0, 0, 35000 * 48000, "5")), "'x' has 1680000000 samples; at most 268"),
     (session().replace('length="a2940000@', 'length="soon@'), "a time such as"),
 ]
 

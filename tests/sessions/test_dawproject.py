@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 pytest.importorskip("defusedxml", reason="sessions are read with defusedxml")
 
+from graphmix import MixGraph, Rack
 from graphmix.audio import load_stems
 from graphmix.errors import FileError, GraphError
 from graphmix.graph.storage import load_graph
@@ -140,6 +142,8 @@ def test_levels_of_another_program_are_as_it_plays_them(tmp_path):
         (PROJECT.replace('value="-20"', 'value="loud"'), "a number is expected"),
         (PROJECT.replace('destination="c3"', 'destination="c9"', 1), "there is no such channel"),
         ('<!DOCTYPE x [<!ENTITY a "b">]>' + PROJECT.split("?>")[1], "XML entities or a document type"),
+        ('<!DOCTYPE x SYSTEM "file:///etc/hosts">' + PROJECT.split("?>")[1], "XML entities or a document type"),
+        (re.sub(r'(<Clip [^>]*)time="[^"]*"', r'\1time="30000"', PROJECT), "a track has [0-9]+ samples; at most 268"),
         ("<Song/>", "holds <Song>"),
         ("<Project", "is no XML"),
         (PROJECT.replace("<Audio", "<Video").replace("</Audio", "</Video"), "no audio clip"),
@@ -149,6 +153,35 @@ def test_bad_projects_are_one_clear_error_and_nothing_is_written(tmp_path, text,
     with pytest.raises(FileError, match=message):
         import_session(a_project(tmp_path / "x.dawproject", text), tmp_path / "song")
     assert [path.name for path in tmp_path.iterdir()] == ["x.dawproject"]
+
+
+def test_a_gain_that_is_not_all_wet_is_the_volume_and_comes_back(tmp_path):
+    graph = MixGraph(Rack.console("g", RATE).types, RATE)
+    track, gain, out = (
+        graph.add("in", name="vox.wav"),
+        graph.add("gain", wet=0.9, gain_db=[-40.0, -6.0]),
+        graph.add("out"),
+    )
+    graph.chain(track, gain, out)
+    song = song_of(tmp_path / "stems", ["vox"], stems(1, RATE, 0, seconds=0.7), RATE)
+    done = export_session(graph, song, tmp_path / "session", "dawproject")
+    assert done.notices == (), "nothing is left out"
+    path = tmp_path / "session" / "session.dawproject"
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("project.xml").decode()
+    right = 0.9 * 10 ** (-6 / 20) + 0.1
+    volume = re.search(r'<Volume value="([^"]+)"[^>]*wet', text)
+    assert float(volume[1]) == pytest.approx(right, rel=1e-6)
+    back = import_session(path, tmp_path / "back").graph
+    assert back.parameter(1, "gain_db").tolist() == pytest.approx([-40.0, -6.0], abs=1e-4)
+    assert float(back.wet[1]) == pytest.approx(0.9)
+    moved = text.replace(volume[1], "0.05")
+    with zipfile.ZipFile(tmp_path / "moved.dawproject", "w") as archive, zipfile.ZipFile(path) as before:
+        for name in before.namelist():
+            archive.writestr(name, moved if name == "project.xml" else before.read(name))
+    back = import_session(tmp_path / "moved.dawproject", tmp_path / "moved").graph
+    assert float(back.wet[1]) == 1, "lower than what is dry of it"
+    assert back.parameter(1, "gain_db")[1].item() == pytest.approx(20 * np.log10(0.05), abs=1e-4)
 
 
 def test_a_loop_of_channels_is_an_error(tmp_path):
@@ -161,6 +194,30 @@ def test_a_file_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("graphmix.sessions.clips.MOST_AUDIO", 1000)
     with pytest.raises(FileError, match="unpacks to"):
         import_session(a_project(tmp_path / "x.dawproject"), tmp_path / "song")
+
+
+def test_audio_that_decodes_to_hours_is_refused_before_it_is_read(tmp_path):
+    flac = io.BytesIO()
+    with soundfile.SoundFile(flac, "w", RATE, 1, format="FLAC") as file:
+        for _ in range(120):
+            file.write(np.zeros(60 * RATE, dtype="int16"))
+    assert len(flac.getvalue()) < 2 << 20
+    text = PROJECT.replace("audio/vox.wav", "audio/hours.flac")
+    path = a_project(tmp_path / "x.dawproject", text)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("audio/hours.flac", flac.getvalue())
+    with pytest.raises(FileError, match=r"'audio/hours.flac' has [0-9]+ samples; at most"):
+        import_session(path, tmp_path / "song")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.dawproject"]
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "audio/../../evil.txt", "/evil.txt"])
+def test_an_archive_that_climbs_out_of_its_folder_is_refused(tmp_path, name):
+    path = a_project(tmp_path / "x.dawproject")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(FileError, match="leads out of the project; nothing was read"):
+        import_session(path, tmp_path / "song")
 
 
 def test_settings_that_are_damaged_are_an_error(tmp_path):

@@ -397,6 +397,7 @@ def test_the_panner_of_another_program_is_as_others_measured_it():
         ("", FileError, "is no REAPER project"),
         (PROJECT.replace("SOURCE WAVE", "SOURCE MIDI").replace(".wav", ".mid"), FileError, "no track has audio"),
         (PROJECT.replace("LENGTH 0.5", "LENGTH 1e9"), FileError, "LENGTH 1e[+]09 s; 0 to 36000 s are read"),
+        (PROJECT.replace("LENGTH 0.5", "LENGTH 35000"), FileError, "the track '.*' has [0-9]+ samples; at most 268"),
         (PROJECT.replace("AUXRECV 2 3", "AUXRECV 0 0"), GraphError, "cycle"),
     ],
 )

@@ -31,7 +31,8 @@ def save_separator(
         path: of the file.
         model: to be written.
         record: JSON values on how it was trained.
-        half: store its weights in half precision, in half the bytes; they are read as single precision again.
+        half: store its weights in half precision, in half the bytes, where they fit; they are read as single precision
+            again.
 
     Raises:
         GraphmixError: another ending, more than a file holds, or the file cannot be written.
@@ -46,8 +47,10 @@ def save_separator(
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
+    """In half precision where its numbers fit, which variances of a normalization need not."""
     value = value.detach().cpu().clone().contiguous()
-    return value.half() if half and value.is_floating_point() else value
+    halved = value.half() if half and value.is_floating_point() else value
+    return halved if torch.equal(halved.isfinite(), value.isfinite()) else value
 
 
 def load_separator(path: str | PathLike[str]) -> tuple[MaskEstimator, dict[str, Any]]:

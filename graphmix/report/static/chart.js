@@ -3,7 +3,7 @@
 window.Graphmix = window.Graphmix || {};
 (function (G) {
   const SPACE = "http://www.w3.org/2000/svg";
-  const EDGE = { left: 42, right: 10, top: 8, bottom: 34 };
+  const EDGE = { left: 54, right: 10, top: 8, bottom: 34 };
 
   G.element = function (name, attributes, parent) {
     const made = document.createElementNS(SPACE, name);
@@ -50,9 +50,14 @@ window.Graphmix = window.Graphmix || {};
     return found;
   }
 
+  /* A number with the sign that is as wide as a digit. */
+  G.signed = function (value) {
+    return String(value).replace("-", "−");
+  };
+
   function number(value) {
-    if (Math.abs(value) >= 1000) return `${+(value / 1000).toFixed(1)}k`;
-    return `${+value.toFixed(3)}`;
+    if (Math.abs(value) >= 1000) return G.signed(`${+(value / 1000).toFixed(1)}k`);
+    return G.signed(+value.toFixed(3));
   }
 
   function scale(axis, from, to) {
@@ -115,6 +120,11 @@ window.Graphmix = window.Graphmix || {};
     }
     G.element("path", { d: path, class: one.style === "dashed" ? "line dashed" : "line", style: `stroke: ${color}` }, svg);
   }
+
+  /* The width of a chart in a place: its words would be too small to read if it were drawn wider. */
+  G.widthIn = function (parent, most) {
+    return Math.max(300, Math.min(most, parent.clientWidth || most));
+  };
 
   /* A figure with the chart, its legend and its words. Returns {figure, svg, x, y}. */
   G.chart = function (chart, size) {

@@ -48,7 +48,7 @@ window.Graphmix = window.Graphmix || {};
           ],
           words: `From ${left[0]} processors with a loss of ${loss(rounds[0].loss)} to ${last.processors} with ${loss(last.loss)}.`,
         },
-        { width: 420, height: 210 },
+        { width: G.widthIn(document.getElementById("course-chart"), 420), height: 210 },
       );
       this.marker = G.element("line", { class: "marker", y1: made.edge.top, y2: made.height - made.edge.bottom }, made.svg);
       this.x = made.x;

@@ -72,7 +72,7 @@
     if (player.solo) find("solo-text").textContent = `Solo: ${player.solo.name}`;
     data.versions.forEach((version, i) => {
       const gain = player.matched ? version.matched : version.plain;
-      document.querySelector(`[data-level="${i}"]`).textContent = `${decibels(gain)} · ${version.lufs.toFixed(1)} LUFS`;
+      document.querySelector(`[data-level="${i}"]`).textContent = `${decibels(gain)} · ${G.signed(version.lufs.toFixed(1))} LUFS`;
     });
     const region = player.region;
     const at = (seconds) => G.clock(player.song.start + seconds);
@@ -127,7 +127,7 @@
   function wireMap() {
     const group = document.querySelector(".choice");
     if (!group) return;
-    const modes = ["error", "level"];
+    const modes = [...group.children].map((button) => button.dataset.map);
     radios(group, (i) => player.ready.then(() => player.timeline.setMode(modes[i])));
   }
 
@@ -149,7 +149,7 @@
         series,
         words: "",
       },
-      { width: 560, height: 210 },
+      { width: G.widthIn(parent, 560), height: 210 },
     );
     parent.appendChild(made.figure);
   }

@@ -45,8 +45,10 @@ window.Graphmix = window.Graphmix || {};
       this.cursor = document.getElementById("cursor");
       this.area = document.getElementById("loop-area");
       this.readout = document.getElementById("readout");
-      this.mode = "error";
+      this.mode = data.maps && !data.maps.target ? "level" : "error";
       this.version = 0;
+      this.position = 0;
+      this.pointed = false;
       this.buffer = null;
       this.levels = data.maps ? data.maps.levels.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))) : [];
       this._listen();
@@ -186,19 +188,59 @@ window.Graphmix = window.Graphmix || {};
       const own = names[this.version];
       const scale = document.getElementById("scale");
       scale.className = error ? "scale error" : "scale level";
-      scale.dataset.low = error ? `${ERROR_DB} dB too soft` : `${this.data.maps.floor} dB`;
-      scale.dataset.high = error ? `${ERROR_DB} dB too loud` : "0 dB";
+      scale.dataset.low = error ? `${ERROR_DB} dB ${this._side(-1)}` : `${G.signed(this.data.maps.floor)} dB`;
+      scale.dataset.high = error ? `${ERROR_DB} dB ${this._side(1)}` : "0 dB";
       const mean = this.data.maps.error[this.version];
       const words = error
-        ? `Error of the ${own} against the ${names[0]}: on average ${mean.toFixed(1)} dB.`
+        ? `${this.data.maps.target ? "Error" : "Difference"} of the ${own} against the ${names[0]}: on average ${mean.toFixed(1)} dB.`
         : `Level of the ${own} over time and frequency.`;
       this.map.setAttribute("aria-label", words);
       this.words = words;
-      this._readNothing();
+      this._readPosition();
+    }
+
+    /* What a difference from the first version is called, which need not be an error. */
+    _side(difference) {
+      const [soft, loud] = this.data.maps.target ? ["too soft", "too loud"] : ["softer", "louder"];
+      return difference < 0 ? soft : loud;
+    }
+
+    _hertz(hz) {
+      return hz >= 1000 ? `${(hz / 1000).toFixed(1)} kHz` : `${Math.round(hz)} Hz`;
+    }
+
+    _level(version, index) {
+      const { floor } = this.data.maps;
+      return floor + (this.levels[version][index] * -floor) / 255;
+    }
+
+    /* The whole song, and the moment at the cursor: how large the error is there, and where it is largest. */
+    _readPosition() {
+      if (!this.readout || this.pointed) return;
+      if (this.version === 0 || this.mode === "level") {
+        this._say(this.words || "");
+        return;
+      }
+      const { columns, bands, low, high } = this.data.maps;
+      const column = Math.min(columns - 1, Math.floor((this.position / this.seconds) * columns));
+      const errors = Array.from({ length: bands }, (_, band) => {
+        const index = band * columns + column;
+        return this._level(this.version, index) - this._level(0, index);
+      });
+      const mean = errors.reduce((sum, error) => sum + Math.abs(error), 0) / bands;
+      const most = errors.reduce((best, error, band) => (Math.abs(error) > Math.abs(errors[best]) ? band : best), 0);
+      const where = this._hertz(low * (high / low) ** ((most + 0.5) / bands));
+      const worst = mean < 0.05 ? "" : `, most at ${where}, ${Math.abs(errors[most]).toFixed(0)} dB ${this._side(errors[most])}`;
+      this._say(`${this.words} At ${clock(this.start + this.position)} it is ${mean.toFixed(1)} dB${worst}.`);
+    }
+
+    _say(text) {
+      if (this.readout.textContent !== text) this.readout.textContent = text;
     }
 
     _readNothing() {
-      if (this.readout) this.readout.textContent = this.words || "";
+      this.pointed = false;
+      this._readPosition();
     }
 
     _read(event, at) {
@@ -208,22 +250,24 @@ window.Graphmix = window.Graphmix || {};
         this._readNothing();
         return;
       }
-      const { columns, bands, low, high, floor } = this.data.maps;
+      this.pointed = true;
+      const { columns, bands, low, high } = this.data.maps;
       const place = 1 - (event.clientY - box.top) / box.height;
       const hz = low * (high / low) ** place;
       const band = Math.min(bands - 1, Math.floor(place * bands));
       const column = Math.min(columns - 1, Math.floor((at / this.seconds) * columns));
       const index = band * columns + column;
-      const level = (v) => floor + (this.levels[v][index] * -floor) / 255;
-      const where = `${clock(this.start + at)}, ${hz >= 1000 ? `${(hz / 1000).toFixed(1)} kHz` : `${Math.round(hz)} Hz`}`;
-      const error = level(this.version) - level(0);
-      const own = `${level(this.version).toFixed(0)} dB`;
+      const where = `${clock(this.start + at)}, ${this._hertz(hz)}`;
+      const error = this._level(this.version, index) - this._level(0, index);
+      const own = `${G.signed(this._level(this.version, index).toFixed(0))} dB`;
       const against = this.version ? `, ${error >= 0 ? "+" : "−"}${Math.abs(error).toFixed(1)} dB against the ${this.data.versions[0].name}` : "";
-      this.readout.textContent = `${where}: ${own}${against}`;
+      this._say(`${where}: ${own}${against}`);
     }
 
     showPosition(at) {
-      this.cursor.style.left = `${(Math.max(0, Math.min(this.seconds, at)) / this.seconds) * 100}%`;
+      this.position = Math.max(0, Math.min(this.seconds, at));
+      this._readPosition();
+      this.cursor.style.left = `${(this.position / this.seconds) * 100}%`;
     }
 
     showRegion(region) {

@@ -43,6 +43,17 @@ def test_half_precision_takes_half_the_bytes(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.separate(audio), separator.separate(audio), atol=1e-3, rtol=0)
 
 
+def test_what_half_precision_cannot_hold_stays_whole(tmp_path: Path) -> None:
+    """Variances of a U-Net's inner layers exceed 65504, where half precision ends."""
+    separator = small_separator("unet")
+    norm = next(module for module in separator.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert norm.running_var is not None
+    norm.running_var.fill_(3e5)
+    loaded = load_separator(save_separator(tmp_path / "half.safetensors", separator, half=True))[0]
+    found = next(module for module in loaded.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert torch.equal(found.running_var, norm.running_var)
+
+
 def rewritten(path: Path, change: str) -> None:
     tensors = load_file(path)
     with open(path, "rb") as file:
