@@ -224,10 +224,12 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
     model = load_separator(given.model)[0]
     rate, random = round(model.sample_rate), torch.Generator().manual_seed(given.seed)
     settings = replace(DRAFT, chain=given.chain, master="").scaled(given.steps, given.rounds)
-    losses: dict[str, list[float]] = {"true": [], "separated": []}
-    errors: dict[str, list[torch.Tensor]] = {"true": [], "separated": []}
-    print("| song | source | change of level, panning / dB | true stems: errors | separated: errors |")
-    print("|---|---|---|---|---|")
+    kinds = ("separated",) if given.only_separated else ("true", "separated")
+    losses: dict[str, list[float]] = {kind: [] for kind in kinds}
+    errors: dict[str, list[torch.Tensor]] = {kind: [] for kind in kinds}
+    columns = [f"{kind} stems: errors" for kind in kinds]
+    print("| " + " | ".join(["song", "source", "change of level, panning / dB", *columns]) + " |")
+    print("|---" * (3 + len(kinds)) + "|")
     for song in find_source_songs([folder])[: given.songs]:
         stems = load_stems_of(song, model.sources, rate)[..., : round(given.seconds * rate)]
         audible = is_audible(stems)
@@ -238,8 +240,13 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as text:
             work = Path(text)
             write_true_stems(work / "true", names, stems, rate)
-            separate(work / "true" / "mix.wav", work / "separated", model, iterations=given.iterations, device="cpu")
             write_audio(work / "changed.wav", (stems * 10 ** (gains[..., None] / 20)).sum(0), rate)
+            other = None if given.one_mix else work / "changed.wav"
+            made = separate(
+                work / "true" / "mix.wav", work / "separated", model, iterations=given.iterations, other=other,
+                device="cpu",
+            )  # fmt: skip
+            print(*made.about["notices"])
             for kind in losses:
                 tracks = load_song(work / kind, settings.sample_rate, mix=work / "changed.wav")
                 mined = mine(tracks, work / f"mined-{kind}", settings, device="cpu", plots=False)
@@ -249,10 +256,45 @@ def mine_separated(folder: Path, given: argparse.Namespace) -> None:
         for row, name in enumerate(names):
             cells = [f"{a:+.1f}, {b:+.1f}" for a, b in (change[row], *(errors[kind][-1][row] for kind in losses))]
             print(f"| {song.id} | {name} | " + " | ".join(cells) + " |")
-        print(f"| {song.id} | L_a | | {losses['true'][-1]:.3f} | {losses['separated'][-1]:.3f} |", flush=True)
+        print(f"| {song.id} | L_a | | " + " | ".join(f"{losses[kind][-1]:.3f}" for kind in kinds) + " |", flush=True)
     for kind, values in losses.items():
         level, panning = torch.cat(errors[kind]).abs().mean(0).tolist()
         print(f"{kind}: L_a {statistics.mean(values):.3f}, errors of level {level:.2f} dB and panning {panning:.2f} dB")
+
+
+@torch.no_grad()
+def score_two_mixes(folder: Path, given: argparse.Namespace) -> None:
+    """Stems by masks and by two mixes beside the true ones: SDR and SI-SDR in dB, and errors of the gains found."""
+    from graphmix.dsp.two_mixes import filter_two_mixes, find_gains
+    from graphmix.models.masks import load_separator
+    from graphmix.training.separation.losses import is_audible, si_sdr
+    from graphmix.training.separation.sources import find_source_songs
+    from graphmix.training.separation.stems import load_stems_of
+
+    model, random = load_separator("separator")[0], torch.Generator().manual_seed(given.seed)
+    rate, encode = round(model.sample_rate), model.representation.encode
+    length, rows = round(given.seconds * rate), []
+    print("song: share, SDR of masks, of two mixes, least gain of a source, SI-SDR of both, errors of level, panning")
+    for song in find_source_songs([folder])[: given.songs]:
+        stems = load_stems_of(song, model.sources, rate)[..., :length]
+        audible = is_audible(stems)
+        stems = stems[audible]
+        change = 12 * torch.rand(len(stems), 2, generator=random) - 6
+        gains = change[:, :1] + change[:, 1:] * torch.tensor([-0.5, 0.5])
+        output = model(stems.sum(0, keepdim=True))
+        other = encode((stems * 10 ** (gains[..., None] / 20)).sum(0, keepdim=True))[0]
+        found, share = find_gains(output.masks[0], output.mixture[0], other)
+        values = [share]
+        both = filter_two_mixes(output.masks[0], output.mixture[0], other, found)
+        decoded = [model.representation.decode(part[audible], length).double() for part in (output.estimates[0], both)]
+        sdr = [10 * (stems.square().sum((1, 2)) / (part - stems).square().sum((1, 2))).log10() for part in decoded]
+        values += [float(sdr[0].mean()), float(sdr[1].mean()), float((sdr[1] - sdr[0]).min())]
+        values += [float(si_sdr(part, stems.double()).mean()) for part in decoded]
+        error = 20 * found[audible].log10() - gains
+        values += [float(error.mean(1).abs().mean()), float((error[:, 1] - error[:, 0]).abs().mean())]
+        rows.append(torch.tensor(values))
+        print(f"{song.id}: {[round(value, 2) for value in values]}", flush=True)
+    print(f"mean: {[round(value, 2) for value in torch.stack(rows).mean(0).tolist()]}")
 
 
 def main() -> None:
@@ -274,6 +316,11 @@ def main() -> None:
     real = commands.add_parser("real")
     real.add_argument("folder", type=Path)
     real.add_argument("--model", default="separator")
+    two = commands.add_parser("two-mixes")
+    two.add_argument("folder", type=Path)
+    two.add_argument("--songs", type=int, default=4)
+    two.add_argument("--seconds", type=float, default=8.0)
+    two.add_argument("--seed", type=int, default=0)
     mined = commands.add_parser("mine")
     mined.add_argument("folder", type=Path)
     mined.add_argument("--model", default="separator")
@@ -284,11 +331,15 @@ def main() -> None:
     mined.add_argument("--chain", default="g")
     mined.add_argument("--iterations", type=int, default=0)
     mined.add_argument("--seed", type=int, default=0)
+    mined.add_argument("--only-separated", action="store_true", help="leave out mining with the true stems")
+    mined.add_argument("--one-mix", action="store_true", help="separate without the mix that is the target")
     given = parser.parse_args()
     if given.command == "step":
         time_steps(given.hidden, given.layers, given.batch, given.seconds, given.repeats)
     elif given.command == "mine":
         mine_separated(given.folder, given)
+    elif given.command == "two-mixes":
+        score_two_mixes(given.folder, given)
     elif given.command == "real":
         score_real(given.folder, given.model)
     else:

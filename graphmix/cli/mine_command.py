@@ -85,7 +85,7 @@ def run_mine(
         begin = parse_start(start)
     console = new_console()
     if separator is not None:
-        song = _separated(console, song, out, separator, device)
+        song = _separated(console, song, out, separator, device, (mix, offset))
     loaded = load_song(
         song,
         settings.sample_rate,
@@ -112,8 +112,17 @@ def run_mine(
     report_at_end(console, mined.folder, captured, wanted=report)
 
 
-def _separated(console: Console, mix: Path, out: Path, separator: tuple[str, int], device: str) -> Path:
-    """The folder of a mix's stems, inside of the output folder."""
+def _separated(
+    console: Console,
+    mix: Path,
+    out: Path,
+    separator: tuple[str, int],
+    device: str,
+    target: tuple[Path | None, str | None],
+) -> Path:
+    """The folder of a mix's stems, inside of the output folder; another mix, the target, and its offset help."""
+    from graphmix.audio.files import read_info
+    from graphmix.audio.offset import parse_offset
     from graphmix.audio.song_places import SEPARATED
     from graphmix.errors import RunError
     from graphmix.runs import RUN
@@ -125,8 +134,15 @@ def _separated(console: Console, mix: Path, out: Path, separator: tuple[str, int
         raise RunError(f"output folder {out} holds another run. Choose another --out.")
     if not (out / RUN).exists():
         run_folder(out, {}).status()  # refuses a folder that holds something else
+    other, late = target[0], 0.0
+    if other is not None and target[1] is not None:
+        given, rate = parse_offset(target[1], "the offset"), read_info(other).sample_rate
+        late = given.at(rate, rate) / rate
     with ProgressListener(console) as listener:
-        made = separate(mix, out / SEPARATED, model, iterations=iterations, device=device, listener=listener)
+        made = separate(
+            mix, out / SEPARATED, model, iterations=iterations, other=other, offset_seconds=late, device=device,
+            listener=listener,
+        )  # fmt: skip
     say_notices(console, made.about["notices"])
     shares = ", ".join(f"{name} {100 * stem['share_of_energy']:.0f} %" for name, stem in made.about["stems"].items())
     say(console, f"separated into {shares} of the mix's energy: {made.folder}/")

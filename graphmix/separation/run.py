@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from graphmix.audio.song import SILENT_PEAK
 from graphmix.errors import GraphmixError, RunError, SongError
 from graphmix.io import open_tensors, read_json, to_json, write_atomically, write_json
 from graphmix.locks import not_writable
-from graphmix.models.masks.block_separation import AT_ONCE, REST, BlockSeparator, stems_of, with_rest
+from graphmix.models.masks.block_separation import AT_ONCE, REST, BlockSeparator, TwoMixes, stems_of, with_rest
 from graphmix.models.masks.files import DEFAULT, load_separator
 from graphmix.models.masks.node import digest_of
 from graphmix.models.masks.separator import MaskEstimator
@@ -36,6 +36,7 @@ from graphmix.progress import Listener, Silent
 from graphmix.runs import RunFolder, RunStatus, first_difference
 from graphmix.search.mine_song import choose_device, digest_file
 from graphmix.separation.mix_file import find_mix
+from graphmix.separation.other_mix import OtherMix, describe_two_mixes, place_other_mix, say_two_mixes
 
 RESULT = "separation.json"
 MIX, STEMS, UNFINISHED = "mix.wav", "stems", "unfinished"
@@ -66,6 +67,7 @@ class _Job:
     chosen: tuple[str, ...]
     device: torch.device
     notices: tuple[str, ...]
+    other: OtherMix | None = None
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -85,6 +87,8 @@ def separate(
     *,
     sources: Sequence[str] = (),
     iterations: int = 0,
+    other: str | Path | None = None,
+    offset_seconds: float = 0.0,
     device: str = "auto",
     force: bool = False,
     listener: Listener | None = None,
@@ -97,6 +101,9 @@ def separate(
         model: as :func:`graphmix.models.masks.load_separator` takes it, or the model itself.
         sources: become stems of their own, all else is the rest; by default all of the model.
         iterations: of the Wiener filter; 0 does without.
+        other: another mix of the same song, at other gains of its sources: an audio file, or a folder with a mix. Where
+            the two tell the sources apart the first one is separated by both (:mod:`graphmix.dsp.two_mixes`).
+        offset_seconds: how late the other mix is, if much; what is missing is found.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, …
         force: replace an earlier separation, and write into a folder that holds something else.
         listener: shown the progress.
@@ -109,10 +116,14 @@ def separate(
     """
     listener, folder = listener or Silent(), Path(out)
     job = _prepare(mix, model, sources, iterations, choose_device(device))
+    if other is not None:
+        job = replace(job, other=place_other_mix(job.mix, find_mix(other)[0], offset_seconds))
     run = {"separation": {
         "mix": digest_file(job.mix.path), "model": digest_of(job.separator.model), "sources": list(job.chosen),
         "iterations": iterations,
     }}  # fmt: skip
+    if job.other is not None:
+        run["separation"]["other"] = job.other.identity
     output = RunFolder(folder, run, RESULT, _difference, lambda _: force)
     status = _status(output, job, force)
     if status is RunStatus.FINISHED and not force:
@@ -229,6 +240,7 @@ def _work(folder: Path, run: Mapping[str, Any], job: _Job, listener: Listener) -
     raw = [folder / UNFINISHED / f"{index}.f32" for index in range(len(job.stems))]
     checkpoint = folder / UNFINISHED / "checkpoint.safetensors"
     _separate(mix, raw, checkpoint, run, job, listener)
+    two_mixes = describe_two_mixes(job.separator.two_mixes, job.other) if job.other else None
     listener.phase("writing", len(raw))
     files = [f"{_file_name(name)}.wav" for name in job.stems]
     shares = dict[str, float]()
@@ -252,7 +264,8 @@ def _work(folder: Path, run: Mapping[str, Any], job: _Job, listener: Listener) -
         "sample_rate": mix.sample_rate,
         "channels": mix.channels,
         "duration": mix.num_samples / mix.sample_rate,
-        "notices": list(job.notices),
+        "notices": [*job.notices, *([say_two_mixes(two_mixes)] if two_mixes else [])],
+        **({"two_mixes": two_mixes} if two_mixes else {}),
         "seconds": round(time.perf_counter() - started, 2),
         "versions": {"graphmix": __version__, "torch": str(torch.__version__)},
     }
@@ -287,14 +300,17 @@ def _separate(
     """Append the samples of all stems to their raw files, from where an interrupted run stopped."""
     separator, length = job.separator, mix.num_samples
     step = AT_ONCE * separator.hop
-    done, tail = _resume(checkpoint, raw, run, mix.channels)
+    done, tail, separator.two_mixes = _resume(checkpoint, raw, run, mix.channels)
+    other = job.other if job.other is not None and job.other.is_related else None
     total = max(1, round(length / mix.sample_rate))
     listener.phase("separating (seconds)", total, round(done / mix.sample_rate))
     saved = time.monotonic()
     while done < length:
         is_last = length - done <= step + separator.overlap
-        audio = read_audio(mix, done, min(step + separator.overlap, length - done))[None, : mix.channels]
-        sources, tail = separator(audio.to(job.device), tail, 0 if is_last else step)
+        part = min(step + separator.overlap, length - done)
+        audio = read_audio(mix, done, part)[None, : mix.channels]
+        beside = None if other is None else other.read(done, part, mix.channels)[None].to(job.device)
+        sources, tail = separator(audio.to(job.device), tail, 0 if is_last else step, beside)
         stems = with_rest(audio, sources.cpu(), job.sources, job.chosen)[0]
         count = length - done if is_last else step
         for path, stem in zip(raw, stems, strict=True):
@@ -302,35 +318,44 @@ def _separate(
                 file.write(stem[:, :count].T.contiguous().numpy().tobytes())
         done += count
         if not is_last and time.monotonic() - saved > SAVE_EVERY_SECONDS:
-            _save(checkpoint, raw, run, done, tail)
+            _save(checkpoint, raw, run, done, tail, separator.two_mixes)
             saved = time.monotonic()
         listener.progress(min(total, round(done / mix.sample_rate)))
 
 
-def _save(checkpoint: Path, raw: Sequence[Path], run: Mapping[str, Any], done: int, tail: Tensor) -> None:
+def _save(
+    checkpoint: Path, raw: Sequence[Path], run: Mapping[str, Any], done: int, tail: Tensor, two_mixes: TwoMixes
+) -> None:
     for path in raw:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    head = to_json({"run": dict(run), "done": done})
+    head = to_json({"run": dict(run), "done": done, "two_mixes": asdict(two_mixes)})
     write_atomically(checkpoint, save({"tail": tail.cpu().contiguous()}, {_HEADER: head}))
 
 
-def _resume(checkpoint: Path, raw: Sequence[Path], run: Mapping[str, Any], channels: int) -> tuple[int, Tensor | None]:
-    """How many samples are done, and the tail; the raw files are cut to that length."""
-    done, tail = 0, None
+def _resume(
+    checkpoint: Path, raw: Sequence[Path], run: Mapping[str, Any], channels: int
+) -> tuple[int, Tensor | None, TwoMixes]:
+    """How many samples are done, the tail, and what another mix gave; the raw files are cut to that length."""
+    done, tail, two_mixes = 0, None, TwoMixes()
     try:
         with open_tensors(checkpoint) as file:
             head = json.loads((file.metadata() or {})[_HEADER])
             if head["run"] == json.loads(to_json(dict(run))):
-                done, tail = int(head["done"]), file.get_tensor("tail").clone()
+                tail, two_mixes = file.get_tensor("tail").clone(), TwoMixes(**head["two_mixes"])
+                done = int(head["done"])
         if any(path.stat().st_size < done * channels * 4 for path in raw):
-            done, tail = 0, None
+            done, tail, two_mixes = 0, None, TwoMixes()
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        done, tail = 0, None  # none, or damaged: there is nothing in it that cannot be computed again
+        done, tail, two_mixes = (
+            0,
+            None,
+            TwoMixes(),
+        )  # none, or damaged: there is nothing in it that cannot be computed again
     for path in raw:
         path.touch()
         os.truncate(path, done * channels * 4)
-    return done, tail
+    return done, tail, two_mixes
 
 
 def _raw_blocks(path: Path, channels: int) -> Iterator[Tensor]:

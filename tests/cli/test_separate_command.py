@@ -67,6 +67,7 @@ def test_a_mix_is_mined_without_stems_against_another(program: Program, model: P
     outcome = program("mine", mix, *options)
     assert outcome.status == 0, outcome.err
     assert "separated into vocals" in outcome.out
+    assert "separated without remaster.wav" in " ".join(outcome.out.split()), "another level says nothing of sources"
     assert "of the mix's energy" in outcome.out
     metrics = json.loads((mined / "metrics.json").read_text())
     assert metrics["source"]["mix"] == str(other)
