@@ -17,7 +17,7 @@ def test_it_is_small_and_says_how_it_was_trained() -> None:
     separator, record = load_separator(DEFAULT)
     assert separator.sources == ("drums", "bass", "vocals", "other")
     assert (separator.sample_rate, separator.channels) == (44100.0, 2)
-    assert record["config"]["model"]["model"] == "mask_inference"
+    assert record["config"]["model"]["model"] == separator.config.model == "unet"
     assert record["songs"]["train"] > 100
 
 
