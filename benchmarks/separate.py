@@ -22,6 +22,7 @@ import torch
 
 from graphmix.audio import load_song, read_audio, write_audio
 from graphmix.audio.files import read_info
+from graphmix.audio.song import Song
 from graphmix.models.masks import build_separator, load_separator, save_separator
 from graphmix.models.masks.block_separation import refine
 from graphmix.processes import prepare_to_render
@@ -137,8 +138,8 @@ def wiener(source: Path, folders: list[Path], iterations: list[int]) -> None:
 
 
 @torch.no_grad()
-def residuals(folder: Path) -> None:
-    """One track of the demo song removed at a time."""
+def demo_levels(folder: Path) -> tuple[Song, dict[str, float]]:
+    """The demo song, and what each track is in its mix, in dB."""
     from graphmix.processors.rack import Rack
     from graphmix.render.renderer import Renderer
 
@@ -148,16 +149,42 @@ def residuals(folder: Path) -> None:
     audio = song.read(0, song.num_samples)
     sources = audio.stems[[song.track_names.index(name) for name in graph.input_names]]
     whole = render(graph, sources)[0]
-    print("| removed | level in the mix, dB | residual, dB | error, dB |\n|---|---|---|---|")
-    print(f"| none | | {find_unexplained(song, with_audio=True).level_db:.1f} | |")
+    levels = {}
     for row, name in enumerate(graph.input_names):
         muted = sources.clone()
         muted[row] = 0
-        part = whole - render(graph, muted)[0]
-        true = 10 * math.log10(float(part.square().sum() / whole.square().sum()))
+        levels[name] = decibels(whole - render(graph, muted)[0], whole)
+    return song, levels
+
+
+def levels_of_gains(folder: Path) -> tuple[Song, dict[str, float]]:
+    """A song that is mixed by gains alone, and what each track is in its mix, in dB, by least squares."""
+    song = load_song(folder, DEMO_RATE)
+    audio = song.read(0, song.num_samples)
+    assert audio.mix is not None, "the song has a mix"
+    stems, mix = audio.stems.double(), audio.mix.double()
+    gains = torch.stack([torch.linalg.lstsq(stems[:, c].T, mix[c][:, None]).solution[:, 0] for c in range(2)], 1)
+    parts = stems * gains[..., None]
+    print(f"least squares leave {decibels(mix - parts.sum(0), mix):.1f} dB")
+    return song, {name: decibels(part, mix) for name, part in zip(song.track_names, parts, strict=True)}
+
+
+def decibels(part: torch.Tensor, whole: torch.Tensor) -> float:
+    return 10 * math.log10(float(part.square().sum() / whole.square().sum()) + 1e-20)
+
+
+def residuals(song: Song, levels: dict[str, float]) -> None:
+    """One track removed at a time."""
+    print("| removed | level in the mix, dB | residual, dB | error, dB |\n|---|---|---|---|")
+    print(f"| none | | {find_unexplained(song, with_audio=True).level_db:.1f} | |")
+    for name, true in levels.items():
         kept = [i for i, track in enumerate(song.tracks) if track.name != name]
+        subgroups = {bus: tuple(t for t in members if t != name) for bus, members in song.subgroups.items()}
         lacking = replace(
-            song, tracks=tuple(song.tracks[i] for i in kept), _decoded=song._decoded[[*kept, song.num_tracks]]
+            song,
+            tracks=tuple(song.tracks[i] for i in kept),
+            subgroups={bus: members for bus, members in subgroups.items() if members},
+            _decoded=song._decoded[[*kept, song.num_tracks]],
         )
         found = find_unexplained(lacking, with_audio=True).level_db
         print(f"| {name} | {true:.1f} | {found:.1f} | {found - true:+.1f} |", flush=True)
@@ -171,6 +198,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=("speed", "wiener", "residual"))
+    parser.add_argument("--gains", type=Path, help="for the residual: a song that is mixed by gains alone")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -185,7 +213,7 @@ def main() -> None:
         if given.songs and given.only in (None, "wiener"):
             wiener(Path(model), given.songs, given.iterations)
         if given.only in (None, "residual"):
-            residuals(folder)
+            residuals(*(demo_levels(folder) if given.gains is None else levels_of_gains(given.gains)))
 
 
 if __name__ == "__main__":

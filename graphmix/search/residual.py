@@ -8,10 +8,13 @@ its own level (in the logarithm), as a compressor or gate turns it up and down:
 .. math:: X_c(f, t) \approx \sum_k \sum_l \big(H_{ckl}(f)\, S_k(f, t - l)
     + G_{ckl}(f)\, (S_k \cdot \text{level}_k)(f, t - l)\big)
 
-Least squares, time-invariant, over at most a minute of a longer song, for left and right. What is left over is the
-residual. As with any regression, it comes out too small, by :math:`1 - p / n` in energy for p free numbers and n
-independent frames; each bin is scaled back. So the energy is that of a missing track plus that of all processing that
-is none of the above; a track that always plays what others play counts as theirs.
+Least squares, time-invariant, over at most a minute of a longer song, for left and right. What musicians play together
+repeats together, and with a filter that is free enough one hi-hat makes another. So filters are expected near the gains
+g of least squares over all bins: H of the first frame to be g, within 0.7 g, all others to be 0, within 0.7 g or, of
+later frames, 0.2 g. That is a ridge, weighed by the energy that is left in each bin, which is found by repetition. What
+is left over is the residual. As with any regression, it comes out too small, by :math:`1 - p / n` in energy for p free
+numbers and n independent frames; each bin is scaled back. So the energy is that of a missing track plus that of all
+processing that is none of the above; a track that always plays what others play counts as theirs.
 """
 
 import math
@@ -49,6 +52,10 @@ windows at half a frame."""
 _RIDGE = 1e-4
 """Against the mean power of a regressor."""
 _LEAST_FREEDOM = 0.15
+_SPREAD, _LATER_SPREAD, _LEAST_GAIN = 0.7, 0.2, 0.1
+"""Of a filter's first and later frames, re the track's gain; and the least gain, re that at which it is as loud as
+tracks are on average."""
+_ROUNDS = 4
 _SAME = 1e-6
 """Share of the energy below which a difference of left and right does not count."""
 
@@ -258,17 +265,46 @@ def _fit(song: Song, shape: _Shape, parts: list[tuple[int, int]], mutes: Mutes) 
     gram, right = gram.to(torch.complex128), right.to(torch.complex128)
     scale = gram.diagonal(dim1=1, dim2=2).real.clamp(min=1e-20).sqrt()
     gram, right = gram / (scale[:, :, None] * scale[:, None]), right / scale[:, :, None]
-    eye = torch.eye(gram.size(1), dtype=gram.dtype, device=gram.device)
-    solved = torch.linalg.solve(gram + _RIDGE * eye, torch.cat([right, gram], dim=2))
-    filters, hat = solved[..., :2], solved[..., 2:].diagonal(dim1=1, dim2=2).real.sum(1)
-    fitted = filters.mH @ right  # [groups, 2, 2]
-    bent = filters.mH @ gram @ filters
-    left = power - 2 * fitted.diagonal(dim1=1, dim2=2).real.sum(1) + bent.diagonal(dim1=1, dim2=2).real.sum(1)
+    mean, spread = _expected(gram, right, scale, shape)
+    mean, tight = mean * scale[:, :, None], (spread * scale).square().clamp(min=1e-30)
+    ridge = torch.full_like(scale, _RIDGE)
+    for _ in range(_ROUNDS):
+        targets = torch.cat([right - gram @ mean.to(gram), gram], dim=2)
+        solved = torch.linalg.solve(gram + torch.diag_embed(ridge), targets)
+        filters, hat = mean + solved[..., :2], solved[..., 2:].diagonal(dim1=1, dim2=2).real.sum(1)
+        fitted = filters.mH @ right  # [groups, 2, 2]
+        bent = filters.mH @ gram @ filters
+        left = power - 2 * fitted.diagonal(dim1=1, dim2=2).real.sum(1) + bent.diagonal(dim1=1, dim2=2).real.sum(1)
+        free = (rows - hat * _OVERLAPPING).clamp(min=_LEAST_FREEDOM * rows)
+        ridge = _RIDGE + _OVERLAPPING * (left.clamp(min=0) / 2 / free)[:, None] / tight
     freedom = (1 - hat / max(1.0, rows / _OVERLAPPING)).clamp(min=_LEAST_FREEDOM)
     share = float((left.clamp(min=0) / freedom).sum() / power.sum().clamp(min=1e-30))
     filters = (filters / scale[:, :, None]).to(torch.complex64)
     bins = (filters, freedom.rsqrt().float())
     return bins[0].repeat_interleave(shape.group, 0), bins[1].repeat_interleave(shape.group), min(1.0, share)
+
+
+def _expected(gram: Tensor, right: Tensor, scale: Tensor, shape: _Shape) -> tuple[Tensor, Tensor]:
+    """What filters are expected to be: their mean [numbers, 2], left and right, and their spread [numbers].
+
+    Args:
+        gram: of regressors that are scaled to 1, [groups, numbers, numbers].
+        right: of these and the mix, [groups, numbers, 2].
+        scale: of the regressors, [groups, numbers].
+        shape: sizes.
+    """
+    direct = slice(0, gram.size(1) // shape.taps // (1 + shape.levels))
+    whole = (gram * (scale[:, :, None] * scale[:, None]))[:, direct, direct].real.sum(0)
+    wanted = (right * scale[:, :, None])[:, direct].real.sum(0)
+    size = whole.diagonal().clamp(min=1e-20).sqrt()
+    eye = torch.eye(len(size), dtype=whole.dtype, device=whole.device)
+    gains = torch.linalg.solve(whole / (size[:, None] * size) + _RIDGE * eye, wanted / size[:, None]) / size[:, None]
+    mean = torch.zeros(gram.size(1), 2, dtype=whole.dtype, device=whole.device)
+    mean[direct] = gains
+    level = gains.square().mean(1).sqrt()
+    level = torch.maximum(level, _LEAST_GAIN * (level * size).square().mean().sqrt() / size)
+    own = level.repeat(1 + shape.levels)
+    return mean, torch.cat([own * (_SPREAD if tap == 0 else _LATER_SPREAD) for tap in range(shape.taps)])
 
 
 def _residual(song: Song, shape: _Shape, filters: Tensor, gain: Tensor) -> Tensor:
