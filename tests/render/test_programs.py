@@ -113,11 +113,12 @@ def test_the_renderer_runs_programs_without_gradients_only(monkeypatch: pytest.M
     assert found
 
 
-def test_what_has_no_program_goes_by_stages():
+def test_what_has_no_program_goes_by_stages(monkeypatch: pytest.MonkeyPatch):
     melody = MixGraph(Rack.generators(RATE).types, RATE)
     notes, tone = melody.add("melody", "melody"), melody.add("oscillator", "tone")
     melody.connect(notes, tone, "pitch", "pitch").chain(tone, melody.add("out", "out"))
     assert compiled([melody, melody]) is None
+    monkeypatch.setattr(programs.numba, "get_num_threads", lambda: 2)
     assert compiled([voice()]) is None, "one note for two threads"
     wide = voice(*["lfo"] * programs.MOST_SLOTS)
     assert compiled([wide, wide]) is None

@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -294,9 +294,9 @@ def test_methods_refuse_impossible_settings() -> None:
 
 def test_exact_keeps_its_time_limit_on_a_hard_graph() -> None:
     types, edges = random_graph(400, 7, seed=0)
-    start = perf_counter()
+    start = process_time()
     sequence = find_sequence(types, edges, Exact(1.0))
-    assert perf_counter() - start < 2.5
+    assert process_time() - start < 2.5
     assert_lawful(sequence, types, edges)
     assert len(sequence) <= len(find_sequence(types, edges)) < len(find_sequence(types, edges, Greedy()))
     assert sequence.lower_bound >= find_sequence(types, edges).lower_bound
