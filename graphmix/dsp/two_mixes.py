@@ -1,4 +1,4 @@
-r"""Sources told apart by two mixes of one song: what differs between the mixes says which source a bin belongs to.
+r"""Sources separated by two mixes of one song: what differs between the mixes says which source a bin belongs to.
 
 The first mix is the sum of sources, the second that of the same sources at other gains, each channel for itself:
 :math:`x = \sum_k s_k` and :math:`x' = \sum_k g_k s_k + n`. Where one source is alone, the ratio :math:`x' / x` is its

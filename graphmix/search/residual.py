@@ -294,8 +294,9 @@ def _expected(gram: Tensor, right: Tensor, scale: Tensor, shape: _Shape) -> tupl
         shape: sizes.
     """
     direct = slice(0, gram.size(1) // shape.taps // (1 + shape.levels))
-    whole = (gram * (scale[:, :, None] * scale[:, None]))[:, direct, direct].real.sum(0)
-    wanted = (right * scale[:, :, None])[:, direct].real.sum(0)
+    own_scale = scale[:, direct]
+    whole = (gram[:, direct, direct].real * (own_scale[:, :, None] * own_scale[:, None])).sum(0)
+    wanted = (right[:, direct].real * own_scale[:, :, None]).sum(0)
     size = whole.diagonal().clamp(min=1e-20).sqrt()
     eye = torch.eye(len(size), dtype=whole.dtype, device=whole.device)
     gains = torch.linalg.solve(whole / (size[:, None] * size) + _RIDGE * eye, wanted / size[:, None]) / size[:, None]

@@ -41,7 +41,7 @@ class OtherMix:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a run with it is told apart by."""
+        """By what a run with it differs from others."""
         return {"mix": digest_file(self.info.path), "lag": self.lag}
 
 

@@ -337,7 +337,8 @@ def _resume(
     checkpoint: Path, raw: Sequence[Path], run: Mapping[str, Any], channels: int
 ) -> tuple[int, Tensor | None, TwoMixes]:
     """How many samples are done, the tail, and what another mix gave; the raw files are cut to that length."""
-    done, tail, two_mixes = 0, None, TwoMixes()
+    nothing = 0, None, TwoMixes()
+    done, tail, two_mixes = nothing
     try:
         with open_tensors(checkpoint) as file:
             head = json.loads((file.metadata() or {})[_HEADER])
@@ -345,13 +346,9 @@ def _resume(
                 tail, two_mixes = file.get_tensor("tail").clone(), TwoMixes(**head["two_mixes"])
                 done = int(head["done"])
         if any(path.stat().st_size < done * channels * 4 for path in raw):
-            done, tail, two_mixes = 0, None, TwoMixes()
+            done, tail, two_mixes = nothing
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        done, tail, two_mixes = (
-            0,
-            None,
-            TwoMixes(),
-        )  # none, or damaged: there is nothing in it that cannot be computed again
+        done, tail, two_mixes = nothing  # no file, or damaged: it holds nothing that cannot be computed again
     for path in raw:
         path.touch()
         os.truncate(path, done * channels * 4)

@@ -32,7 +32,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise FileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from None
     with archive:
         for name in archive.namelist():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            if _climbs(name):
                 raise _leads_out(archive, name)
         yield archive
 
@@ -43,8 +43,7 @@ def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
     Raises:
         FileError: its name leads out of the archive, it is not there, or it unpacks to more than ``most`` bytes.
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+    if _climbs(name) or "\\" in name or ":" in name:
         raise _leads_out(archive, name)
     try:
         info = archive.getinfo(name)
@@ -53,6 +52,11 @@ def member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
     if info.file_size > most:
         raise FileError(f"{archive.filename}: {name!r} unpacks to {info.file_size} bytes; at most {most} are read.")
     return info
+
+
+def _climbs(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts
 
 
 def _leads_out(archive: zipfile.ZipFile, name: str) -> FileError:
